@@ -1,0 +1,237 @@
+"""The bundle: what training leaves and serving loads. Plain tensors and JSON, never a pickle.
+
+    model.safetensors    the network's weights, float32
+    kennel.json          what it is: format, architecture, classes in order, transform, provenance
+    golden.safetensors   a few small JPEGs and the logits the network gave them
+
+`kennel.json` carries the SHA-256 of the other two and of itself, so that a damaged or edited bundle
+is refused; the golden pictures let a server show that decoder, transform and network still agree.
+"""
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from torch import nn
+
+from classifier import networks
+from classifier.images import decode
+from classifier.transform import EvaluationTransform
+
+FORMAT = 1
+MODEL, DESCRIPTION, GOLDEN = "model.safetensors", "kennel.json", "golden.safetensors"
+# Float32 on another processor moves logits by about 1e-5 of their size; a changed
+# decoder, transform or weight moves them by far more than this.
+TOLERANCE = 1e-3
+
+
+class BundleError(ValueError):
+    """A bundle that cannot be used, with the reason and the cure."""
+
+
+class Description(BaseModel):
+    """The contents of kennel.json, less the checksums."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    architecture: str
+    classes: tuple[str, ...] = Field(min_length=2)  # display names, in the order of the outputs
+    folders: tuple[str, ...]  # the same classes as the training folders are named
+    transform: EvaluationTransform
+    temperature: float = Field(default=1.0, gt=0)  # probabilities are softmax(logits / temperature)
+    training: dict[str, JsonValue] = {}  # provenance: hyperparameters, data counts, versions
+    metrics: dict[str, float] = {}
+
+    @model_validator(mode="after")
+    def _one_folder_a_class(self) -> "Description":
+        if len(self.folders) != len(self.classes):
+            raise ValueError(f"{len(self.folders)} folders for {len(self.classes)} classes")
+        return self
+
+
+@dataclass(frozen=True)
+class Golden:
+    """JPEG bytes, and the float32 logits [photos, classes] that the network gave them."""
+
+    photos: tuple[bytes, ...]
+    logits: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A classifier, complete: the network is float32, on the CPU, in evaluation mode."""
+
+    description: Description
+    network: nn.Module
+    golden: Golden
+
+
+def make(network: nn.Module, description: Description, photos: Sequence[Image.Image]) -> Bundle:
+    """Put a trained network and a few upright RGB pictures together into a bundle.
+
+    The pictures are shrunk and stripped of their metadata; their logits are computed here, in
+    float32 on the CPU.
+    """
+    network = network.to(device="cpu", dtype=torch.float32)
+    network = network.to(memory_format=torch.contiguous_format)
+    network.eval().requires_grad_(False)
+    small = tuple(_thumbnail(photo, description.transform.resize) for photo in photos)
+    if not small:
+        raise BundleError("a bundle needs at least one golden picture")
+    logits = _through(description.transform, small, network)
+    return Bundle(description, network, Golden(small, logits))
+
+
+def save(bundle: Bundle, directory: Path) -> None:
+    """Write a bundle into `directory`, kennel.json last: a half-written bundle does not load."""
+    directory.mkdir(parents=True, exist_ok=True)
+    golden = {
+        f"photo.{index}": torch.frombuffer(bytearray(photo), dtype=torch.uint8)
+        for index, photo in enumerate(bundle.golden.photos)
+    }
+    state = {name: value.contiguous() for name, value in bundle.network.state_dict().items()}
+    files = {
+        MODEL: safetensors.torch.save(state),
+        GOLDEN: safetensors.torch.save(golden | {"logits": bundle.golden.logits.contiguous()}),
+    }
+    contents = {
+        "format": FORMAT,
+        **bundle.description.model_dump(mode="json"),
+        "files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
+    }
+    contents["digest"] = _digest(contents)
+    files[DESCRIPTION] = (json.dumps(contents, indent=1, ensure_ascii=False) + "\n").encode()
+    for name, data in files.items():
+        partial = directory / f".{name}.partial"
+        partial.write_bytes(data)
+        partial.replace(directory / name)
+
+
+def load(directory: Path) -> Bundle:
+    """Load a bundle and check it whole.
+
+    Raises:
+        BundleError: missing, damaged, edited, of a newer format, or contradicting itself.
+    """
+    description, hashes = _describe(directory)
+    state = _tensors(directory, MODEL, hashes)
+    golden = _tensors(directory, GOLDEN, hashes)
+    try:
+        network = networks.build(
+            description.architecture,
+            len(description.classes),
+            image_size=description.transform.crop,
+        )
+        network.load_state_dict(state)
+    except (ValueError, RuntimeError) as error:
+        raise BundleError(
+            f"{directory / MODEL} is not a {description.architecture} with "
+            f"{len(description.classes)} classes: {error}"
+        ) from error
+    network.eval().requires_grad_(False)
+    logits = golden.pop("logits", torch.empty(0))
+    photos = tuple(bytes(golden[f"photo.{i}"].numpy()) for i in range(len(golden)))
+    if not photos or logits.shape != (len(photos), len(description.classes)):
+        raise BundleError(
+            f"{directory / GOLDEN} has {len(photos)} pictures and logits of shape "
+            f"{tuple(logits.shape)}, for {len(description.classes)} classes: save the bundle again"
+        )
+    return Bundle(description, network, Golden(photos, logits))
+
+
+def replay(bundle: Bundle, predict: Callable[[torch.Tensor], torch.Tensor] | None = None) -> float:
+    """Send the golden pictures through decoder, transform and network again.
+
+    Args:
+        bundle: as loaded.
+        predict: float32 [B, 3, H, W] -> logits [B, classes]; the bundle's own network when None.
+
+    Returns:
+        The greatest absolute difference from the recorded logits, relative to their greatest size
+        where that is over 1; infinite where a logit is not a number. Up to `TOLERANCE` is good.
+    """
+    recorded = bundle.golden.logits
+    logits = _through(bundle.description.transform, bundle.golden.photos, predict or bundle.network)
+    difference = (logits - recorded).abs().max() / max(1.0, recorded.abs().max().item())
+    return difference.item() if torch.isfinite(difference) else float("inf")
+
+
+def _through(
+    transform: EvaluationTransform,
+    photos: Sequence[bytes],
+    predict: Callable[[torch.Tensor], torch.Tensor],
+) -> torch.Tensor:
+    with torch.inference_mode():
+        batch = torch.stack([transform(decode(photo)) for photo in photos])
+        return predict(batch).float().cpu().clone()
+
+
+def _thumbnail(photo: Image.Image, short_side: int) -> bytes:
+    scale = short_side / min(photo.size)
+    if scale < 1:
+        photo = photo.resize((round(photo.width * scale), round(photo.height * scale)))
+    buffer = io.BytesIO()
+    photo.convert("RGB").save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
+
+
+def _describe(directory: Path) -> tuple[Description, dict[str, str]]:
+    path = directory / DESCRIPTION
+    if not path.is_file():
+        inside = ", ".join(sorted(p.name for p in directory.glob("*"))[:5]) or "nothing"
+        raise BundleError(
+            f"no {DESCRIPTION} in {directory} (found: {inside}): a bundle has {DESCRIPTION}, "
+            f"{MODEL} and {GOLDEN} at its root, as in a Kennel training job's model.tar.gz"
+        )
+    try:
+        contents: Any = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise BundleError(f"{path} is not JSON ({error}): fetch the bundle again") from error
+    version = contents.get("format") if isinstance(contents, dict) else None
+    if not isinstance(version, int):
+        raise BundleError(f"{path} names no bundle format: it was not written by Kennel")
+    if version > FORMAT:
+        raise BundleError(
+            f"{path} is of bundle format {version}, this Kennel reads up to {FORMAT}: "
+            "serve it with an image at least as new as the one that trained it"
+        )
+    digest, files = contents.pop("digest", None), contents.get("files")
+    if digest != _digest(contents) or not isinstance(files, dict):
+        raise BundleError(
+            f"{path} was changed after training (its checksum does not match): use the original"
+        )
+    fields = {name: contents[name] for name in contents if name not in ("format", "files")}
+    try:
+        return Description.model_validate(fields), files
+    except ValidationError as error:
+        raise BundleError(f"{path} does not describe a classifier: {error}") from error
+
+
+def _tensors(directory: Path, name: str, hashes: dict[str, str]) -> dict[str, torch.Tensor]:
+    path = directory / name
+    if not path.is_file():
+        raise BundleError(f"{name} is missing from {directory}: fetch the bundle again")
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != hashes.get(name):
+        raise BundleError(
+            f"{path} was changed or damaged after training (its checksum does not match): "
+            "fetch the bundle again"
+        )
+    try:
+        return safetensors.torch.load(data)
+    except safetensors.SafetensorError as error:
+        raise BundleError(f"{path} is not a safetensors file: {error}") from error
+
+
+def _digest(contents: dict[str, Any]) -> str:
+    canonical = json.dumps(contents, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()

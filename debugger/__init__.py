@@ -1,0 +1,1 @@
+"""What a training job recorded, read back: recording, rules, report."""

@@ -1,0 +1,1 @@
+"""The `kennel` command, on the engineer's machine; never imports torch."""

@@ -1,0 +1,1 @@
+"""SageMaker's training contract, and the training itself."""
