@@ -1,0 +1,182 @@
+"""What a training job can be told: every hyperparameter, its type, range, default and meaning.
+
+SageMaker hands hyperparameters over as strings; all that is wrong with them is reported at once.
+Imports no torch, so that the launcher can check a job before it costs anything.
+"""
+
+import difflib
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from classifier.architectures import canonical
+
+# Names people bring along, and ours.
+ALIASES = {
+    "lr": "learning_rate",
+    "backbone_lr": "backbone_learning_rate",
+    "model": "architecture",
+    "num_epochs": "epochs",
+    "num_workers": "workers",
+    "wd": "weight_decay",
+}
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Rate = Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]
+
+
+class ConfigError(ValueError):
+    """Hyperparameters that cannot be used: every problem, one to a line."""
+
+
+class TrainConfig(BaseModel):
+    """The hyperparameters of one training job."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    architecture: Annotated[str, AfterValidator(canonical)] = Field(
+        "resnet50", description="a torchvision classification network"
+    )
+    weights: str = Field(
+        "pretrained",
+        description="`pretrained` (channel `pretrained`, else hub cache, else download), "
+        "`none` (random), or a file's path",
+    )
+    trainable: str = Field(
+        "head",
+        description="`head`, `all`, or the module from which on to train, such as `layer4`",
+    )
+    freeze_batch_norm: bool = Field(
+        False, description="keep batch-norm statistics fixed in the trained part too"
+    )
+    image_size: int | None = Field(
+        None,
+        ge=16,
+        le=1024,
+        description="input height and width, pixels; the network's own if unset",
+    )
+
+    epochs: int = Field(3, ge=1, le=10_000, description="passes over the training pictures")
+    batch_size: int = Field(
+        64, ge=2, le=65_536, description="pictures a step, over all GPUs and hosts together"
+    )
+    optimizer: Literal["sgd", "adamw"] = Field("sgd", description="`sgd` (Nesterov) or `adamw`")
+    learning_rate: Rate = Field(0.01, description="peak rate of the head")
+    backbone_learning_rate: Rate | None = Field(
+        None, description="peak rate of the trained backbone; a tenth of the head's if unset"
+    )
+    momentum: Fraction = Field(0.9, description="of SGD")
+    weight_decay: float = Field(1e-4, ge=0, le=1, description="of weights; never biases and norms")
+    schedule: Literal["cosine", "constant"] = Field("cosine", description="after the warm-up")
+    warmup_epochs: float = Field(0.0, ge=0, description="linear warm-up; part epochs allowed")
+    clip_gradient_norm: float = Field(0.0, ge=0, description="0: off")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="`auto`: bf16 (else fp16) on a GPU, fp32 on a CPU"
+    )
+
+    label_smoothing: Fraction = Field(
+        0.0, description="share of the target spread over all classes"
+    )
+    class_weights: Literal["none", "balanced"] = Field(
+        "none", description="`balanced`: each class's loss by the inverse of its count"
+    )
+    augment: Literal["none", "crop", "randaugment", "trivialaugment"] = Field(
+        "crop", description="random crop (and policy) of the training pictures"
+    )
+    horizontal_flip: bool = Field(True, description="mirror half of them; off for text and digits")
+    mixup: float = Field(0.0, ge=0, le=10, description="alpha of MixUp; 0: off")
+    cutmix: float = Field(0.0, ge=0, le=10, description="alpha of CutMix; 0: off")
+    ema: Fraction = Field(0.0, description="decay of averaged weights, used for the result; 0: off")
+    patience: int = Field(
+        0, ge=0, description="epochs without better validation before stopping; 0: off"
+    )
+
+    valid_fraction: Fraction = Field(0.15, description="split off train where there is no `valid`")
+    test_fraction: Fraction = Field(
+        0.15, description="split off train where there is neither `valid` nor `test`"
+    )
+    max_unreadable: Fraction = Field(
+        0.01, description="share of unreadable pictures skipped before the job fails"
+    )
+    workers: int | None = Field(
+        None, ge=0, le=256, description="decoding processes a GPU; by cores and memory if unset"
+    )
+    checkpoint_minutes: float = Field(
+        10.0, gt=0, description="time between checkpoints inside an epoch"
+    )
+    seed: int = Field(0, ge=0, lt=2**31, description="the same seed gives the same run")
+
+    @model_validator(mode="after")
+    def _together(self) -> "TrainConfig":
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"warmup_epochs {self.warmup_epochs:g} must be less than epochs {self.epochs}"
+            )
+        if self.valid_fraction + self.test_fraction > 0.9:
+            raise ValueError("valid_fraction and test_fraction together must leave 0.1 for train")
+        if self.weights == "none" and self.trainable == "head":
+            raise ValueError(
+                "trainable=head keeps the backbone as it is, and weights=none makes it random: "
+                "set trainable=all, or give weights"
+            )
+        return self
+
+    @property
+    def backbone_rate(self) -> float:
+        """The backbone's peak learning rate."""
+        return self.backbone_learning_rate or self.learning_rate / 10
+
+
+def from_hyperparameters(given: Mapping[str, Any]) -> TrainConfig:
+    """Read SageMaker's hyperparameters.
+
+    Values may be JSON (as the SDKs encode them) or plain strings; `-` counts as `_` in names;
+    names that belong to SageMaker (`sagemaker_*`, `_tuning_*`) are passed over.
+
+    Raises:
+        ConfigError: with every unknown name and ill-typed or impossible value.
+    """
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    for raw, value in given.items():
+        if raw.startswith(("sagemaker_", "_tuning_")):
+            continue
+        name = raw.replace("-", "_")
+        name = ALIASES.get(name, name)
+        if name not in TrainConfig.model_fields:
+            near = difflib.get_close_matches(name, [*TrainConfig.model_fields, *ALIASES], n=1)
+            problems.append(
+                f"{raw}: no such hyperparameter" + (f" (did you mean {near[0]}?)" * bool(near))
+            )
+        elif name in values:
+            problems.append(f"{raw}: {name} is given twice")
+        else:
+            values[name] = _plain(value)
+    try:
+        config = TrainConfig.model_validate(values)
+    except ValidationError as error:
+        for item in error.errors(include_url=False):
+            where = ".".join(str(part) for part in item["loc"]) or "together"
+            what = item["msg"].removeprefix("Value error, ")
+            shown = f" (given {item['input']!r})" if item["loc"] else ""
+            problems.append(f"{where}: {what}{shown}")
+    if problems:
+        raise ConfigError("hyperparameters that cannot be used:\n  " + "\n  ".join(problems))
+    return config
+
+
+def _plain(value: Any) -> Any:
+    """Undo JSON encoding; `null`, `None` and the empty string mean unset."""
+    if isinstance(value, str):
+        text = value.strip()
+        try:
+            decoded = json.loads(text)
+        except ValueError:
+            decoded = text
+        # json reads 1e5 and true; a word stays a word, also in another encoding's quotes
+        value = decoded if not isinstance(decoded, dict | list) else text
+        if value in ("", "None"):
+            return None
+    return value

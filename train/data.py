@@ -1,0 +1,206 @@
+"""Pictures into batches: decoding in workers, random transforms, a repeatable order.
+
+Every picture's random transform depends on (seed, epoch, picture) alone: not on the number of
+workers, and not on where a job was interrupted.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms import v2
+
+from classifier.images import ImageError, decode
+from classifier.transform import EvaluationTransform, to_normalised
+from train.channels import DataError, Picture
+from train.config import TrainConfig
+
+PREFETCH = 2  # batches each worker keeps ready: torch's default, named for the memory estimate
+_SHM = Path("/dev/shm")  # noqa: S108 (where torch's workers put their batches)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """images float32 [B, 3, H, W], labels int64 [B]; `unreadable` are (path, reason) left out."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    unreadable: tuple[tuple[str, str], ...] = ()
+
+    def pin_memory(self) -> "Batch":
+        """Return the batch in page-locked memory; the DataLoader calls this."""
+        return Batch(self.images.pin_memory(), self.labels.pin_memory(), self.unreadable)
+
+
+Key = tuple[int, int]  # epoch and index of a picture
+Item = tuple[torch.Tensor, int] | tuple[str, str]  # a picture and its label, or path and reason
+
+
+class Pictures(Dataset[Item]):
+    """Decoded, transformed pictures by (epoch, index)."""
+
+    def __init__(self, pictures: Sequence[Picture], transform: object, seed: int) -> None:
+        self.pictures = pictures
+        self.transform = transform
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, key: Key) -> Item:
+        epoch, index = key
+        picture = self.pictures[index]
+        try:
+            image = decode(picture.path.read_bytes())
+        except (ImageError, OSError) as error:
+            return str(picture.path), str(error)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(mix(self.seed, epoch, index))
+            assert callable(self.transform)
+            tensor: torch.Tensor = self.transform(image)
+        return tensor, picture.label
+
+
+def mix(*numbers: int) -> int:
+    """Return one well-spread 63-bit seed for a tuple of numbers, the same on every machine."""
+    value = 0x9E3779B97F4A7C15
+    for number in numbers:  # the finaliser of SplitMix64 (Steele et al. 2014) over each number
+        value = (value ^ (number + 0x9E3779B97F4A7C15)) * 0xBF58476D1CE4E5B9 % 2**64
+        value = (value ^ value >> 27) * 0x94D049BB133111EB % 2**64
+        value ^= value >> 31
+    return value >> 1
+
+
+def collate(items: Sequence[Item]) -> Batch:
+    """Stack what could be read."""
+    good = [(a, b) for a, b in items if isinstance(a, torch.Tensor) and isinstance(b, int)]
+    bad = [(a, b) for a, b in items if isinstance(a, str) and isinstance(b, str)]
+    images = torch.stack([image for image, _ in good]) if good else torch.empty(0)
+    return Batch(images, torch.tensor([label for _, label in good], dtype=torch.long), tuple(bad))
+
+
+class Order:
+    """Which pictures make which batch of an epoch, for one process of several.
+
+    Training shuffles by (seed, epoch) and drops the few that would leave a process less than two;
+    evaluation takes each picture once, in order. `epoch` and `first` say where to begin.
+    """
+
+    def __init__(
+        self, count: int, batch_size: int, *, seed: int | None, rank: int = 0, world: int = 1
+    ) -> None:
+        self.count, self.batch_size, self.seed = count, batch_size, seed
+        self.rank, self.world = rank, world
+        self.epoch, self.first = 0, 0
+
+    def __len__(self) -> int:
+        return len(self._starts()) - self.first
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        if self.seed is None:
+            indices = list(range(self.count))
+        else:
+            shuffle = torch.Generator().manual_seed(mix(self.seed, self.epoch))
+            indices = torch.randperm(self.count, generator=shuffle).tolist()
+        for start in self._starts()[self.first :]:
+            together = indices[start : start + self.batch_size]
+            if self.seed is not None:  # the same number for each process, as gradients need
+                together = together[: len(together) // self.world * self.world]
+            yield [(self.epoch, index) for index in together[self.rank :: self.world]]
+
+    def _starts(self) -> range:
+        count = self.count
+        if self.seed is not None and 0 < count % self.batch_size < 2 * self.world < count:
+            count -= count % self.batch_size  # batch norm cannot train on one picture
+        return range(0, count, self.batch_size)
+
+
+def training_transform(config: TrainConfig, evaluation: EvaluationTransform) -> object:
+    """Return the random transform of the training pictures, to float32 [3, crop, crop]."""
+    if config.augment == "none" and not config.horizontal_flip:
+        return evaluation
+    interpolation = v2.InterpolationMode(evaluation.interpolation)
+    steps: list[object] = []
+    if config.augment == "none":
+        steps += [
+            v2.Resize(evaluation.resize, interpolation=interpolation),
+            v2.CenterCrop(evaluation.crop),
+        ]
+    else:
+        steps.append(
+            v2.RandomResizedCrop(evaluation.crop, scale=(0.25, 1.0), interpolation=interpolation)
+        )
+    if config.horizontal_flip:
+        steps.append(v2.RandomHorizontalFlip())
+    if config.augment == "randaugment":
+        steps.append(v2.RandAugment(interpolation=interpolation))
+    elif config.augment == "trivialaugment":
+        steps.append(v2.TrivialAugmentWide(interpolation=interpolation))
+    return v2.Compose([*steps, *to_normalised(evaluation)])
+
+
+def loader(dataset: Pictures, order: Order, *, workers: int) -> DataLoader[Item]:
+    """Return an iterable of Batch in the order given; iterate it once an epoch."""
+    return DataLoader(
+        dataset,
+        batch_sampler=order,  # keys are (epoch, index)
+        num_workers=workers,
+        collate_fn=collate,
+        pin_memory=torch.cuda.is_available(),
+        persistent_workers=workers > 0,
+        prefetch_factor=PREFETCH if workers else None,
+    )
+
+
+def worker_count(config: TrainConfig, crop: int, processes: int) -> tuple[int, str]:
+    """Return the number of decoding workers a process, and a note where memory limits it.
+
+    Workers hand batches over in shared memory; with Docker's default of 64 MiB they would die with
+    a bus error, so there are only as many as fit.
+    """
+    wanted = config.workers
+    if wanted is None:
+        wanted = max(1, min(16, len(os.sched_getaffinity(0)) // processes))
+    batch_bytes = 4 * 3 * crop * crop * -(-config.batch_size // processes)
+    free = shutil.disk_usage(_SHM).free if _SHM.is_dir() else 0
+    # One batch more for the one in the loop's hands; half is left for other processes.
+    fitting = max(0, (free // 2 // processes // batch_bytes - 1) // PREFETCH)
+    if wanted <= fitting:
+        return wanted, ""
+    return fitting, (
+        f"shared memory ({_SHM}: {free / 2**20:.0f} MiB free) holds batches of {fitting} workers, "
+        f"not {wanted}: decoding with {fitting or 'none'}; "
+        "give the container more with `docker run --shm-size 4g`"
+    )
+
+
+class Unreadable:
+    """Counts the pictures that could not be read, names each once, and fails past the limit."""
+
+    def __init__(self, share: float, total: int) -> None:
+        self.limit = -int(-share * total // 1)  # rounded up
+        self.total = total
+        self.found: dict[str, str] = {}
+
+    def add(self, unreadable: Sequence[tuple[str, str]]) -> None:
+        """Take one batch's.
+
+        Raises:
+            DataError: more than `limit` in all.
+        """
+        for path, reason in unreadable:
+            if path not in self.found:
+                self.found[path] = reason
+                print(f"skipped unreadable picture {path}: {reason}", flush=True)
+        if len(self.found) > self.limit:
+            first = "\n  ".join(
+                f"{path}: {reason}" for path, reason in list(self.found.items())[:10]
+            )
+            raise DataError(
+                f"{len(self.found)} of {self.total} pictures cannot be read, {self.limit} are "
+                f"allowed (max_unreadable); mend or remove them, or raise it:\n  {first}"
+            )

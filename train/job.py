@@ -1,0 +1,132 @@
+"""One process of a training job: `python -m train.job`, started by train/entry.py or torchrun.
+
+Reads what sagemaker-training put into the environment, trains, and leaves the reason of a failure.
+"""
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+from train import channels, config, loop
+from train.stop import Interrupted, Stop
+
+
+@dataclass(frozen=True)
+class Job:
+    """Where a process of a job finds and leaves things.
+
+    `checkpoints` is None where the platform gave no folder for them.
+    """
+
+    channels: Mapping[str, Path]
+    hyperparameters: Mapping[str, object]
+    model_dir: Path
+    output_dir: Path
+    failure_file: Path
+    checkpoints: Path | None
+    rank: int = 0
+    local_rank: int = 0
+    world: int = 1
+    local_world: int = 1
+
+    @classmethod
+    def from_environment(cls, env: Mapping[str, str]) -> "Job":
+        """Read sagemaker-training's SM_* and torchrun's variables."""
+        base = Path(env.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
+        return cls(
+            channels={
+                name: Path(env[f"SM_CHANNEL_{name.upper()}"])
+                for name in json.loads(env.get("SM_CHANNELS", "[]"))
+            },
+            hyperparameters=json.loads(env.get("SM_HPS", "{}")),
+            model_dir=Path(env["SM_MODEL_DIR"]),
+            output_dir=Path(env["SM_OUTPUT_DATA_DIR"]),
+            failure_file=base / "output" / "failure",
+            checkpoints=_checkpoint_folder(base, env.get("TRAINING_JOB_NAME", "")),
+            rank=int(env.get("RANK", "0")),
+            local_rank=int(env.get("LOCAL_RANK", "0")),
+            world=int(env.get("WORLD_SIZE", "1")),
+            local_world=int(env.get("LOCAL_WORLD_SIZE", "1")),
+        )
+
+
+def _checkpoint_folder(base: Path, job_name: str) -> Path | None:
+    """Return the checkpoint folder; SageMaker mounts one when the job asks for checkpoints.
+
+    A folder inside it for each job: whether tuning keeps its trials' apart is not documented.
+    """
+    setting = base / "input" / "config" / "checkpointconfig.json"
+    local = json.loads(setting.read_text()).get("LocalPath") if setting.is_file() else None
+    root = Path(local) if local else base / "checkpoints"
+    if not root.is_dir():
+        return None
+    folder = root / job_name
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def run(job: Job, stop: Stop) -> None:
+    """Train.
+
+    Raises:
+        ConfigError, DataError, WeightsError: with what to mend.
+        Interrupted: the job was asked to stop; its state is in the checkpoint folder.
+    """
+    settings = config.from_hyperparameters(job.hyperparameters)
+    splits = channels.find(
+        {name: path for name, path in job.channels.items() if name != channels.PRETRAINED},
+        seed=settings.seed,
+        valid_fraction=settings.valid_fraction,
+        test_fraction=settings.test_fraction,
+    )
+    loop.train(settings, splits, job, stop)
+
+
+def main() -> int:
+    """Run this process's part and return its exit code."""
+    stop = Stop()
+    stop.install()
+    job = Job.from_environment(os.environ)
+    if job.world > 1:
+        cuda = torch.cuda.is_available()
+        if cuda:
+            torch.cuda.set_device(job.local_rank)
+        dist.init_process_group("nccl" if cuda else "gloo")
+    try:
+        run(job, stop)
+    except Interrupted:
+        print("stopped on request (SIGTERM)", flush=True)
+    except Exception as error:
+        leave_reason(job.failure_file, error)
+        traceback.print_exc()
+        return 1
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+    return 0
+
+
+def leave_reason(file: Path, error: Exception) -> None:
+    """Write the failure file: the reason first, for its beginning is what people see.
+
+    The first process to fail writes it; those that fail because of it do not overwrite.
+    """
+    shown = f"{type(error).__name__}: {error}"
+    try:
+        with file.open("x") as failure:
+            failure.write(f"{shown}\n\n{traceback.format_exc()}")
+    except FileExistsError:
+        pass
+    except OSError as problem:
+        print(f"cannot write {file} ({problem}); the reason is: {shown}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""The metrics of a training job: what is printed, and the regex CloudWatch finds it by.
+
+Emitter and regex come from the same table. Imports no torch.
+"""
+
+import math
+import sys
+from dataclasses import dataclass
+
+_NUMBER = r"([-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One figure of a job, by the name that CloudWatch and a tuning job know it under."""
+
+    name: str
+    meaning: str
+
+    @property
+    def regex(self) -> str:
+        """A CloudWatch metric regex with the value as its one group."""
+        return rf"\[metric\] {self.name}={_NUMBER} "
+
+    def line(self, value: float, epoch: int) -> str:
+        """Return the log line, newline included."""
+        return f"[metric] {self.name}={value:.8g} epoch={epoch}\n"
+
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("train:loss", "mean loss over the epoch's training pictures, as optimised"),
+        Metric("train:accuracy", "share right among them, while training, augmented"),
+        Metric("train:learning_rate", "the head's rate at the epoch's end"),
+        Metric("train:images_per_second", "training pictures a second, all processes"),
+        Metric("validation:loss", "mean cross-entropy of the validation pictures"),
+        Metric("validation:accuracy", "top-1: the objective for tuning"),
+        Metric("validation:top5_accuracy", "the right class is among the five likeliest"),
+        Metric("validation:macro_f1", "F1 averaged over classes, each counted alike"),
+        Metric("test:loss", "mean cross-entropy of the test pictures, measured once at the end"),
+        Metric("test:accuracy", "top-1 of the best weights"),
+        Metric("test:top5_accuracy", "top-5 of the best weights"),
+        Metric("test:macro_f1", "F1 averaged over classes"),
+    )
+}
+
+OBJECTIVE = METRICS["validation:accuracy"]
+
+
+def emit(name: str, value: float, epoch: int) -> None:
+    """Print one metric, as one write, so that no other process's line lands inside it.
+
+    A value that is not finite is printed as a plain line: CloudWatch would refuse it.
+    """
+    line = METRICS[name].line(value, epoch)
+    if not math.isfinite(value):
+        line = f"{name} is {value} in epoch {epoch}\n"
+    sys.stdout.write(line)
+    sys.stdout.flush()
+
+
+def definitions() -> list[dict[str, str]]:
+    """Return SageMaker's `MetricDefinitions`."""
+    return [{"Name": metric.name, "Regex": metric.regex} for metric in METRICS.values()]

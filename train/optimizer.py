@@ -1,0 +1,87 @@
+"""What is trained and how fast: frozen parts, parameter groups, the schedule."""
+
+import math
+
+import torch
+from torch import nn
+
+from classifier.networks import head_name
+from train.config import ConfigError, TrainConfig
+
+
+def freeze(network: nn.Module, trainable: str) -> None:
+    """Let only a part of the network be trained.
+
+    Args:
+        network: from `classifier.networks.build`.
+        trainable: `head`, `all`, or a module's name: it and everything after it is trained.
+
+    Raises:
+        ConfigError: no module of that name; the message lists the top ones.
+    """
+    head = head_name(network)
+    begin = {"all": "", "head": head}.get(trainable, trainable)
+    if begin and begin not in dict(network.named_modules()):
+        names = ", ".join(name for name, _ in network.named_children())
+        raise ConfigError(
+            f"trainable: no module {trainable!r} in this network: `head`, `all`, or one of {names} "
+            "(or a module inside one)"
+        )
+    reached = not begin
+    for name, parameter in network.named_parameters():
+        reached = reached or name.startswith(begin + ".")
+        parameter.requires_grad_(reached or name.startswith(head + "."))
+
+
+def set_training_mode(network: nn.Module, *, freeze_batch_norm: bool) -> None:
+    """Put the trained part into training mode; all that is frozen stays in evaluation mode."""
+    network.train()
+    for module in network.modules():
+        parameters = list(module.parameters())
+        frozen = parameters and not any(parameter.requires_grad for parameter in parameters)
+        norm = freeze_batch_norm and isinstance(module, nn.modules.batchnorm._BatchNorm)
+        if frozen or norm:
+            module.eval()
+
+
+def build_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """Return an optimizer with a group for head and backbone, with and without weight decay.
+
+    Each group's `peak` is its rate at the top of the schedule.
+    """
+    head = head_name(network) + "."
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            rate = config.learning_rate if name.startswith(head) else config.backbone_rate
+            decay = config.weight_decay if parameter.ndim > 1 else 0.0  # not biases and norms
+            groups.setdefault((rate, decay), []).append(parameter)
+    settings = [
+        {"params": parameters, "lr": rate, "peak": rate, "weight_decay": decay}
+        for (rate, decay), parameters in groups.items()
+    ]
+    if config.optimizer == "adamw":
+        return torch.optim.AdamW(settings)
+    return torch.optim.SGD(
+        settings, lr=config.learning_rate, momentum=config.momentum, nesterov=config.momentum > 0
+    )
+
+
+def set_rates(
+    optimizer: torch.optim.Optimizer, config: TrainConfig, step: int, steps_per_epoch: int
+) -> None:
+    """Set every group's rate for `step`, counted from 0 over the whole job."""
+    factor = schedule(config, step, steps_per_epoch)
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak"] * factor
+
+
+def schedule(config: TrainConfig, step: int, steps_per_epoch: int) -> float:
+    """Return the share of the peak rate at `step`: linear warm-up, then cosine or constant."""
+    warmup = config.warmup_epochs * steps_per_epoch
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    if config.schedule == "constant":
+        return 1.0
+    total = config.epochs * steps_per_epoch
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
