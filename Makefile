@@ -1,0 +1,81 @@
+# Kennel's verbs; `make` alone lists them. Each sees to what it needs first.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+TAG ?= local
+OUT ?= run/train
+MODEL ?= $(OUT)/model
+PORT ?= 8080
+
+UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
+export UV_PYTHON_DOWNLOADS := never
+LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header $(ARGS)
+VENV := .venv/.locked
+LOCAL := $(PYTHON) -m scripts.local
+
+.PHONY: help venv lock check test test-containers demo build local-train local-serve invoke clean
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' Makefile | while read -r verb line; do printf '%-16s %s\n' "$$verb" "$$line"; done
+
+venv: $(VENV)  ## make .venv from docker/locks/dev.txt
+
+$(VENV): docker/locks/dev.txt docker/locks/build.txt pyproject.toml | $(UV)
+	@$(PYTHON) scripts/check_python.py
+	$(UV) venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" .venv
+	$(UV) pip sync --quiet --python .venv --require-hashes --build-constraints docker/locks/build.txt \
+		docker/locks/dev.txt
+	$(UV) pip install --quiet --python .venv --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.uv/bin/uv: docker/versions.env
+	$(PYTHON) -m venv .uv
+	.uv/bin/pip install --quiet "uv==$$(sed -n 's/^UV_VERSION=//p' $<)"
+	@touch $@
+
+# dev holds all of the others and is locked first: what the tests ran is what the images hold.
+lock: | $(UV)  ## lock the dependencies anew; ARGS=--upgrade takes newer ones
+	$(LOCK) pyproject.toml --extra train --extra serve --extra aws --extra emulator --extra dev \
+		--output-file docker/locks/dev.txt
+	for image in train serve; do \
+		$(LOCK) pyproject.toml --extra $$image --constraints docker/locks/dev.txt \
+			--output-file docker/locks/$$image.txt; \
+	done
+	printf '%s\n' torch torchvision | $(LOCK) - --constraints docker/locks/dev.txt \
+		--output-file docker/locks/torch.txt
+	printf '%s\n' setuptools wheel | $(LOCK) - --constraints docker/locks/dev.txt \
+		--output-file docker/locks/build.txt
+
+check: $(VENV)  ## ruff, mypy and the arrows between the rooms
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+test: $(VENV)  ## every test that needs no Docker; ARGS go to pytest
+	.venv/bin/pytest -m 'not docker' $(ARGS)
+
+test-containers: $(VENV)  ## build the images and test them in a Docker engine
+	.venv/bin/pytest -m docker $(ARGS)
+
+demo: $(VENV)  ## train and serve handwritten digits here, without Docker or AWS
+	.venv/bin/python -m scripts.demo $(ARGS)
+
+build:  ## build kennel-train and kennel-serve; [BASE_IMAGE=…] [TAG=local]
+	TAG=$(TAG) docker/build.sh
+
+local-train:  ## train in the image: DATA=photos/ [HP="epochs=5 …"] [OUT=run/train]
+	$(LOCAL) train --image kennel-train:$(TAG) --data "$(DATA)" --out "$(OUT)" $(HP)
+
+local-serve:  ## serve a bundle in the image: [MODEL=run/train/model] [PORT=8080]
+	$(LOCAL) serve --image kennel-serve:$(TAG) --model "$(MODEL)" --port $(PORT)
+
+invoke:  ## ask what local-serve serves: IMAGE=photo.jpg [PORT=8080]
+	$(LOCAL) invoke --port $(PORT) "$(IMAGE)"
+
+clean:  ## remove .venv and caches; run/ and the images stay
+	rm -rf .venv .uv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
