@@ -77,7 +77,7 @@ def evaluate(
             unreadable.add(batch.unreadable)
             if not len(batch.labels):
                 continue
-            images = batch.images.to(device, non_blocking=True)
+            images = batch.images.to(device, non_blocking=True, memory_format=torch.channels_last)
             labels = batch.labels.to(device, non_blocking=True)
             with autocast:
                 logits = network(images).float()

@@ -173,8 +173,7 @@ def set_up(config: TrainConfig, splits: Splits, job: "Job", stop: Stop) -> tuple
         )
     optimizer.freeze(network, config.trainable)
     network.to(device)
-    if device.type == "cuda":
-        network.to(memory_format=torch.channels_last)
+    network.to(memory_format=torch.channels_last)  # the faster order on GPUs and CPUs alike
     workers, limited = data.worker_count(config, transform.crop, job.local_world)
     precision = choose_precision(config.precision, device)
     run = Run(config, splits, job, stop, device, precision, transform, workers, origin)
@@ -264,7 +263,9 @@ def train_epoch(
         torch.manual_seed(data.mix(config.seed, state.step, run.job.rank))  # dropout, mixing
         optimizer.set_rates(state.optimizer, config, state.step, steps)
         if len(batch.labels):
-            images = batch.images.to(run.device, non_blocking=True)
+            images = batch.images.to(
+                run.device, non_blocking=True, memory_format=torch.channels_last
+            )
             labels = batch.labels.to(run.device, non_blocking=True)
             mixed, targets = mixing(images, labels) if mixing else (images, labels)
             with run.autocast():

@@ -1,0 +1,134 @@
+"""Pretrained weights: where they are looked for, what is accepted, and what is said if not."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+from torch import nn
+
+from classifier import networks
+from classifier.weights import WeightsError, load_pretrained
+
+
+@pytest.fixture(scope="module")
+def teacher() -> nn.Module:
+    torch.manual_seed(1)
+    return networks.build("resnet18", 1000)
+
+
+@pytest.fixture
+def student() -> nn.Module:
+    torch.manual_seed(2)
+    return networks.build("resnet18", 4)
+
+
+def same_features(one: nn.Module, other: nn.Module) -> bool:
+    picture = torch.rand(2, 3, 64, 64)
+    with torch.inference_mode():
+        return torch.equal(
+            networks.features(one.eval())(picture), networks.features(other.eval())(picture)
+        )
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_file_of_either_kind(
+    suffix: str, wrapped: bool, teacher: nn.Module, student: nn.Module, tmp_path: Path
+) -> None:
+    file = tmp_path / f"w{suffix}"
+    state = {("module." * wrapped) + name: value for name, value in teacher.state_dict().items()}
+    if suffix == ".pth":
+        torch.save({"state_dict": state, "epoch": 3} if wrapped else state, file)
+    else:
+        safetensors.torch.save_file(state, file)
+    head = networks.head(student).weight.clone()
+    load_pretrained(student, "resnet18", file=file)
+    assert same_features(teacher, student)
+    assert torch.equal(networks.head(student).weight, head)  # the new head is left alone
+
+
+def test_half_precision_is_widened(teacher: nn.Module, student: nn.Module, tmp_path: Path) -> None:
+    file = tmp_path / "half.pth"
+    torch.save(
+        {k: v.half() if v.is_floating_point() else v for k, v in teacher.state_dict().items()}, file
+    )
+    load_pretrained(student, "resnet18", file=file)
+    assert all(p.dtype == torch.float32 for p in student.parameters())
+
+
+def test_the_channel_picks_the_file_named_after_the_network(
+    teacher: nn.Module, student: nn.Module, tmp_path: Path
+) -> None:
+    torch.save(teacher.state_dict(), tmp_path / "resnet18-abc.pth")
+    torch.save({"x": torch.zeros(1)}, tmp_path / "vit_b_16-abc.pth")
+    origin = load_pretrained(student, "resnet18", channel=tmp_path)
+    assert origin == "channel pretrained: resnet18-abc.pth"
+    assert same_features(teacher, student)
+
+
+def test_an_empty_channel_says_what_it_needs(student: nn.Module, tmp_path: Path) -> None:
+    (tmp_path / "readme.md").write_text("no weights here")
+    with pytest.raises(WeightsError, match=r"must hold one weights file.*found: none"):
+        load_pretrained(student, "resnet18", channel=tmp_path)
+
+
+def test_the_hub_cache_is_used_before_the_download(
+    teacher: nn.Module, student: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    cache = tmp_path / "hub" / "checkpoints"
+    cache.mkdir(parents=True)
+    torch.save(teacher.state_dict(), cache / "resnet18-f37072fd.pth")
+    assert load_pretrained(student, "resnet18") == "hub cache: resnet18-f37072fd.pth"
+    assert same_features(teacher, student)
+
+
+def test_without_network_the_error_says_how_to_supply_them(tmp_path: Path) -> None:
+    """In a process of its own whose every connection is refused: a proxy that is not there."""
+    script = (
+        "from classifier import networks, weights\n"
+        "weights.load_pretrained(networks.build('resnet18', 2), 'resnet18')"
+    )
+    proxy = "http://127.0.0.1:9"
+    result = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ
+        | {"TORCH_HOME": str(tmp_path), "https_proxy": proxy, "HTTPS_PROXY": proxy, "no_proxy": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    last = result.stderr.strip().splitlines()[-1]
+    assert "could not be downloaded" in last
+    assert "network isolation" in last
+    assert "channel named `pretrained` with resnet18-f37072fd.pth" in last
+
+
+def test_another_networks_weights_are_refused(teacher: nn.Module, tmp_path: Path) -> None:
+    file = tmp_path / "resnet18.pth"
+    torch.save(teacher.state_dict(), file)
+    with pytest.raises(WeightsError, match="does not hold weights of resnet50: missing"):
+        load_pretrained(networks.build("resnet50", 2), "resnet50", file=file)
+
+
+def test_a_file_with_code_in_it_is_not_opened(student: nn.Module, tmp_path: Path) -> None:
+    file = tmp_path / "whole-model.pth"
+    torch.save(nn.Linear(2, 2), file)  # a pickled module, as torch.save(model) leaves it
+    with pytest.raises(WeightsError, match=r"could run code: save it again with torch\.save"):
+        load_pretrained(student, "resnet18", file=file)
+
+
+@pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
+def test_a_damaged_file_is_named(name: str, student: nn.Module, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"nonsense" * 9)
+    with pytest.raises(WeightsError, match=f"{name}"):
+        load_pretrained(student, "resnet18", file=tmp_path / name)
+
+
+def test_a_missing_file_is_named(student: nn.Module, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="no weights file at"):
+        load_pretrained(student, "resnet18", file=tmp_path / "nowhere.pth")

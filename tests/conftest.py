@@ -1,0 +1,25 @@
+"""Fixtures that several rooms share: pictures made on the spot, and the real ones where present."""
+
+from pathlib import Path
+
+import pytest
+
+from scripts import digits
+
+REAL = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def few_digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """200 handwritten digits in train, valid and test folders."""
+    root = tmp_path_factory.mktemp("digits")
+    digits.write(root, limit=200)
+    return root
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder with real dog photos and ImageNet weights, whose licences forbid shipping them."""
+    if not (REAL / "dogs").is_dir():
+        pytest.skip("needs the real photos and weights in ../shared/data, which are not shipped")
+    return REAL

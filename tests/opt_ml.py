@@ -1,0 +1,72 @@
+"""What SageMaker lays out before it runs a training container: /opt/ml, here in any folder."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class OptMl:
+    """A job's /opt/ml."""
+
+    root: Path
+
+    @classmethod
+    def lay_out(
+        cls,
+        root: Path,
+        channels: Mapping[str, Path],
+        hyperparameters: Mapping[str, object],
+        *,
+        hosts: tuple[str, ...] = ("algo-1",),
+        host: str = "algo-1",
+    ) -> "OptMl":
+        """Write the config files and link the channels; strings are JSON, as the SDKs send them."""
+        for folder in ("input/config", "input/data", "model", "output/data", "checkpoints"):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+        for name, source in channels.items():
+            (root / "input" / "data" / name).symlink_to(source.resolve())
+        files = {
+            "hyperparameters": {k: json.dumps(v) for k, v in hyperparameters.items()},
+            "inputdataconfig": {name: {"TrainingInputMode": "File"} for name in channels},
+            "resourceconfig": {
+                "current_host": host,
+                "hosts": list(hosts),
+                "network_interface_name": "lo",
+            },
+        }
+        for name, contents in files.items():
+            (root / "input" / "config" / f"{name}.json").write_text(json.dumps(contents))
+        return cls(root)
+
+    @property
+    def model(self) -> Path:
+        return self.root / "model"
+
+    @property
+    def failure(self) -> str:
+        return (self.root / "output" / "failure").read_text()
+
+    @property
+    def checkpoints(self) -> list[Path]:
+        return sorted((self.root / "checkpoints").rglob("step-*.safetensors"))
+
+    def start(self, **env: str) -> "subprocess.Popen[str]":
+        """Run the training entry as the image's `train` does, its output in one pipe."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "train.entry"],
+            env=os.environ | {"SAGEMAKER_BASE_DIR": str(self.root), "OMP_NUM_THREADS": "2"} | env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, **env: str) -> tuple[int, str]:
+        """Run to the end and return exit code and log."""
+        process = self.start(**env)
+        log, _ = process.communicate(timeout=600)
+        return process.returncode, log

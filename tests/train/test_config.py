@@ -1,0 +1,85 @@
+"""Hyperparameters: read from whatever strings SageMaker sends, refused all at once."""
+
+import json
+
+import pytest
+
+from train.config import ConfigError, TrainConfig, from_hyperparameters
+
+
+def test_every_way_the_sdks_write_a_value() -> None:
+    config = from_hyperparameters(
+        {
+            "epochs": "5",
+            "learning_rate": '"0.05"',
+            "architecture": '"resnet18"',
+            "optimizer": "adamw",
+            "horizontal_flip": "False",
+            "freeze_batch_norm": '"true"',
+            "image_size": "null",
+            "batch_size": 32,
+        }
+    )
+    assert (config.epochs, config.learning_rate, config.batch_size) == (5, 0.05, 32)
+    assert (config.architecture, config.optimizer) == ("resnet18", "adamw")
+    assert not config.horizontal_flip
+    assert config.freeze_batch_norm
+    assert config.image_size is None
+
+
+def test_hyphens_and_the_names_people_bring() -> None:
+    config = from_hyperparameters({"batch-size": "16", "lr": "0.1", "model": "resnext50"})
+    assert (config.batch_size, config.learning_rate) == (16, 0.1)
+    assert config.architecture == "resnext50_32x4d"
+
+
+def test_sagemakers_own_are_passed_over() -> None:
+    given = {"sagemaker_region": '"eu-west-1"', "_tuning_objective_metric": "validation:accuracy"}
+    assert from_hyperparameters(given) == TrainConfig()
+
+
+def test_every_problem_is_reported_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        from_hyperparameters(
+            {
+                "architecture": "resnet51",
+                "epochs": "three",
+                "batch_sise": "64",
+                "learning_rate": "-1",
+                "optimizer": "adam",
+            }
+        )
+    message = str(caught.value)
+    assert "architecture: unknown architecture 'resnet51': did you mean resnet" in message
+    assert "epochs: Input should be a valid integer" in message
+    assert "given 'three'" in message
+    assert "batch_sise: no such hyperparameter (did you mean batch_size?)" in message
+    assert "learning_rate: Input should be greater than 0" in message
+    assert "optimizer: Input should be 'sgd' or 'adamw'" in message
+    assert len(message.splitlines()) == 6
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"warmup_epochs": "3", "epochs": "3"}, "warmup_epochs 3 must be less than epochs 3"),
+        ({"weights": "none"}, "set trainable=all, or give weights"),
+        ({"valid_fraction": "0.6", "test_fraction": "0.6"}, "must leave 0.1 for train"),
+        ({"lr": "0.1", "learning_rate": "0.1"}, "learning_rate is given twice"),
+        ({"learning_rate": "nan"}, "learning_rate"),
+        ({"epochs": "2.5"}, "epochs"),
+    ],
+)
+def test_what_cannot_be_together_is_explained(given: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        from_hyperparameters(given)
+
+
+def test_a_config_survives_the_way_through_strings() -> None:
+    config = TrainConfig(epochs=7, mixup=0.2, trainable="layer4", image_size=64)
+    strings = {name: json.dumps(value) for name, value in config.model_dump().items()}
+    assert from_hyperparameters(strings) == config
+
+
+def test_every_hyperparameter_says_what_it_is() -> None:
+    assert all(field.description for field in TrainConfig.model_fields.values())

@@ -1,0 +1,142 @@
+"""Batches: each picture once, the same on any number of workers, and unreadable ones counted."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from classifier.transform import EvaluationTransform
+from train import data
+from train.channels import DataError, Picture, find
+from train.config import TrainConfig
+
+TRANSFORM = EvaluationTransform(resize=36, crop=32)
+
+
+@pytest.fixture(scope="module")
+def pictures(few_digits: Path) -> tuple[Picture, ...]:
+    return find({"data": few_digits}, seed=0, valid_fraction=0, test_fraction=0).train
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+@pytest.mark.parametrize("count", [64, 65, 70])
+def test_evaluation_takes_each_picture_once(world: int, count: int) -> None:
+    orders = [data.Order(count, 16, seed=None, rank=r, world=world) for r in range(world)]
+    seen = [index for order in orders for batch in order for _, index in batch]
+    assert sorted(seen) == list(range(count))
+    assert len({len(list(order)) for order in orders}) == 1  # alike, or collectives would hang
+
+
+@pytest.mark.parametrize("world", [1, 2, 4])
+@pytest.mark.parametrize("count", [64, 65, 71])
+def test_training_shares_each_batch_evenly(world: int, count: int) -> None:
+    orders = [data.Order(count, 16, seed=5, rank=r, world=world) for r in range(world)]
+    batches = [list(order) for order in orders]
+    for parts in zip(*batches, strict=True):
+        assert len({len(part) for part in parts}) == 1
+        assert len(parts[0]) >= 2 or count < 2 * world
+    seen = [index for part in batches for batch in part for _, index in batch]
+    assert len(seen) == len(set(seen))
+    assert count - len(seen) < 2 * world
+
+
+def test_each_epoch_has_another_order_and_the_same_again() -> None:
+    order = data.Order(50, 10, seed=1)
+    first = list(order)
+    assert first == list(order)
+    order.epoch = 1
+    assert [i for b in order for _, i in b] != [i for b in first for _, i in b]
+
+
+def test_an_epoch_goes_on_from_its_middle() -> None:
+    order = data.Order(50, 10, seed=1)
+    whole = list(order)
+    order.first = 3
+    assert list(order) == whole[3:]
+    assert len(order) == 2
+
+
+@pytest.mark.parametrize("augment", ["crop", "randaugment", "trivialaugment", "none"])
+def test_random_transforms_do_not_depend_on_the_workers(
+    augment: str, pictures: tuple[Picture, ...]
+) -> None:
+    config = TrainConfig.model_validate({"augment": augment})
+    dataset = data.Pictures(pictures[:24], data.training_transform(config, TRANSFORM), seed=3)
+    batches = [
+        torch.cat([b.images for b in data.loader(dataset, data.Order(24, 8, seed=3), workers=n)])
+        for n in (0, 2)
+    ]
+    assert batches[0].shape == (24, 3, 32, 32)
+    torch.testing.assert_close(batches[0], batches[1], rtol=0, atol=0)
+
+
+def test_another_epoch_sees_the_picture_otherwise(pictures: tuple[Picture, ...]) -> None:
+    dataset = data.Pictures(pictures, data.training_transform(TrainConfig(), TRANSFORM), seed=3)
+    once, again, later = dataset[0, 5][0], dataset[0, 5][0], dataset[1, 5][0]
+    assert isinstance(once, torch.Tensor)
+    assert isinstance(again, torch.Tensor)
+    assert isinstance(later, torch.Tensor)
+    assert torch.equal(once, again)
+    assert not torch.equal(once, later)
+
+
+def test_nothing_random_without_augmentation(pictures: tuple[Picture, ...]) -> None:
+    config = TrainConfig(augment="none", horizontal_flip=False)
+    assert data.training_transform(config, TRANSFORM) is TRANSFORM
+
+
+def test_reading_a_picture_leaves_the_random_state_alone(pictures: tuple[Picture, ...]) -> None:
+    dataset = data.Pictures(pictures, data.training_transform(TrainConfig(), TRANSFORM), seed=3)
+    torch.manual_seed(9)
+    expected = torch.rand(1)
+    torch.manual_seed(9)
+    dataset[0, 1]
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_unreadable_pictures_are_left_out_and_named(
+    pictures: tuple[Picture, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    (tmp_path / "text.jpg").write_text("not a photo")
+    bad = [Picture(tmp_path / name, 0) for name in ("empty.jpg", "text.jpg", "gone.jpg")]
+    dataset = data.Pictures((*pictures[:5], *bad), TRANSFORM, seed=0)
+    (batch,) = data.loader(dataset, data.Order(8, 8, seed=None), workers=0)
+    assert batch.images.shape[0] == len(batch.labels) == 5
+    unreadable = data.Unreadable(share=0.5, total=8)
+    unreadable.add(batch.unreadable)
+    unreadable.add(batch.unreadable)  # the next epoch: not counted, not named again
+    log = capsys.readouterr().out
+    assert log.count("skipped unreadable picture") == 3
+    assert "empty.jpg: the picture is empty (0 bytes)" in log
+    assert "gone.jpg" in log
+
+
+def test_too_many_unreadable_pictures_end_the_job() -> None:
+    unreadable = data.Unreadable(share=0.01, total=150)  # two are allowed
+    unreadable.add([("a.jpg", "empty"), ("b.jpg", "empty")])
+    with pytest.raises(DataError, match=r"3 of 150 pictures cannot be read, 2 are allowed \(max_u"):
+        unreadable.add([("c.jpg", "cut short")])
+
+
+def test_a_batch_with_nothing_readable_is_empty(tmp_path: Path) -> None:
+    dataset = data.Pictures([Picture(tmp_path / "gone.jpg", 0)] * 2, TRANSFORM, seed=0)
+    (batch,) = data.loader(dataset, data.Order(2, 2, seed=None), workers=0)
+    assert len(batch.labels) == 0
+    assert len(batch.unreadable) == 2
+
+
+def test_workers_are_limited_by_shared_memory() -> None:
+    wanted = TrainConfig(workers=2, batch_size=2)
+    assert data.worker_count(wanted, crop=32, processes=1) == (2, "")
+    greedy = TrainConfig(workers=200, batch_size=65_536)
+    count, note = data.worker_count(greedy, crop=600, processes=1)
+    assert count < 200
+    assert "shm-size" in note
+
+
+def test_seeds_are_spread() -> None:
+    seeds = {data.mix(0, epoch, index) for epoch in range(30) for index in range(300)}
+    assert len(seeds) == 9000
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    assert data.mix(1, 2) != data.mix(2, 1)
