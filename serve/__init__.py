@@ -1,0 +1,1 @@
+"""Serving: SageMaker's hosting contract, with nginx in front of multi-model-server."""

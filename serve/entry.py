@@ -1,0 +1,190 @@
+"""What the image's `serve` runs: nginx and the model server, watched over until SIGTERM.
+
+`python -m serve.entry` ends with 0 after a drained stop, 1 when a part fails for good or the bundle
+is refused, 2 for settings that cannot be used; the last line says why.
+"""
+
+import contextlib
+import logging
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from serve import health, nginx, processes
+from serve.model_server import ModelServer, ModelServerError, free_port
+from serve.settings import Settings, SettingsError
+
+log = logging.getLogger("kennel")
+
+_TICK_S = 0.1
+# More restarts of nginx than this are no mishap.
+_MOST_RESTARTS = 5
+
+
+class ServeError(Exception):
+    """The server cannot go on; the message says why."""
+
+
+class Server:
+    """All parts of one server, from start to end.
+
+    Args:
+        settings: as read from the environment.
+        run_dir: an empty directory for everything that is written at run time.
+        stop: set when the server is to drain and end.
+    """
+
+    def __init__(self, settings: Settings, run_dir: Path, stop: threading.Event) -> None:
+        self._settings = settings
+        self._run_dir = run_dir
+        self._stop = stop
+        self._reports = run_dir / "workers"
+        self._spawner: tuple[int, int | None] | None = None
+        self._restarts = 0
+        self._front: nginx.Front
+        self._model_server: ModelServer
+
+    def run(self) -> None:
+        """Serve until `stop` is set.
+
+        Raises:
+            ServeError, ModelServerError, nginx.FrontError: with the reason.
+        """
+        self._reports.mkdir()
+        (self._run_dir / "tmp").mkdir()
+        port = self._settings.model_server_port or free_port()
+        with health.HealthServer(self._run_dir / nginx.HEALTH_SOCKET, self._verdict):
+            # nginx first: /ping says no before it says yes.
+            self._front = nginx.Front(self._settings, self._run_dir, port)
+            try:
+                self._model_server = ModelServer(self._settings, self._run_dir, port)
+                self._load()
+                self._watch()
+                self._drain()
+            finally:
+                processes.end_all()
+
+    def _verdict(self) -> str | None:
+        """Return why the server cannot answer now, or None. The health thread calls this."""
+        if self._stop.is_set():
+            return "the server is stopping"
+        ready = [one for one in health.reports(self._reports) if one.refusal is None]
+        if any(one.alive for one in ready):
+            return None
+        return "the worker died; another is being started" if ready else "the model is loading"
+
+    def _load(self) -> None:
+        """Start the workers and wait until one has replayed the golden inputs."""
+        for _ in self._ticks():
+            if self._model_server.listens():
+                self._model_server.register()
+                break
+        for waited in self._ticks():
+            if self._verdict() is None:
+                log.info("ready on port %d after %.1f s", self._settings.port, waited)
+                return
+            if waited > self._settings.timeout_s:
+                raise ServeError(f"no worker was ready within {self._settings.timeout_s} s")
+
+    def _watch(self) -> None:
+        """Keep the server whole until it is told to stop."""
+        healthy_at = 0.0
+        for now in self._ticks():
+            if self._verdict() is None:
+                healthy_at = now
+            elif now - healthy_at > self._settings.recovery_s:
+                raise ServeError(f"no live worker for {self._settings.recovery_s} s")
+            self._renew_spawner()
+            health.forget_dead(self._reports)
+
+    def _renew_spawner(self) -> None:
+        """Have MMS start anew when the process died from which it forks workers: it never would."""
+        for one in health.reports(self._reports):
+            if one.alive:
+                self._spawner = (one.parent, one.parent_born)
+        if self._spawner and health.started(self._spawner[0]) != self._spawner[1]:
+            log.warning("the workers' parent process died: registering the model again")
+            self._spawner = None
+            self._model_server.unregister()
+            self._model_server.register()
+
+    def _drain(self) -> None:
+        """Take no new request, and let the accepted ones be answered."""
+        log.info("stopping: waiting for accepted requests")
+        self._front.refuse_new()
+        deadline = time.monotonic() + self._settings.drain_s
+        while self._front.process.poll() is None:
+            if time.monotonic() > deadline:
+                raise ServeError(
+                    f"requests were unanswered {self._settings.drain_s} s after SIGTERM"
+                )
+            time.sleep(_TICK_S)
+
+    def _ticks(self) -> Iterator[float]:
+        """Yield the seconds passed, every tick in which all parts are well, until told to stop."""
+        begun = time.monotonic()
+        while not self._stop.wait(_TICK_S):
+            self._check_parts()
+            yield time.monotonic() - begun
+
+    def _check_parts(self) -> None:
+        for one in health.reports(self._reports):
+            if one.refusal is not None:
+                raise ServeError(f"the bundle is refused: {one.refusal}")
+        ended = self._model_server.process.poll()
+        if ended is not None:
+            raise ServeError(f"the model server (Java) {processes.how_it_ended(ended)}")
+        ended = self._front.process.poll()
+        if ended is not None:
+            how = f"nginx {processes.how_it_ended(ended)}"
+            self._restarts += 1
+            # A signal is a mishap; an exit of its own is a reason, which nginx has just logged.
+            if ended >= 0 or self._restarts > _MOST_RESTARTS:
+                raise ServeError(how)
+            log.warning("%s: starting it again", how)
+            self._front.restart()
+        processes.reap_orphans({self._front.process.pid, self._model_server.process.pid})
+
+
+@contextlib.contextmanager
+def run_directory(wish: Path | None) -> Iterator[Path]:
+    """Give a private directory for one run: `wish`, emptied, or a temporary one."""
+    if wish is None:
+        with tempfile.TemporaryDirectory(prefix="kennel-") as temporary:
+            yield Path(temporary)
+        return
+    wish.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for left in wish.iterdir():  # of a run that was killed
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
+    yield wish
+
+
+def main() -> int:
+    """Serve, and return the exit status."""
+    logging.basicConfig(format="%(asctime)s %(levelname)-5s kennel: %(message)s", level="INFO")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        settings = Settings.from_environment()
+    except SettingsError as error:
+        log.error("these settings cannot be used:\n%s", error)
+        return 2
+    try:
+        processes.adopt_orphans()
+        with run_directory(settings.run_dir) as run_dir:
+            Server(settings, run_dir, stop).run()
+    except (ServeError, ModelServerError, nginx.FrontError) as error:
+        log.error("%s", error)
+        return 1
+    log.info("stopped")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

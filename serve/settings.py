@@ -1,0 +1,146 @@
+"""Every setting of the server, read once from the environment, every problem reported at once.
+
+SageMaker's names come from its inference toolkit. docs/serving.md has the table.
+"""
+
+import contextlib
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from sagemaker_inference import parameters
+
+from serve import answers
+from serve.errors import RequestError
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+# The model server keeps its ports in a Java short.
+InnerPort = Annotated[int, Field(ge=1024, le=32766)]
+Positive = Annotated[int, Field(ge=1)]
+# A unix socket's path has at most 107 bytes (unix(7)); ours and the workers' lie below it.
+_LONGEST_RUN_DIR = 80
+
+
+class SettingsError(ValueError):
+    """Environment variables that cannot be used; the message has one line for each."""
+
+
+class Settings(BaseModel):
+    """The server's settings. Each field's alias is its environment variable."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    # SageMaker's own
+    port: Port = Field(8080, alias=parameters.BIND_TO_PORT_ENV)
+    base_dir: Path = Field(Path("/opt/ml"), alias=parameters.BASE_PATH_ENV)
+    workers: Positive = Field(
+        default_factory=lambda: len(_gpus()) or 1, alias=parameters.MODEL_SERVER_WORKERS_ENV
+    )
+    timeout_s: Positive = Field(240, alias=parameters.MODEL_SERVER_TIMEOUT_SECONDS_ENV)
+    max_payload_mb: Annotated[int, Field(ge=1, le=1024)] = Field(
+        6, alias=parameters.MAX_REQUEST_SIZE
+    )
+    default_accept: str = Field(answers.JSON, alias=parameters.DEFAULT_INVOCATIONS_ACCEPT_ENV)
+    vm_args: str = Field("", alias=parameters.MODEL_SERVER_VMARGS)
+    multi_model: bool = Field(False, alias=parameters.MULTI_MODEL_ENV)
+
+    # Kennel's
+    run_dir: Path | None = Field(None, alias="KENNEL_RUN_DIR")
+    model_server_port: InnerPort | None = Field(None, alias="KENNEL_MODEL_SERVER_PORT")
+    batch_size: Annotated[int, Field(ge=1, le=256)] = Field(8, alias="KENNEL_BATCH_SIZE")
+    # The model server never batches beyond two with a delay of 0.
+    batch_delay_ms: Annotated[int, Field(ge=1, le=60_000)] = Field(
+        2, alias="KENNEL_MAX_BATCH_DELAY_MS"
+    )
+    queue_size: Positive = Field(100, alias="KENNEL_QUEUE_SIZE")
+    threads: Positive | None = Field(None, alias="KENNEL_THREADS")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", alias="KENNEL_DEVICE")
+    max_pixels: Positive = Field(2**26, alias="KENNEL_MAX_PIXELS")
+    golden_tolerance: Annotated[float, Field(gt=0)] = Field(1e-3, alias="KENNEL_GOLDEN_TOLERANCE")
+    drain_s: Annotated[int, Field(ge=1, le=28)] = Field(25, alias="KENNEL_DRAIN_SECONDS")
+    recovery_s: Positive = Field(60, alias="KENNEL_RECOVERY_SECONDS")
+
+    @field_validator("default_accept")
+    @classmethod
+    def _is_offered(cls, accept: str) -> str:
+        try:
+            answers.choose(accept)
+        except RequestError as error:
+            raise ValueError(f"{error.message}: {error.hint}") from None
+        return accept
+
+    @field_validator("multi_model")
+    @classmethod
+    def _is_single(cls, multi_model: bool) -> bool:
+        if multi_model:
+            raise ValueError("multi-model endpoints are not served yet: unset it")
+        return multi_model
+
+    @field_validator("run_dir")
+    @classmethod
+    def _fits_sockets(cls, run_dir: Path | None) -> Path | None:
+        if run_dir and len(os.fsencode(run_dir.absolute())) > _LONGEST_RUN_DIR:
+            raise ValueError(f"longer than {_LONGEST_RUN_DIR} bytes, too long for sockets in it")
+        return run_dir.absolute() if run_dir else None
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
+        """Read the settings; an empty variable counts as unset.
+
+        Raises:
+            SettingsError: one line for each variable that cannot be used.
+        """
+        given = {name: value for name, value in environment.items() if value.strip()}
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            lines = [
+                f"{problem['loc'][0]}={problem['input']}: {problem['msg']}"
+                for problem in error.errors()
+            ]
+            raise SettingsError("\n".join(lines)) from None
+
+    @property
+    def model_dir(self) -> Path:
+        """Where SageMaker unpacks the bundle."""
+        return self.base_dir / "model"
+
+    @property
+    def max_body(self) -> int:
+        """The largest request body, in bytes."""
+        return self.max_payload_mb * 1024 * 1024
+
+    @property
+    def worker_threads(self) -> int:
+        """Processor threads for each worker: the cores shared out, unless set."""
+        return self.threads or max(1, cores() // self.workers)
+
+    @property
+    def default_format(self) -> answers.Format:
+        """What a client gets that does not say what it accepts."""
+        return answers.choose(self.default_accept)
+
+
+def cores() -> int:
+    """Return how many processor cores this container may use, rounded up."""
+    granted = len(os.sched_getaffinity(0))
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return min(granted, max(1, math.ceil(int(quota) / int(period))))
+    except (OSError, ValueError):  # no cgroup v2, or no limit ("max")
+        return granted
+
+
+def memory_mb() -> int:
+    """Return how many MiB of memory this container may use."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with contextlib.suppress(OSError, ValueError):  # as for cores
+        total = min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return total // 2**20
+
+
+def _gpus() -> list[Path]:
+    return sorted(Path("/dev").glob("nvidia[0-9]*"))
