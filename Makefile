@@ -36,17 +36,18 @@ $(VENV): docker/locks/dev.txt docker/locks/build.txt pyproject.toml | $(UV)
 	.uv/bin/pip install --quiet "uv==$$(sed -n 's/^UV_VERSION=//p' $<)"
 	@touch $@
 
-# dev holds all of the others and is locked first: what the tests ran is what the images hold.
+# dev holds all of the others and is locked first: what the tests ran is what the images hold. It alone
+# says why each package is there; a comment that changed would make an image anew.
 lock: | $(UV)  ## lock the dependencies anew; ARGS=--upgrade takes newer ones
 	$(LOCK) pyproject.toml --extra train --extra serve --extra aws --extra emulator --extra dev \
 		--output-file docker/locks/dev.txt
 	for image in train serve; do \
-		$(LOCK) pyproject.toml --extra $$image --constraints docker/locks/dev.txt \
+		$(LOCK) --no-annotate pyproject.toml --extra $$image --constraints docker/locks/dev.txt \
 			--output-file docker/locks/$$image.txt; \
 	done
-	printf '%s\n' torch torchvision | $(LOCK) - --constraints docker/locks/dev.txt \
+	printf '%s\n' torch torchvision | $(LOCK) --no-annotate - --constraints docker/locks/dev.txt \
 		--output-file docker/locks/torch.txt
-	printf '%s\n' setuptools wheel | $(LOCK) - --constraints docker/locks/dev.txt \
+	printf '%s\n' setuptools wheel | $(LOCK) --no-annotate - --constraints docker/locks/dev.txt \
 		--output-file docker/locks/build.txt
 
 check: $(VENV)  ## ruff, mypy and the arrows between the rooms

@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 import sysconfig
+from pathlib import Path
 
 DEVELOPMENT_FILES = "on Debian or Ubuntu: apt-get install gcc libc6-dev python3-dev"
 
@@ -20,7 +21,7 @@ def problems() -> "list[str]":
     compiler = (sysconfig.get_config_var("CC") or "cc").split()[0]
     if not (shutil.which(os.environ.get("CC", compiler)) or shutil.which("cc")):
         found.append(f"no C compiler, which sagemaker-training needs; {DEVELOPMENT_FILES}")
-    if not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")):
+    if not (Path(sysconfig.get_path("include")) / "Python.h").exists():
         found.append(f"no Python.h, which sagemaker-training needs; {DEVELOPMENT_FILES}")
     return found
 

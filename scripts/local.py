@@ -1,4 +1,4 @@
-"""`make local-train`, `local-serve` and `invoke`: the images as SageMaker runs them, by `docker run`.
+"""`make local-train`, `local-serve`, `invoke`: the images as SageMaker runs them, by `docker run`.
 
 Standard library only, so that a machine with Docker and Python needs nothing else.
 """
@@ -28,7 +28,7 @@ def write_job(out: Path, hyperparameters: dict[str, str]) -> Path:
     """
     for folder in ("config", "model", "output/data", "checkpoints"):
         (out / folder).mkdir(parents=True, exist_ok=True)
-    # A second run in the same folder goes on from its checkpoints; the last one's verdict is not its.
+    # A second run in the same folder goes on from its checkpoints, but with a verdict of its own.
     (out / "output" / "failure").unlink(missing_ok=True)
     files = {
         "hyperparameters": hyperparameters,
@@ -71,7 +71,7 @@ def train_command(image: str, data: Path, out: Path, gpus: Sequence[str]) -> lis
 
 
 def serve_command(image: str, model: Path, port: int, gpus: Sequence[str]) -> list[str]:
-    """Arguments of `docker` that serve the bundle in the folder `model` on this machine's `port`."""
+    """Arguments of `docker` that serve the bundle in the folder `model` on loopback's `port`."""
     volume = f"{model.resolve()}:/opt/ml/model:ro"
     ports = f"127.0.0.1:{port}:8080"
     return ["run", "--rm", *gpus, "--publish", ports, "--volume", volume, image, "serve"]
@@ -94,7 +94,7 @@ def invoke(port: int, photo: Path) -> str:
         urllib.error.URLError: nothing answers, or it answers with an error status.
     """
     content_type = mimetypes.guess_type(photo.name, strict=False)[0] or "application/x-image"
-    request = urllib.request.Request(  # noqa: S310 # the scheme is in the line below
+    request = urllib.request.Request(
         f"http://127.0.0.1:{port}/invocations",
         data=photo.read_bytes(),
         headers={"Content-Type": content_type, "Accept": "application/json;verbose"},

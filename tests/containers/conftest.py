@@ -1,0 +1,94 @@
+"""The images, built once a session by `make build`, and what several tests need of them."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from tests.containers.engine import Images, Job
+
+ROOT = Path(__file__).parents[2]
+DEBIAN = "kennel-debian:bookworm"
+# The smallest job there is: no download, a few seconds on a CPU.
+HYPERPARAMETERS = {
+    "architecture": "resnet18",
+    "weights": "none",
+    "trainable": "all",
+    "epochs": "1",
+    "image_size": "32",
+    "batch_size": "32",
+    "workers": "0",
+}
+
+
+def lacking(what: str) -> NoReturn:
+    """Skip on an engineer's machine; in CI, where the engine is part of the promise, fail."""
+    if os.environ.get("CI"):
+        pytest.fail(what)
+    pytest.skip(what)
+
+
+@pytest.fixture(scope="session")
+def docker() -> str:
+    """A docker client that reaches an engine and can build."""
+    found = subprocess.run(
+        ["sh", ROOT / "docker" / "client.sh"], capture_output=True, text=True, check=False
+    )
+    if found.returncode:
+        lacking(found.stderr.strip())
+    return found.stdout.strip()
+
+
+@pytest.fixture(scope="session")
+def base_image(docker: str) -> str:
+    """$BASE_IMAGE, else the pinned one, else, where no registry can be reached, a Debian."""
+    if given := os.environ.get("BASE_IMAGE"):
+        return given
+    pins = (ROOT / "docker" / "versions.env").read_text().splitlines()
+    pinned = next(line.partition("=")[2] for line in pins if line.startswith("BASE_IMAGE="))
+    for found in (["image", "inspect", pinned], ["pull", pinned]):
+        if subprocess.run([docker, *found], capture_output=True, check=False).returncode == 0:
+            return pinned
+    if os.geteuid() != 0 or not shutil.which("debootstrap"):
+        lacking(f"{pinned} cannot be pulled, and a Debian base needs root and debootstrap")
+    made = subprocess.run(
+        [ROOT / "docker" / "debian-base.sh", DEBIAN], capture_output=True, text=True, check=False
+    )
+    if made.returncode:
+        lacking(f"no base image: {made.stderr[-2000:]}")
+    return DEBIAN
+
+
+@pytest.fixture(scope="session")
+def images(docker: str, base_image: str) -> Images:
+    """Both images, from this checkout."""
+    tag = "test"
+    built = subprocess.run(
+        ["make", "build", f"TAG={tag}", f"BASE_IMAGE={base_image}"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert built.returncode == 0, built.stdout[-6000:]
+    names = {name: f"kennel-{name}:{tag}" for name in ("train", "serve", "torch")}
+    return Images(docker, base_image, **names)
+
+
+@pytest.fixture(scope="session")
+def trained(
+    images: Images, few_digits: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Job, str]:
+    """A job that `docker run … train` ran to its end without a network, and its log."""
+    job = Job.lay_out(
+        tmp_path_factory.mktemp("job"),
+        {name: few_digits / name for name in ("train", "valid", "test")},
+        HYPERPARAMETERS,
+    )
+    done = images.run("--network", "none", *job.mounts, images.train, "train")
+    assert done.returncode == 0, done.stdout
+    return job, done.stdout

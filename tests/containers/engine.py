@@ -1,0 +1,168 @@
+"""A real Docker engine, and a job's or endpoint's folders as SageMaker mounts them."""
+
+import json
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+Completed = subprocess.CompletedProcess[str]
+
+
+@dataclass(frozen=True)
+class Images:
+    """The engine's client and the two images built for this session."""
+
+    docker: str
+    base: str
+    train: str
+    serve: str
+    torch: str
+
+    def run(self, *arguments: str, timeout: float = 900) -> Completed:
+        """`docker run --rm`, to its end."""
+        return self.call("run", "--rm", *arguments, timeout=timeout)
+
+    def call(self, *arguments: str, timeout: float = 900) -> Completed:
+        return subprocess.run(
+            [self.docker, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    @contextmanager
+    def container(self, *arguments: str) -> "Iterator[Container]":
+        """`docker run --detach`; removed afterwards, whatever became of it."""
+        started = self.call("run", "--detach", *arguments)
+        assert started.returncode == 0, started.stdout
+        container = Container(self, started.stdout.strip().splitlines()[-1])
+        try:
+            yield container
+        finally:
+            self.call("rm", "--force", container.name)
+
+
+@dataclass(frozen=True)
+class Container:
+    """A running container."""
+
+    images: Images
+    name: str
+
+    @property
+    def log(self) -> str:
+        return self.images.call("logs", self.name).stdout
+
+    @property
+    def exit_code(self) -> int | None:
+        """Its exit status, or None while it runs."""
+        state = json.loads(self.images.call("inspect", self.name).stdout)[0]["State"]
+        return None if state["Running"] else int(state["ExitCode"])
+
+    def wait_for(self, condition: Callable[[], bool], seconds: float) -> None:
+        """Wait until `condition` holds; fail with the log when it does not, or when it ended."""
+        end = time.monotonic() + seconds
+        while not condition():
+            assert self.exit_code is None, f"ended with {self.exit_code}:\n{self.log}"
+            assert time.monotonic() < end, f"not within {seconds} s:\n{self.log}"
+            time.sleep(0.5)
+
+    def stop(self, grace_s: int) -> float:
+        """SIGTERM, and SIGKILL after `grace_s`; return how long it took."""
+        begin = time.monotonic()
+        self.images.call("stop", "--time", str(grace_s), self.name)
+        return time.monotonic() - begin
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A serving container's port on loopback."""
+
+    url: str
+
+    def ping(self) -> int:
+        try:
+            with urllib.request.urlopen(f"{self.url}/ping", timeout=2) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as refusal:
+            refusal.close()
+            return refusal.code
+        except OSError:
+            return 0
+
+    def invoke(self, body: bytes, content_type: str, accept: str = "*/*") -> tuple[int, bytes]:
+        request = urllib.request.Request(
+            f"{self.url}/invocations", body, {"Content-Type": content_type, "Accept": accept}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as refusal:
+            with refusal:
+                return refusal.code, refusal.read()
+
+
+@contextmanager
+def serving(images: Images, model: Path) -> Iterator[tuple[Endpoint, Container]]:
+    """`docker run … serve` with a bundle, ready to answer."""
+    arguments = ["--publish", "127.0.0.1::8080", "--volume", f"{model}:/opt/ml/model:ro"]
+    with images.container(*arguments, images.serve, "serve") as container:
+        address = images.call("port", container.name, "8080").stdout.split()[0]
+        endpoint = Endpoint(f"http://{address}")
+        # SageMaker gives four minutes.
+        container.wait_for(lambda: endpoint.ping() == 200, 240)
+        yield endpoint, container
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training job's folders on this side of the mounts."""
+
+    root: Path
+    channels: Mapping[str, Path]
+
+    @classmethod
+    def lay_out(
+        cls, root: Path, channels: Mapping[str, Path], hyperparameters: Mapping[str, str]
+    ) -> "Job":
+        for folder in ("config", "model", "output/data", "checkpoints"):
+            (root / folder).mkdir(parents=True)
+        files = {
+            "hyperparameters": hyperparameters,
+            "inputdataconfig": {name: {"TrainingInputMode": "File"} for name in channels},
+            "resourceconfig": {
+                "current_host": "algo-1",
+                "hosts": ["algo-1"],
+                "network_interface_name": "eth0",
+            },
+        }
+        for name, contents in files.items():
+            (root / "config" / f"{name}.json").write_text(json.dumps(contents))
+        return cls(root, channels)
+
+    @property
+    def mounts(self) -> Sequence[str]:
+        """Options of `docker run`: subfolders of /opt/ml, as SageMaker mounts them."""
+        places = {self.root / "config": "input/config:ro"}
+        places |= {source: f"input/data/{name}:ro" for name, source in self.channels.items()}
+        places |= {self.root / name: name for name in ("model", "output", "checkpoints")}
+        return [
+            part
+            for source, target in places.items()
+            for part in ("--volume", f"{source}:/opt/ml/{target}")
+        ]
+
+    @property
+    def failure(self) -> str:
+        return (self.root / "output" / "failure").read_text()
+
+    @property
+    def checkpoints(self) -> list[Path]:
+        return sorted((self.root / "checkpoints").rglob("step-*.safetensors"))

@@ -1,0 +1,105 @@
+"""What is in the images and what is not, on a real engine."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.containers.engine import Images
+
+pytestmark = pytest.mark.docker
+ROOT = Path(__file__).parents[2]
+BOTH = pytest.mark.parametrize("which", ["train", "serve"])
+
+
+def inspect(images: Images, image: str) -> dict[str, object]:
+    described: list[dict[str, object]] = json.loads(images.call("image", "inspect", image).stdout)
+    return described[0]
+
+
+def layers(images: Images, image: str) -> list[str]:
+    root = inspect(images, image)["RootFS"]
+    assert isinstance(root, dict)
+    return list(root["Layers"])
+
+
+@BOTH
+def test_size(images: Images, which: str, capsys: pytest.CaptureFixture[str]) -> None:
+    sizes = {
+        image: int(str(inspect(images, image)["Size"])) / 1e9
+        for image in (getattr(images, which), images.torch)
+    }
+    own = sizes[getattr(images, which)] - sizes[images.torch]
+    with capsys.disabled():
+        print(f"\nkennel-{which}: {sum(sizes.values()) - sizes[images.torch]:.2f} GB, ", end="")
+        print(f"{own:.2f} GB of them its own, on {images.base}")
+    # torch with its CUDA libraries is 5.7 GB; what an image adds to it must stay small.
+    assert own < 0.6
+
+
+def test_both_share_the_layers_of_torch(images: Images) -> None:
+    shared = layers(images, images.torch)
+    assert layers(images, images.train)[: len(shared)] == shared
+    assert layers(images, images.serve)[: len(shared)] == shared
+
+
+@BOTH
+def test_labels_say_what_it_was_made_from(images: Images, which: str) -> None:
+    config = inspect(images, getattr(images, which))["Config"]
+    assert isinstance(config, dict)
+    labels = config["Labels"]
+    oci = "org.opencontainers.image"
+    revision = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.strip()
+    assert labels[f"{oci}.revision"].removesuffix("-dirty") == revision
+    assert labels[f"{oci}.title"] == f"kennel-{which}"
+    assert labels[f"{oci}.base.name"] == images.base
+    found = images.run(
+        getattr(images, which), "python", "-c", "import torch; print(torch.__version__)"
+    )
+    assert found.stdout.strip().partition("+")[0] == labels["kennel.torch.version"]
+
+
+@BOTH
+def test_nothing_of_the_build_is_left_behind(images: Images, which: str) -> None:
+    left = images.run(
+        getattr(images, which),
+        "sh",
+        "-c",
+        "command -v gcc cc uv; ls -d /opt/uv /root/.cache /run/secrets/* /mnt/venv/* /locks; "
+        "ls -A /var/lib/apt/lists /var/cache/apt/archives/*.deb /opt/ml/code 2>/dev/null",
+    )
+    kept = [line for line in left.stdout.splitlines() if "No such file" not in line]
+    assert [line for line in kept if line.strip() and not line.endswith(":")] == []
+
+
+@BOTH
+def test_any_other_command_runs_as_it_is(images: Images, which: str) -> None:
+    done = images.run(getattr(images, which), "python", "-c", "import sys; sys.exit(3)")
+    assert done.returncode == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "BASE_IMAGE"),
+        (["--build-arg", "BASE_IMAGE={base}"], "UV_VERSION: pass it as --build-arg"),
+    ],
+)
+def test_a_build_without_a_pin_says_which(
+    images: Images, arguments: list[str], message: str
+) -> None:
+    given = [argument.format(base=images.base) for argument in arguments]
+    failed = subprocess.run(
+        [images.docker, "build", "--file", "docker/torch.Dockerfile", *given, "."],
+        cwd=ROOT,
+        env={"DOCKER_BUILDKIT": "1", "PATH": "/usr/bin:/bin", "HOME": "/root"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert failed.returncode != 0
+    assert message in failed.stdout

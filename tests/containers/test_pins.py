@@ -1,0 +1,58 @@
+"""Pins and Dockerfiles agree with each other; no engine needed."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+DOCKER = Path(__file__).parents[2] / "docker"
+DOCKERFILES = sorted(DOCKER.glob("*.Dockerfile"))
+LOCKS = sorted((DOCKER / "locks").glob("*.txt"))
+
+
+def pins(lock: str) -> set[tuple[str, str]]:
+    """(package, version) of a lock."""
+    text = (DOCKER / "locks" / f"{lock}.txt").read_text()
+    return set(re.findall(r"^([\w.-]+)==([^\s;]+)", text, re.MULTILINE))
+
+
+def test_there_are_dockerfiles_and_locks() -> None:
+    assert [path.stem for path in DOCKERFILES] == ["serve", "torch", "train"]
+    assert [path.stem for path in LOCKS] == ["build", "dev", "serve", "torch", "train"]
+
+
+def test_the_base_images_cuda_is_torchs() -> None:
+    versions = (DOCKER / "versions.env").read_text()
+    tag = re.search(r"^BASE_IMAGE=nvidia/cuda:(\d+\.\d+)\.\d+-base-ubuntu24\.04$", versions, re.M)
+    toolkit = dict(pins("torch"))["cuda-toolkit"]
+    assert tag is not None
+    assert toolkit.startswith(f"{tag[1]}.")
+
+
+@pytest.mark.parametrize("image", ["train", "serve"])
+def test_an_image_changes_nothing_of_the_shared_torch_layer(image: str) -> None:
+    assert pins("torch") <= pins(image)
+
+
+@pytest.mark.parametrize("image", ["train", "serve", "torch"])
+def test_the_tests_run_on_what_the_images_hold(image: str) -> None:
+    assert pins(image) <= pins("dev")
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.stem)
+def test_every_requirement_of_a_lock_is_hashed_and_none_has_an_address(lock: Path) -> None:
+    requirements = lock.read_text().replace("\\\n", "").splitlines()
+    locked = [line for line in requirements if line and not line.lstrip().startswith("#")]
+    assert locked
+    assert [line for line in locked if "--hash=sha256:" not in line] == []
+    assert "://" not in lock.read_text()
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.stem)
+def test_dockerfiles_name_no_versions_and_pull_no_frontend(dockerfile: Path) -> None:
+    text = dockerfile.read_text()
+    assert re.findall(r"^ARG .*=.*$", text, re.MULTILINE) == []
+    assert re.findall(r"^# *syntax", text, re.MULTILINE | re.IGNORECASE) == []
+    bases = re.findall(r"^FROM (\S+)", text, re.MULTILINE)
+    assert bases
+    assert set(bases) <= {"${BASE_IMAGE}", "${TORCH_IMAGE}"}

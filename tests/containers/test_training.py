@@ -1,0 +1,112 @@
+"""SageMaker's training contract, by `docker run` on the subfolders of /opt/ml."""
+
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from classifier import bundle
+from tests.containers.conftest import HYPERPARAMETERS
+from tests.containers.engine import Images, Job
+
+pytestmark = pytest.mark.docker
+
+SCRIPT = """
+import argparse, json, os
+from beside import ANSWER  # a module of the user's own
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--rounds", type=int)
+rounds = parser.parse_args().rounds
+if rounds < 0:
+    raise ValueError(f"{rounds} rounds make no sense")
+import torch
+found = sorted(os.listdir(os.environ["SM_CHANNEL_TRAIN"]))
+with open(os.path.join(os.environ["SM_MODEL_DIR"], "mine.json"), "w") as file:
+    json.dump({"rounds": rounds, "answer": ANSWER, "seen": found, "torch": torch.__version__}, file)
+"""
+
+
+def test_train_leaves_a_bundle(trained: tuple[Job, str], few_digits: Path) -> None:
+    job, log = trained
+    left = bundle.load(job.root / "model")
+    assert left.description.classes == tuple("0123456789")
+    assert bundle.replay(left) < bundle.TOLERANCE
+    assert "validation:accuracy=" in log
+    assert not (job.root / "output" / "failure").exists()
+
+
+@pytest.mark.parametrize("command", [["train"], []], ids=["train", "no argument"])
+def test_a_failing_job_says_why(
+    images: Images, few_digits: Path, tmp_path: Path, command: list[str]
+) -> None:
+    wrong = HYPERPARAMETERS | {"architecture": "resnet81"}
+    job = Job.lay_out(tmp_path, {"train": few_digits / "train"}, wrong)
+    done = images.run(*job.mounts, images.train, *command)
+    assert done.returncode == 1, done.stdout
+    assert "resnet81" in job.failure.splitlines()[0] + job.failure.splitlines()[1]
+    assert "Traceback (most recent call last)" in job.failure
+    assert not list((job.root / "model").iterdir())
+
+
+def test_sigterm_leaves_a_checkpoint_and_a_second_start_goes_on(
+    images: Images, few_digits: Path, tmp_path: Path
+) -> None:
+    # More epochs than there will be time for.
+    job = Job.lay_out(tmp_path, {"train": few_digits}, HYPERPARAMETERS | {"epochs": "10000"})
+    with images.container(*job.mounts, images.train, "train") as first:
+        first.wait_for(lambda: "epoch=2" in first.log, 300)
+        # The entry gave its place to the toolkit: there is no shell that would keep the signal.
+        process = images.call("exec", first.name, "cat", "/proc/1/cmdline").stdout
+        assert process.split("\0")[1] == "/opt/venv/bin/train"
+        assert first.stop(grace_s=90) < 60
+        assert first.exit_code == 0, first.log
+    saved = job.checkpoints[-1]
+    with images.container(*job.mounts, images.train, "train") as second:
+        second.wait_for(lambda: f"going on from {saved.name}" in second.log, 120)
+        second.wait_for(lambda: "[metric] validation:loss=" in second.log, 300)
+        assert "epoch=1\n" not in second.log
+        second.stop(grace_s=90)
+        assert second.exit_code == 0, second.log
+
+
+@pytest.mark.parametrize("packed", [True, False], ids=["sourcedir.tar.gz", "folder"])
+def test_a_users_own_script_runs(
+    images: Images, few_digits: Path, tmp_path: Path, packed: bool
+) -> None:
+    job = script_job(few_digits, tmp_path, packed=packed, rounds=3)
+    done = images.run(*job.mounts, images.train, "train")
+    assert done.returncode == 0, done.stdout
+    mine = json.loads((job.root / "model" / "mine.json").read_text())
+    assert mine["rounds"] == 3
+    assert mine["answer"] == 42
+    assert mine["seen"] == list("0123456789")
+
+
+def test_a_users_failing_script_says_why(images: Images, few_digits: Path, tmp_path: Path) -> None:
+    job = script_job(few_digits, tmp_path, packed=True, rounds=-1)
+    done = images.run(*job.mounts, images.train, "train")
+    assert done.returncode == 1, done.stdout
+    assert "ValueError: -1 rounds make no sense" in job.failure
+    assert "train_me.py" in job.failure
+
+
+def script_job(digits: Path, root: Path, *, packed: bool, rounds: int) -> Job:
+    """A job as the SDK's script mode makes it: the user's code in a channel."""
+    code = root / "code"
+    code.mkdir()
+    (code / "train_me.py").write_text(SCRIPT)
+    (code / "beside.py").write_text("ANSWER = 42\n")
+    if packed:
+        with tarfile.open(code / "sourcedir.tar.gz", "w:gz") as archive:
+            for name in ("train_me.py", "beside.py"):
+                archive.add(code / name, arcname=name)
+                (code / name).unlink()
+    place = "/opt/ml/input/data/code" + ("/sourcedir.tar.gz" if packed else "")
+    hyperparameters = {
+        "sagemaker_program": json.dumps("train_me.py"),
+        "sagemaker_submit_directory": json.dumps(place),
+        "rounds": str(rounds),
+    }
+    return Job.lay_out(root / "job", {"train": digits / "train", "code": code}, hyperparameters)
