@@ -20,13 +20,9 @@ from typing import NoReturn
 HOST = "algo-1"
 
 
-def write_job(out: Path, hyperparameters: dict[str, str]) -> Path:
-    """Lay out under `out` what SageMaker puts in /opt/ml, for one host and one channel, `train`.
-
-    Returns:
-        The folder for /opt/ml/input/config.
-    """
-    for folder in ("config", "model", "output/data", "checkpoints"):
+def write_job(out: Path, hyperparameters: dict[str, str]) -> None:
+    """Lay out under `out` what SageMaker puts in /opt/ml, for one host and one channel, `train`."""
+    for folder in ("input/config", "model", "output/data", "checkpoints"):
         (out / folder).mkdir(parents=True, exist_ok=True)
     # A second run in the same folder goes on from its checkpoints, but with a verdict of its own.
     (out / "output" / "failure").unlink(missing_ok=True)
@@ -46,14 +42,13 @@ def write_job(out: Path, hyperparameters: dict[str, str]) -> Path:
         },
     }
     for name, content in files.items():
-        (out / "config" / f"{name}.json").write_text(json.dumps(content, indent=2))
-    return out / "config"
+        (out / "input" / "config" / f"{name}.json").write_text(json.dumps(content, indent=2))
 
 
 def train_command(image: str, data: Path, out: Path, gpus: Sequence[str]) -> list[str]:
     """Arguments of `docker` that train `image` on `data`; /opt/ml itself stays the image's own."""
     mounts = {
-        out / "config": "input/config:ro",
+        out / "input" / "config": "input/config:ro",
         data: "input/data/train:ro",
         out / "model": "model",
         out / "output": "output",
@@ -87,7 +82,7 @@ def unpacked(model: Path) -> Path:
     return folder
 
 
-def invoke(port: int, photo: Path) -> str:
+def invoke(port: int, photo: Path, accept: str = "application/json;verbose") -> str:
     """The endpoint's answer to one picture.
 
     Raises:
@@ -97,7 +92,7 @@ def invoke(port: int, photo: Path) -> str:
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/invocations",
         data=photo.read_bytes(),
-        headers={"Content-Type": content_type, "Accept": "application/json;verbose"},
+        headers={"Content-Type": content_type, "Accept": accept},
     )
     with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
         body: bytes = answer.read()

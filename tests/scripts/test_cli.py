@@ -1,0 +1,60 @@
+"""The `kennel` command: quick to start, and telling the truth about hyperparameters and metrics."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from scripts.cli import app, hyperparameters
+from train import metrics
+from train.config import TrainConfig
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, arguments)
+    return result.exit_code, result.output
+
+
+def test_metrics_are_what_sagemaker_takes() -> None:
+    code, output = run("metrics")
+    assert code == 0
+    assert json.loads(output) == metrics.definitions()
+
+
+def test_every_hyperparameter_is_listed() -> None:
+    code, output = run("hyperparameters")
+    assert code == 0
+    assert all(name in output for name in TrainConfig.model_fields)
+
+
+def test_a_file_of_hyperparameters_is_checked_before_it_costs_anything(tmp_path: Path) -> None:
+    file = tmp_path / "hp.json"
+    file.write_text('{"epochs": "5", "lr": "0.01"}')
+    assert run("hyperparameters", "--check", str(file))[0] == 0
+    file.write_text('{"epochs": "5.5", "rate": "0.01"}')
+    code, output = run("hyperparameters", "--check", str(file))
+    assert code == 1
+    assert "epochs:" in output
+    assert "rate: no such hyperparameter" in output
+    file.write_text("{")
+    code, output = run("hyperparameters", "--check", str(file))
+    assert code == 1
+    assert str(file) in output
+
+
+def test_the_readmes_map_is_the_real_one() -> None:
+    readme = README.read_text()
+    for name, default, meaning in hyperparameters():
+        assert f"| `{name}` | {f'`{default}`' if default else 'unset'} | {meaning} |" in readme
+
+
+def test_the_command_imports_no_torch() -> None:
+    script = "import sys, scripts.cli; print([m for m in ('torch', 'boto3') if m in sys.modules])"
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"
