@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from scripts import digits
+from tests import dogs
+from tests.opt_ml import OptMl
 
 REAL = Path(__file__).parents[2] / "shared" / "data"
 
@@ -23,3 +25,9 @@ def real_data() -> Path:
     if not (REAL / "dogs").is_dir():
         pytest.skip("needs the real photos and weights in ../shared/data, which are not shipped")
     return REAL
+
+
+@pytest.fixture(scope="session")
+def dogs_job(real_data: Path) -> OptMl:
+    """A finished job: ResNet50's head trained on ten breeds, as the first user's job would."""
+    return dogs.train(real_data)

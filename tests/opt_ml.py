@@ -65,8 +65,8 @@ class OptMl:
             text=True,
         )
 
-    def run(self, **env: str) -> tuple[int, str]:
+    def run(self, timeout: float = 600, **env: str) -> tuple[int, str]:
         """Run to the end and return exit code and log."""
         process = self.start(**env)
-        log, _ = process.communicate(timeout=600)
+        log, _ = process.communicate(timeout=timeout)
         return process.returncode, log
