@@ -89,6 +89,6 @@ def trained(
         {name: few_digits / name for name in ("train", "valid", "test")},
         HYPERPARAMETERS,
     )
-    done = images.run("--network", "none", *job.mounts, images.train, "train")
+    done = images.run("--network", "none", *job.options, images.train, "train")
     assert done.returncode == 0, done.stdout
     return job, done.stdout

@@ -5,10 +5,13 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 Completed = subprocess.CompletedProcess[str]
 
@@ -23,11 +26,17 @@ class Images:
     serve: str
     torch: str
 
-    def run(self, *arguments: str, timeout: float = 900) -> Completed:
+    def run(self, *arguments: str, timeout: float = 400) -> Completed:
         """`docker run --rm`, to its end."""
-        return self.call("run", "--rm", *arguments, timeout=timeout)
+        name = f"kennel-test-{uuid.uuid4().hex[:12]}"
+        try:
+            return self.call("run", "--rm", "--name", name, *arguments, timeout=timeout)
+        except subprocess.TimeoutExpired as late:
+            # The client was killed; the container is not its child.
+            self.call("rm", "--force", name)
+            pytest.fail(f"not done within {timeout} s: {(late.stdout or b'')[-3000:]!r}")
 
-    def call(self, *arguments: str, timeout: float = 900) -> Completed:
+    def call(self, *arguments: str, timeout: float = 120) -> Completed:
         return subprocess.run(
             [self.docker, *arguments],
             stdout=subprocess.PIPE,
@@ -148,16 +157,17 @@ class Job:
         return cls(root, channels)
 
     @property
-    def mounts(self) -> Sequence[str]:
-        """Options of `docker run`: subfolders of /opt/ml, as SageMaker mounts them."""
+    def options(self) -> Sequence[str]:
+        """Options of `docker run`: subfolders of /opt/ml, and a host name that resolves."""
         places = {self.root / "config": "input/config:ro"}
         places |= {source: f"input/data/{name}:ro" for name, source in self.channels.items()}
         places |= {self.root / name: name for name in ("model", "output", "checkpoints")}
-        return [
+        volumes = [
             part
             for source, target in places.items()
             for part in ("--volume", f"{source}:/opt/ml/{target}")
         ]
+        return ["--hostname", "algo-1", *volumes]
 
     @property
     def failure(self) -> str:

@@ -43,7 +43,7 @@ def test_a_failing_job_says_why(
 ) -> None:
     wrong = HYPERPARAMETERS | {"architecture": "resnet81"}
     job = Job.lay_out(tmp_path, {"train": few_digits / "train"}, wrong)
-    done = images.run(*job.mounts, images.train, *command)
+    done = images.run(*job.options, images.train, *command)
     assert done.returncode == 1, done.stdout
     assert "resnet81" in job.failure.splitlines()[0] + job.failure.splitlines()[1]
     assert "Traceback (most recent call last)" in job.failure
@@ -55,7 +55,7 @@ def test_sigterm_leaves_a_checkpoint_and_a_second_start_goes_on(
 ) -> None:
     # More epochs than there will be time for.
     job = Job.lay_out(tmp_path, {"train": few_digits}, HYPERPARAMETERS | {"epochs": "10000"})
-    with images.container(*job.mounts, images.train, "train") as first:
+    with images.container(*job.options, images.train, "train") as first:
         first.wait_for(lambda: "epoch=2" in first.log, 300)
         # The entry gave its place to the toolkit: there is no shell that would keep the signal.
         process = images.call("exec", first.name, "cat", "/proc/1/cmdline").stdout
@@ -63,7 +63,7 @@ def test_sigterm_leaves_a_checkpoint_and_a_second_start_goes_on(
         assert first.stop(grace_s=90) < 60
         assert first.exit_code == 0, first.log
     saved = job.checkpoints[-1]
-    with images.container(*job.mounts, images.train, "train") as second:
+    with images.container(*job.options, images.train, "train") as second:
         second.wait_for(lambda: f"going on from {saved.name}" in second.log, 120)
         second.wait_for(lambda: "[metric] validation:loss=" in second.log, 300)
         assert "epoch=1\n" not in second.log
@@ -76,7 +76,7 @@ def test_a_users_own_script_runs(
     images: Images, few_digits: Path, tmp_path: Path, packed: bool
 ) -> None:
     job = script_job(few_digits, tmp_path, packed=packed, rounds=3)
-    done = images.run(*job.mounts, images.train, "train")
+    done = images.run(*job.options, images.train, "train")
     assert done.returncode == 0, done.stdout
     mine = json.loads((job.root / "model" / "mine.json").read_text())
     assert mine["rounds"] == 3
@@ -86,7 +86,7 @@ def test_a_users_own_script_runs(
 
 def test_a_users_failing_script_says_why(images: Images, few_digits: Path, tmp_path: Path) -> None:
     job = script_job(few_digits, tmp_path, packed=True, rounds=-1)
-    done = images.run(*job.mounts, images.train, "train")
+    done = images.run(*job.options, images.train, "train")
     assert done.returncode == 1, done.stdout
     assert "ValueError: -1 rounds make no sense" in job.failure
     assert "train_me.py" in job.failure
