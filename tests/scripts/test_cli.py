@@ -16,7 +16,7 @@ README = Path(__file__).parents[2] / "README.md"
 
 def run(*arguments: str) -> tuple[int, str]:
     result = CliRunner().invoke(app, arguments)
-    return result.exit_code, result.output
+    return result.exit_code, result.stdout + result.stderr
 
 
 def test_metrics_are_what_sagemaker_takes() -> None:
