@@ -147,9 +147,8 @@ def from_hyperparameters(given: Mapping[str, Any]) -> TrainConfig:
         name = ALIASES.get(name, name)
         if name not in TrainConfig.model_fields:
             near = difflib.get_close_matches(name, [*TrainConfig.model_fields, *ALIASES], n=1)
-            problems.append(
-                f"{raw}: no such hyperparameter" + (f" (did you mean {near[0]}?)" * bool(near))
-            )
+            offer = f" (did you mean {near[0]}?)" if near else ""
+            problems.append(f"{raw}: no such hyperparameter{offer}")
         elif name in values:
             problems.append(f"{raw}: {name} is given twice")
         else:

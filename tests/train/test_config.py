@@ -68,6 +68,7 @@ def test_every_problem_is_reported_at_once() -> None:
         ({"lr": "0.1", "learning_rate": "0.1"}, "learning_rate is given twice"),
         ({"learning_rate": "nan"}, "learning_rate"),
         ({"epochs": "2.5"}, "epochs"),
+        ({"zzz": "1"}, "zzz: no such hyperparameter$"),
     ],
 )
 def test_what_cannot_be_together_is_explained(given: dict[str, str], message: str) -> None:
