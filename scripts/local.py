@@ -115,13 +115,16 @@ def docker_client() -> str:
     return found.stdout.strip()
 
 
-def run(image: str, command: Sequence[str]) -> NoReturn:
+def check_image(image: str) -> None:
+    """Stop with what to do when the image was not built."""
+    inspect = [docker_client(), "image", "inspect", image]
+    if subprocess.run(inspect, capture_output=True, check=False).returncode:
+        raise SystemExit(f"no image {image} on this machine: run `make build` first")
+
+
+def run(command: Sequence[str]) -> NoReturn:
     """Become `docker`, so that Ctrl-C and the exit status are the container's."""
     client = docker_client()
-    if subprocess.run(
-        [client, "image", "inspect", image], capture_output=True, check=False
-    ).returncode:
-        raise SystemExit(f"no image {image} on this machine: run `make build` first")
     os.execv(client, [client, *command])  # noqa: S606
 
 
@@ -148,16 +151,23 @@ def main(arguments: Sequence[str]) -> None:
     """Do one verb; for the images, the exit status is the container's."""
     given = parse(arguments)
     if given.verb == "train":
+        # An empty DATA= is this very folder, which nobody meant.
         if given.data == Path() or not given.data.is_dir():
             raise SystemExit("DATA names no folder: give one that holds a folder for each class")
-        pairs = [pair.partition("=") for pair in given.hyperparameters]
-        write_job(given.out, {name: value for name, _, value in pairs})
-        run(given.image, train_command(given.image, given.data, given.out, gpu_options()))
+        for pair in given.hyperparameters:
+            if "=" not in pair:
+                raise SystemExit(f"HP: {pair!r} is not name=value")
+        check_image(given.image)
+        write_job(given.out, dict(pair.split("=", 1) for pair in given.hyperparameters))
+        run(train_command(given.image, given.data, given.out, gpu_options()))
     if given.verb == "serve":
         if not given.model.exists():
             raise SystemExit(f"MODEL={given.model} is not there: train one, or name a model.tar.gz")
+        check_image(given.image)
         model = unpacked(given.model)
-        run(given.image, serve_command(given.image, model, given.port, gpu_options()))
+        run(serve_command(given.image, model, given.port, gpu_options()))
+    if not given.photo.is_file():
+        raise SystemExit("IMAGE names no file: give a picture's")
     try:
         print(invoke(given.port, given.photo))
     except urllib.error.HTTPError as refusal:

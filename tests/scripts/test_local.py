@@ -1,0 +1,92 @@
+"""scripts/local.py without an engine: what it writes, what it would run, what it says."""
+
+import json
+import re
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from scripts import local
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_job_is_laid_out_as_sagemakers(tmp_path: Path) -> None:
+    local.write_job(tmp_path, {"epochs": "2"})
+    config = tmp_path / "input" / "config"
+    written = {path.stem: json.loads(path.read_text()) for path in config.iterdir()}
+    assert written["hyperparameters"] == {"epochs": "2"}
+    assert written["resourceconfig"]["hosts"] == [written["resourceconfig"]["current_host"]]
+    assert list(written["inputdataconfig"]) == ["train"]
+    for folder in ("model", "output/data", "checkpoints"):
+        assert (tmp_path / folder).is_dir()
+
+
+def test_an_old_failure_is_not_the_new_jobs(tmp_path: Path) -> None:
+    local.write_job(tmp_path, {})
+    (tmp_path / "output" / "failure").write_text("of yesterday")
+    (tmp_path / "checkpoints" / "step-1").touch()
+    local.write_job(tmp_path, {})
+    assert not (tmp_path / "output" / "failure").exists()
+    assert (tmp_path / "checkpoints" / "step-1").exists()
+
+
+def test_training_mounts_subfolders_of_opt_ml_and_never_all_of_it(tmp_path: Path) -> None:
+    command = local.train_command("image:tag", tmp_path / "photos", tmp_path / "out", [])
+    assert command[-2:] == ["image:tag", "train"]
+    targets = re.findall(r":(/opt/ml\S*)", " ".join(command))
+    assert sorted(targets) == [
+        "/opt/ml/checkpoints",
+        "/opt/ml/input/config:ro",
+        "/opt/ml/input/data/train:ro",
+        "/opt/ml/model",
+        "/opt/ml/output",
+    ]
+
+
+def test_gpus_are_passed_to_both(tmp_path: Path) -> None:
+    gpus = ["--gpus", "all"]
+    assert " ".join(gpus) in " ".join(local.train_command("i", tmp_path, tmp_path, gpus))
+    assert " ".join(gpus) in " ".join(local.serve_command("i", tmp_path, 8080, gpus))
+
+
+def test_serving_is_on_loopback_alone(tmp_path: Path) -> None:
+    command = local.serve_command("image:tag", tmp_path, 8123, [])
+    assert command[-2:] == ["image:tag", "serve"]
+    assert command[command.index("--publish") + 1] == "127.0.0.1:8123:8080"
+
+
+def test_a_model_archive_is_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "kennel.json").write_text("{}")
+    with tarfile.open(tmp_path / "model.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "kennel.json", arcname="kennel.json")
+    folder = local.unpacked(tmp_path / "model.tar.gz")
+    assert [path.name for path in folder.iterdir()] == ["kennel.json"]
+    assert local.unpacked(folder) == folder
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "--image", "i", "--data", "", "--out", "o"], "DATA names no folder"),
+        (["train", "--image", "i", "--data", "/none", "--out", "o"], "DATA names no folder"),
+        (["train", "--image", "i", "--data", "docs", "--out", "o", "x"], "'x' is not name=value"),
+        (["serve", "--image", "i", "--model", "/none", "--port", "1"], "MODEL=/none is not there"),
+        (["invoke", "--port", "9", ""], "IMAGE names no file"),
+        (["invoke", "--port", "9", "LICENSE"], "nothing answers on port 9"),
+    ],
+)
+def test_what_is_wrong_is_said(arguments: list[str], message: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "scripts.local", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
