@@ -1,0 +1,6 @@
+"""An experiment: what one TOML file says, read strictly. docs/kennel.md has every key."""
+
+from scripts.spec.experiment import Experiment, encoded
+from scripts.spec.reading import SpecError, check, load
+
+__all__ = ["Experiment", "SpecError", "check", "encoded", "load"]

@@ -1,0 +1,135 @@
+"""`[endpoint]`: how a bundle answers. The kind decides which other keys there are."""
+
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from scripts.spec.section import Count, Environment, InstanceType, S3Uri, Section
+
+MaxPayloadMb = Annotated[int, Field(ge=1, le=100)]
+Ami = Literal[
+    "al2-ami-sagemaker-inference-gpu-2",
+    "al2-ami-sagemaker-inference-gpu-2-1",
+    "al2-ami-sagemaker-inference-gpu-3-1",
+    "al2-ami-sagemaker-inference-neuron-2",
+    "al2023-ami-sagemaker-inference-gpu-4-1",
+]
+
+
+class Autoscaling(Section):
+    """Instances follow the invocations a minute that each of them gets."""
+
+    min: int = Field(ge=0)
+    max: Count
+    invocations_per_instance: Count
+    scale_in_seconds: int = Field(300, ge=0)
+    scale_out_seconds: int = Field(60, ge=0)
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """An empty span."""
+        if self.min > self.max:
+            yield "max", f"must be at least min ({self.min})"
+
+
+class _Hosted(Section):
+    environment: Environment = Field({})
+    network_isolation: bool = False
+    ttl_hours: float | None = Field(None, gt=0)
+
+
+class _Instances(_Hosted):
+    instance_type: InstanceType
+    instance_count: Count = 1
+    volume_gb: int | None = Field(None, ge=1, le=512)
+    startup_seconds: int = Field(600, ge=60, le=3600)
+    download_seconds: int | None = Field(None, ge=60, le=3600)
+    inference_ami: Ami | None = None
+    autoscaling: Autoscaling | None = None
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Autoscaling that could never be at the first number of instances."""
+        scaling = self.autoscaling
+        if scaling and not scaling.min <= self.instance_count <= scaling.max:
+            yield (
+                "instance_count",
+                f"{self.instance_count} lies outside autoscaling's {scaling.min} to {scaling.max}: "
+                "change one of them",
+            )
+        if scaling and scaling.min == 0 and not isinstance(self, Asynchronous):
+            yield "autoscaling.min", 'only kind "async" can go down to 0 instances: set 1'
+
+
+class RealTime(_Instances):
+    """Answers at once, from instances that run all the time."""
+
+    kind: Literal["realtime"] = "realtime"
+
+
+class Asynchronous(_Instances):
+    """Answers into S3; large pictures, and no instances while there is nothing to do."""
+
+    kind: Literal["async"] = "async"
+    output: S3Uri
+    failures: S3Uri | None = None
+    concurrent: int | None = Field(None, ge=1, le=1000)
+    success_topic: str | None = None
+    error_topic: str | None = None
+
+
+class MultiModel(_Instances):
+    """Many bundles behind one endpoint: every model.tar.gz below `models`."""
+
+    kind: Literal["multi-model"] = "multi-model"
+    models: S3Uri
+    cache: bool = True
+
+
+class Serverless(_Hosted):
+    """Answers at once, from capacity that AWS starts and stops."""
+
+    kind: Literal["serverless"] = "serverless"
+    memory_mb: Literal[1024, 2048, 3072, 4096, 5120, 6144] = 3072
+    concurrency: int = Field(5, ge=1, le=200)
+    provisioned: int | None = Field(None, ge=1, le=200)
+    refused: ClassVar = dict.fromkeys(
+        _Instances.model_fields.keys() - _Hosted.model_fields.keys(),
+        'serverless has no instances and no GPU: remove it, or use kind = "realtime"',
+    )
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """What serverless endpoints cannot do."""
+        if self.provisioned and self.provisioned > self.concurrency:
+            yield "provisioned", f"must be at most concurrency ({self.concurrency})"
+        if self.network_isolation:
+            yield "network_isolation", "serverless endpoints cannot be isolated: remove it"
+
+
+class Transform(Section):
+    """A batch job: every picture below `input` gets an answer below `output`."""
+
+    kind: Literal["transform"] = "transform"
+    input: S3Uri
+    output: S3Uri
+    instance_type: InstanceType
+    instance_count: Count = 1
+    content_type: str = "application/x-image"
+    accept: str = "application/json;verbose"
+    concurrent: int = Field(4, ge=1, le=100)
+    max_payload_mb: MaxPayloadMb = 6
+    timeout_seconds: int = Field(60, ge=1, le=3600)
+    environment: dict[str, str] = Field({}, max_length=16)
+    network_isolation: bool = False
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """SageMaker's bound on what is in flight."""
+        if self.concurrent * self.max_payload_mb > 100:
+            yield (
+                "concurrent",
+                f"{self.concurrent} requests of {self.max_payload_mb} MB are more than the 100 MB "
+                "that SageMaker allows in flight: lower one of them",
+            )
+
+
+Hosted = RealTime | Asynchronous | MultiModel | Serverless
+Endpoint = Annotated[Hosted | Transform, Field(discriminator="kind")]

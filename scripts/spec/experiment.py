@@ -1,0 +1,90 @@
+"""One experiment: the whole TOML file as frozen models, and what its sections must agree on."""
+
+import json
+from collections.abc import Iterator
+from typing import Annotated
+
+from pydantic import Field, field_validator
+
+from scripts.spec.endpoint import Endpoint, Serverless
+from scripts.spec.section import Conflicts, S3Uri, Scalar, Section
+from scripts.spec.training import Channel, Images, Training, Vpc
+from scripts.spec.tuning import Tuning, canonical
+from train.config import ConfigError, from_hyperparameters
+
+ChannelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+
+
+def _problems(hyperparameters: dict[str, Scalar]) -> list[tuple[str, str]]:
+    """What the training job would say of them: (name, what is wrong)."""
+    try:
+        from_hyperparameters(hyperparameters)
+    except ConfigError as error:
+        lines = [line.strip().partition(": ") for line in str(error).splitlines()[1:]]
+        return [(name, what) for name, _, what in lines]
+    return []
+
+
+class Experiment(Section):
+    """One experiment. `region` may be left to AWS_REGION or the profile."""
+
+    name: str = Field(pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,39}$")
+    region: str | None = Field(None, pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")
+    role: str = Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+$")
+    output: S3Uri
+    kms_key: str | None = Field(None, pattern=r"^[a-zA-Z0-9:/_-]+$")
+    tags: dict[str, str] = Field({}, max_length=40)
+    vpc: Vpc | None = None
+    images: Images
+    data: dict[ChannelName, Channel] = Field(min_length=1, max_length=20)
+    hyperparameters: dict[str, Scalar] = Field({})
+    training: Training
+    tuning: Tuning | None = None
+    endpoint: Endpoint | None = None
+
+    @field_validator("hyperparameters")
+    @classmethod
+    def _as_the_job_reads_them(cls, given: dict[str, Scalar]) -> dict[str, Scalar]:
+        found = _problems(given)
+        if found:
+            raise Conflicts(found)
+        return given
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Trials that the job would refuse, and what an isolated network lacks."""
+        yield from self._refused_trials()
+        weights = from_hyperparameters(self.hyperparameters).weights
+        isolated = self.training.network_isolation
+        if isolated and weights == "pretrained" and "pretrained" not in self.data:
+            yield (
+                "data.pretrained",
+                "under network isolation the job cannot download pretrained weights: add this "
+                'channel with the weights file, or set hyperparameters.weights = "none"',
+            )
+        if self.vpc and isinstance(self.endpoint, Serverless):
+            yield "vpc", "serverless endpoints cannot be in a VPC: remove it, or change the kind"
+
+    def _refused_trials(self) -> Iterator[tuple[str, str]]:
+        told = set()
+        for trial in self.tuning.trials() if self.tuning else ():
+            for problem in _problems(self.fixed() | trial):
+                if problem not in told:
+                    told.add(problem)
+                    name, what = problem
+                    shown = ", ".join(f"{key} {value}" for key, value in trial.items())
+                    where = f"tuning.ranges.{name}" if name in trial else "tuning.ranges"
+                    yield where, what if name in trial else f"{what} (a trial with {shown})"
+
+    def fixed(self) -> dict[str, Scalar]:
+        """The hyperparameters that all trials of the tuning job share."""
+        tuned = {canonical(name) for name in self.tuning.ranges} if self.tuning else set()
+        return {
+            name: value
+            for name, value in self.hyperparameters.items()
+            if canonical(name) not in tuned
+        }
+
+
+def encoded(value: Scalar) -> str:
+    """A hyperparameter as SageMaker takes it: a string; the training image reads it back."""
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,182 @@
+"""`[tuning]`: the strategy, the ranges it draws from, and how many jobs that makes."""
+
+import difflib
+import itertools
+import math
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from scripts.spec.section import Count, Scalar, Section
+from train.config import ALIASES, TrainConfig
+from train.metrics import METRICS, OBJECTIVE
+
+# Source: CategoricalParameterRange and ParameterRanges in the SageMaker API.
+MOST_VALUES = 30
+MOST_RANGES = 30
+# Corners of a large space that are tried against the training job's own rules.
+_MOST_TRIED = 2_000
+
+Kind = Literal["Categorical", "Integer", "Continuous"]
+
+
+def canonical(name: str) -> str:
+    """The hyperparameter that `name` means to the training image."""
+    name = name.replace("-", "_")
+    return ALIASES.get(name, name)
+
+
+class Range(Section):
+    """Values to choose from (in TOML also a bare list), or a least and a greatest value."""
+
+    values: list[Scalar] | None = Field(None, min_length=1)
+    min: int | float | None = None
+    max: int | float | None = None
+    scale: Literal["auto", "linear", "log", "reverse-log"] = "auto"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _list_alone(cls, given: Any) -> Any:
+        return {"values": given} if isinstance(given, list) else given
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Neither or both forms, an empty span, a scale that the span does not allow."""
+        if (self.values is None) == (self.min is None and self.max is None):
+            yield "", "give either a list of values or min and max"
+        elif self.values is not None:
+            if len(self.values) > MOST_VALUES:
+                yield "", f"{len(self.values)} values, and SageMaker takes {MOST_VALUES}: drop some"
+            if len(set(map(str, self.values))) < len(self.values):
+                yield "", "a value is listed twice: remove one"
+        elif self.min is None or self.max is None or not self.min < self.max:
+            yield "", "min must be less than max, and both be given"
+        elif self.scale == "log" and self.min <= 0:
+            yield "scale", f"a log scale needs min above 0, and it is {self.min}"
+        elif self.scale == "reverse-log" and not (self.min >= 0 and self.max < 1):
+            yield "scale", "a reverse-log scale needs 0 <= min and max < 1"
+
+    def ends(self) -> list[Scalar]:
+        """Every value, or the two ends of the span."""
+        if self.values is not None:
+            return self.values
+        assert self.min is not None
+        assert self.max is not None
+        return [self.min, self.max]
+
+    def kind(self, name: str) -> Kind:
+        """What SageMaker calls this range of the hyperparameter `name`."""
+        if self.values is not None:
+            return "Categorical"
+        whole = TrainConfig.model_fields[canonical(name)].annotation in (int, int | None)
+        return "Integer" if whole else "Continuous"
+
+
+class Hyperband(Section):
+    """The least and the most epochs that Hyperband gives a trial."""
+
+    min_epochs: Count
+    max_epochs: Count
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """An empty span."""
+        if self.min_epochs >= self.max_epochs:
+            yield "max_epochs", f"must be more than min_epochs ({self.min_epochs})"
+
+
+class WarmStart(Section):
+    """Earlier tuning jobs to learn from."""
+
+    parents: list[str] = Field(min_length=1, max_length=5)
+    identical: bool = False
+
+
+class Tuning(Section):
+    """A tuning job. A range takes the place of the same key in `[hyperparameters]`."""
+
+    strategy: Literal["grid", "random", "bayesian", "hyperband"]
+    ranges: dict[str, Range] = Field(min_length=1, max_length=MOST_RANGES)
+    max_jobs: Count | None = None
+    parallel: Count = 1
+    objective: str = OBJECTIVE.name
+    max_run_seconds: int | None = Field(None, ge=120, le=15_768_000)
+    early_stopping: bool = False
+    target: float | None = None
+    seed: int | None = Field(None, ge=0)
+    hyperband: Hyperband | None = None
+    warm_start: WarmStart | None = None
+
+    @property
+    def jobs(self) -> int:
+        """How many training jobs are started: the whole grid, or at most `max_jobs`."""
+        return self.grid_size if self.strategy == "grid" else self.max_jobs or 0
+
+    @property
+    def grid_size(self) -> int:
+        """The number of combinations of the ranges' values."""
+        return math.prod(len(one.values or ()) for one in self.ranges.values())
+
+    def trials(self) -> Iterator[dict[str, Scalar]]:
+        """Every combination of values, and of the ends of spans, up to a limit."""
+        corners = itertools.product(*(one.ends() for one in self.ranges.values()))
+        for corner in itertools.islice(corners, _MOST_TRIED):
+            yield dict(zip(self.ranges, corner, strict=True))
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """What SageMaker would refuse after the call, and an objective that misleads."""
+        yield from self._about_names()
+        if self.strategy == "grid":
+            yield from self._about_grid()
+        elif self.max_jobs is None:
+            yield "max_jobs", f"strategy {self.strategy} needs it: the most training jobs to start"
+        if self.jobs and self.parallel > self.jobs:
+            yield "parallel", f"{self.parallel} at once, but there are {self.jobs} jobs: lower it"
+        if self.strategy == "hyperband":
+            if self.hyperband is None:
+                yield "hyperband", "strategy hyperband needs { min_epochs = …, max_epochs = … }"
+            if self.early_stopping:
+                yield "early_stopping", "Hyperband stops jobs itself: set it to false"
+        elif self.hyperband is not None:
+            yield "hyperband", f"it belongs to strategy hyperband, not {self.strategy}: remove it"
+        if self.objective not in METRICS:
+            near = difflib.get_close_matches(self.objective, METRICS, n=1, cutoff=0.4)
+            offer = near[0] if near else OBJECTIVE.name
+            yield "objective", f"the job prints no metric {self.objective}: use {offer}"
+        elif self.objective.startswith("test:"):
+            offer = self.objective.replace("test:", "validation:")
+            yield "objective", f"choosing by the test set makes it worthless as a test: use {offer}"
+
+    def _about_grid(self) -> Iterator[tuple[str, str]]:
+        spans = [name for name, one in self.ranges.items() if one.values is None]
+        for name in spans:
+            yield (
+                f"ranges.{name}",
+                "a grid takes lists of values only: list them, "
+                'or use strategy "random" or "bayesian"',
+            )
+        if self.max_jobs is not None and not spans and self.max_jobs != self.grid_size:
+            yield (
+                "max_jobs",
+                f"{self.max_jobs}, but the grid has {self.grid_size} combinations and SageMaker "
+                f"wants the very number: remove it, or set {self.grid_size}",
+            )
+
+    def _about_names(self) -> Iterator[tuple[str, str]]:
+        seen: dict[str, str] = {}
+        for name, one in self.ranges.items():
+            known = canonical(name)
+            if known not in TrainConfig.model_fields:
+                near = difflib.get_close_matches(known, [*TrainConfig.model_fields, *ALIASES], n=1)
+                offer = f" (did you mean {near[0]}?)" if near else ""
+                yield f"ranges.{name}", f"no such hyperparameter{offer}"
+                continue
+            if known in seen:
+                yield f"ranges.{name}", f"{seen[known]} is the same hyperparameter: remove one"
+            seen[known] = name
+            annotation = TrainConfig.model_fields[known].annotation
+            if one.values is None and annotation not in (int, int | None, float, float | None):
+                yield f"ranges.{name}", "it is no number: list its values"
+            elif one.kind(name) == "Integer" and not all(
+                isinstance(end, int) for end in one.ends()
+            ):
+                yield f"ranges.{name}", "it is a whole number: give min and max without a point"
