@@ -45,6 +45,7 @@ class Server:
         self._stop = stop
         self._reports = run_dir / "workers"
         self._spawner: tuple[int, int | None] | None = None
+        self._served = False
         self._restarts = 0
         self._front: nginx.Front
         self._model_server: ModelServer
@@ -73,10 +74,9 @@ class Server:
         """Return why the server cannot answer now, or None. The health thread calls this."""
         if self._stop.is_set():
             return "the server is stopping"
-        ready = [one for one in health.reports(self._reports) if one.refusal is None]
-        if any(one.alive for one in ready):
+        if any(one.alive for one in health.reports(self._reports) if one.refusal is None):
             return None
-        return "the worker died; another is being started" if ready else "the model is loading"
+        return "the worker died; another is being started" if self._served else "loading the model"
 
     def _load(self) -> None:
         """Start the workers and wait until one has replayed the golden inputs."""
@@ -86,6 +86,7 @@ class Server:
                 break
         for waited in self._ticks():
             if self._verdict() is None:
+                self._served = True
                 log.info("ready on port %d after %.1f s", self._settings.port, waited)
                 return
             if waited > self._settings.timeout_s:

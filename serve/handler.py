@@ -4,26 +4,22 @@ A TorchServe-style handler, and the module function `handle` through which MMS r
 """
 
 import logging
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-import mms.protocol.otf_message_handler
 import torch
 from mms.context import Context
 
 from classifier import bundle
-from serve import answers, contents, health
+from serve import answers, contents, health, replies
 from serve.errors import RequestError
 from serve.headers import ACCEPT, CONTENT_TYPE, REQUEST_ID
 from serve.predictor import Predictor, choose_device
 from serve.settings import Settings
 
-# MMS 1.1.11 does not survive a partial read inside a reply's header map (CodecUtils.readMap): the
-# worker dies. The content type travels in a field of its own, so send no other headers at all.
-mms.protocol.otf_message_handler.encode_response_headers = lambda _headers: struct.pack("!i", 0)
+replies.install()  # without it Java drops the worker now and then
 # One line of metrics for each request, which nobody reads.
 logging.getLogger("mms.service").setLevel(logging.WARNING)
 

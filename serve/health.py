@@ -123,7 +123,9 @@ class HealthServer:
 
         socket.unlink(missing_ok=True)
         self._server = _Socket(str(socket), Ping)
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), daemon=True
+        )
 
     def __enter__(self) -> "HealthServer":
         self._thread.start()

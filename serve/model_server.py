@@ -6,11 +6,13 @@ searches the whole machine for MMS and loses Java's exit status; importing it co
 a third of torch.
 """
 
+import contextlib
 import http.client
 import importlib.resources
 import importlib.util
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -31,16 +33,16 @@ class ModelServerError(Exception):
     """MMS could not be started or did not do as told."""
 
 
-def free_port(*, after: int = _PORTS.start) -> int:
-    """Return a port above `after` that nothing on loopback listens on now."""
-    for port in range(after + 1, _PORTS.stop):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+def free_port() -> int:
+    """Return a port that nothing on loopback listens on now.
+
+    A random one: servers that start together must not choose the same.
+    """
+    for port in random.sample(_PORTS, 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
             return port
-    raise ModelServerError(f"no free port above {after}: set KENNEL_MODEL_SERVER_PORT")
+    raise ModelServerError("no free port on loopback: set KENNEL_MODEL_SERVER_PORT")
 
 
 def java() -> Path:
@@ -137,7 +139,7 @@ class ModelServer:
 
     def __init__(self, settings: Settings, run_dir: Path, port: int) -> None:
         self._settings = settings
-        self._management_port = free_port(after=port)
+        self._management_port = free_port()
         # MMS puts the model's folder on the workers' import path and starts them in it: give it an
         # empty one of ours, so that no file of a bundle is ever run.
         self._model_dir = run_dir / "model"

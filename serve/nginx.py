@@ -55,6 +55,7 @@ http {{
   server {{
     listen {port} backlog=1024;
 {error_pages}
+    error_page 400 /400;  # a broken request has no path to come from, as named locations need
 
     location = /ping {{
       if ($request_method !~ ^(GET|HEAD)$) {{ return 405; }}
@@ -69,9 +70,13 @@ http {{
     }}
     location = /invocations {{
       if ($request_method != POST) {{ return 405; }}
-      # A query would reach the handler as further inputs.
-      set $args "";
-      proxy_pass http://model_server/models/model/invoke;
+      root {run_dir}/none;
+      try_files /none @invoke;  # a location apart, for error pages of its own
+    }}
+    location @invoke {{
+      # The question mark drops the query, which would reach the handler as further inputs.
+      rewrite ^ /models/model/invoke? break;
+      proxy_pass http://model_server;
       proxy_set_header Connection "";
       proxy_set_header {request_id} $kennel_request_id;
       proxy_set_header {accept} $http_accept;
@@ -80,11 +85,12 @@ http {{
       proxy_read_timeout {answer_within_s}s;
       # The model server resets its connection after a 4xx; buffering would read on into that.
       proxy_buffering off;
-      # These are the model server's own; the handler's 4xx pass through. Its 404: no model yet.
+      # What the model server says of its own; the handler's 4xx pass through.
       proxy_intercept_errors on;
-{error_pages}
-      error_page 404 502 = @503;
-      error_page 507 = @500;
+      error_page 404 502 503 = @503;  # 404: the model is being registered
+      error_page 500 507 = @500;
+      error_page 408 = @408;
+      error_page 504 = @504;
     }}
     location / {{ return 404; }}
 {error_locations}
@@ -97,7 +103,7 @@ def _errors(settings: Settings) -> dict[str, RequestError]:
     """Return what nginx itself answers, by the name of its error location."""
     limit = f"{settings.max_payload_mb} MiB"
     return {
-        "400": RequestError(400, "this is no HTTP request", "check its request line and headers"),
+        "/400": RequestError(400, "this is no HTTP request", "check its request line and headers"),
         "404": RequestError(404, "no such path", "there are GET /ping and POST /invocations"),
         "405": RequestError(
             405, "not with this method", "there are GET /ping and POST /invocations"
@@ -124,7 +130,7 @@ def _errors(settings: Settings) -> dict[str, RequestError]:
 def configuration(settings: Settings, run_dir: Path, model_server_port: int) -> str:
     """Return nginx.conf; every path in it lies in `run_dir`."""
     errors = _errors(settings)
-    pages = [f"error_page {name} = @{name};" for name in errors if name != "silent"]
+    pages = [f"error_page {name} = @{name};" for name in errors if name.isdigit()]
     temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
     # As root, nginx would make its workers nobody's, who could not enter the run directory.
     user = "user root root;" if os.geteuid() == 0 else ""
@@ -152,7 +158,8 @@ def _location(name: str, error: RequestError) -> str:
     retry = "add_header Retry-After 2 always; " if error.code == 503 else ""
     # A location with an add_header of its own loses the server's.
     request_id = f"add_header {REQUEST_ID} $kennel_request_id always; "
-    return f"    location @{name} {{ {request_id}{retry}return {error.code} '{body}'; }}"
+    place = f"= {name} {{ internal;" if name.startswith("/") else f"@{name} {{"
+    return f"    location {place} {request_id}{retry}return {error.code} '{body}'; }}"
 
 
 class FrontError(Exception):

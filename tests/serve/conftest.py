@@ -1,0 +1,99 @@
+"""A small bundle, pictures, and servers on it."""
+
+import io
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from classifier import bundle, networks
+from classifier.images import decode
+from classifier.transform import EvaluationTransform
+from tests.serve.running import Running, serving
+
+CLASSES = ("Affenpinscher", "Beagle", "Chihuahua", "Dachshund", "Eskimohund ö")
+
+
+def picture(seed: int, format_: str = "JPEG", size: tuple[int, int] = (90, 70)) -> bytes:
+    """Return an encoded picture that differs from seed to seed."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.randint(0, 256, (6, 8, 3), generator=generator, dtype=torch.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(coarse.numpy()).resize(size).save(buffer, format_)
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SAGEMAKER_BASE_DIR with a bundle in model/: resnet18, random weights, 5 classes."""
+    base = tmp_path_factory.mktemp("ml")
+    torch.manual_seed(0)
+    network = networks.build("resnet18", len(CLASSES))
+    for module in network.modules():  # spread the logits: untrained, they all look alike
+        if isinstance(module, torch.nn.Linear):
+            torch.nn.init.normal_(module.weight, std=0.1)
+    description = bundle.Description(
+        architecture="resnet18",
+        classes=CLASSES,
+        folders=tuple(f"{i:03}.{name}" for i, name in enumerate(CLASSES)),
+        transform=EvaluationTransform(resize=72, crop=64),
+        temperature=2.0,
+    )
+    photos = [Image.open(io.BytesIO(picture(seed))) for seed in (100, 101)]
+    bundle.save(bundle.make(network, description, photos), base / "model")
+    return base
+
+
+@pytest.fixture(scope="session")
+def logits(trained: Path) -> Callable[[bytes], list[float]]:
+    """What the bundle says to a picture in this process."""
+    loaded = bundle.load(trained / "model")
+
+    def infer(data: bytes) -> list[float]:
+        pixels = loaded.description.transform(decode(data))
+        with torch.inference_mode():
+            row: list[float] = loaded.network(pixels[None])[0].tolist()
+        return row
+
+    return infer
+
+
+@pytest.fixture
+def spoilt(trained: Path, tmp_path: Path) -> Path:
+    """A copy of the bundle to be changed by the test."""
+    shutil.copytree(trained / "model", tmp_path / "model")
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def nginx() -> None:
+    if not shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin"):
+        pytest.skip("needs nginx: apt-get install nginx-light")
+
+
+@pytest.fixture(scope="session")
+def server(trained: Path, nginx: None) -> Iterator[Running]:
+    """A healthy server for all tests that only ask it things; small limits, real batches."""
+    limits = {"SAGEMAKER_MAX_PAYLOAD_IN_MB": "1", "KENNEL_MAX_PIXELS": "1000000"}
+    with serving(trained, KENNEL_MAX_BATCH_DELAY_MS="20", **limits) as running:
+        running.wait_for_ping(200)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def victim(trained: Path, nginx: None) -> Iterator[Callable[[], Running]]:
+    """Give a healthy server to do harm to: the same one while it recovers, else a new one."""
+    with ExitStack() as servers:
+        current: list[Running] = []
+
+        def give() -> Running:
+            if not current or current[-1].process.poll() is not None:
+                current.append(servers.enter_context(serving(trained)))
+            current[-1].wait_for_ping(200)
+            return current[-1]
+
+        yield give

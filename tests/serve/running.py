@@ -1,0 +1,155 @@
+"""A real server for the tests: `python -m serve.entry` with its nginx, its Java and its workers."""
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_S = 120  # how long to wait before a test is given up; no promise is measured by it
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One HTTP answer."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class Running:
+    """A server process, and what a client or a fault can do to it."""
+
+    process: "subprocess.Popen[bytes]"
+    port: int
+    log_file: Path
+    pings: list[int] = field(default_factory=list)  # statuses seen while starting, no repeats
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text()
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Answer:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
+        with contextlib.closing(connection):
+            connection.request(method, path, body, headers or {})
+            response = connection.getresponse()
+            named = {name.lower(): value for name, value in response.getheaders()}
+            return Answer(response.status, named, response.read())
+
+    def classify(self, body: bytes, content_type: str | None = "image/jpeg", **more: str) -> Answer:
+        headers = {name.replace("_", "-"): value for name, value in more.items()}
+        if content_type is not None:
+            headers["Content-Type"] = content_type
+        return self.ask("POST", "/invocations", body, headers)
+
+    def wait_for_ping(self, status: int) -> Answer:
+        """Ping until this status comes."""
+
+        def ping() -> Answer | None:
+            if self.process.poll() is not None:
+                raise AssertionError(f"the server ended with {self.process.returncode}: {self.log}")
+            with contextlib.suppress(ConnectionError):
+                answer = self.ask("GET", "/ping")
+                if [answer.status] != self.pings[-1:]:
+                    self.pings.append(answer.status)
+                return answer if answer.status == status else None
+            return None
+
+        return until(ping)
+
+    def wait_for_end(self) -> int:
+        """Return the exit status, once all that the server started has gone too."""
+        return self.process.wait(PATIENCE_S)
+
+    def parts(self, name: str) -> list[psutil.Process]:
+        """Return the live descendants of one kind, the parent first."""
+        kinds = {
+            "nginx": "nginx: master",
+            "java": "com.amazonaws.ml.mms.ModelServer",
+            "worker": "model_service_worker.py",
+        }
+        found = []
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if kinds[name] in " ".join(child.cmdline()):
+                    found.append(child)
+        return found
+
+    def kill(self, part: psutil.Process) -> None:
+        part.send_signal(signal.SIGKILL)
+
+
+def until(look: Callable[[], T | None]) -> T:
+    """Look again and again until something is seen."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        if (seen := look()) is not None:
+            return seen
+        time.sleep(0.1)
+    raise AssertionError(f"not seen within {PATIENCE_S} s")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextlib.contextmanager
+def serving(base_dir: Path, **environment: str) -> Iterator[Running]:
+    """Start a server on a bundle in `base_dir`/model; kill what is left of it at the end."""
+    port = int(environment.setdefault("SAGEMAKER_BIND_TO_PORT", str(free_port())))
+    with tempfile.TemporaryDirectory() as temporary:
+        log_file = Path(temporary) / "log"
+        with log_file.open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "serve.entry"],
+                cwd=temporary,
+                env={
+                    **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
+                    "PYTHONPATH": str(ROOT),
+                    "SAGEMAKER_BASE_DIR": str(base_dir),
+                    "TMPDIR": temporary,
+                    **environment,
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            yield Running(process, port, log_file)
+        finally:
+            if process.poll() is None:
+                for left in psutil.Process(process.pid).children(recursive=True):
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        left.kill()
+                process.kill()
+            process.wait()

@@ -1,0 +1,143 @@
+"""What the server does when it is told to stop, given a bad bundle, or harmed."""
+
+import contextlib
+import signal
+import socket
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.serve.conftest import picture
+from tests.serve.running import Running, serving, until
+from tests.serve.test_handler import drift, tamper
+
+pytestmark = pytest.mark.usefixtures("nginx")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"), [(tamper, "changed or damaged"), (drift, "golden inputs")]
+)
+def test_a_bad_bundle_is_never_healthy_and_ends_the_server_with_the_reason(
+    spoil: Callable[[Path], None], reason: str, spoilt: Path
+) -> None:
+    spoil(spoilt / "model")
+    statuses = set()
+    with serving(spoilt) as running:
+        while running.process.poll() is None:
+            with contextlib.suppress(OSError):
+                statuses.add(running.ask("GET", "/ping").status)
+            time.sleep(0.1)
+        assert running.process.returncode == 1
+        last = running.log.splitlines()[-1]
+    assert statuses == {503}
+    assert "the bundle is refused" in last
+    assert reason in last
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("KENNEL_BATCH_SIZE", "some"), ("SAGEMAKER_MULTI_MODEL", "true")],
+)
+def test_a_setting_that_cannot_be_used_ends_the_server_at_once(
+    trained: Path, name: str, value: str
+) -> None:
+    with serving(trained, **{name: value}) as running:
+        assert running.wait_for_end() == 2
+        assert f"{name}={value}" in running.log
+
+
+def test_a_port_in_use_ends_the_server(trained: Path) -> None:
+    with socket.create_server(("0.0.0.0", 0)) as taken:  # noqa: S104
+        port = str(taken.getsockname()[1])
+        with serving(trained, SAGEMAKER_BIND_TO_PORT=port) as running:
+            assert running.wait_for_end() == 1
+            assert "Address already in use" in running.log
+            assert "nginx exited with 1" in running.log.splitlines()[-1]
+
+
+def test_sigterm_while_loading_ends_the_server_cleanly(trained: Path) -> None:
+    with serving(trained) as running:
+        running.wait_for_ping(503)
+        running.process.terminate()
+        assert running.wait_for_end() == 0
+
+
+def test_sigterm_lets_accepted_requests_finish(
+    trained: Path, logits: Callable[[bytes], list[float]]
+) -> None:
+    # A long wait for a full batch keeps the requests in the server while it is told to stop.
+    with serving(trained, KENNEL_MAX_BATCH_DELAY_MS="4000") as running:
+        running.wait_for_ping(200)
+        family = psutil.Process(running.process.pid).children(recursive=True)
+        (front,) = (part for part in family if "nginx: worker" in " ".join(part.cmdline()))
+
+        def forwarded() -> bool | None:
+            """Wait until nginx has passed all three on."""
+            open_ones = [
+                c for c in front.net_connections("tcp4") if c.raddr and c.raddr.port < 32768
+            ]
+            inner = {c.raddr.port for c in open_ones if c.laddr.port != running.port}
+            return True if len(inner) == 1 and len(open_ones) >= 3 else None
+
+        with ThreadPoolExecutor(3) as clients:
+            answers = [clients.submit(running.classify, picture(n)) for n in range(3)]
+            until(forwarded)
+            running.process.terminate()
+            for n, answer in enumerate(answers):
+                assert answer.result().json() == pytest.approx(logits(picture(n)), abs=1e-4)
+        assert running.wait_for_end() == 0
+        assert running.log.splitlines()[-1].endswith("stopped")
+        assert not any(part.is_running() for part in family)
+
+
+def test_killed_java_ends_the_server(victim: Callable[[], Running]) -> None:
+    running = victim()
+    family = psutil.Process(running.process.pid).children(recursive=True)
+    (java,) = running.parts("java")
+    running.kill(java)
+    assert running.wait_for_end() == 1
+    assert "(Java) was killed by SIGKILL" in running.log.splitlines()[-1]
+    assert not any(part.is_running() for part in family)
+
+
+def test_killed_nginx_is_started_again(victim: Callable[[], Running]) -> None:
+    running = victim()
+    (master,) = running.parts("nginx")
+    running.kill(master)
+    until(lambda: [new for new in running.parts("nginx") if new.pid != master.pid] or None)
+    running.wait_for_ping(200)
+    assert running.classify(picture(1)).status == 200
+
+
+@pytest.mark.parametrize("which", ["the worker", "its parent", "both"])
+def test_killed_workers_are_replaced_and_ping_tells_the_truth(
+    victim: Callable[[], Running], logits: Callable[[bytes], list[float]], which: str
+) -> None:
+    running = victim()
+    before = running.parts("worker")
+    parent, worker = before
+    for part in {"the worker": [worker], "its parent": [parent], "both": [parent, worker]}[which]:
+        running.kill(part)
+    assert "worker died" in running.wait_for_ping(503).json()["message"]
+    running.wait_for_ping(200)
+    answer = running.classify(picture(3))
+    assert answer.json() == pytest.approx(logits(picture(3)), abs=1e-4)
+    assert worker.pid not in {part.pid for part in running.parts("worker")}
+
+
+def test_a_killed_supervisor_takes_everything_with_it(trained: Path) -> None:
+    with serving(trained) as running:
+        running.wait_for_ping(503)
+        family = until(
+            lambda: (
+                parts if len(parts := psutil.Process(running.process.pid).children()) == 2 else None
+            )
+        )
+        running.process.send_signal(signal.SIGKILL)
+        running.wait_for_end()
+        psutil.wait_procs(family, timeout=30)
+        assert not any(part.is_running() for part in family)

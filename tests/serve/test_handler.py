@@ -1,0 +1,165 @@
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from mms.service import Service
+
+from classifier import bundle
+from serve import handler, health
+from tests.serve.conftest import CLASSES, picture
+from tests.serve.worker import Reply, Request, ask, load
+
+PHOTOS = [picture(seed) for seed in range(4)]
+GOOD = [Request(photo) for photo in PHOTOS] + [
+    Request(PHOTOS[0], accept="application/json;verbose")
+]
+BAD = {
+    400: Request(b"I am text"),
+    406: Request(PHOTOS[0], accept="text/html"),
+    413: Request(picture(9, "PNG", (1001, 1000))),
+    415: Request(PHOTOS[0], content_type="text/csv"),
+}
+
+
+def environment(monkeypatch: pytest.MonkeyPatch, base_dir: Path, run_dir: Path) -> Path:
+    """Set what the supervisor sets for a worker; return where the worker reports."""
+    reports = run_dir / "workers"
+    reports.mkdir(parents=True)
+    (run_dir / "empty").mkdir()
+    monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(base_dir))
+    monkeypatch.setenv("KENNEL_RUN_DIR", str(run_dir))
+    monkeypatch.setenv("KENNEL_MAX_PIXELS", "1000000")
+    monkeypatch.setenv("KENNEL_THREADS", "1")
+    return reports
+
+
+@pytest.fixture(scope="module")
+def worker(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    run_dir = tmp_path_factory.mktemp("run") / "r"
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        environment(monkeypatch, trained, run_dir)
+        yield load(run_dir / "empty")
+
+
+def test_a_loaded_worker_reports_how_near_the_golden_inputs_came(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reports = environment(monkeypatch, trained, tmp_path)
+    load(tmp_path / "empty")
+    (mine,) = health.reports(reports)
+    assert mine.refusal is None
+    assert mine.difference is not None
+    assert mine.difference < 1e-4
+
+
+def tamper(model: Path) -> None:
+    weights = model / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+
+
+def age(model: Path) -> None:
+    description = model / "kennel.json"
+    contents = json.loads(description.read_text())
+    description.write_text(json.dumps(contents | {"format": 99}))
+
+
+def drift(model: Path) -> None:
+    """Make a bundle that is whole, but remembers other logits than its network gives."""
+    true = bundle.load(model)
+    golden = bundle.Golden(true.golden.photos, true.golden.logits + 0.5)
+    bundle.save(bundle.Bundle(true.description, true.network, golden), model)
+
+
+def lose(model: Path) -> None:
+    for file in model.iterdir():
+        file.unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (tamper, "changed or damaged"),
+        (age, "format 99"),
+        (lose, "no kennel.json"),
+        (drift, "golden inputs"),
+    ],
+)
+def test_a_bad_bundle_reaches_mms_as_an_error_and_the_supervisor_as_a_reason(
+    spoil: Callable[[Path], None],
+    reason: str,
+    spoilt: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spoil(spoilt / "model")
+    reports = environment(monkeypatch, spoilt, tmp_path / "r")
+    with pytest.raises(bundle.BundleError, match=reason):
+        load(tmp_path / "r" / "empty")
+    (mine,) = health.reports(reports)
+    assert reason in str(mine.refusal)
+
+
+def check(request: Request, reply: Reply, logits: Callable[[bytes], list[float]]) -> None:
+    """Hold one reply against what its request alone should get."""
+    assert reply.content_type.rstrip(" ") == "application/json"
+    assert reply.headers == 0, "MMS's Java does not survive response headers under load"
+    code = next((code for code, bad in BAD.items() if bad is request), 200)
+    assert reply.status == code
+    answer = reply.json()
+    if code != 200:
+        assert set(answer) == {"code", "message", "hint", "request_id"}
+        assert answer["code"] == code
+        assert answer["request_id"] == reply.request_id.replace("job", "id")
+    elif request.accept is None:
+        assert answer == pytest.approx(logits(request.body), abs=1e-4)
+    else:
+        assert answer["labels"] == list(CLASSES)
+        expected = torch.tensor(logits(request.body)).div(2.0).softmax(0).tolist()
+        assert answer["probabilities"] == pytest.approx(expected, abs=1e-4)
+
+
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(st.sampled_from(GOOD + list(BAD.values())), min_size=1, max_size=8))
+def test_n_requests_get_n_answers_in_order_each_with_its_own_status(
+    worker: Service, logits: Callable[[bytes], list[float]], requests: list[Request]
+) -> None:
+    code, replies = ask(worker, *requests)
+    assert code == 200
+    assert [reply.request_id for reply in replies] == [f"job-{i}" for i in range(len(requests))]
+    for request, reply in zip(requests, replies, strict=True):
+        check(request, reply, logits)
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [(400, "not a picture"), (406, "text/html"), (413, "1001 x 1000"), (415, "text/csv")],
+)
+def test_each_refusal_says_what_was_wrong(worker: Service, code: int, message: str) -> None:
+    _, (reply,) = ask(worker, BAD[code])
+    assert message in reply.json()["message"]
+    assert reply.json()["hint"]
+
+
+def test_a_network_that_breaks_fails_its_requests_and_not_the_worker(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network that gives no number, and one that cannot take the pictures at all."""
+    environment(monkeypatch, trained, tmp_path)
+    service = load(tmp_path / "empty")
+    network = handler._handler._predictor._network
+    with torch.no_grad():
+        next(network.parameters()).fill_(float("nan"))
+    code, replies = ask(service, GOOD[0], BAD[400])
+    assert (code, [reply.status for reply in replies]) == (200, [500, 400])
+    network.conv1 = torch.nn.Linear(1, 1)
+    code, replies = ask(service, BAD[415], GOOD[0], GOOD[1])
+    assert (code, [reply.status for reply in replies]) == (200, [415, 500, 500])
+    assert "look for it in the log" in replies[1].json()["hint"]

@@ -1,0 +1,191 @@
+"""One healthy server, asked everything that a client may ask."""
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+
+from tests.serve.conftest import CLASSES, picture
+from tests.serve.running import Answer, Running, serving
+
+METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"]
+CLOSED = [
+    "/",
+    "/models",
+    "/models/model",
+    "/models/model/invoke",
+    "/predictions/model",
+    "/model/predict",
+    "/api-description",
+    "/invocations/",
+    "/invocations/model",
+    "/ping/",
+    "/pingx",
+    "/metrics",
+    "/execution-parameters",
+    "/..%2fmodels",
+    "/invocations/../models",
+    "/nginx.conf",
+]
+
+
+def check_refusal(answer: Answer, code: int) -> str:
+    """Hold an answer against the one shape of all refusals; return its message."""
+    assert answer.status == code
+    assert answer.headers["content-type"] == "application/json"
+    fields = answer.json()
+    assert set(fields) == {"code", "message", "hint", "request_id"}
+    assert fields["code"] == code
+    assert fields["hint"]
+    assert fields["request_id"] == answer.headers["x-request-id"]
+    return str(fields["message"])
+
+
+def test_ping_says_no_until_the_golden_inputs_replayed(server: Running) -> None:
+    assert server.pings == [503, 200]
+    assert server.ask("GET", "/ping").json() == {"status": "Healthy"}
+
+
+@pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF"])
+def test_logits_are_those_of_the_network_in_process(
+    server: Running, logits: Callable[[bytes], list[float]], format_: str
+) -> None:
+    photo = picture(5, format_)
+    answer = server.classify(photo, f"image/{format_.lower()}")
+    assert answer.status == 200
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json() == pytest.approx(logits(photo), abs=1e-4)
+
+
+@pytest.mark.parametrize("content_type", [None, "application/x-image", "application/octet-stream"])
+def test_a_picture_needs_no_exact_content_type(server: Running, content_type: str | None) -> None:
+    assert server.classify(picture(1), content_type).status == 200
+
+
+def test_labelled_probabilities_are_given_to_who_accepts_them(
+    server: Running, logits: Callable[[bytes], list[float]]
+) -> None:
+    answer = server.classify(picture(2), Accept="application/json;verbose").json()
+    assert answer["labels"] == list(CLASSES)
+    expected = torch.tensor(logits(picture(2))).div(2.0).softmax(0)
+    assert answer["probabilities"] == pytest.approx(expected.tolist(), abs=1e-4)
+    assert answer["predicted_label"] == CLASSES[int(expected.argmax())]
+
+
+REFUSED = {
+    "text sent as a picture": (b"I am text", "image/jpeg", "*/*", 400, "not a picture"),
+    "no body": (b"", "image/jpeg", "*/*", 400, "empty"),
+    "cut short": (picture(1)[:-200], "image/jpeg", "*/*", 400, "cut short"),
+    "text": (b"I am text", "text/plain", "*/*", 415, "text/plain"),
+    "a form": (b"a=b", "application/x-www-form-urlencoded", "*/*", 415, "urlencoded"),
+    "a form of parts": (b"--x", "multipart/form-data; boundary=x", "*/*", 415, "multipart"),
+    "JSON": (b"{", "application/json", "*/*", 415, "application/json"),
+    "HEIC": (b"\0\0\0\x18ftypheic" + bytes(50), "image/jpeg", "*/*", 415, "HEIC"),
+    "unknown Accept": (picture(1), "image/jpeg", "text/html", 406, "text/html"),
+    "too many pixels": (picture(1, "PNG", (1001, 1000)), "image/png", "*/*", 413, "1001 x 1000"),
+    "too many bytes": (bytes(2**20 + 1), "image/jpeg", "*/*", 413, "larger than 1 MiB"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_bad_request_is_refused_with_status_and_message(server: Running, case: str) -> None:
+    body, content_type, accept, code, message = REFUSED[case]
+    answer = server.classify(body, content_type, Accept=accept)
+    assert message in check_refusal(answer, code)
+
+
+def test_a_body_just_within_the_limit_is_taken(server: Running) -> None:
+    photo = picture(1)
+    assert server.classify(photo + bytes(2**20 - len(photo))).status == 200
+
+
+def test_a_request_id_of_the_clients_is_kept_and_a_dangerous_one_is_not(server: Running) -> None:
+    kept = server.classify(b"text", X_Request_Id="trace-17")
+    check_refusal(kept, 400)
+    assert kept.headers["x-request-id"] == "trace-17"
+    made = server.classify(b"text", X_Request_Id='"},{"')
+    check_refusal(made, 400)
+    assert made.headers["x-request-id"] != '"},{"'
+
+
+def test_a_query_and_foreign_headers_do_not_reach_the_model(server: Running) -> None:
+    headers = {
+        "Kennel-Content-Type": "text/csv",
+        "Content-Type": "image/jpeg",
+        "X-Much": "x" * 2000,
+    }
+    answer = server.ask("POST", "/invocations?body=nonsense&a=b", picture(1), headers)
+    assert answer.status == 200
+
+
+@pytest.mark.parametrize("path", CLOSED)
+def test_nothing_else_is_reachable(server: Running, path: str) -> None:
+    for method in METHODS:
+        answer = server.ask(method, path)
+        assert answer.status in (400, 404, 405), method
+        if answer.status == 404 and method != "HEAD":
+            check_refusal(answer, 404)
+
+
+def test_the_two_routes_take_their_own_methods_only(server: Running) -> None:
+    for method in METHODS:
+        if method not in ("GET", "HEAD"):
+            assert server.ask(method, "/ping").status == 405
+        if method != "POST":
+            assert server.ask(method, "/invocations").status == 405
+
+
+def test_only_nginx_listens_beyond_loopback(server: Running) -> None:
+    family = [psutil.Process(server.process.pid)]
+    family += family[0].children(recursive=True)
+    listening = {
+        (address.ip, address.port)
+        for member in family
+        for connection in member.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN and (address := connection.laddr)
+    }
+    outside = {port for ip, port in listening if ip not in ("127.0.0.1", "::ffff:127.0.0.1")}
+    assert outside == {server.port}
+    assert len(listening) == 3  # nginx, and the model server's two
+
+
+def test_good_and_bad_requests_at_once_keep_their_own_answers(
+    server: Running, logits: Callable[[bytes], list[float]]
+) -> None:
+    cases = list(REFUSED)[:-1]
+    jobs: list[int | str] = [job for n in range(30) for job in (n, cases[n % len(cases)])]
+
+    def send(job: int | str) -> Answer:
+        if isinstance(job, int):
+            return server.classify(picture(job))
+        body, content_type, accept, _, _ = REFUSED[job]
+        return server.classify(body, content_type, Accept=accept)
+
+    with ThreadPoolExecutor(12) as clients:
+        answers = list(clients.map(send, jobs))
+    for job, answer in zip(jobs, answers, strict=True):
+        if isinstance(job, int):
+            assert answer.status == 200
+            assert answer.json() == pytest.approx(logits(picture(job)), abs=1e-4)
+        else:
+            assert REFUSED[job][4] in check_refusal(answer, REFUSED[job][3])
+    assert "process died" not in server.log
+    assert "Traceback" not in server.log
+
+
+def test_a_bundles_files_are_neither_run_nor_written(spoilt: Path, nginx: None) -> None:
+    """The workers start in a folder of ours: code that lies beside the weights is never found."""
+    model = spoilt / "model"
+    trap = "from pathlib import Path; Path(__file__).with_name('sprung').touch()\n"
+    for name in ("torch.py", "json.py", "sitecustomize.py", "handler.py"):
+        (model / name).write_text(trap)
+    before = {path.name: path.stat().st_mtime_ns for path in model.iterdir()}
+    with serving(spoilt) as running:
+        running.wait_for_ping(200)
+        assert running.classify(picture(1)).status == 200
+        assert json.loads(running.classify(picture(1)).body)
+    assert {path.name: path.stat().st_mtime_ns for path in model.iterdir()} == before

@@ -1,0 +1,81 @@
+from pathlib import Path
+
+import pytest
+
+from serve.settings import Settings, SettingsError, cores, memory_mb
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "serving.md"
+
+
+def test_an_empty_environment_is_what_sagemaker_expects() -> None:
+    settings = Settings.from_environment({})
+    assert settings.port == 8080
+    assert settings.model_dir == Path("/opt/ml/model")
+    assert settings.max_body == 6 * 1024 * 1024
+    assert settings.default_format.accept == "application/json"
+
+
+def test_sagemakers_variables_are_read() -> None:
+    settings = Settings.from_environment(
+        {
+            "SAGEMAKER_BIND_TO_PORT": "9001",
+            "SAGEMAKER_BASE_DIR": "/somewhere",
+            "SAGEMAKER_MODEL_SERVER_WORKERS": "3",
+            "SAGEMAKER_MAX_PAYLOAD_IN_MB": "20",
+            "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT": "application/json;verbose",
+            "KENNEL_THREADS": "",
+        }
+    )
+    assert (settings.port, settings.workers, settings.max_payload_mb) == (9001, 3, 20)
+    assert settings.model_dir == Path("/somewhere/model")
+    assert settings.default_format.accept == "application/json;verbose"
+    assert settings.threads is None
+
+
+def test_every_problem_is_reported_at_once_with_its_variable() -> None:
+    with pytest.raises(SettingsError) as problems:
+        Settings.from_environment(
+            {
+                "SAGEMAKER_BIND_TO_PORT": "eighty",
+                "KENNEL_BATCH_SIZE": "0",
+                "KENNEL_DEVICE": "tpu",
+                "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT": "text/html",
+                "SAGEMAKER_MULTI_MODEL": "true",
+                "KENNEL_RUN_DIR": "/tmp/" + "x" * 80,  # noqa: S108
+            }
+        )
+    lines = str(problems.value).splitlines()
+    assert [line.partition("=")[0] for line in lines] == [
+        "SAGEMAKER_BIND_TO_PORT",
+        "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT",
+        "SAGEMAKER_MULTI_MODEL",
+        "KENNEL_RUN_DIR",
+        "KENNEL_BATCH_SIZE",
+        "KENNEL_DEVICE",
+    ]
+    assert "eighty" in lines[0]
+    assert "application/json;verbose" in lines[1]
+
+
+def test_the_cores_are_shared_out_among_the_workers() -> None:
+    assert Settings.from_environment({"KENNEL_THREADS": "7"}).worker_threads == 7
+    one, many = (
+        Settings.from_environment({"SAGEMAKER_MODEL_SERVER_WORKERS": str(count)})
+        for count in (1, 1000)
+    )
+    assert one.worker_threads == cores()
+    assert many.worker_threads == 1
+    assert memory_mb() > 100
+
+
+def test_the_document_lists_every_variable_and_its_default() -> None:
+    rows = {
+        cells[1].strip(" `"): cells[2].strip(" `")
+        for line in DOCUMENT.read_text().splitlines()
+        if len(cells := line.split("|")) == 5 and ("KENNEL_" in line or "SAGEMAKER_" in line)
+    }
+    fields = {field.alias: field for field in Settings.model_fields.values()}
+    assert set(rows) == set(fields)
+    for name, field in fields.items():
+        if field.default_factory is None and field.default not in (None, ""):
+            assert rows[str(name)] == str(field.default).lower(), name
