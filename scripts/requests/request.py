@@ -1,0 +1,38 @@
+"""A call to AWS as a value: what `--dry-run` prints, tests check and `scripts/aws.py` sends."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Request:
+    """One call: boto3's name of the service, the API's name of the operation, its parameters."""
+
+    service: str
+    operation: str
+    parameters: dict[str, Any]
+
+
+def as_json(requests: Iterable[Request]) -> str:
+    """The calls in their order, as an indented JSON list."""
+    shown = [
+        {"service": one.service, "operation": one.operation, "parameters": one.parameters}
+        for one in requests
+    ]
+    return json.dumps(shown, indent=2, ensure_ascii=False)
+
+
+def given(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what is unset: None, and empty lists and mappings. False and 0 are values."""
+    return {
+        name: value
+        for name, value in parameters.items()
+        if value is not None and value != {} and value != []
+    }
+
+
+def tags(of: Mapping[str, str]) -> list[dict[str, str]]:
+    """Tags in the shape that SageMaker and ECR take."""
+    return [{"Key": key, "Value": value} for key, value in of.items()]

@@ -1,0 +1,228 @@
+"""Requests: what AWS's own description of its API says of each, for experiments with every key."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from scripts import spec
+from scripts.requests import hosting, registry, training
+from scripts.requests.request import Request, as_json
+from scripts.spec.endpoint import Transform
+from tests.scripts import experiments
+from tests.scripts.aws_model import problems
+from train import metrics
+from train.config import TrainConfig, from_hyperparameters
+
+IMAGE = f"{experiments.REGISTRY}/kennel-train@sha256:{'a' * 64}"
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+HOSTED = [kind for kind in experiments.ENDPOINTS if kind != "transform"]
+GRID = {"strategy": "grid", "ranges": {"learning_rate": [0.001, 0.1], "batch_size": [32, 64]}}
+
+
+def fullest(kind: str = "realtime", **changes: Any) -> spec.Experiment:
+    return spec.check(experiments.fullest(kind, **changes), "test")
+
+
+def smallest(**changes: Any) -> spec.Experiment:
+    return spec.check(experiments.smallest(**changes), "test")
+
+
+def every_request(kind: str, *, full: bool) -> list[Request]:
+    if full:
+        experiment = fullest(kind)
+    else:
+        whole = experiments.ENDPOINTS[kind]
+        needed = "kind", "instance_type", "output", "input", "models"
+        endpoint = {key: whole[key] for key in needed if key in whole}
+        experiment = smallest(tuning=GRID, endpoint=endpoint)
+    made = [
+        training.training_job(experiment, "pets-1", IMAGE),
+        training.tuning_job(experiment, "pets-1", IMAGE),
+        hosting.model(experiment, "pets-1", IMAGE, "s3://a-bucket/pets/model.tar.gz"),
+    ]
+    if isinstance(experiment.endpoint, Transform):
+        return [*made, hosting.transform_job(experiment, "pets-1", "pets-1")]
+    return [
+        *made,
+        hosting.endpoint_config(experiment, "pets-1", "pets-1"),
+        hosting.endpoint(experiment, "pets", "pets-1", NOW),
+        *hosting.autoscaling(experiment, "pets"),
+    ]
+
+
+@pytest.mark.parametrize("full", [True, False], ids=["every key", "only what must be"])
+@pytest.mark.parametrize("kind", experiments.ENDPOINTS)
+def test_aws_takes_every_request(kind: str, full: bool) -> None:
+    for request in every_request(kind, full=full):
+        assert problems(request) == [], request.operation
+
+
+@pytest.mark.parametrize("strategy", ["grid", "random", "bayesian", "hyperband"])
+def test_aws_takes_every_strategy(strategy: str) -> None:
+    tuning: dict[str, Any] = GRID | {"strategy": strategy}
+    tuning |= {} if strategy == "grid" else {"max_jobs": 4}
+    if strategy == "hyperband":
+        tuning |= {"hyperband": {"min_epochs": 1, "max_epochs": 9}}
+    request = training.tuning_job(smallest(tuning=tuning), "pets-1", IMAGE)
+    assert problems(request) == []
+
+
+def test_aws_takes_the_requests_for_images() -> None:
+    requests = [
+        *registry.repository("kennel-train"),
+        registry.login(),
+        registry.pushed("kennel-train", "1.0"),
+        registry.image("kennel-train", "arn:aws:iam::111122223333:role/kennel", "trains"),
+        registry.image_version(
+            "kennel-train",
+            IMAGE,
+            job_type="TRAINING",
+            framework="PyTorch 2.15",
+            processor="GPU",
+            aliases=["stable"],
+            token="0" * 32,
+            notes="first",
+        ),
+        registry.described_image("kennel-train"),
+        registry.described_version("kennel-train", alias="stable"),
+        registry.described_version("kennel-train", version=2),
+    ]
+    for request in requests:
+        assert problems(request) == [], request.operation
+
+
+def test_the_judge_sees_a_misspelt_field_a_wrong_type_and_a_wrong_word() -> None:
+    request = training.training_job(fullest(), "pets-1", IMAGE)
+    request.parameters["ResourceConfig"]["InstanceCount"] = "1"
+    request.parameters["RoleArn"] = "kennel-the-role-of-mine"
+    request.parameters["InputDataConfig"][0]["InputMode"] = "Fast"
+    request.parameters["Tagz"] = []
+    told = "\n".join(problems(request))
+    for wrong in ("InstanceCount", "RoleArn", "InputMode", "Tagz"):
+        assert wrong in told
+
+
+def test_the_image_reads_hyperparameters_back_as_they_were_meant() -> None:
+    meant = {
+        "epochs": 2,
+        "learning_rate": 1e-05,
+        "horizontal_flip": False,
+        "architecture": "resnet18",
+        "weights": "none",
+        "trainable": "all",
+    }
+    request = training.training_job(smallest(hyperparameters=meant), "pets-1", IMAGE)
+    sent = request.parameters["HyperParameters"]
+    assert all(isinstance(value, str) for value in sent.values())
+    assert from_hyperparameters(sent) == TrainConfig(**meant)
+
+
+def test_the_users_grid_goes_out_as_three_lists_and_the_very_number_of_jobs() -> None:
+    tuning = {
+        "strategy": "grid",
+        "ranges": {"learning_rate": [0.001, 0.01, 0.1], "batch_size": [32, 64], "epochs": [2, 3]},
+    }
+    config = training.tuning_job(smallest(tuning=tuning), "pets-1", IMAGE).parameters[
+        "HyperParameterTuningJobConfig"
+    ]
+    assert config["Strategy"] == "Grid"
+    assert config["ResourceLimits"]["MaxNumberOfTrainingJobs"] == 12
+    assert config["ParameterRanges"] == {
+        "CategoricalParameterRanges": [
+            {"Name": "learning_rate", "Values": ["0.001", "0.01", "0.1"]},
+            {"Name": "batch_size", "Values": ["32", "64"]},
+            {"Name": "epochs", "Values": ["2", "3"]},
+        ]
+    }
+    assert config["HyperParameterTuningJobObjective"] == {
+        "Type": "Maximize",
+        "MetricName": metrics.OBJECTIVE.name,
+    }
+
+
+def test_spans_are_sorted_by_what_the_hyperparameter_is() -> None:
+    config = training.tuning_job(fullest(), "pets-1", IMAGE).parameters[
+        "HyperParameterTuningJobConfig"
+    ]
+    ranges = config["ParameterRanges"]
+    assert ranges["ContinuousParameterRanges"] == [
+        {
+            "Name": "learning_rate",
+            "MinValue": "0.001",
+            "MaxValue": "0.1",
+            "ScalingType": "Logarithmic",
+        }
+    ]
+    assert [one["Name"] for one in ranges["IntegerParameterRanges"]] == ["epochs"]
+    assert [one["Name"] for one in ranges["CategoricalParameterRanges"]] == [
+        "batch_size",
+        "optimizer",
+    ]
+    assert config["HyperParameterTuningJobObjective"]["Type"] == "Minimize"
+
+
+def test_a_tuned_hyperparameter_is_not_fixed_as_well() -> None:
+    definition = training.tuning_job(fullest(), "pets-1", IMAGE).parameters["TrainingJobDefinition"]
+    assert definition["StaticHyperParameters"] == {
+        "horizontal_flip": "false",
+        "architecture": "resnet18",
+    }
+
+
+def test_every_metric_the_job_prints_has_its_definition() -> None:
+    sent = training.training_job(smallest(), "pets-1", IMAGE).parameters
+    assert sent["AlgorithmSpecification"]["MetricDefinitions"] == metrics.definitions()
+
+
+def test_local_disks_get_no_key_and_other_volumes_do() -> None:
+    for instance, key in (("ml.g5.xlarge", None), ("ml.p3.2xlarge", "a-key")):
+        experiment = smallest(kms_key="a-key", training={"instance_type": instance})
+        sent = training.training_job(experiment, "pets-1", IMAGE).parameters
+        assert sent["ResourceConfig"].get("VolumeKmsKeyId") == key
+        assert sent["OutputDataConfig"]["KmsKeyId"] == "a-key"
+
+
+def test_gpu_hosts_get_a_driver_new_enough_for_the_images() -> None:
+    for instance, ami in (
+        ("ml.g5.xlarge", "al2023-ami-sagemaker-inference-gpu-4-1"),
+        ("ml.m5.xlarge", None),
+    ):
+        experiment = smallest(endpoint={"kind": "realtime", "instance_type": instance})
+        config = hosting.endpoint_config(experiment, "pets-1", "pets-1").parameters
+        assert config["ProductionVariants"][0].get("InferenceAmiVersion") == ami
+
+
+def test_a_multi_model_endpoint_reads_a_folder_and_an_isolated_one_says_so() -> None:
+    model = hosting.model(fullest("multi-model"), "pets-1", IMAGE, None).parameters
+    assert model["PrimaryContainer"]["Mode"] == "MultiModel"
+    assert model["PrimaryContainer"]["ModelDataUrl"] == "s3://a-bucket/models/"
+    assert model["EnableNetworkIsolation"] is True
+
+
+def test_an_endpoint_carries_whose_it_is_and_when_it_should_be_gone() -> None:
+    tags = hosting.endpoint(fullest(), "pets", "pets-1", NOW).parameters["Tags"]
+    assert {one["Key"]: one["Value"] for one in tags} == {
+        "team": "vision",
+        training.TAG: "pets",
+        hosting.EXPIRES: "2026-01-02T04:34:05+00:00",
+    }
+
+
+@pytest.mark.parametrize("kind", HOSTED)
+def test_only_what_scales_has_autoscaling(kind: str) -> None:
+    operations = [one.operation for one in hosting.autoscaling(fullest(kind), "pets")]
+    expected = [] if kind == "serverless" else ["RegisterScalableTarget", "PutScalingPolicy"]
+    assert operations == expected
+
+
+def test_what_is_printed_is_what_is_sent() -> None:
+    request = training.training_job(smallest(), "pets-1", IMAGE)
+    assert json.loads(as_json([request])) == [
+        {
+            "service": "sagemaker",
+            "operation": "CreateTrainingJob",
+            "parameters": request.parameters,
+        }
+    ]
