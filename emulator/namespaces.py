@@ -1,0 +1,95 @@
+"""Linux namespaces for a process that stands in for a container: network, host name, hosts file.
+
+Run in the keeper before it starts the process. Works as root, or where users may make namespaces.
+"""
+
+import ctypes
+import fcntl
+import os
+import signal
+import socket
+import struct
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+# From linux/sched.h, linux/prctl.h, sys/mount.h, linux/sockios.h.
+_NEW_MOUNTS, _NEW_NAMES, _NEW_USER, _NEW_NETWORK = 0x20000, 0x4000000, 0x10000000, 0x40000000
+_DEATH_SIGNAL, _SUBREAPER = 1, 36
+_BIND, _RECURSIVE, _PRIVATE = 0x1000, 0x4000, 0x40000
+_GET_FLAGS, _SET_FLAGS, _UP = 0x8913, 0x8914, 0x1
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _checked(result: int, what: str) -> None:
+    if result:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def adopt_orphans() -> None:
+    """Become the parent of descendants whose parents die, as a container's process 1 is."""
+    if sys.platform == "linux":
+        _checked(_libc().prctl(_SUBREAPER, 1, 0, 0, 0), "prctl")
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent dies."""
+    if sys.platform == "linux":
+        _checked(_libc().prctl(_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0), "prctl")
+
+
+def own_network() -> None:
+    """Leave the machine's network for one with a loopback alone.
+
+    Raises:
+        OSError: this user may not.
+    """
+    _unshare(_NEW_NETWORK)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        request = struct.pack("16sH22x", b"lo", 0)
+        (flags,) = struct.unpack_from("H", fcntl.ioctl(control, _GET_FLAGS, request), 16)
+        fcntl.ioctl(control, _SET_FLAGS, struct.pack("16sH22x", b"lo", flags | _UP))
+
+
+def join_network(pid: int) -> None:
+    """Enter the network of another process.
+
+    Raises:
+        OSError: this user may not, or it has ended.
+    """
+    for kind in ("user", "net"):
+        path = Path(f"/proc/{pid}/ns/{kind}")
+        if path.readlink() != Path(f"/proc/self/ns/{kind}").readlink():
+            with path.open() as namespace:
+                _checked(_libc().setns(namespace.fileno(), 0), "setns")
+
+
+def own_names(hostname: str, hosts: Mapping[str, str], hosts_file: Path) -> None:
+    """Take a host name, and an /etc/hosts (written to `hosts_file`) that nobody else sees.
+
+    Raises:
+        OSError: this user may not.
+    """
+    lines = ["127.0.0.1 localhost", *(f"{address} {name}" for name, address in hosts.items())]
+    hosts_file.write_text("\n".join(lines) + "\n")
+    _unshare(_NEW_NAMES | _NEW_MOUNTS)
+    mount = _libc().mount
+    _checked(mount(b"none", b"/", None, _RECURSIVE | _PRIVATE, None), "mount")
+    _checked(mount(os.fsencode(hosts_file), b"/etc/hosts", None, _BIND, None), "mount")
+    socket.sethostname(hostname)
+
+
+def _unshare(flags: int) -> None:
+    """Leave the given namespaces; one who is not root needs a user namespace for that."""
+    user, group = os.geteuid(), os.getegid()
+    try:
+        _checked(_libc().unshare(flags), "unshare")
+    except PermissionError:
+        _checked(_libc().unshare(_NEW_USER | flags), "unshare")
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
+        Path("/proc/self/gid_map").write_text(f"{group} {group} 1")

@@ -1,0 +1,139 @@
+"""One loopback address for all of AWS: SageMaker is answered here, the rest by moto."""
+
+import json
+import logging
+import re
+import threading
+import urllib.parse
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+from werkzeug.wrappers import Request, Response
+
+from emulator import contract
+from emulator.errors import ApiError, NotEmulated
+from emulator.settings import HOST, Settings
+from emulator.training import TrainingJobs
+from emulator.world import Operations, World
+
+log = logging.getLogger("kennel.emulator")
+
+# Of SageMaker, what moto does truthfully: its registry of models, which runs nothing.
+MOTOS = frozenset(
+    name for name in contract.operations() if "ModelPackage" in name and "Batch" not in name
+)
+_OWN = "/_emulator/"
+Start = Callable[..., Any]
+
+
+class Emulator:
+    """The WSGI application.
+
+    Args:
+        settings: of this emulator.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._world = World.open(settings)
+        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._training = TrainingJobs(self._world)
+        self._operations: Operations = {**self._training.operations()}
+
+    def __call__(self, environ: dict[str, Any], start: Start) -> Iterable[bytes]:
+        """Answer one request."""
+        request = Request(environ)
+        target = request.headers.get("X-Amz-Target", "")
+        service, _, operation = target.partition(".")
+        try:
+            if request.path.startswith(_OWN):
+                return self._own(request)(environ, start)
+            if service == "SageMaker" and operation not in MOTOS:
+                return self._sagemaker(operation, request)(environ, start)
+        except ApiError as error:
+            return _refusal(error)(environ, start)
+        except Exception as error:
+            log.exception("%s %s", request.path, operation)
+            return _refusal(ApiError(f"the emulator failed: {error!r}"))(environ, start)
+        answer: Iterable[bytes] = self._moto(environ, start)
+        if request.method in ("PUT", "POST", "DELETE") and _is_s3(request):
+            self._settle(request)  # before the answer goes out: a 200 is kept
+        return answer
+
+    def close(self) -> None:
+        """End all that runs."""
+        self._world.closing.set()
+        self._training.close()
+
+    def _sagemaker(self, operation: str, request: Request) -> Response:
+        answers = self._operations.get(operation)
+        if answers is None:
+            known = operation in contract.operations()
+            raise NotEmulated(
+                f"{operation} is not emulated" if known else f"no operation {operation}"
+            )
+        said = contract.check(operation, request.get_json(force=True))
+        return _json(contract.answer(operation, answers(said)))
+
+    def _own(self, request: Request) -> Response:
+        """Answer what only an emulator has."""
+        path = request.path.removeprefix(_OWN)
+        if path == "status":
+            settings = self._world.settings
+            return _json({"engine": settings.engine, "state": str(settings.state)})
+        if request.method == "POST" and (found := re.fullmatch(r"interrupt/([^/]+)", path)):
+            self._training.interrupt(found[1])
+            return _json({})
+        raise ApiError(
+            f"no {request.method} {request.path}", code="ValidationException", status=404
+        )
+
+    def _settle(self, request: Request) -> None:
+        bucket, _, key = urllib.parse.unquote(request.path.lstrip("/")).partition("/")
+        if bucket:
+            self._world.objects.settle(bucket, key)
+
+
+def _is_s3(request: Request) -> bool:
+    signed = request.headers.get("Authorization", "") or request.args.get("X-Amz-Credential", "")
+    return "/s3/aws4_request" in signed
+
+
+def _json(body: object) -> Response:
+    return Response(json.dumps(body), content_type="application/x-amz-json-1.1")
+
+
+def _refusal(error: ApiError) -> Response:
+    body = {"__type": error.code, "message": error.message} | error.fields
+    response = _json(body)
+    response.status_code = error.status
+    response.headers["x-amzn-ErrorType"] = error.code
+    return response
+
+
+class _Handler(WSGIRequestHandler):
+    """Keeps connections open, as boto3 likes, and logs no request."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Say nothing: one line for each object would bury the rest."""
+
+
+def listen(settings: Settings, app: Any) -> BaseWSGIServer:
+    """Return a server on loopback, on the settings' port or a free one.
+
+    Raises:
+        OSError: the port is taken.
+    """
+    server = make_server(HOST, settings.port, app, threaded=True, request_handler=_Handler)
+    server.daemon_threads = True  # type: ignore[attr-defined]
+    return server
+
+
+def serve(server: BaseWSGIServer) -> threading.Thread:
+    """Serve in a thread of its own, so that the main one is free for signals."""
+    thread = threading.Thread(target=server.serve_forever, name="server", daemon=True)
+    thread.start()
+    return thread

@@ -1,0 +1,191 @@
+"""A real emulator in its own process, and boto3 as its client."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3  # type: ignore[import-untyped, unused-ignore]
+import pytest
+
+ROLE = "arn:aws:iam::123456789012:role/kennel"
+BUCKET = "kennel-data"
+# Short times, so that the tests are; what they do is the same.
+LIMITS = {
+    "stop_grace_s": 2,
+    "spot_notice_s": 2,
+    "checkpoint_sync_s": 0.2,
+    "ping_every_s": 0.2,
+    "ping_s": 1,
+    "startup_s": 8,
+    "invocation_s": 1.5,
+    "endpoint_grace_s": 2,
+    "payload_bytes": 10_000,
+}
+
+
+@dataclass
+class Running:
+    """An emulator that runs `images`: a file name in the test folder for each image's verb."""
+
+    state: Path
+    images: dict[str, dict[str, str]]
+    options: tuple[str, ...] = ()
+    url: str = ""
+    process: "subprocess.Popen[str] | None" = None
+    _clients: dict[str, Any] = field(default_factory=dict)
+
+    def start(self) -> "Running":
+        """Start it, and wait until it says that it is ready."""
+        config = self.state.with_suffix(".toml")
+        lines = ["[limits]", *(f"{name} = {value}" for name, value in LIMITS.items())]
+        for match, verbs in self.images.items():
+            lines += ["[[images]]", f"match = {json.dumps(match)}"]
+            lines += [
+                f"{verb} = {json.dumps([sys.executable, '-u', file])}"
+                for verb, file in verbs.items()
+            ]
+        config.write_text("\n".join(lines))
+        words = ["run", "--state", str(self.state), "--config", str(config), *self.options]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "emulator", *words], stdout=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout
+        said = self.process.stdout.readline()
+        assert said.startswith("ready: http://127.0.0.1:"), said
+        self.url = said.split()[1]
+        self._clients.clear()
+        return self
+
+    def end(self, number: int = signal.SIGTERM) -> None:
+        """Send a signal, and wait for the end."""
+        assert self.process
+        assert self.process.stdout
+        self.process.send_signal(number)
+        self.process.wait()
+        self.process.stdout.close()
+        for client in self._clients.values():
+            client.close()
+        self._clients.clear()
+
+    def client(self, service: str) -> Any:
+        """Return boto3's client of a service, as a stranger would make it."""
+        if service not in self._clients:
+            self._clients[service] = boto3.client(
+                service,
+                endpoint_url=self.url,
+                region_name="us-east-1",
+                aws_access_key_id="emulator",
+                aws_secret_access_key="emulator",  # noqa: S106
+                config=boto3.session.Config(retries={"total_max_attempts": 1}),
+            )
+        return self._clients[service]
+
+    @property
+    def sagemaker(self) -> Any:
+        return self.client("sagemaker")
+
+    @property
+    def s3(self) -> Any:
+        return self.client("s3")
+
+    def train(self, name: str, image: str = "trainer", /, **more: Any) -> None:
+        """Create a training job on one channel, `train`."""
+        source = {"S3DataType": "S3Prefix", "S3Uri": f"s3://{BUCKET}/photos"}
+        request: dict[str, Any] = {
+            "TrainingJobName": name,
+            "RoleArn": ROLE,
+            "AlgorithmSpecification": {
+                "TrainingImage": image,
+                "TrainingInputMode": "File",
+                "MetricDefinitions": [{"Name": "loss", "Regex": "loss=([0-9.]+)"}],
+            },
+            "InputDataConfig": [{"ChannelName": "train", "DataSource": {"S3DataSource": source}}],
+            "OutputDataConfig": {"S3OutputPath": f"s3://{BUCKET}/out"},
+            "ResourceConfig": {
+                "InstanceType": "ml.m5.large",
+                "InstanceCount": 1,
+                "VolumeSizeInGB": 10,
+            },
+            "StoppingCondition": {"MaxRuntimeInSeconds": 3600},
+        }
+        self.sagemaker.create_training_job(**(request | more))
+
+    def job(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.sagemaker.describe_training_job(TrainingJobName=name)
+        return found
+
+    def ended(self, name: str) -> dict[str, Any]:
+        """Wait, with boto3's own waiter, until the job has ended in whatever way."""
+        self.until(
+            lambda: self.job(name)["TrainingJobStatus"] in ("Completed", "Failed", "Stopped")
+        )
+        return self.job(name)
+
+    def until(self, done: Callable[[], Any], seconds: float = 60) -> None:
+        """Wait until something holds."""
+        deadline = time.monotonic() + seconds
+        while not done():
+            assert time.monotonic() < deadline, "it did not come about"
+            time.sleep(0.05)
+
+    def logs(self, name: str) -> dict[str, list[str]]:
+        """Return a training job's log lines by stream."""
+        client = self.client("logs")
+        group = "/aws/sagemaker/TrainingJobs"
+        streams = client.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{name}/")
+        return {
+            stream["logStreamName"]: [
+                event["message"]
+                for event in client.get_log_events(
+                    logGroupName=group, logStreamName=stream["logStreamName"], startFromHead=True
+                )["events"]
+            ]
+            for stream in streams["logStreams"]
+        }
+
+    def keys(self, prefix: str = "") -> list[str]:
+        found = self.s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix)
+        return [one["Key"] for one in found.get("Contents", [])]
+
+    def body(self, key: str) -> bytes:
+        with self.s3.get_object(Bucket=BUCKET, Key=key)["Body"] as body:
+            contents: bytes = body.read()
+            return contents
+
+
+HERE = Path(__file__).parent
+IMAGES = {
+    "trainer*": {"train": str(HERE / "trainer.py")},
+    "server*": {"serve": str(HERE / "model_server.py")},
+}
+
+
+@pytest.fixture(scope="module")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One emulator for a module's tests, with a bucket and two objects under photos/."""
+    running = Running(tmp_path_factory.mktemp("emulator") / "state", IMAGES).start()
+    fill(running)
+    yield running
+    running.end()
+
+
+def fill(running: Running) -> None:
+    running.s3.create_bucket(Bucket=BUCKET)
+    running.s3.put_object(Bucket=BUCKET, Key="photos/cat/1.jpg", Body=b"cat")
+    running.s3.put_object(Bucket=BUCKET, Key="photos/dog/2.jpg", Body=b"dog", ContentType="image/x")
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()

@@ -1,0 +1,114 @@
+"""A user's training image in one file: hyperparameters say what it does. It knows no more."""
+
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(os.environ["SAGEMAKER_BASE_DIR"])
+CONFIG = ROOT / "input" / "config"
+HP = json.loads((CONFIG / "hyperparameters.json").read_text())
+RESOURCES = json.loads((CONFIG / "resourceconfig.json").read_text())
+ME = RESOURCES["current_host"]
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def terminated(number: int, frame: object) -> None:
+    print("got SIGTERM", flush=True)
+    if HP.get("on_sigterm") == "ignore":
+        return
+    write(ROOT / "model" / "saved-at-sigterm", "yes")
+    sys.exit(int(HP.get("exit_at_sigterm", "0")))
+
+
+def is_first() -> bool:
+    return bool(RESOURCES["hosts"][0] == ME)
+
+
+def main() -> None:
+    signal.signal(signal.SIGTERM, terminated)
+    print(f"job {os.environ['TRAINING_JOB_NAME']} on {ME}, pid {os.getpid()}")
+    print("loss=0.5 then")
+    print(f"hyperparameters {json.dumps(HP, sort_keys=True)}")
+    print(f"configs {sorted(path.stem for path in CONFIG.iterdir())}")
+    data = ROOT / "input" / "data"
+    channels = sorted(path.name for path in data.iterdir())
+    for channel in channels:
+        names = sorted(
+            str(path.relative_to(data / channel)) for path in (data / channel).rglob("*.jpg")
+        )
+        print(f"channel {channel}: {names}")
+    if "spawn" in HP:  # a child that outlives its parent, and minds no SIGTERM
+        child = os.fork()
+        if not child:
+            os.setsid()
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            time.sleep(600)
+        print(f"child {child}")
+    if "reach" in HP:
+        host, _, port = HP["reach"].partition(":")
+        try:
+            socket.create_connection((host, int(port)), timeout=5).close()
+            print("reached")
+        except OSError as error:
+            print(f"not reached: {error}")
+    if "meet" in HP:
+        meet()
+    checkpoints()
+    if "fail_on" in HP and HP["fail_on"] == ME:
+        write(ROOT / "output" / "failure", HP.get("reason", ""))
+        sys.exit(int(HP.get("code", "1")))
+    time.sleep(float(HP.get("sleep", "0")))
+    write(ROOT / "model" / f"weights-{RESOURCES['hosts'].index(ME)}.bin", "weights")
+    write(ROOT / "output" / "data" / "report.txt", "report")
+    loss = float(HP.get("x", "0.25"))
+    print(f"loss={loss}; done")
+
+
+def checkpoints() -> None:
+    """Count the steps in a checkpoint; at `sleep_at` wait for what comes."""
+    setting = CONFIG / "checkpointconfig.json"
+    if not setting.exists():
+        return
+    folder = Path(json.loads(setting.read_text())["LocalPath"])
+    file = folder / "step.txt"
+    step = int(file.read_text()) if file.exists() else 0
+    print(f"starting at step {step}")
+    while step < int(HP.get("steps", "3")):
+        step += 1
+        half = folder.parent / "half"
+        half.write_text(str(step))
+        half.rename(file)
+        print(f"step {step}")
+        if step == int(HP.get("sleep_at", "-1")):
+            time.sleep(600)
+
+
+def meet() -> None:
+    """Have every host tell the first one its name, by the first one's name."""
+    first, port = RESOURCES["hosts"][0], 17_771
+    if is_first():
+        with socket.create_server(("", port)) as door:
+            for _ in RESOURCES["hosts"][1:]:
+                caller, _ = door.accept()
+                with caller:
+                    print(f"met {caller.recv(100).decode()}")
+        return
+    for _ in range(200):
+        try:
+            with socket.create_connection((first, port), timeout=5) as line:
+                line.sendall(ME.encode())
+            return
+        except OSError:
+            time.sleep(0.05)
+    raise SystemExit(f"could not reach {first}")
+
+
+main()
