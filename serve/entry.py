@@ -4,9 +4,7 @@
 is refused, 2 for settings that cannot be used; the last line says why.
 """
 
-import contextlib
 import logging
-import shutil
 import signal
 import sys
 import tempfile
@@ -16,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from serve import health, nginx, processes
-from serve.model_server import ModelServer, ModelServerError, free_port
+from serve.model_server import REPORTS, ModelServer, ModelServerError, free_port
 from serve.settings import Settings, SettingsError
 
 log = logging.getLogger("kennel")
@@ -43,7 +41,7 @@ class Server:
         self._settings = settings
         self._run_dir = run_dir
         self._stop = stop
-        self._reports = run_dir / "workers"
+        self._reports = run_dir / REPORTS
         self._spawner: tuple[int, int | None] | None = None
         self._served = False
         self._restarts = 0
@@ -152,19 +150,6 @@ class Server:
         processes.reap_orphans({self._front.process.pid, self._model_server.process.pid})
 
 
-@contextlib.contextmanager
-def run_directory(wish: Path | None) -> Iterator[Path]:
-    """Give a private directory for one run: `wish`, emptied, or a temporary one."""
-    if wish is None:
-        with tempfile.TemporaryDirectory(prefix="kennel-") as temporary:
-            yield Path(temporary)
-        return
-    wish.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for left in wish.iterdir():  # of a run that was killed
-        shutil.rmtree(left) if left.is_dir() else left.unlink()
-    yield wish
-
-
 def main() -> int:
     """Serve, and return the exit status."""
     logging.basicConfig(format="%(asctime)s %(levelname)-5s kennel: %(message)s", level="INFO")
@@ -178,8 +163,8 @@ def main() -> int:
         return 2
     try:
         processes.adopt_orphans()
-        with run_directory(settings.run_dir) as run_dir:
-            Server(settings, run_dir, stop).run()
+        with tempfile.TemporaryDirectory(prefix="kennel-", dir=settings.run_dir) as run_dir:
+            Server(settings, Path(run_dir), stop).run()
     except (ServeError, ModelServerError, nginx.FrontError) as error:
         log.error("%s", error)
         return 1

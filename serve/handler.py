@@ -4,9 +4,11 @@ A TorchServe-style handler, and the module function `handle` through which MMS r
 """
 
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -56,8 +58,7 @@ class Handler:
             BundleError: refused, with the reason. It must reach MMS, or the worker would serve.
         """
         self._settings = Settings.from_environment()
-        assert self._settings.run_dir is not None, "serve.entry sets KENNEL_RUN_DIR"
-        reports = self._settings.run_dir / "workers"
+        reports = Path(os.environ[health.DIRECTORY_VARIABLE])
         try:
             difference = self._load(context.system_properties.get("gpu_id"))
         except Exception as error:

@@ -15,6 +15,9 @@ from pathlib import Path
 
 from serve.errors import RequestError
 
+# How the supervisor tells its workers where to report.
+DIRECTORY_VARIABLE = "KENNEL_WORKER_REPORTS"
+
 
 @dataclass(frozen=True)
 class WorkerReport:

@@ -20,10 +20,11 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from serve import processes
+from serve import health, processes
 from serve.settings import Settings, memory_mb
 
 MODEL = "model"  # the name under which nginx invokes it
+REPORTS = "workers"  # where in the run directory the workers report
 _HANDLER = "serve.handler:handle"
 # Below the ephemeral ports, and below 32767, where MMS stops taking them.
 _PORTS = range(21_000, 32_000)
@@ -127,7 +128,7 @@ def environment(run_dir: Path) -> dict[str, str]:
     path = os.pathsep.join(filter(None, (ours, os.environ.get("PYTHONPATH"))))
     return {
         **os.environ,
-        "KENNEL_RUN_DIR": str(run_dir),
+        health.DIRECTORY_VARIABLE: str(run_dir / REPORTS),
         "TMPDIR": str(run_dir / "tmp"),
         "PYTHONPATH": path,
         "PYTHONUNBUFFERED": "1",
@@ -182,7 +183,9 @@ class ModelServer:
         self._call("DELETE", f"/models/{MODEL}")
 
     def _call(self, method: str, path: str, fields: Mapping[str, object] | None = None) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._management_port, timeout=60)
+        # It answers in a second, or in a minute where it cannot even start Python: a SIGTERM in the
+        # meantime waits no longer than this.
+        connection = http.client.HTTPConnection("127.0.0.1", self._management_port, timeout=20)
         try:
             connection.request(
                 method, path, json.dumps(fields), {"Content-Type": "application/json"}

@@ -20,8 +20,8 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 # The model server keeps its ports in a Java short.
 InnerPort = Annotated[int, Field(ge=1024, le=32766)]
 Positive = Annotated[int, Field(ge=1)]
-# A unix socket's path has at most 107 bytes (unix(7)); ours and the workers' lie below it.
-_LONGEST_RUN_DIR = 80
+# A unix socket's path has at most 107 bytes (unix(7)), and the workers' lie two folders deeper.
+_LONGEST_RUN_DIR = 64
 
 
 class SettingsError(ValueError):
@@ -81,9 +81,11 @@ class Settings(BaseModel):
 
     @field_validator("run_dir")
     @classmethod
-    def _fits_sockets(cls, run_dir: Path | None) -> Path | None:
+    def _is_usable(cls, run_dir: Path | None) -> Path | None:
         if run_dir and len(os.fsencode(run_dir.absolute())) > _LONGEST_RUN_DIR:
             raise ValueError(f"longer than {_LONGEST_RUN_DIR} bytes, too long for sockets in it")
+        if run_dir and not (run_dir.is_dir() and os.access(run_dir, os.W_OK)):
+            raise ValueError("no directory to write in: make it, or unset this")
         return run_dir.absolute() if run_dir else None
 
     @classmethod

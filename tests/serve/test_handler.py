@@ -31,7 +31,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, base_dir: Path, run_dir: Path) 
     reports.mkdir(parents=True)
     (run_dir / "empty").mkdir()
     monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(base_dir))
-    monkeypatch.setenv("KENNEL_RUN_DIR", str(run_dir))
+    monkeypatch.setenv(health.DIRECTORY_VARIABLE, str(reports))
     monkeypatch.setenv("KENNEL_MAX_PIXELS", "1000000")
     monkeypatch.setenv("KENNEL_THREADS", "1")
     return reports

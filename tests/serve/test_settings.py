@@ -79,3 +79,9 @@ def test_the_document_lists_every_variable_and_its_default() -> None:
     for name, field in fields.items():
         if field.default_factory is None and field.default not in (None, ""):
             assert rows[str(name)] == str(field.default).lower(), name
+
+
+def test_the_run_directory_must_be_there(tmp_path: Path) -> None:
+    assert Settings.from_environment({"KENNEL_RUN_DIR": str(tmp_path)}).run_dir == tmp_path
+    with pytest.raises(SettingsError, match="no directory to write in"):
+        Settings.from_environment({"KENNEL_RUN_DIR": str(tmp_path / "none")})
