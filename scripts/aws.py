@@ -124,7 +124,7 @@ class Aws:
 @contextmanager
 def translated(doing: str) -> Iterator[None]:
     """Turn botocore's errors into an `AwsProblem` that says what to do."""
-    from botocore import exceptions as of  # type: ignore[import-untyped]
+    from botocore import exceptions as of
 
     try:
         yield

@@ -1,17 +1,34 @@
 """`kennel`, the command: what an engineer asks of Kennel before, during and after a job."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from typer.core import TyperGroup
 
+from scripts.problem import Problem
+from scripts.verbs import best, jobs, launch
 from train import metrics
 from train.config import ConfigError, TrainConfig, from_hyperparameters
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+
+class Verbs(TyperGroup):
+    """Ends a verb that raised a `Problem` with its message; anything else is a defect of ours."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the verb."""
+        try:
+            return super().invoke(ctx)
+        except Problem as problem:
+            typer.echo(f"kennel: {problem}", err=True)
+            raise typer.Exit(1) from None
+
+
+app = typer.Typer(cls=Verbs, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
 
 @app.callback()
@@ -61,3 +78,16 @@ def hyperparameters() -> list[tuple[str, str, str]]:
         )
         for name, field in TrainConfig.model_fields.items()
     ]
+
+
+VERBS: tuple[Callable[..., None], ...] = (
+    launch.tune,
+    best.best,
+    launch.train,
+    jobs.jobs,
+    jobs.status,
+    jobs.logs,
+    jobs.stop,
+)
+for verb in VERBS:
+    app.command()(verb)

@@ -18,7 +18,7 @@ class Prices:
     """US dollars an hour by instance type, for one region on one day."""
 
     region: str
-    as_of: date
+    collected: date
     hourly: dict[str, float]
 
 
@@ -26,12 +26,12 @@ class Prices:
 def table() -> Prices:
     """Read prices.toml."""
     content: dict[str, Any] = tomllib.loads(TABLE.read_text())
-    return Prices(content["region"], content["as_of"], content["hourly"])
+    return Prices(content["region"], content["collected"], content["hourly"])
 
 
 def label() -> str:
     """What every figure made from the table has to carry."""
-    return f"estimate: {table().region} on-demand prices of {table().as_of}"
+    return f"estimate: {table().region} on-demand prices collected {table().collected}"
 
 
 def cost(instance_type: str, instances: int, seconds: float) -> float | None:

@@ -2,5 +2,6 @@
 
 from scripts.spec.experiment import Experiment, encoded
 from scripts.spec.reading import SpecError, check, load
+from scripts.spec.tuning import canonical
 
-__all__ = ["Experiment", "SpecError", "check", "encoded", "load"]
+__all__ = ["Experiment", "SpecError", "canonical", "check", "encoded", "load"]

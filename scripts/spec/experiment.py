@@ -86,5 +86,5 @@ class Experiment(Section):
 
 
 def encoded(value: Scalar) -> str:
-    """A hyperparameter as SageMaker takes it: a string; the training image reads it back."""
-    return value if isinstance(value, str) else json.dumps(value)
+    """A hyperparameter as SageMaker takes it, a string: JSON, as the SDKs and the toolkit do."""
+    return json.dumps(value)

@@ -10,7 +10,7 @@ def test_a_tuning_jobs_worst_case_is_all_of_its_jobs_to_their_limit() -> None:
     training = {"instance_type": "ml.m5.xlarge", "instance_count": 2, "max_run_seconds": 1800}
     line = prices.before_training(spec.check(experiments.smallest(training=training), "test"), 18)
     assert line.startswith("18 training jobs, 2 x ml.m5.xlarge, at most 0.5 h each: at most $4.14")
-    assert str(prices.table().as_of) in line
+    assert str(prices.table().collected) in line
     assert "estimate" in line
 
 

@@ -167,7 +167,7 @@ def test_a_tuned_hyperparameter_is_not_fixed_as_well() -> None:
     definition = training.tuning_job(fullest(), "pets-1", IMAGE).parameters["TrainingJobDefinition"]
     assert definition["StaticHyperParameters"] == {
         "horizontal_flip": "false",
-        "architecture": "resnet18",
+        "architecture": '"resnet18"',
     }
 
 

@@ -1,0 +1,1 @@
+"""The verbs of `kennel`, a file for each group; scripts/cli.py wires them."""

@@ -1,0 +1,107 @@
+"""`kennel tune` and `kennel train`: start jobs from an experiment, and follow them."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from scripts import names, prices, shown, spec, trials, watch
+from scripts.aws import Aws
+from scripts.problem import Problem
+from scripts.requests import running, training
+from scripts.spec.section import Scalar
+from scripts.verbs import options
+from scripts.verbs.best import show_best
+
+Name = Annotated[str | None, typer.Option(help="of the job; by default the experiment's and time")]
+Detach = Annotated[bool, typer.Option("--detach", help="start it, and do not wait for its end")]
+
+
+def tune(
+    file: options.File,
+    changes: options.Changes = None,
+    name: Name = None,
+    detach: Detach = False,
+    dry_run: options.DryRun = False,
+) -> None:
+    """Start the experiment's tuning job: its number of jobs and cost first, then every trial."""
+    experiment = options.experiment(file, changes)
+    if experiment.tuning is None:
+        raise Problem(f"{file} has no [tuning]: add a strategy and ranges, or use `kennel train`")
+    shown.say(prices.before_training(experiment, experiment.tuning.jobs))
+    job = name or names.stamped(experiment.name, datetime.now(UTC), names.LONGEST_TUNING)
+    question = options.alias(experiment.images.train)
+    if dry_run:
+        request = training.tuning_job(experiment, job, experiment.images.train)
+        shown.dry([one for one in (question, request) if one])
+        return
+    aws = Aws(experiment.region)
+    image = options.resolved(aws, experiment.images.train)
+    aws.send(training.tuning_job(experiment, job, image))
+    _started(job, detach)
+    if not detach:
+        about = watch.tuning_job(aws, job)
+        show_best(about, trials.fetch(aws, job))
+        if about["HyperParameterTuningJobStatus"] == "Failed":
+            raise typer.Exit(1)
+
+
+def train(
+    file: options.File,
+    changes: options.Changes = None,
+    from_tuning: Annotated[
+        str | None, typer.Option(metavar="JOB", help="use what this tuning job found best")
+    ] = None,
+    name: Name = None,
+    detach: Detach = False,
+    dry_run: options.DryRun = False,
+) -> None:
+    """Start one training job of the experiment, and follow its states and its log to the end."""
+    experiment = options.experiment(file, changes)
+    shown.say(prices.before_training(experiment, 1))
+    job = name or names.stamped(experiment.name, datetime.now(UTC))
+    if dry_run:
+        asked = [options.alias(experiment.images.train)]
+        if from_tuning:
+            asked.append(running.tuning_job(from_tuning))
+            shown.say(f"what {from_tuning} found best goes over these hyperparameters")
+        request = training.training_job(experiment, job, experiment.images.train)
+        shown.dry([*filter(None, asked), request])
+        return
+    aws = Aws(experiment.region)
+    image = options.resolved(aws, experiment.images.train)
+    chosen = _found_best(aws, experiment, from_tuning) if from_tuning else None
+    aws.send(training.training_job(experiment, job, image, chosen))
+    _started(job, detach)
+    if not detach:
+        about = watch.training_job(aws, job)
+        if about["TrainingJobStatus"] == "Failed":
+            raise typer.Exit(1)
+
+
+def _started(job: str, detach: bool) -> None:
+    shown.tell(job)
+    if detach:
+        shown.say(f"watch it: kennel logs {job} --follow; end it: kennel stop {job}")
+
+
+def _found_best(aws: Aws, experiment: spec.Experiment, tuning_job: str) -> dict[str, Scalar]:
+    """The experiment's hyperparameters with the best trial's over them.
+
+    Raises:
+        Problem: no trial has finished with a value of the objective.
+    """
+    about: dict[str, Any] = aws.send(running.tuning_job(tuning_job))
+    best = about.get("BestTrainingJob")
+    if not best:
+        state = about["HyperParameterTuningJobStatus"]
+        raise Problem(f"{tuning_job} ({state}) has no best trial: see `kennel best {tuning_job}`")
+    found = trials.typed(trials.plain(best["TunedHyperParameters"]))
+    shown.say(f"from {best['TrainingJobName']}: " + ", ".join(f"{k} {v}" for k, v in found.items()))
+    names_found = {spec.canonical(name) for name in found}
+    kept = {
+        name: value
+        for name, value in experiment.hyperparameters.items()
+        if spec.canonical(name) not in names_found
+    }
+    return kept | found
