@@ -33,7 +33,8 @@ lock)
     /opt/uv/bin/pip install --quiet --no-cache-dir "uv==$UV_VERSION"
     # `venv` and not `uv venv`: SageMaker's script mode runs pip from it for a user's requirements.txt.
     [ -x /opt/venv/bin/python ] || python3 -m venv /opt/venv
-    export UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy
+    # No cache: it would be as large as torch, and torch is seldom installed anew.
+    export UV_PYTHON_DOWNLOADS=never UV_NO_CACHE=1
     # Bytecode is made here, since a container would make it again at every start.
     /opt/uv/bin/uv pip sync --python /opt/venv/bin/python --require-hashes \
         --build-constraints /locks/build.txt --compile-bytecode "/locks/$2.txt"

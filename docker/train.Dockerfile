@@ -15,7 +15,6 @@ ARG UV_VERSION
 RUN --mount=type=bind,source=docker/install.sh,target=/install.sh \
     --mount=type=bind,source=docker/locks/build.txt,target=/locks/build.txt \
     --mount=type=bind,source=docker/locks/train.txt,target=/locks/train.txt \
-    --mount=type=cache,target=/root/.cache/uv \
     --mount=type=secret,id=ca --mount=type=secret,id=index \
     sh /install.sh lock train
 
