@@ -13,7 +13,10 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
 from emulator import contract
+from emulator.endpoints import Endpoints
 from emulator.errors import ApiError, NotEmulated
+from emulator.models import Models
+from emulator.runtime import Runtime
 from emulator.settings import HOST, Settings
 from emulator.training import TrainingJobs
 from emulator.world import Operations, World
@@ -25,6 +28,7 @@ MOTOS = frozenset(
     name for name in contract.operations() if "ModelPackage" in name and "Batch" not in name
 )
 _OWN = "/_emulator/"
+_INVOCATION = re.compile("/endpoints/([^/]+)/(async-)?invocations")
 Start = Callable[..., Any]
 
 
@@ -39,7 +43,14 @@ class Emulator:
         self._world = World.open(settings)
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._training = TrainingJobs(self._world)
-        self._operations: Operations = {**self._training.operations()}
+        models = Models(self._world)
+        self._endpoints = Endpoints(self._world, models)
+        self._runtime = Runtime(self._world, self._endpoints)
+        self._operations: Operations = {
+            **self._training.operations(),
+            **models.operations(),
+            **self._endpoints.operations(),
+        }
 
     def __call__(self, environ: dict[str, Any], start: Start) -> Iterable[bytes]:
         """Answer one request."""
@@ -51,6 +62,9 @@ class Emulator:
                 return self._own(request)(environ, start)
             if service == "SageMaker" and operation not in MOTOS:
                 return self._sagemaker(operation, request)(environ, start)
+            if found := _INVOCATION.fullmatch(request.path):
+                invoke = self._runtime.invoke_async if found[2] else self._runtime.invoke
+                return invoke(found[1], request)(environ, start)
         except ApiError as error:
             return _refusal(error)(environ, start)
         except Exception as error:
@@ -65,6 +79,7 @@ class Emulator:
         """End all that runs."""
         self._world.closing.set()
         self._training.close()
+        self._endpoints.close()
 
     def _sagemaker(self, operation: str, request: Request) -> Response:
         answers = self._operations.get(operation)

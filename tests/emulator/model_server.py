@@ -1,0 +1,86 @@
+"""A user's serving image in one file: the request says what it does. It knows no more."""
+
+import json
+import os
+import signal
+import sys
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+ROOT = Path(os.environ["SAGEMAKER_BASE_DIR"])
+PORT = int(os.environ["SAGEMAKER_BIND_TO_PORT"])
+MODE = os.environ.get("MODE", "")
+ROOM = 2
+models: dict[str, str] = {}
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        if self.path == "/execution-parameters":
+            self.reply(404, b"")
+            return
+        self.reply(503 if MODE == "never healthy" else 200, b"")
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        if self.path == "/models":
+            self.load(json.loads(body))
+        elif self.path.startswith("/models/"):
+            self.reply(200, models[self.path.split("/")[2]].encode())
+        else:
+            self.predict(body)
+
+    def do_DELETE(self) -> None:
+        del models[self.path.rpartition("/")[2]]
+        self.reply(200, b"")
+
+    def load(self, said: dict[str, str]) -> None:
+        if said["model_name"] in models:
+            self.reply(409, b"")
+        elif len(models) == ROOM:
+            self.reply(507, b"")
+        else:
+            models[said["model_name"]] = (Path(said["url"]) / "name.txt").read_text()
+            print(f"loaded {models[said['model_name']]}")
+            self.reply(200, b"")
+
+    def predict(self, body: bytes) -> None:
+        if body == b"sleep":
+            time.sleep(30)
+        if body == b"die":
+            os._exit(9)
+        if body.startswith(b"status "):
+            self.reply(int(body.split()[1]), b"as you wish")
+            return
+        model = ROOT / "model"
+        said = {
+            "pid": os.getpid(),
+            "body": body.decode(),
+            "type": self.headers["Content-Type"],
+            "accept": self.headers["Accept"],
+            "attributes": self.headers["X-Amzn-SageMaker-Custom-Attributes"],
+            "model": {path.name: path.read_text() for path in model.iterdir()},
+            "batch": os.environ.get("SAGEMAKER_BATCH"),
+        }
+        self.reply(200, json.dumps(said).encode())
+
+    def reply(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("X-Amzn-SageMaker-Custom-Attributes", "from-the-model")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+if MODE == "exits":
+    sys.exit(4)
+print(f"serving, pid {os.getpid()}")
+ThreadingHTTPServer(("127.0.0.1", PORT), Handler).serve_forever()
