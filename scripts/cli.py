@@ -11,7 +11,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from scripts.problem import Problem
-from scripts.verbs import best, jobs, launch
+from scripts.verbs import best, data, jobs, launch
 from train import metrics
 from train.config import ConfigError, TrainConfig, from_hyperparameters
 
@@ -91,3 +91,4 @@ VERBS: tuple[Callable[..., None], ...] = (
 )
 for verb in VERBS:
     app.command()(verb)
+app.add_typer(data.app, name="data")

@@ -1,0 +1,105 @@
+"""`kennel data check` and `kennel data upload`: photos, before they cost anything."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn
+
+from scripts import names, pictures, shown
+from scripts import upload as uploading
+from scripts.aws import Aws
+from scripts.requests.request import Request
+from scripts.verbs import options
+
+_SHOWN = 5
+Folder = Annotated[Path, typer.Argument(help="holds train/, valid/, test/, or a folder a class")]
+
+app = typer.Typer(no_args_is_help=True, help="Check photos, and bring them to S3.")
+
+
+@app.command()
+def check(folder: Folder) -> None:
+    """Count classes and splits; find unreadable files, copies, look-alikes and leaks.
+
+    Ends with 1 where training would fail or its test would be worthless.
+    """
+    with _progress(MofNCompleteColumn()) as bar:
+        task = bar.add_task("looking", total=None)
+        found = pictures.check(
+            folder, lambda done, all_: bar.update(task, completed=done, total=all_)
+        )
+    counts = found.counts()
+    splits = [split for split in pictures.SPLITS if any(count[split] for count in counts.values())]
+    shown.table(
+        ["class", *splits],
+        ([label, *(str(count[split]) for split in splits)] for label, count in counts.items()),
+        none="no pictures",
+    )
+    size = sum(photo.size for photo in found.photos)
+    shown.tell(f"{len(found.photos)} pictures in {len(counts)} classes, {size / 2**20:,.1f} MiB")
+    for photo in found.unreadable:
+        shown.tell(f"unreadable: {photo.path.relative_to(folder)}: {photo.unreadable}")
+    for problem in found.problems:
+        shown.tell(problem)
+    _groups("the same picture", found.copies, folder)
+    if found.near_checked:
+        _groups("alike", found.alike, folder)
+    else:
+        shown.tell("look-alikes were not searched: pip install 'sagemaker-kennel[data]'")
+    for group in found.leaks:
+        where = ", ".join(sorted({one.split for one in group}))
+        shown.tell(f"leak between {where}: {group[0].path.relative_to(folder)} is in both")
+    if found.leaks or found.unreadable or found.problems:
+        raise typer.Exit(1)
+    shown.tell("good")
+
+
+@app.command()
+def upload(
+    folder: Folder,
+    address: Annotated[str, typer.Argument(metavar="S3://…", help="where it goes")],
+    region: options.Region = None,
+    dry_run: options.DryRun = False,
+) -> None:
+    """Bring a folder to S3: in parallel, only what changed; cut off, it goes on where it was."""
+    if dry_run:
+        bucket, prefix = names.bucket_and_key(address.rstrip("/") + "/")
+        files = uploading.local_files(folder)
+        shown.dry(
+            Request("s3", "PutObject", {"Bucket": bucket, "Key": prefix + key, "Body": str(path)})
+            for key, path in files.items()
+        )
+        return
+    aws = Aws(region)
+    todo = uploading.plan(aws, folder, address)
+    shown.say(f"{todo.same} files are there already, {len(todo.send)} to send")
+    with _progress(DownloadColumn()) as bar:
+        task = bar.add_task("uploading", total=todo.size)
+        uploading.run(aws, todo, lambda size: bar.advance(task, size))
+    shown.tell(f"{address}: {len(todo.digests)} files, checksums in {uploading.MANIFEST}")
+    if todo.gone:
+        shown.say(f"there and not in {folder}, left alone: {_some(todo.gone)}")
+
+
+def _progress(column: MofNCompleteColumn | DownloadColumn) -> Progress:
+    """A bar where a terminal watches, nothing elsewhere."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), column)
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _groups(what: str, groups: Iterable[tuple[pictures.Photo, ...]], folder: Path) -> None:
+    found = list(groups)
+    for group in found[:_SHOWN]:
+        shown.tell(f"{what}: " + _some([str(one.path.relative_to(folder)) for one in group]))
+    if len(found) > _SHOWN:
+        shown.tell(f"{what}: {len(found) - _SHOWN} more groups")
+
+
+def _some(names: Iterable[str]) -> str:
+    listed = list(names)
+    rest = f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
+    return ", ".join(listed[:_SHOWN]) + rest

@@ -1,0 +1,79 @@
+"""AWS on loopback for the verbs: moto's real server for S3, ECR, IAM, Logs; else the emulator."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from moto.server import ThreadedMotoServer
+
+REGION = "us-east-1"
+
+
+def _pointed_at(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    for name in list(os.environ):
+        if name.startswith("AWS_"):
+            monkeypatch.delenv(name)
+    settings = {
+        "AWS_ENDPOINT_URL": address,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(scope="session")
+def _moto_address() -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def moto(_moto_address: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """moto's server as boto3's AWS; its address."""
+    _pointed_at(monkeypatch, _moto_address)
+    return _moto_address
+
+
+@pytest.fixture
+def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No credentials, no region, and an address where nothing listens."""
+    _pointed_at(monkeypatch, "http://127.0.0.1:9")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def _emulator_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    state = tmp_path_factory.mktemp("emulator")
+    command = ["-m", "emulator", "run", "--state", str(state), "--engine", "process"]
+    with (state / "log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, *command], stdout=subprocess.PIPE, stderr=log, text=True
+        )
+        assert process.stdout
+        ready = re.match(r"ready: (http://\S+)", process.stdout.readline())
+        assert ready, Path(log.name).read_text()
+        yield ready[1]
+        process.terminate()
+        process.wait(timeout=60)
+        process.stdout.close()
+
+
+@pytest.fixture
+def emulator(_emulator_address: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The emulator as boto3's AWS, on the process engine; its address."""
+    _pointed_at(monkeypatch, _emulator_address)
+    return _emulator_address

@@ -1,0 +1,192 @@
+"""`kennel data`: what it finds in folders of real pictures, and does to a real S3 server."""
+
+import hashlib
+import io
+import json
+import random
+from pathlib import Path
+
+import boto3  # type: ignore[import-untyped]
+import pytest
+from PIL import Image
+
+from scripts import pictures, upload
+from scripts.aws import Aws, AwsProblem
+from scripts.problem import Problem
+from tests.scripts.conftest import REGION
+from tests.scripts.kennel import kennel
+from train import channels
+
+
+def scene(seed: int) -> Image.Image:
+    """A picture with structure, unlike that of another seed."""
+    chance = random.Random(seed)  # noqa: S311
+    small = Image.new("RGB", (8, 8))
+    small.putdata([tuple(chance.randrange(256) for _ in "rgb") for _ in range(64)])
+    return small.resize((160, 120), Image.Resampling.BICUBIC)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Six different pictures of two classes, in train and test."""
+    for seed, place in enumerate(
+        ["train/cat/1", "train/cat/2", "train/dog/1", "train/dog/2", "test/cat/1", "test/dog/1"]
+    ):
+        file = tmp_path / f"{place}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        scene(seed).save(file)
+    return tmp_path
+
+
+def test_splits_and_litter_are_training_s_own() -> None:
+    assert pictures.SPLITS == channels.NAMES
+    assert pictures.LITTER == channels._LITTER
+
+
+def test_good_photos_are_counted_and_called_good(photos: Path) -> None:
+    (photos / "train" / "cat" / ".DS_Store").write_text("")
+    found = kennel("data", "check", str(photos))
+    assert found.code == 0, found.out
+    assert "6 pictures in 2 classes" in found.out
+    assert found.out.rstrip().endswith("good")
+    counts = pictures.check(photos).counts()
+    assert {name: dict(count) for name, count in counts.items()} == {
+        "cat": {"train": 2, "test": 1},
+        "dog": {"train": 2, "test": 1},
+    }
+
+
+def test_every_fault_is_named_and_fails_the_check(photos: Path) -> None:
+    (photos / "train/cat/2.jpg").write_bytes((photos / "train/cat/2.jpg").read_bytes()[:400])
+    (photos / "test/cat/1.jpg").write_bytes((photos / "train/cat/1.jpg").read_bytes())
+    (photos / "train/dog/3.jpg").write_bytes((photos / "train/dog/1.jpg").read_bytes())
+    (photos / "train/dog/empty.jpg").touch()
+    (photos / "test/ferret").mkdir()
+    scene(9).save(photos / "test/ferret/1.png")
+    found = kennel("data", "check", str(photos))
+    assert found.code == 1
+    for line in (
+        "unreadable: train/cat/2.jpg: ",
+        "unreadable: train/dog/empty.jpg: ",
+        "the same picture: test/cat/1.jpg, train/cat/1.jpg",
+        "the same picture: train/dog/1.jpg, train/dog/3.jpg",
+        "leak between test, train: test/cat/1.jpg is in both",
+        "test has classes that train lacks: ferret",
+        'unbalanced: dog has 3 pictures and cat 1: consider hyperparameters.class_weights = "balan',
+    ):
+        assert line in found.out
+    assert found.out.count("leak") == 1
+
+
+def test_class_folders_alone_count_as_train(photos: Path) -> None:
+    assert {one.split for one in pictures.check(photos / "train").photos} == {"train"}
+    with pytest.raises(Problem, match="no pictures in class folders"):
+        pictures.check(photos / "train" / "cat")
+    with pytest.raises(Problem, match="is no folder"):
+        pictures.check(photos / "nowhere")
+
+
+def test_alike_pictures_are_found_however_they_are_joined() -> None:
+    chance = random.Random(0)  # noqa: S311
+    looks = [chance.getrandbits(64) for _ in range(300)]
+    near = looks[7] ^ 0b1011 << 20
+    nearer_still = near ^ 1 << 63 | 1 << 2
+    photos = [
+        pictures.Photo(Path(str(place)), "train", "cat", look=look)
+        for place, look in enumerate([*looks, near, nearer_still])
+    ]
+    groups = [{int(str(one.path)) for one in group} for group in pictures._alike(photos)]
+    assert groups == [{7, 300, 301}]
+
+
+def test_a_scaled_and_recompressed_copy_in_another_split_is_a_leak(photos: Path) -> None:
+    pytest.importorskip("imagehash", reason="the [data] extra is not installed here")
+    with Image.open(photos / "train/dog/1.jpg") as picture:
+        picture.resize((320, 240)).save(photos / "test/dog/2.jpg", quality=60)
+    found = pictures.check(photos)
+    assert found.near_checked
+    assert found.copies == ()
+    assert [{f"{one.split}/{one.path.name}" for one in group} for group in found.leaks] == [
+        {"train/1.jpg", "test/2.jpg"}
+    ]
+
+
+@pytest.fixture
+def bucket(moto: str, request: pytest.FixtureRequest) -> str:
+    name = "b-" + hashlib.sha256(request.node.name.encode()).hexdigest()[:16]
+    boto3.client("s3").create_bucket(Bucket=name)
+    return name
+
+
+def keys(bucket: str) -> dict[str, bytes]:
+    client = boto3.client("s3")
+    listed = client.list_objects_v2(Bucket=bucket).get("Contents", [])
+    return {
+        one["Key"]: client.get_object(Bucket=bucket, Key=one["Key"])["Body"].read()
+        for one in listed
+    }
+
+
+def test_an_upload_brings_every_file_and_its_checksum(photos: Path, bucket: str) -> None:
+    (photos / "train" / "Thumbs.db").touch()
+    done = kennel("data", "upload", str(photos), f"s3://{bucket}/pets")
+    assert done.code == 0, done.err
+    there = keys(bucket)
+    manifest = json.loads(there.pop("pets/manifest.json"))["sha256"]
+    local = {file.relative_to(photos).as_posix(): file for file in photos.rglob("*.jpg")}
+    assert {key.removeprefix("pets/") for key in there} == set(local)
+    for name, file in local.items():
+        assert there[f"pets/{name}"] == file.read_bytes()
+        assert manifest[name] == hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def test_a_second_upload_sends_only_what_changed(photos: Path, bucket: str) -> None:
+    address = f"s3://{bucket}/pets/"
+    kennel("data", "upload", str(photos), address)
+    assert upload.plan(Aws(REGION), photos, address).send == {}
+    scene(20).save(photos / "train/cat/1.jpg")
+    (photos / "train/dog/2.jpg").unlink()
+    scene(21).save(photos / "train/dog/3.jpg")
+    boto3.client("s3").put_object(Bucket=bucket, Key="pets/test/dog/1.jpg", Body=b"overwritten")
+    todo = upload.plan(Aws(REGION), photos, address)
+    assert set(todo.send) == {"train/cat/1.jpg", "train/dog/3.jpg", "test/dog/1.jpg"}
+    assert todo.gone == ("train/dog/2.jpg",)
+    done = kennel("data", "upload", str(photos), address)
+    assert "3 files are there already, 3 to send" in done.err
+    assert "left alone: train/dog/2.jpg" in done.err
+
+
+def test_an_upload_that_was_cut_off_goes_on_where_it_was(photos: Path, bucket: str) -> None:
+    aws = Aws(REGION)
+    address = f"s3://{bucket}/pets"
+    lost = photos / "train/dog/2.jpg"
+    todo = upload.plan(aws, photos, address)
+    content = lost.read_bytes()
+    lost.unlink()
+    with pytest.raises(FileNotFoundError):
+        upload.run(aws, todo)
+    lost.write_bytes(content)
+    again = upload.plan(aws, photos, address)
+    assert "train/dog/2.jpg" in again.send
+    upload.run(aws, again)
+    assert upload.plan(aws, photos, address).send == {}
+
+
+def test_a_foreign_manifest_is_not_believed(photos: Path, bucket: str) -> None:
+    boto3.client("s3").put_object(Bucket=bucket, Key="manifest.json", Body=io.BytesIO(b"[1]"))
+    assert len(upload.plan(Aws(REGION), photos, f"s3://{bucket}").send) == 6
+
+
+def test_a_bucket_that_is_not_there_is_named(photos: Path, moto: str) -> None:
+    with pytest.raises(AwsProblem) as caught:
+        upload.plan(Aws(REGION), photos, "s3://no-such-bucket-here/pets")
+    assert caught.value.missing
+    assert "no-such-bucket-here" in str(caught.value)
+
+
+def test_a_dry_run_names_every_object_and_needs_no_credentials(photos: Path, nowhere: None) -> None:
+    done = kennel("data", "upload", str(photos), "s3://a-bucket/pets", "--dry-run")
+    assert done.code == 0
+    sent = json.loads(done.out)
+    assert len(sent) == 6
+    assert sent[0]["parameters"]["Key"] == "pets/test/cat/1.jpg"
