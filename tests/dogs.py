@@ -11,9 +11,9 @@ ROOT = Path(__file__).parents[1]
 SETTINGS: dict[str, object] = {
     "architecture": "resnet50",
     "trainable": "head",
-    "epochs": 2,
+    "epochs": 1,
     "batch_size": 32,
-    "learning_rate": 0.02,
+    "learning_rate": 0.05,
 }
 
 

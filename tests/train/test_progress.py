@@ -4,6 +4,7 @@ import os
 import pty
 import subprocess
 import sys
+import termios
 
 import pytest
 
@@ -32,6 +33,7 @@ def test_a_log_gets_plain_lines() -> None:
 
 def test_a_terminal_gets_a_bar() -> None:
     controller, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (24, 80))  # a fresh one has no rows to draw in
     result = subprocess.run(
         [sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, stderr=terminal, check=True
     )
