@@ -34,7 +34,7 @@ class Endpoints:
         return {
             "CreateEndpoint": self.create,
             "DescribeEndpoint": self.describe,
-            "ListEndpoints": self.list,
+            "ListEndpoints": self.list_endpoints,
             "UpdateEndpoint": self.update,
             "DeleteEndpoint": self.delete,
         }
@@ -66,7 +66,7 @@ class Endpoints:
             "DataCaptureConfig": None,
         }
 
-    def list(self, request: Record) -> Record:
+    def list_endpoints(self, request: Record) -> Record:
         """Return summaries."""
         chosen, more = page(
             self._world.records.all(KIND), request, name="EndpointName", status="EndpointStatus"

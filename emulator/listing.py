@@ -14,6 +14,8 @@ _SORT_KEYS = {
     "LAST_MODIFIED_TIME": "LastModifiedTime",
 }
 _PAGE = 100
+# A SortBy by which the caller has already put the records in order.
+ORDERED = "FinalObjectiveMetricValue"
 
 
 def page(
@@ -41,9 +43,10 @@ def page(
     """
     chosen = [one for one in records if _fits(one, request, name, status)]
     wanted = request.get("SortBy", "CreationTime")
-    key = status if wanted == "Status" and status else _SORT_KEYS.get(wanted, name)
-    down = request.get("SortOrder", order).upper() == "DESCENDING"
-    chosen.sort(key=lambda one: one[key], reverse=down)
+    if wanted != ORDERED:
+        key = status if wanted == "Status" and status else _SORT_KEYS.get(wanted, name)
+        down = request.get("SortOrder", order).upper() == "DESCENDING"
+        chosen.sort(key=lambda one: one[key], reverse=down)
     start = _start(request.get("NextToken"))
     end = start + request.get("MaxResults", _PAGE)
     token = {"NextToken": base64.b64encode(str(end).encode()).decode()}

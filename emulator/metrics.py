@@ -10,7 +10,7 @@ from emulator.world import now
 
 
 class Metrics:
-    """The last value of each metric.
+    """All values of each metric.
 
     Args:
         definitions: MetricDefinitions of the request.
@@ -22,6 +22,7 @@ class Metrics:
     def __init__(self, definitions: Sequence[Record]) -> None:
         self._lock = threading.Lock()
         self._last: dict[str, Record] = {}
+        self._values: dict[str, list[float]] = {}
         self._regexes: list[tuple[str, re.Pattern[str]]] = []
         for definition in definitions:
             try:
@@ -42,6 +43,12 @@ class Metrics:
                     continue
                 with self._lock:
                     self._last[name] = {"MetricName": name, "Value": value, "Timestamp": now()}
+                    self._values.setdefault(name, []).append(value)
+
+    def values(self, name: str) -> list[float]:
+        """Return all values of a metric so far."""
+        with self._lock:
+            return list(self._values.get(name, []))
 
     def final(self) -> list[Record]:
         """Return FinalMetricDataList. NaN and infinity, which JSON has not, are left out."""

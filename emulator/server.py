@@ -19,6 +19,7 @@ from emulator.models import Models
 from emulator.runtime import Runtime
 from emulator.settings import HOST, Settings
 from emulator.training import TrainingJobs
+from emulator.tuning import TuningJobs
 from emulator.world import Operations, World
 
 log = logging.getLogger("kennel.emulator")
@@ -43,11 +44,13 @@ class Emulator:
         self._world = World.open(settings)
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._training = TrainingJobs(self._world)
+        self._tuning = TuningJobs(self._world, self._training)
         models = Models(self._world)
         self._endpoints = Endpoints(self._world, models)
         self._runtime = Runtime(self._world, self._endpoints)
         self._operations: Operations = {
             **self._training.operations(),
+            **self._tuning.operations(),
             **models.operations(),
             **self._endpoints.operations(),
         }
@@ -78,6 +81,7 @@ class Emulator:
     def close(self) -> None:
         """End all that runs."""
         self._world.closing.set()
+        self._tuning.close()
         self._training.close()
         self._endpoints.close()
 

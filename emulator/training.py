@@ -38,7 +38,7 @@ class TrainingJobs:
         return {
             "CreateTrainingJob": self.create,
             "DescribeTrainingJob": self.describe,
-            "ListTrainingJobs": self.list,
+            "ListTrainingJobs": self.list_jobs,
             "StopTrainingJob": self.stop,
         }
 
@@ -77,7 +77,7 @@ class TrainingJobs:
             KIND, request["TrainingJobName"], said="Requested resource not found."
         )
 
-    def list(self, request: Record) -> Record:
+    def list_jobs(self, request: Record) -> Record:
         """Return summaries, newest first unless asked otherwise."""
         chosen, more = page(
             self._world.records.all(KIND),
@@ -106,6 +106,10 @@ class TrainingJobs:
                 transition(job, "Stopping", "Stopping the training job")
             self._runs[name][0].ask("stop")
         return {}
+
+    def metric_values(self, name: str, metric: str) -> list[float]:
+        """Return all values of a metric that a job, run since the start, has reported so far."""
+        return self._runs[name][0].metric_values(metric)
 
     def interrupt(self, name: str) -> None:
         """Take a spot job's instances away, with notice; it starts again.

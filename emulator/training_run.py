@@ -65,6 +65,10 @@ class TrainingRun:
         """Have the job stopped, or its instances taken away, as soon as may be."""
         self._asked.add(request)
 
+    def metric_values(self, name: str) -> list[float]:
+        """Return all values of a metric so far."""
+        return self._metrics.values(name)
+
     def live(self) -> None:
         """Live the job to its end; nothing is raised, a failure is the job's."""
         try:
