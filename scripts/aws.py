@@ -19,6 +19,16 @@ _EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired")
 _UNKNOWN_KEY = ("UnrecognizedClientException", "InvalidClientTokenId", "InvalidAccessKeyId",
                 "SignatureDoesNotMatch", "InvalidSignatureException")  # fmt: skip
 
+_MISSING = (
+    "ResourceNotFound",
+    "ResourceNotFoundException",
+    "ObjectNotFoundException",
+    "RepositoryNotFoundException",
+    "NoSuchBucket",
+    "NoSuchKey",
+    "404",
+)
+
 
 class AwsProblem(Problem):
     """AWS refused a call; `code` is AWS's own, empty where it was never reached."""
@@ -30,8 +40,7 @@ class AwsProblem(Problem):
     @property
     def missing(self) -> bool:
         """Whether what was asked for is not there."""
-        if self.code in ("ResourceNotFound", "ResourceNotFoundException", "404", "NoSuchKey",
-                         "NoSuchBucket", "RepositoryNotFoundException"):  # fmt: skip
+        if self.code in _MISSING:
             return True
         text = str(self).lower()
         return self.code == "ValidationException" and (

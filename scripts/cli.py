@@ -11,7 +11,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from scripts.problem import Problem
-from scripts.verbs import best, data, jobs, launch
+from scripts.verbs import best, data, endpoints, hosting, jobs, launch
 from train import metrics
 from train.config import ConfigError, TrainConfig, from_hyperparameters
 
@@ -88,6 +88,10 @@ VERBS: tuple[Callable[..., None], ...] = (
     jobs.status,
     jobs.logs,
     jobs.stop,
+    hosting.deploy,
+    hosting.predict,
+    endpoints.endpoints,
+    endpoints.down,
 )
 for verb in VERBS:
     app.command()(verb)

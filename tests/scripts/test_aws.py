@@ -1,0 +1,130 @@
+"""Errors of AWS, made by real servers: each says what to do."""
+
+import time
+import urllib.request
+import uuid
+from collections.abc import Iterator
+
+import boto3  # type: ignore[import-untyped]
+import pytest
+
+from scripts.aws import Aws, AwsProblem
+from scripts.logs import Line, Log
+from scripts.requests import running
+from scripts.requests.request import Request
+from tests.scripts.conftest import REGION
+from tests.scripts.kennel import kennel
+
+WHO = Request("sts", "GetCallerIdentity", {})
+USERS = Request("iam", "ListUsers", {})
+
+
+def refusal(request: Request, region: str | None = REGION) -> AwsProblem:
+    with pytest.raises(AwsProblem) as caught:
+        Aws(region).send(request)
+    return caught.value
+
+
+def test_no_credentials(nowhere: None) -> None:
+    told = str(refusal(WHO))
+    assert "no AWS credentials: run `aws configure` or `aws sso login`" in told
+    assert "kennel emulator start" in told
+
+
+def test_no_region(nowhere: None) -> None:
+    assert "AWS_REGION" in str(refusal(WHO, region=None))
+    done = kennel("jobs")
+    assert done.code == 1
+    assert done.err.startswith("kennel: no region")
+
+
+def test_a_profile_that_is_not_there(nowhere: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    assert "set AWS_PROFILE to one of" in str(refusal(WHO))
+
+
+def test_nothing_answers(nowhere: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    told = str(refusal(WHO))
+    assert "AWS_ENDPOINT_URL is http://127.0.0.1:9" in told
+    assert "kennel emulator start" in told
+
+
+@pytest.fixture
+def strict_moto(moto: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """moto checking every signature and policy; a user without any right is signed in."""
+    iam = boto3.client("iam")
+    name = f"nobody-{uuid.uuid4()}"
+    iam.create_user(UserName=name)
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+
+    def allow(calls: str) -> None:
+        # moto reads no body that calls itself a form.
+        plain = {"Content-Type": "text/plain"}
+        address = f"{moto}/moto-api/reset-auth"
+        request = urllib.request.Request(address, data=calls.encode(), headers=plain)
+        with urllib.request.urlopen(request):
+            pass
+
+    allow("0")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
+    yield moto
+    allow("inf")
+
+
+def test_a_right_that_is_missing(strict_moto: str) -> None:
+    told = refusal(USERS)
+    assert told.code in ("AccessDenied", "AccessDeniedException")
+    assert "iam:ListUsers" in str(told)
+    assert "ask for that right in a policy of your user or role" in str(told)
+
+
+def test_credentials_that_aws_does_not_know(
+    strict_moto: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+    assert "AWS does not know these credentials" in str(refusal(USERS))
+
+
+def test_a_misspelt_parameter_never_leaves(moto: str) -> None:
+    told = str(refusal(Request("sts", "GetCallerIdentity", {"Who": "me"})))
+    assert 'Unknown parameter in input: "Who"' in told
+
+
+def test_every_page_is_read(moto: str) -> None:
+    logs = boto3.client("logs")
+    logs.create_log_group(logGroupName="/many")
+    for number in range(60):
+        logs.create_log_stream(logGroupName="/many", logStreamName=f"job/algo-{number}")
+    log = Log(Aws(REGION), "/many", "job/")
+    assert len(list(log._streams())) == 60
+
+
+def test_a_log_is_read_on_from_where_it_was(moto: str) -> None:
+    logs = boto3.client("logs")
+    log = Log(Aws(REGION), "/jobs", "pets/")
+    assert list(log.new()) == []  # no group yet: a job that has not started
+    logs.create_log_group(logGroupName="/jobs")
+    assert list(log.new()) == []
+
+    def write(host: str, *lines: str) -> None:
+        now = int(time.time() * 1000)
+        logs.put_log_events(
+            logGroupName="/jobs",
+            logStreamName=f"pets/{host}-1700000000",
+            logEvents=[{"timestamp": now, "message": line} for line in lines],
+        )
+
+    for host in ("algo-1", "algo-2"):
+        logs.create_log_stream(logGroupName="/jobs", logStreamName=f"pets/{host}-1700000000")
+    write("algo-1", "one", "two")
+    write("algo-2", "deux")
+    assert list(log.new()) == [Line("algo-1", "one"), Line("algo-1", "two"), Line("algo-2", "deux")]
+    write("algo-1", "three")
+    assert list(log.new()) == [Line("algo-1", "three")]
+    assert list(log.new()) == []
+    assert list(log.last) == ["one", "two", "deux", "three"]
+    assert running.log_events("/jobs", "s", None).parameters["startFromHead"] is True

@@ -1,0 +1,122 @@
+"""`--dry-run`: every verb prints what AWS would take, without credentials, region or network."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from scripts.requests.request import Request
+from tests.scripts.aws_model import problems
+from tests.scripts.kennel import kennel
+
+DOGS = str(Path(__file__).parents[2] / "experiments" / "dogs.toml")
+ALIAS = ("--set", "images.train=kennel-train@stable", "--set", "images.serve=kennel-serve@stable")
+
+VERBS: dict[str, tuple[list[str], list[str]]] = {
+    "tune": (["tune", DOGS], ["CreateHyperParameterTuningJob"]),
+    "tune by alias": (
+        ["tune", DOGS, *ALIAS],
+        ["DescribeImageVersion", "CreateHyperParameterTuningJob"],
+    ),
+    "train": (["train", DOGS], ["CreateTrainingJob"]),
+    "train from tuning": (
+        ["train", DOGS, "--from-tuning", "dogs-1"],
+        ["DescribeHyperParameterTuningJob", "CreateTrainingJob"],
+    ),
+    "best": (
+        ["best", "dogs-1"],
+        ["DescribeHyperParameterTuningJob", "ListTrainingJobsForHyperParameterTuningJob"],
+    ),
+    "jobs": (["jobs"], ["ListHyperParameterTuningJobs", "ListTrainingJobs"]),
+    "status": (
+        ["status", "dogs-1"],
+        ["DescribeTrainingJob", "DescribeHyperParameterTuningJob", "DescribeTransformJob"],
+    ),
+    "logs": (["logs", "dogs-1"], ["DescribeLogStreams"]),
+    "stop": (
+        ["stop", "dogs-1"],
+        ["StopTrainingJob", "StopHyperParameterTuningJob", "StopTransformJob"],
+    ),
+    "deploy": (
+        ["deploy", DOGS, "--job", "dogs-1"],
+        ["CreateModel", "CreateEndpointConfig", "CreateEndpoint"],
+    ),
+    "deploy by alias": (
+        ["deploy", DOGS, "--job", "dogs-1", *ALIAS],
+        ["DescribeImageVersion", "CreateModel", "CreateEndpointConfig", "CreateEndpoint"],
+    ),
+    "predict": (["predict", "dogs", "photo.jpg", "b.png"], ["InvokeEndpoint", "InvokeEndpoint"]),
+    "endpoints": (["endpoints"], ["ListEndpoints"]),
+    "down": (
+        ["down", "dogs"],
+        ["DescribeEndpoint", "DeregisterScalableTarget", "DeleteEndpoint"],
+    ),
+    "down --all": (["down", "--all", "--older-than", "8h"], ["ListEndpoints"]),
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_what_it_prints_is_what_aws_takes(verb: str, nowhere: None) -> None:
+    arguments, operations = VERBS[verb]
+    done = kennel(*arguments, "--dry-run")
+    assert done.code == 0, done.err
+    sent = [Request(**one) for one in json.loads(done.out)]
+    assert [one.operation for one in sent] == operations
+    for request in sent:
+        assert problems(request) == []
+
+
+def test_the_users_tuning_job_is_eighteen_jobs_and_says_so_first(nowhere: None) -> None:
+    done = kennel("tune", DOGS, "--dry-run")
+    assert done.err.startswith("18 training jobs, 1 x ml.g5.xlarge, at most 2 h each: at most $")
+    (sent,) = json.loads(done.out)
+    config = sent["parameters"]["HyperParameterTuningJobConfig"]
+    assert config["ResourceLimits"]["MaxNumberOfTrainingJobs"] == 18
+    name = sent["parameters"]["HyperParameterTuningJobName"]
+    assert len(name) <= 32
+
+
+def test_a_long_name_still_fits_a_tuning_job(nowhere: None) -> None:
+    long = "an-experiment-with-a-rather-long-name"
+    done = kennel("tune", DOGS, "--set", f"name={long}", "--dry-run")
+    (sent,) = json.loads(done.out)
+    assert problems(Request(**sent)) == []
+
+
+def test_a_deploy_by_job_serves_what_that_job_leaves(nowhere: None) -> None:
+    done = kennel("deploy", DOGS, "--job", "dogs-1", "--dry-run")
+    model = json.loads(done.out)[0]["parameters"]["PrimaryContainer"]
+    assert model["ModelDataUrl"] == "s3://kennel-111122223333/dogs/dogs-1/output/model.tar.gz"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cure"),
+    [
+        (["tune", DOGS, "--set", "tuning.max_jobs=3"], "remove it, or set 18"),
+        (["tune", "none.toml"], "name an experiment file"),
+        (["deploy", DOGS], "name what to serve: --job JOB, or --model s3://"),
+        (["down"], "name endpoints, or give --all"),
+        (["down", "dogs", "--older-than", "8h"], "choose among --all"),
+        (["down", "--all", "--older-than", "soon"], "write it as 90m, 8h or 2d"),
+        (
+            ["deploy", DOGS, "--job", "x", "--set", "endpoint={kind='multi-model', "
+             "instance_type='ml.m5.large', models='s3://a-bucket/m'}"],
+            "name no job",
+        ),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_refused_before_any_call(
+    arguments: list[str], cure: str, nowhere: None
+) -> None:
+    done = kennel(*arguments)
+    assert done.code == 1
+    assert done.err.startswith("kennel: ")
+    assert cure in done.err
+
+
+def test_an_experiment_without_the_section_says_which(tmp_path: Path, nowhere: None) -> None:
+    whole = Path(DOGS).read_text()
+    file = tmp_path / "short.toml"
+    file.write_text(whole[: whole.index("[tuning]")])
+    assert "has no [tuning]" in kennel("tune", str(file)).err
+    assert "has no [endpoint]" in kennel("deploy", str(file), "--job", "x").err
