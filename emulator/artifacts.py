@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from emulator.errors import JobError
-from emulator.objects import Location, Objects, files_below
+from emulator.files import files_below
+from emulator.objects import Location, Objects
 
 
 class Sync:

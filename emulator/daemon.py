@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from emulator.records import write_json
+from emulator.files import write_json
 from emulator.settings import HOST, Settings
 
 _READY_S = 60.0

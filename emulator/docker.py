@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from emulator import registry
 from emulator.engine import OPT_ML, Network, Plan
 from emulator.errors import JobError
 from emulator.settings import HOST, Settings
@@ -20,6 +21,7 @@ class DockerEngine:
 
     def __init__(self, settings: Settings) -> None:
         mark = hashlib.sha256(str(settings.state).encode()).hexdigest()[:12]
+        self._region = settings.region
         self._label, self._mark = f"{_LABEL}={mark}", mark
 
     @contextlib.contextmanager
@@ -60,7 +62,8 @@ class DockerEngine:
         command = [*plan.entrypoint[1:]] if plan.entrypoint else [plan.verb]
         if plan.arguments and not plan.entrypoint:
             command = []
-        docker(*words, plan.image, *command, *plan.arguments)
+        image = registry.by_tag(plan.image, self._region)
+        docker(*words, image, *command, *plan.arguments)
         return DockerContainer(title, plan)
 
     def seen(self, root: Path, path: str) -> str:  # noqa: ARG002

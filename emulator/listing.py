@@ -54,7 +54,7 @@ def page(
 
 
 def _fits(record: Record, request: Record, name: str, status: str) -> bool:
-    if request.get("NameContains", "").lower() not in record[name].lower():
+    if request.get("NameContains", "").lower() not in str(record[name]).lower():
         return False
     if status and request.get("StatusEquals", record[status]) != record[status]:
         return False

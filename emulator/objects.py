@@ -12,7 +12,6 @@ import shutil
 import threading
 import urllib.parse
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from typing import Any
 from moto.s3.models import FakeKey, s3_backends
 
 from emulator.errors import JobError
-from emulator.records import write_json
+from emulator.files import write_json
 from emulator.settings import ACCOUNT
 
 
@@ -237,10 +236,3 @@ def _rest_on(held: Any, blob: Path) -> None:
     if held.multipart is not None:
         held.multipart.dispose()
         held.multipart = None
-
-
-def files_below(root: Path) -> Iterator[tuple[str, Path]]:
-    """Give each file below a folder with its relative name; links and half-written ones too."""
-    for path in sorted(root.rglob("*")):
-        if path.is_file():
-            yield path.relative_to(root).as_posix(), path

@@ -9,14 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from emulator.contract import Record
-
-
-def write_json(path: Path, contents: object) -> None:
-    """Write a file so that a reader, or a restart, finds the old or the new, never half."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(f"{path.name}.{threading.get_ident()}.half")
-    half.write_text(json.dumps(contents, indent=1))
-    half.replace(path)
+from emulator.files import write_json
 
 
 class Records:

@@ -15,10 +15,12 @@ from werkzeug.wrappers import Request, Response
 from emulator import contract
 from emulator.endpoints import Endpoints
 from emulator.errors import ApiError, NotEmulated
+from emulator.images import Images
 from emulator.models import Models
 from emulator.runtime import Runtime
 from emulator.settings import HOST, Settings
 from emulator.training import TrainingJobs
+from emulator.transform import TransformJobs
 from emulator.tuning import TuningJobs
 from emulator.world import Operations, World
 
@@ -47,11 +49,14 @@ class Emulator:
         self._tuning = TuningJobs(self._world, self._training)
         models = Models(self._world)
         self._endpoints = Endpoints(self._world, models)
+        self._transforms = TransformJobs(self._world, models)
         self._runtime = Runtime(self._world, self._endpoints)
         self._operations: Operations = {
             **self._training.operations(),
             **self._tuning.operations(),
             **models.operations(),
+            **Images(self._world).operations(),
+            **self._transforms.operations(),
             **self._endpoints.operations(),
         }
 
@@ -84,6 +89,7 @@ class Emulator:
         self._tuning.close()
         self._training.close()
         self._endpoints.close()
+        self._transforms.close()
 
     def _sagemaker(self, operation: str, request: Request) -> Response:
         answers = self._operations.get(operation)

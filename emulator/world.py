@@ -1,5 +1,6 @@
 """The parts that every operation works with, put together once for each emulator."""
 
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -44,6 +45,8 @@ class World:
             engine.make(settings),
         )
         world.engine.sweep()
+        for left in ("endpoints", "transforms"):  # both are laid out anew
+            shutil.rmtree(settings.state / left, ignore_errors=True)
         return world
 
     def need(self, kind: str, name: str, *, said: str = "") -> Record:

@@ -17,7 +17,7 @@ import pytest
 ROLE = "arn:aws:iam::123456789012:role/kennel"
 BUCKET = "kennel-data"
 # Short times, so that the tests are; what they do is the same.
-LIMITS = {
+LIMITS: dict[str, float] = {
     "stop_grace_s": 2,
     "spot_notice_s": 2,
     "checkpoint_sync_s": 0.2,
@@ -37,6 +37,7 @@ class Running:
     state: Path
     images: dict[str, dict[str, str]]
     options: tuple[str, ...] = ()
+    limits: dict[str, float] = field(default_factory=dict)
     url: str = ""
     process: "subprocess.Popen[str] | None" = None
     _clients: dict[str, Any] = field(default_factory=dict)
@@ -44,7 +45,8 @@ class Running:
     def start(self) -> "Running":
         """Start it, and wait until it says that it is ready."""
         config = self.state.with_suffix(".toml")
-        lines = ["[limits]", *(f"{name} = {value}" for name, value in LIMITS.items())]
+        limits = {**LIMITS, **self.limits}
+        lines = ["[limits]", *(f"{name} = {value}" for name, value in limits.items())]
         for match, verbs in self.images.items():
             lines += ["[[images]]", f"match = {json.dumps(match)}"]
             lines += [
@@ -58,7 +60,9 @@ class Running:
         )
         assert self.process.stdout
         said = self.process.stdout.readline()
-        assert said.startswith("ready: http://127.0.0.1:"), said
+        if not said.startswith("ready: http://127.0.0.1:"):
+            self.end()
+            raise AssertionError(f"it said {said!r}")
         self.url = said.split()[1]
         self._clients.clear()
         return self
@@ -167,9 +171,9 @@ IMAGES = {
 }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """One emulator for a module's tests, with a bucket and two objects under photos/."""
+    """One emulator for most tests, with a bucket and two objects under photos/."""
     running = Running(tmp_path_factory.mktemp("emulator") / "state", IMAGES).start()
     fill(running)
     yield running
