@@ -11,7 +11,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from scripts.problem import Problem
-from scripts.verbs import best, data, endpoints, hosting, jobs, launch
+from scripts.verbs import best, data, emulator, endpoints, hosting, jobs, launch, push, register
 from train import metrics
 from train.config import ConfigError, TrainConfig, from_hyperparameters
 
@@ -81,6 +81,8 @@ def hyperparameters() -> list[tuple[str, str, str]]:
 
 
 VERBS: tuple[Callable[..., None], ...] = (
+    push.push,
+    register.register,
     launch.tune,
     best.best,
     launch.train,
@@ -96,3 +98,8 @@ VERBS: tuple[Callable[..., None], ...] = (
 for verb in VERBS:
     app.command()(verb)
 app.add_typer(data.app, name="data")
+app.add_typer(emulator.app, name="emulator")
+
+
+if __name__ == "__main__":
+    app()

@@ -6,8 +6,6 @@ from typing import Any, Literal
 
 from scripts.requests.request import Request
 
-# The manifests that SageMaker's hosting takes: Docker's schema 2, not OCI's.
-SCHEMA_2 = "application/vnd.docker.distribution.manifest.v2+json"
 _UNTAGGED_DAYS = 14
 
 
@@ -47,15 +45,6 @@ def lifecycle(name: str) -> Request:
 def login() -> Request:
     """GetAuthorizationToken: a password for `docker login`, good for twelve hours."""
     return Request("ecr", "GetAuthorizationToken", {})
-
-
-def pushed(repository_name: str, tag: str) -> Request:
-    """BatchGetImage: the manifest as it lies in the repository."""
-    parameters: dict[str, Any] = {
-        "repositoryName": repository_name,
-        "imageIds": [{"imageTag": tag}],
-    }
-    return Request("ecr", "BatchGetImage", parameters)
 
 
 def image(name: str, role: str, description: str) -> Request:
@@ -113,3 +102,8 @@ def described_version(name: str, alias: str | None = None, version: int | None =
     if version is not None:
         parameters["Version"] = version
     return Request("sagemaker", "DescribeImageVersion", parameters)
+
+
+def described_repository(name: str) -> Request:
+    """DescribeRepositories, of one."""
+    return Request("ecr", "DescribeRepositories", {"repositoryNames": [name]})

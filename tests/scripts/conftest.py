@@ -13,7 +13,7 @@ from moto.server import ThreadedMotoServer
 REGION = "us-east-1"
 
 
-def _pointed_at(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+def pointed_at(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     for name in list(os.environ):
         if name.startswith("AWS_"):
             monkeypatch.delenv(name)
@@ -43,20 +43,20 @@ def _moto_address() -> Iterator[str]:
 @pytest.fixture
 def moto(_moto_address: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """moto's server as boto3's AWS; its address."""
-    _pointed_at(monkeypatch, _moto_address)
+    pointed_at(monkeypatch, _moto_address)
     return _moto_address
 
 
 @pytest.fixture
 def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """No credentials, no region, and an address where nothing listens."""
-    _pointed_at(monkeypatch, "http://127.0.0.1:9")
+    pointed_at(monkeypatch, "http://127.0.0.1:9")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name)
 
 
 @pytest.fixture(scope="session")
-def _emulator_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def emulator_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     state = tmp_path_factory.mktemp("emulator")
     command = ["-m", "emulator", "run", "--state", str(state), "--engine", "process"]
     with (state / "log").open("w") as log:
@@ -73,7 +73,7 @@ def _emulator_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
 
 
 @pytest.fixture
-def emulator(_emulator_address: str, monkeypatch: pytest.MonkeyPatch) -> str:
+def emulator(emulator_address: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """The emulator as boto3's AWS, on the process engine; its address."""
-    _pointed_at(monkeypatch, _emulator_address)
-    return _emulator_address
+    pointed_at(monkeypatch, emulator_address)
+    return emulator_address

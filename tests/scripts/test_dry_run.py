@@ -46,6 +46,14 @@ VERBS: dict[str, tuple[list[str], list[str]]] = {
         ["DescribeImageVersion", "CreateModel", "CreateEndpointConfig", "CreateEndpoint"],
     ),
     "predict": (["predict", "dogs", "photo.jpg", "b.png"], ["InvokeEndpoint", "InvokeEndpoint"]),
+    "push": (
+        ["push", "--tag", "1.0", "train"],
+        ["CreateRepository", "PutLifecyclePolicy", "GetAuthorizationToken"],
+    ),
+    "register": (
+        ["register", DOGS, "--alias", "stable"],
+        ["CreateImage", "CreateImageVersion", "CreateImage", "CreateImageVersion"],
+    ),
     "endpoints": (["endpoints"], ["ListEndpoints"]),
     "down": (
         ["down", "dogs"],
@@ -95,6 +103,7 @@ def test_a_deploy_by_job_serves_what_that_job_leaves(nowhere: None) -> None:
         (["tune", DOGS, "--set", "tuning.max_jobs=3"], "remove it, or set 18"),
         (["tune", "none.toml"], "name an experiment file"),
         (["deploy", DOGS], "name what to serve: --job JOB, or --model s3://"),
+        (["register", DOGS, *ALIAS], "kennel-train@stable is an alias, which is what registering"),
         (["down"], "name endpoints, or give --all"),
         (["down", "dogs", "--older-than", "8h"], "choose among --all"),
         (["down", "--all", "--older-than", "soon"], "write it as 90m, 8h or 2d"),

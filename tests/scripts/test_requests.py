@@ -73,7 +73,7 @@ def test_aws_takes_the_requests_for_images() -> None:
     requests = [
         *registry.repository("kennel-train"),
         registry.login(),
-        registry.pushed("kennel-train", "1.0"),
+        registry.described_repository("kennel-train"),
         registry.image("kennel-train", "arn:aws:iam::111122223333:role/kennel", "trains"),
         registry.image_version(
             "kennel-train",

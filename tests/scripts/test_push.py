@@ -1,0 +1,166 @@
+"""`kennel push` and `register`: repositories in moto's ECR, images in a real registry."""
+
+import base64
+import hashlib
+import json
+import shutil
+import socket
+import subprocess
+import tarfile
+import time
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import bcrypt
+import boto3  # type: ignore[import-untyped]
+import pytest
+
+from scripts import pushing
+from scripts.aws import Aws
+from scripts.local import docker_client
+from scripts.problem import Problem
+from tests.scripts.conftest import REGION
+from tests.scripts.kennel import kennel
+
+
+def test_a_repository_is_made_with_tags_that_never_move(moto: str) -> None:
+    aws = Aws(REGION)
+    name = f"kennel-{uuid.uuid4()}"
+    pushing.ensure_repository(aws, name)
+    pushing.ensure_repository(aws, name)  # once is enough
+    ecr = boto3.client("ecr")
+    about = ecr.describe_repositories(repositoryNames=[name])["repositories"][0]
+    assert about["imageTagMutability"] == "IMMUTABLE"
+    assert about["imageScanningConfiguration"]["scanOnPush"] is True
+    policy = json.loads(ecr.get_lifecycle_policy(repositoryName=name)["lifecyclePolicyText"])
+    assert policy["rules"][0]["selection"]["tagStatus"] == "untagged"
+
+
+def test_a_repository_whose_tags_move_is_refused(moto: str) -> None:
+    name = f"kennel-{uuid.uuid4()}"
+    boto3.client("ecr").create_repository(repositoryName=name)
+    with pytest.raises(Problem, match="aws ecr put-image-tag-mutability"):
+        pushing.ensure_repository(Aws(REGION), name)
+
+
+@pytest.fixture
+def registry(tmp_path: Path, moto: str) -> Iterator[str]:
+    """Debian's docker-registry on loopback, which lets in only the user that ECR's token names."""
+    program = shutil.which("docker-registry")
+    if not program:
+        pytest.skip("needs docker-registry (apt-get install docker-registry)")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    token = boto3.client("ecr").get_authorization_token()["authorizationData"][0]
+    user, _, password = base64.b64decode(token["authorizationToken"]).partition(b":")
+    users = tmp_path / "users"
+    users.write_bytes(
+        user + b":" + bcrypt.hashpw(password, bcrypt.gensalt(4, prefix=b"2a")) + b"\n"
+    )
+    config = {
+        "version": 0.1,
+        "storage": {"filesystem": {"rootdirectory": str(tmp_path / "registry")}},
+        "http": {"addr": address},
+        "auth": {"htpasswd": {"realm": "kennel", "path": str(users)}},
+    }
+    (tmp_path / "config.yml").write_text(json.dumps(config))  # YAML takes JSON
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(
+            [program, "serve", str(tmp_path / "config.yml")], stdout=log, stderr=log
+        )
+    try:
+        host, port = address.split(":")
+        while not _answers(host, int(port)):
+            assert process.poll() is None, (tmp_path / "log").read_text()
+            time.sleep(0.05)
+        yield f"http://{address}"
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def _answers(host: str, port: int) -> bool:
+    with socket.socket() as knock:
+        return knock.connect_ex((host, port)) == 0
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Iterator[str]:
+    """A tag under which both of Kennel's images are there, of one small layer."""
+    docker = docker_client()
+    (tmp_path / "file").write_text("a layer")
+    with tarfile.open(tmp_path / "layer.tar", "w") as layer:
+        layer.add(tmp_path / "file", "file")
+    tag = f"test-{uuid.uuid4().hex[:12]}"
+    for name in ("kennel-train", "kennel-serve"):
+        made = [docker, "import", str(tmp_path / "layer.tar"), f"{name}:{tag}"]
+        subprocess.run(made, check=True, capture_output=True)
+    yield tag
+    listed = [docker, "images", "--format", "{{.Repository}}:{{.Tag}}"]
+    found = subprocess.run(listed, check=True, capture_output=True, text=True).stdout.split()
+    ours = [one for one in found if one.endswith(tag) or one.endswith(f"pushed-{tag}")]
+    subprocess.run([docker, "rmi", *ours], check=True, capture_output=True)
+
+
+@pytest.mark.docker
+def test_both_images_are_pushed_and_no_password_stays(
+    registry: str, image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = tmp_path / "docker"
+    mine.mkdir()
+    (mine / "config.json").write_text('{"auths": {"other.example": {"auth": "eDp5"}}}')
+    monkeypatch.setenv("DOCKER_CONFIG", str(mine))
+    arguments = ["--registry", registry, "--local-tag", image]
+    done = kennel("push", "--tag", f"pushed-{image}", *arguments)
+    assert done.code == 0, done.err
+    host = registry.partition("://")[2]
+    train, serve = done.out.splitlines()
+    assert train.startswith(f"{host}/kennel-train@sha256:")
+    assert serve.startswith(f"{host}/kennel-serve@sha256:")
+    assert (mine / "config.json").read_text() == '{"auths": {"other.example": {"auth": "eDp5"}}}'
+
+    docker = docker_client()
+    pull = [docker, "pull", train]
+    assert b"no basic auth" in subprocess.run(pull, capture_output=True, check=False).stderr
+    with pushing.logged_in(Aws(REGION), registry) as login:
+        subprocess.run(pull, check=True, capture_output=True, env=login.environment)
+        folder = Path(login.environment["DOCKER_CONFIG"])
+        assert folder.is_dir()
+    assert not folder.exists()
+    subprocess.run([docker, "rmi", train], check=True, capture_output=True)
+
+
+@pytest.mark.docker
+def test_an_image_that_was_not_built_is_named(registry: str) -> None:
+    done = kennel(
+        "push", "--tag", "x", "--registry", registry, "--local-tag", "never-built", "train"
+    )
+    assert done.code == 1
+    assert "`make build` first" in done.err
+
+
+@pytest.mark.docker
+def test_an_oci_manifest_is_refused(registry: str) -> None:
+    def put(path: str, body: bytes, kind: str, method: str = "PUT") -> str:
+        headers = {"Authorization": f"Basic {login.authorization}", "Content-Type": kind}
+        address = path if path.startswith("http") else f"{login.address}/v2/kennel-oci/{path}"
+        request = urllib.request.Request(address, data=body, headers=headers, method=method)
+        with urllib.request.urlopen(request) as answer:
+            return str(answer.headers.get("Location", ""))
+
+    with pushing.logged_in(Aws(REGION), registry) as login:
+        digest = f"sha256:{hashlib.sha256(b'{}').hexdigest()}"
+        upload = put("blobs/uploads/", b"", "application/octet-stream", "POST")
+        joined = "&" if "?" in upload else "?"
+        put(f"{upload}{joined}digest={digest}", b"{}", "application/octet-stream")
+        kind = "application/vnd.oci.image.manifest.v1+json"
+        config = {"mediaType": "application/vnd.oci.image.config.v1+json", "size": 2}
+        manifest = {"schemaVersion": 2, "mediaType": kind, "config": config | {"digest": digest}}
+        put("manifests/1.0", json.dumps(manifest | {"layers": []}).encode(), kind)
+        with pytest.raises(Problem, match="which SageMaker's hosting refuses: build it with `make"):
+            pushing.confirmed(login, "kennel-oci", "1.0")
+        with pytest.raises(Problem, match="cannot be read back"):
+            pushing.confirmed(login, "kennel-oci", "2.0")
