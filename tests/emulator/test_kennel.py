@@ -32,7 +32,15 @@ def test_train_on_two_hosts_then_serve(emulator: Running, few_digits: Path) -> N
     for file in sorted(few_digits.rglob("*.png")):
         key = f"photos/{file.relative_to(few_digits).as_posix()}"
         emulator.s3.upload_file(str(file), BUCKET, key)
-    hyperparameters = {"arch": "tiny", "epochs": "1", "image_size": "32", "batch_size": "32"}
+    hyperparameters = {
+        "architecture": "squeezenet1_1",
+        "weights": "none",
+        "trainable": "all",
+        "epochs": "1",
+        "image_size": "32",
+        "batch_size": "32",
+        "workers": "0",
+    }
     emulator.train(
         "digits",
         HyperParameters=hyperparameters,
