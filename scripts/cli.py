@@ -11,7 +11,18 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from scripts.problem import Problem
-from scripts.verbs import best, data, emulator, endpoints, hosting, jobs, launch, push, register
+from scripts.verbs import (
+    best,
+    data,
+    doctor,
+    emulator,
+    endpoints,
+    hosting,
+    jobs,
+    launch,
+    push,
+    register,
+)
 from train import metrics
 from train.config import ConfigError, TrainConfig, from_hyperparameters
 
@@ -81,6 +92,7 @@ def hyperparameters() -> list[tuple[str, str, str]]:
 
 
 VERBS: tuple[Callable[..., None], ...] = (
+    doctor.doctor,
     push.push,
     register.register,
     launch.tune,

@@ -24,8 +24,9 @@ from scripts.problem import Problem
 from scripts.requests import registry
 
 # Docker's schema 2 is what SageMaker's hosting takes; the others are asked for to name them.
+SCHEMA_2 = "application/vnd.docker.distribution.manifest.v2+json"
 _KINDS = (
-    "application/vnd.docker.distribution.manifest.v2+json",
+    SCHEMA_2,
     "application/vnd.docker.distribution.manifest.list.v2+json",
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.oci.image.index.v1+json",
@@ -144,7 +145,7 @@ def confirmed(login: Login, name: str, tag: str) -> str:
             digest = str(answer.headers["Docker-Content-Digest"])
     except urllib.error.URLError as error:
         raise Problem(f"{login.host}/{name}:{tag} cannot be read back: {error}") from None
-    if kind != _KINDS[0]:
+    if kind != SCHEMA_2:
         raise Problem(
             f"{login.host}/{name}:{tag} has a manifest of type {kind}, which SageMaker's hosting "
             "refuses: build it with `make build`, or with docker buildx build --provenance=false "

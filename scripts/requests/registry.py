@@ -107,3 +107,9 @@ def described_version(name: str, alias: str | None = None, version: int | None =
 def described_repository(name: str) -> Request:
     """DescribeRepositories, of one."""
     return Request("ecr", "DescribeRepositories", {"repositoryNames": [name]})
+
+
+def described_images(repository_name: str, identity: dict[str, str]) -> Request:
+    """DescribeImages, of one: by `imageTag` or `imageDigest`."""
+    parameters = {"repositoryName": repository_name, "imageIds": [identity]}
+    return Request("ecr", "DescribeImages", parameters)

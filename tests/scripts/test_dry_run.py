@@ -50,6 +50,11 @@ VERBS: dict[str, tuple[list[str], list[str]]] = {
         ["push", "--tag", "1.0", "train"],
         ["CreateRepository", "PutLifecyclePolicy", "GetAuthorizationToken"],
     ),
+    "doctor": (
+        ["doctor", DOGS],
+        ["GetCallerIdentity", "GetRole", "HeadBucket", "GetBucketLocation"]
+        + ["DescribeImages"] * 2,
+    ),
     "register": (
         ["register", DOGS, "--alias", "stable"],
         ["CreateImage", "CreateImageVersion", "CreateImage", "CreateImageVersion"],

@@ -1,0 +1,94 @@
+"""`kennel doctor` on an account that is moto's: each fault found, each with its cure."""
+
+import json
+from pathlib import Path
+
+import boto3  # type: ignore[import-untyped]
+import pytest
+
+from tests.scripts.kennel import kennel
+
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": "sagemaker.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+        }
+    ],
+}
+MANIFEST = {
+    "schemaVersion": 2,
+    "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+    "config": {"mediaType": "c", "size": 1, "digest": "sha256:" + "1" * 64},
+    "layers": [],
+}
+
+
+@pytest.fixture
+def experiment(tmp_path: Path) -> Path:
+    host = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
+    file = tmp_path / "vets.toml"
+    file.write_text(
+        f"""
+        name = "vets"
+        region = "us-east-1"
+        role = "arn:aws:iam::123456789012:role/vets"
+        output = "s3://vets-output/jobs"
+        images = {{ train = "{host}/vets-train:1", serve = "{host}/vets-serve:1" }}
+        data = {{ train = "s3://vets-photos/train" }}
+        training = {{ instance_type = "ml.m5.large" }}
+        """
+    )
+    return file
+
+
+def test_an_empty_account_has_everything_to_mend(moto: str, experiment: Path) -> None:
+    done = kennel("doctor", str(experiment))
+    assert done.code == 1
+    for line in (
+        "ok   credentials: arn:aws:sts::123456789012:",
+        "ok   region: us-east-1",
+        "ok   clock: ",
+        "BAD  role: cannot be looked at",
+        "aws s3 mb s3://vets-output --region us-east-1",
+        "aws s3 mb s3://vets-photos --region us-east-1",
+        "it is not in ECR: kennel push --tag 1",
+    ):
+        assert line in done.out, done.out
+
+
+def test_an_account_in_order_is_called_so(moto: str, experiment: Path) -> None:
+    iam, s3, ecr = (boto3.client(service) for service in ("iam", "s3", "ecr"))
+    iam.create_role(RoleName="vets", AssumeRolePolicyDocument=json.dumps(TRUST))
+    s3.create_bucket(Bucket="vets-output")
+    s3.create_bucket(Bucket="vets-photos")
+    for name in ("vets-train", "vets-serve"):
+        ecr.create_repository(repositoryName=name)
+        ecr.put_image(repositoryName=name, imageTag="1", imageManifest=json.dumps(MANIFEST))
+    done = kennel("doctor", str(experiment))
+    assert "BAD" not in done.out
+    assert done.code == 0
+    assert "ok   role: there, and trusts SageMaker" in done.out
+
+    iam.update_assume_role_policy(
+        RoleName="vets", PolicyDocument=json.dumps(TRUST).replace("sagemaker", "lambda")
+    )
+    done = kennel("doctor", str(experiment), "--set", "output=s3://vets-elsewhere/x")
+    assert "does not trust SageMaker: add the service sagemaker.amazonaws.com" in done.out
+    west = boto3.client("s3", region_name="us-west-2")
+    west.create_bucket(
+        Bucket="vets-elsewhere", CreateBucketConfiguration={"LocationConstraint": "us-west-2"}
+    )
+    done = kennel("doctor", str(experiment), "--set", "output=s3://vets-elsewhere/x")
+    assert "it is in us-west-2, and SageMaker in us-east-1 takes its own region only" in done.out
+
+
+def test_without_credentials_what_is_local_is_still_looked_at(nowhere: None) -> None:
+    done = kennel("doctor", "--region", "us-east-1")
+    assert done.code == 1
+    assert "GiB free here" in done.out
+    assert "BAD  credentials: not usable" in done.out
+    assert "aws configure" in done.out
+    assert "credentials" not in kennel("doctor", "--offline").out
