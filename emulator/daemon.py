@@ -43,6 +43,8 @@ def environment(url: str, region: str) -> dict[str, str]:
 
 def run(settings: Settings) -> int:
     """Serve in the foreground until SIGTERM or SIGINT."""
+    # Late: the other verbs are quick.
+    from emulator.errors import JobError
     from emulator.server import Emulator, listen, serve
 
     settings.state.mkdir(parents=True, exist_ok=True)
@@ -53,7 +55,11 @@ def run(settings: Settings) -> int:
         if not ending.enter_context(_only_one(settings.state, patience=1)):
             print(f"an emulator already runs on {settings.state}", file=sys.stderr)
             return 1
-        emulator = Emulator(settings)
+        try:
+            emulator = Emulator(settings)
+        except JobError as error:  # no Docker engine
+            print(f"the {settings.engine} engine cannot be used: {error}", file=sys.stderr)
+            return 1
         ending.callback(emulator.close)
         try:
             server = listen(settings, emulator)

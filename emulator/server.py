@@ -16,9 +16,11 @@ from emulator import contract
 from emulator.endpoints import Endpoints
 from emulator.errors import ApiError, NotEmulated
 from emulator.images import Images
+from emulator.journal import Journal
 from emulator.models import Models
 from emulator.runtime import Runtime
 from emulator.settings import HOST, Settings
+from emulator.tags import Tags
 from emulator.training import TrainingJobs
 from emulator.transform import TransformJobs
 from emulator.tuning import TuningJobs
@@ -44,7 +46,8 @@ class Emulator:
 
     def __init__(self, settings: Settings) -> None:
         self._world = World.open(settings)
-        self._moto = DomainDispatcherApplication(create_backend_app)
+        moto = DomainDispatcherApplication(create_backend_app)
+        self._journal = Journal(settings.state / "journal.jsonl", moto)
         self._training = TrainingJobs(self._world)
         self._tuning = TuningJobs(self._world, self._training)
         models = Models(self._world)
@@ -57,6 +60,7 @@ class Emulator:
             **models.operations(),
             **Images(self._world).operations(),
             **self._transforms.operations(),
+            **Tags(self._world).operations(),
             **self._endpoints.operations(),
         }
 
@@ -78,7 +82,7 @@ class Emulator:
         except Exception as error:
             log.exception("%s %s", request.path, operation)
             return _refusal(ApiError(f"the emulator failed: {error!r}"))(environ, start)
-        answer: Iterable[bytes] = self._moto(environ, start)
+        answer = self._journal.answer(environ, start)
         if request.method in ("PUT", "POST", "DELETE") and _is_s3(request):
             self._settle(request)  # before the answer goes out: a 200 is kept
         return answer

@@ -8,8 +8,8 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-ROOT = Path(os.environ["SAGEMAKER_BASE_DIR"])
-PORT = int(os.environ["SAGEMAKER_BIND_TO_PORT"])
+ROOT = Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
+PORT = int(os.environ.get("SAGEMAKER_BIND_TO_PORT", "8080"))
 MODE = os.environ.get("MODE", "")
 ROOM = 2
 models: dict[str, str] = {}
@@ -83,4 +83,4 @@ signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 if MODE == "exits":
     sys.exit(4)
 print(f"serving, pid {os.getpid()}")
-ThreadingHTTPServer(("127.0.0.1", PORT), Handler).serve_forever()
+ThreadingHTTPServer(("", PORT), Handler).serve_forever()

@@ -230,6 +230,15 @@ def test_a_multi_model_endpoint_loads_and_unloads(emulator: Running) -> None:
     assert refused(invoke, emulator, "many")[0] == "ValidationError"
 
 
+def test_tags(emulator: Running) -> None:
+    model(emulator, "tagged")
+    client = emulator.sagemaker
+    arn = client.describe_model(ModelName="tagged")["ModelArn"]
+    client.add_tags(ResourceArn=arn, Tags=[{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "2"}])
+    client.delete_tags(ResourceArn=arn, TagKeys=["a"])
+    assert client.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "b", "Value": "2"}]
+
+
 def test_what_hosting_refuses(emulator: Running) -> None:
     model(emulator, "known")
     code, message = refused(model, emulator, "known")

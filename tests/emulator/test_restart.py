@@ -84,6 +84,24 @@ def test_a_job_that_was_running_has_failed_and_nothing_is_left_of_it(
     assert emulator.ended("after")["TrainingJobStatus"] == "Completed"
 
 
+def test_registries_survive(emulator: Running) -> None:
+    emulator.client("ecr").create_repository(
+        repositoryName="kennel", imageTagMutability="IMMUTABLE"
+    )
+    emulator.client("iam").create_role(RoleName="kennel", AssumeRolePolicyDocument="{}")
+    emulator.client("iam").create_role(RoleName="gone", AssumeRolePolicyDocument="{}")
+    emulator.client("iam").delete_role(RoleName="gone")
+    emulator.sagemaker.create_model_package_group(ModelPackageGroupName="dogs")
+    emulator.end(signal.SIGKILL)
+    emulator.start()
+    (repository,) = emulator.client("ecr").describe_repositories()["repositories"]
+    assert repository["imageTagMutability"] == "IMMUTABLE"
+    roles = emulator.client("iam").list_roles()["Roles"]
+    assert [role["RoleName"] for role in roles] == ["kennel"]
+    groups = emulator.sagemaker.list_model_package_groups()["ModelPackageGroupSummaryList"]
+    assert [group["ModelPackageGroupName"] for group in groups] == ["dogs"]
+
+
 def test_an_endpoint_comes_back_into_service(emulator: Running) -> None:
     deploy(emulator, "lasting")
     pid = ask(emulator, "lasting")["pid"]

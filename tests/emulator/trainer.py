@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-ROOT = Path(os.environ["SAGEMAKER_BASE_DIR"])
+ROOT = Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
 CONFIG = ROOT / "input" / "config"
 HP = json.loads((CONFIG / "hyperparameters.json").read_text())
 RESOURCES = json.loads((CONFIG / "resourceconfig.json").read_text())
