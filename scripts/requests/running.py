@@ -59,9 +59,9 @@ def stop(kind: str, name: str) -> Request:
 
 
 def log_streams(group: str, prefix: str) -> Request:
-    """DescribeLogStreams: one stream for each host."""
-    parameters = {"logGroupName": group, "logStreamNamePrefix": prefix}
-    return Request("logs", "DescribeLogStreams", parameters)
+    """DescribeLogStreams: one stream for each host; all of the group's without a prefix."""
+    parameters = {"logGroupName": group, "logStreamNamePrefix": prefix or None}
+    return Request("logs", "DescribeLogStreams", given(parameters))
 
 
 def log_events(group: str, stream: str, token: str | None) -> Request:

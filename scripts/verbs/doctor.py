@@ -19,7 +19,7 @@ from scripts.aws import Aws, AwsProblem
 from scripts.local import gpu_options
 from scripts.problem import Problem
 from scripts.pushing import SCHEMA_2
-from scripts.requests import registry
+from scripts.requests import account, registry
 from scripts.requests.request import Request
 from scripts.spec import Experiment
 from scripts.verbs import options
@@ -55,7 +55,9 @@ def doctor(
         return
     findings = list(on_this_machine())
     if not offline:
-        findings += in_the_account(Aws(region or (experiment and experiment.region)), experiment)
+        findings += in_the_account(
+            Aws(region or (experiment.region if experiment else None)), experiment
+        )
     for one in findings:
         mark = "ok  " if not one.cure else "wish" if one.wish else "BAD "
         shown.tell(f"{mark} {one.what}: {one.found}")
@@ -81,15 +83,14 @@ def on_this_machine() -> Iterator[Finding]:
     for package, extra in (("boto3", "aws"), ("PIL", "data"), ("imagehash", "data")):
         there = importlib.util.find_spec(package) is not None
         cure = "" if there else f"pip install 'sagemaker-kennel[{extra}]'"
-        yield Finding(
-            f"package {package}", "there" if there else "missing", cure, package != "boto3"
-        )
+        found = "there" if there else "missing"
+        yield Finding(f"package {package}", found, cure, wish=package != "boto3")
 
 
 def in_the_account(aws: Aws, experiment: Experiment | None) -> Iterator[Finding]:
     """Credentials, region and clock; with an experiment its role, buckets and images too."""
     try:
-        who = aws.send(Request("sts", "GetCallerIdentity", {}))
+        who = aws.send(account.identity())
     except AwsProblem as problem:
         yield Finding("credentials", "not usable", str(problem))
         return
@@ -99,8 +100,7 @@ def in_the_account(aws: Aws, experiment: Experiment | None) -> Iterator[Finding]
     if experiment is None:
         return
     yield _checked("role", lambda: _role(aws, experiment.role))
-    addresses = [experiment.output, *(channel.uri for channel in experiment.data.values())]
-    for bucket in dict.fromkeys(names.bucket_and_key(address)[0] for address in addresses):
+    for bucket in _buckets(experiment):
         yield _checked(f"bucket {bucket}", lambda bucket=bucket: _bucket(aws, bucket))  # type: ignore[misc]
     for image in (experiment.images.train, experiment.images.serve):
         yield _checked(f"image {image}", lambda image=image: _image(aws, image))  # type: ignore[misc]
@@ -127,8 +127,7 @@ def _clock(answer: dict[str, Any]) -> Finding:
 
 
 def _role(aws: Aws, arn: str) -> str:
-    name = arn.rpartition("/")[2]
-    role = aws.send(Request("iam", "GetRole", {"RoleName": name}))["Role"]
+    role = aws.send(account.role(arn))["Role"]
     trust = role["AssumeRolePolicyDocument"]
     if "sagemaker.amazonaws.com" not in json.dumps(trust):
         raise Problem(
@@ -140,14 +139,14 @@ def _role(aws: Aws, arn: str) -> str:
 
 def _bucket(aws: Aws, bucket: str) -> str:
     try:
-        aws.send(Request("s3", "HeadBucket", {"Bucket": bucket}))
+        aws.send(account.bucket(bucket))
     except AwsProblem as problem:
         if problem.missing:
             raise Problem(
                 f"no such bucket: aws s3 mb s3://{bucket} --region {aws.region}"
             ) from None
         raise
-    answer = aws.send(Request("s3", "GetBucketLocation", {"Bucket": bucket}))
+    answer = aws.send(account.bucket_region(bucket))
     where = answer.get("LocationConstraint") or "us-east-1"
     if where != aws.region:
         raise Problem(f"it is in {where}, and SageMaker in {aws.region} takes its own region only")
@@ -176,15 +175,19 @@ def _image(aws: Aws, image: str) -> str:
     return "there"
 
 
+def _buckets(experiment: Experiment) -> list[str]:
+    addresses = [experiment.output, *(channel.uri for channel in experiment.data.values())]
+    return list(dict.fromkeys(names.bucket_and_key(address)[0] for address in addresses))
+
+
 def _calls(experiment: Experiment | None) -> Iterator[Request]:
-    yield Request("sts", "GetCallerIdentity", {})
+    yield account.identity()
     if experiment is None:
         return
-    yield Request("iam", "GetRole", {"RoleName": experiment.role.rpartition("/")[2]})
-    addresses = [experiment.output, *(channel.uri for channel in experiment.data.values())]
-    for bucket in dict.fromkeys(names.bucket_and_key(address)[0] for address in addresses):
-        yield Request("s3", "HeadBucket", {"Bucket": bucket})
-        yield Request("s3", "GetBucketLocation", {"Bucket": bucket})
+    yield account.role(experiment.role)
+    for bucket in _buckets(experiment):
+        yield account.bucket(bucket)
+        yield account.bucket_region(bucket)
     for image in (experiment.images.train, experiment.images.serve):
         question = options.alias(image)
         found = _ECR.fullmatch(image)

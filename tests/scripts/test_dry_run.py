@@ -33,6 +33,7 @@ VERBS: dict[str, tuple[list[str], list[str]]] = {
         ["DescribeTrainingJob", "DescribeHyperParameterTuningJob", "DescribeTransformJob"],
     ),
     "logs": (["logs", "dogs-1"], ["DescribeLogStreams"]),
+    "logs of an endpoint": (["logs", "dogs", "--endpoint"], ["DescribeLogStreams"]),
     "stop": (
         ["stop", "dogs-1"],
         ["StopTrainingJob", "StopHyperParameterTuningJob", "StopTransformJob"],

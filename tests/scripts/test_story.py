@@ -158,8 +158,13 @@ def test_the_best_is_served_asked_replaced_and_taken_down(
     assert len(replaced) == len(models) == 1
     assert replaced[0]["ModelName"] != models[0]["ModelName"]
 
-    assert "1 x ml.m5.large" in kennel("endpoints").out
-    assert kennel("down", "digits").code == 0
+    (line,) = kennel("endpoints").out.splitlines()[1:]
+    assert line.split()[:7] == ["digits", "InService", "digits", "1", "x", "ml.m5.large", "$0.12"]
+    assert "healthy" in kennel("logs", "digits", "--endpoint").out
+
+    assert kennel("down", "--all", "--yes", "--older-than", "2h").err == "no such endpoint\n"
+    assert kennel("down", "--all", "--yes", "--expired").err == "no such endpoint\n"
+    assert "deleted endpoint digits" in kennel("down", "--all", "--yes").err
     sagemaker = boto3.client("sagemaker")
     assert sagemaker.list_endpoints()["Endpoints"] == []
     assert sagemaker.list_endpoint_configs()["EndpointConfigs"] == []
