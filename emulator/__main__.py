@@ -41,7 +41,8 @@ def main(words: list[str]) -> int:
         print(f"these settings cannot be used: {error}", file=sys.stderr)
         return 2
     if given.verb == "start":
-        return daemon.start(settings, [word for word in words if word != "start"])
+        options = {name: value for name, value in vars(given).items() if name != "verb" and value}
+        return daemon.start(settings, [f"--{name}={value}" for name, value in options.items()])
     logging.basicConfig(format="%(asctime)s %(levelname)-5s %(message)s", level="WARNING")
     return daemon.run(settings)
 

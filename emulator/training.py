@@ -2,12 +2,12 @@
 
 import threading
 
-from emulator import contract
+from emulator import contract, synced
 from emulator.contract import Record
 from emulator.errors import InUse, Invalid, NotFound
 from emulator.listing import page
 from emulator.metrics import Metrics
-from emulator.training_run import KIND, LIVE, TrainingRun, rescue, transition
+from emulator.training_run import KIND, LIVE, TrainingRun, transition
 from emulator.world import Operations, World, now
 
 _RESTARTED = (
@@ -25,7 +25,7 @@ class TrainingJobs:
         self._runs: dict[str, tuple[TrainingRun, threading.Thread]] = {}
         for job in world.records.all(KIND):
             if job["TrainingJobStatus"] in LIVE:
-                rescue(world, job)
+                synced.rescue(world, job)
                 with world.records.change(KIND, job["TrainingJobName"]) as left:
                     transition(left, "Failed", _RESTARTED)
                     left |= {

@@ -1,7 +1,6 @@
 """The life of one training job: from Starting, over interruptions, to its last transition."""
 
 import contextlib
-import itertools
 import logging
 import math
 import shutil
@@ -9,9 +8,9 @@ import time
 from pathlib import Path
 from typing import Literal
 
-from emulator import artifacts, hosts, opt_ml
+from emulator import artifacts, hosts, opt_ml, synced
 from emulator.contract import Record
-from emulator.engine import OPT_ML, Container, Mount, Network, Plan
+from emulator.engine import Container, Mount, Network, Plan
 from emulator.errors import JobError
 from emulator.files import files_below
 from emulator.hosts import Hosts
@@ -39,39 +38,6 @@ def transition(job: Record, status: str, message: str = "") -> None:
         past[-1].setdefault("EndTime", time_)
     past.append({"Status": status, "StartTime": time_, "StatusMessage": message})
     job["SecondaryStatus"] = status
-
-
-def synced(job: Record) -> list[tuple[str, str]]:
-    """Return the folders that go to S3 while a job runs: path in the container, S3 URI."""
-    wanted: list[tuple[str, str]] = []
-    name = job["TrainingJobName"]
-    if "CheckpointConfig" in job:
-        config = job["CheckpointConfig"]
-        wanted.append((config.get("LocalPath", opt_ml.CHECKPOINTS), config["S3Uri"]))
-    if "DebugHookConfig" in job:
-        config = job["DebugHookConfig"]
-        output = f"{config['S3OutputPath'].rstrip('/')}/{name}/debug-output"
-        wanted.append((config.get("LocalPath", opt_ml.TENSORS), output))
-    if "S3OutputPath" in job.get("ProfilerConfig", {}):
-        output = f"{job['ProfilerConfig']['S3OutputPath'].rstrip('/')}/{name}"
-        wanted.append((opt_ml.PROFILE, f"{output}/profiler-output"))
-    return wanted
-
-
-def rescue(world: World, job: Record) -> None:
-    """Send what a job, whose emulator was killed, had not sent yet, and clear its folder away."""
-    folder = world.settings.state / "jobs" / job["TrainingJobName"]
-    attempts = [path for path in folder.glob("*") if path.name.isdecimal()]
-    for attempt in sorted(attempts, key=lambda path: int(path.name))[-1:]:
-        for root, (path, uri) in itertools.product(sorted(attempt.glob("algo-*")), synced(job)):
-            with contextlib.suppress(JobError):  # the bucket is gone meanwhile
-                artifacts.Sync(world.objects, below(root, path), Location.parse(uri)).send()
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def below(root: Path, path: str) -> Path:
-    """Return where on this machine a container's path below /opt/ml is."""
-    return root / path.removeprefix(OPT_ML).lstrip("/")
 
 
 class TrainingRun:
@@ -191,10 +157,12 @@ class TrainingRun:
     def _lay_synced(self, root: Path) -> dict[str, str]:
         """Make the folders that go to S3 meanwhile; return where the container sees them."""
         seen: dict[str, str] = {}
-        for path, uri in synced(self._job):
+        for path, uri in synced.folders(self._job):
             # Outside /opt/ml an engine either mounts the folder or says that it cannot.
             seen[path] = self._world.engine.seen(root, path)
-            sync = artifacts.Sync(self._world.objects, below(root, path), Location.parse(uri))
+            sync = artifacts.Sync(
+                self._world.objects, synced.below(root, path), Location.parse(uri)
+            )
             sync.fetch()
             self._syncs.append(sync)
         return seen

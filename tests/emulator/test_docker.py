@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError  # type: ignore[import-untyped, unused-ignore]
 
 from tests.containers import conftest as built
 from tests.containers.engine import Images
@@ -128,8 +129,6 @@ def test_an_endpoints_container_is_replaced(
 
 
 def _answers(emulator: Running) -> bool:
-    from botocore.exceptions import ClientError  # type: ignore[import-untyped, unused-ignore]
-
     try:
         return bool(ask(emulator, "endpoint"))
     except ClientError:

@@ -5,6 +5,7 @@ import tarfile
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError  # type: ignore[import-untyped, unused-ignore]
 
 from tests.emulator.conftest import BUCKET, ROLE, Running, alive
 from tests.emulator.test_training import refused
@@ -134,8 +135,6 @@ def test_instances_take_turns_and_are_replaced(emulator: Running) -> None:
 
 def _answering(emulator: Running, name: str, but: int) -> int:
     """Return how many instances answer four requests; 0 while one of them fails."""
-    from botocore.exceptions import ClientError  # type: ignore[import-untyped, unused-ignore]
-
     try:
         pids = {ask(emulator, name)["pid"] for _ in range(4)}
     except ClientError:

@@ -70,7 +70,7 @@ def test_no_data_is_the_clients_error(emulator: Running) -> None:
 
 def test_a_process_that_is_killed_fails_the_job_and_leaves_no_child(emulator: Running) -> None:
     emulator.train("killed", HyperParameters={"spawn": "1", "sleep": "600"})
-    emulator.until(lambda: any("child" in line for line in lines_of(emulator, "killed")))
+    training(emulator, "killed", "child")
     text = "\n".join(lines_of(emulator, "killed"))
     pids = [int(number) for number in re.findall(r"(?:pid|child) (\d+)", text)]
     os.kill(pids[0], signal.SIGKILL)
