@@ -28,13 +28,11 @@ class Images:
 
     def run(self, *arguments: str, timeout: float = 400) -> Completed:
         """`docker run --rm`, to its end."""
-        name = f"kennel-test-{uuid.uuid4().hex[:12]}"
-        try:
-            return self.call("run", "--rm", "--name", name, *arguments, timeout=timeout)
-        except subprocess.TimeoutExpired as late:
-            # The client was killed; the container is not its child.
-            self.call("rm", "--force", name)
-            pytest.fail(f"not done within {timeout} s: {(late.stdout or b'')[-3000:]!r}")
+        with self._named() as name:
+            try:
+                return self.call("run", "--rm", "--name", name, *arguments, timeout=timeout)
+            except subprocess.TimeoutExpired as late:
+                pytest.fail(f"not done within {timeout} s: {(late.stdout or b'')[-3000:]!r}")
 
     def call(self, *arguments: str, timeout: float = 120) -> Completed:
         return subprocess.run(
@@ -48,14 +46,21 @@ class Images:
 
     @contextmanager
     def container(self, *arguments: str) -> "Iterator[Container]":
-        """`docker run --detach`; removed afterwards, whatever became of it."""
-        started = self.call("run", "--detach", *arguments)
-        assert started.returncode == 0, started.stdout
-        container = Container(self, started.stdout.strip().splitlines()[-1])
+        """`docker run --detach`."""
+        with self._named() as name:
+            started = self.call("run", "--detach", "--name", name, *arguments)
+            assert started.returncode == 0, started.stdout
+            yield Container(self, name)
+
+    @contextmanager
+    def _named(self) -> Iterator[str]:
+        """A name for a container, which is removed afterwards, whatever became of it."""
+        name = f"kennel-test-{uuid.uuid4().hex[:12]}"
         try:
-            yield container
+            yield name
         finally:
-            self.call("rm", "--force", container.name)
+            # Also one that was made and never started, or whose client was killed.
+            self.call("rm", "--force", name)
 
 
 @dataclass(frozen=True)
