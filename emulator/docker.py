@@ -22,7 +22,7 @@ class DockerEngine:
     def __init__(self, settings: Settings) -> None:
         mark = hashlib.sha256(str(settings.state).encode()).hexdigest()[:12]
         self._region = settings.region
-        self._label, self._mark = f"{_LABEL}={mark}", mark
+        self._label, self._mark = f"{_LABEL}={settings.state}", mark
 
     @contextlib.contextmanager
     def network(self, name: str, count: int, *, isolated: bool) -> Iterator[Network]:

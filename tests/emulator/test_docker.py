@@ -49,12 +49,14 @@ def emulator(
     fill(running)
     yield running
     running.end()
-    assert containers(images) == []
+    assert containers(images, running) == []
 
 
-def containers(images: Images) -> list[str]:
-    """Return this machine's containers of emulators."""
-    listed = images.call("ps", "--all", "--quiet", "--filter", "label=kennel.emulator")
+def containers(images: Images, emulator: Running) -> list[str]:
+    """Return the containers of one emulator."""
+    listed = images.call(
+        "ps", "--all", "--quiet", "--filter", f"label=kennel.emulator={emulator.state}"
+    )
     return listed.stdout.split()
 
 
@@ -104,9 +106,9 @@ def test_an_emulator_that_was_killed_leaves_no_container(
     )
     training(emulator, "during", "step 2")
     emulator.end(signal.SIGKILL)
-    assert len(containers(images)) == 1
+    assert len(containers(images, emulator)) == 1
     emulator.start()
-    assert containers(images) == []
+    assert containers(images, emulator) == []
     assert emulator.job("during")["TrainingJobStatus"] == "Failed"
     assert emulator.body("kept/step.txt") == b"2"
 
@@ -121,9 +123,9 @@ def test_an_endpoints_container_is_replaced(
     emulator.sagemaker.create_endpoint(EndpointName="endpoint", EndpointConfigName="endpoint")
     in_service(emulator, "endpoint")
     assert ask(emulator, "endpoint")["model"] == {"name.txt": "tarred"}
-    (before,) = containers(images)
+    (before,) = containers(images, emulator)
     images.call("kill", before)
-    emulator.until(lambda: containers(images) not in ([before], []))
+    emulator.until(lambda: containers(images, emulator) not in ([before], []))
     in_service(emulator, "endpoint")
     emulator.until(lambda: _answers(emulator))
 
