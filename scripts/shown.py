@@ -9,6 +9,9 @@ from rich.table import Table
 
 from scripts.requests.request import Request, as_json
 
+# Columns of a table in a pipe.
+_WIDE = 1_000
+
 
 def say(text: str) -> None:
     """One line for the person, not for the next program in a pipe."""
@@ -38,9 +41,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, none: str) -
         say(none)
         return
     console = Console(highlight=False, markup=False)
-    console.print(
-        made, soft_wrap=not console.is_terminal, width=None if console.is_terminal else 400
-    )
+    if not console.is_terminal:
+        console.width = _WIDE
+    console.print(made)
 
 
 def moment(when: datetime | None) -> str:

@@ -1,5 +1,6 @@
 """An experiment file: read strictly, and everything wrong with it told at once, with the cure."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from scripts import spec
+from scripts.spec.section import Section
 from tests.scripts.experiments import ENDPOINTS, fullest, smallest, training, tuning
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
@@ -295,3 +297,13 @@ def test_settings_on_the_command_line_go_over_the_file(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("name = ")
     with pytest.raises(spec.SpecError, match=r"bad\.toml is no TOML"):
         spec.load(tmp_path / "bad.toml")
+
+
+def test_every_key_is_in_the_documentation() -> None:
+    words = set(re.findall(r"\w+", (EXPERIMENTS.parent / "docs" / "kennel.md").read_text()))
+    sections = [Section]
+    for one in sections:  # grows while it is walked
+        sections += one.__subclasses__()
+    assert len(sections) > 15
+    missing = {name for one in sections for name in one.model_fields} - words - {"values"}
+    assert missing == set()
