@@ -105,8 +105,8 @@ def main() -> None:
     }
     sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
     sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
+    waiter = {"Delay": 5, "MaxAttempts": 240}
     try:
-        waiter = {"Delay": 5, "MaxAttempts": 240}
         sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=name, WaiterConfig=waiter)
         answer = boto3.client("sagemaker-runtime").invoke_endpoint(
             EndpointName=name,
@@ -118,6 +118,7 @@ def main() -> None:
     finally:
         # An endpoint costs until it is gone; config and model cost nothing, and go after it.
         sagemaker.delete_endpoint(EndpointName=name)
+        sagemaker.get_waiter("endpoint_deleted").wait(EndpointName=name, WaiterConfig=waiter)
         sagemaker.delete_endpoint_config(EndpointConfigName=name)
         sagemaker.delete_model(ModelName=name)
 

@@ -160,7 +160,7 @@ def test_the_best_is_served_asked_replaced_and_taken_down(
 
     (line,) = kennel("endpoints").out.splitlines()[1:]
     assert line.split()[:7] == ["digits", "InService", "digits", "1", "x", "ml.m5.large", "$0.12"]
-    assert "healthy" in kennel("logs", "digits", "--endpoint").out
+    assert "ready on port 8080" in kennel("logs", "digits", "--endpoint").out
 
     assert kennel("down", "--all", "--yes", "--older-than", "2h").err == "no such endpoint\n"
     assert kennel("down", "--all", "--yes", "--expired").err == "no such endpoint\n"
@@ -173,10 +173,10 @@ def test_the_best_is_served_asked_replaced_and_taken_down(
 
 def test_an_endpoint_that_fails_leaves_nothing_behind(tuned: dict[str, Any], emulator: str) -> None:
     boto3.client("s3").put_object(Bucket="kennel-digits", Key="bad.tar.gz", Body=b"no archive")
-    failed = kennel("deploy", SPEC, "--model", "s3://kennel-digits/bad.tar.gz")
+    failed = kennel("deploy", SPEC, "--name", "bad", "--model", "s3://kennel-digits/bad.tar.gz")
     assert failed.code == 1
     assert "reason: " in failed.err
-    assert "rolled back: DeleteEndpoint digits" in failed.err
+    assert "rolled back: DeleteEndpoint bad" in failed.err
     sagemaker = boto3.client("sagemaker")
     assert sagemaker.list_endpoints()["Endpoints"] == []
     assert sagemaker.list_endpoint_configs()["EndpointConfigs"] == []
