@@ -8,6 +8,7 @@ TAG ?= local
 OUT ?= run/train
 MODEL ?= $(OUT)/model
 PORT ?= 8080
+ENGINE ?= process
 
 UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
 export UV_PYTHON_DOWNLOADS := never
@@ -39,7 +40,7 @@ $(VENV): docker/locks/dev.txt docker/locks/build.txt pyproject.toml | $(UV)
 # dev holds all of the others and is locked first: what the tests ran is what the images hold. It alone
 # says why each package is there; a comment that changed would make an image anew.
 lock: | $(UV)  ## lock the dependencies anew; ARGS=--upgrade takes newer ones
-	$(LOCK) pyproject.toml --extra train --extra serve --extra aws --extra emulator --extra dev \
+	$(LOCK) pyproject.toml --extra train --extra serve --extra aws --extra data --extra emulator --extra dev \
 		--output-file docker/locks/dev.txt
 	for image in train serve; do \
 		$(LOCK) --no-annotate pyproject.toml --extra $$image --constraints docker/locks/dev.txt \
@@ -62,8 +63,8 @@ test: $(VENV)  ## every test that needs no Docker; ARGS go to pytest
 test-containers: $(VENV)  ## build the images and test them in a Docker engine
 	.venv/bin/pytest -m docker $(ARGS)
 
-demo: $(VENV)  ## train and serve handwritten digits here, without Docker or AWS
-	.venv/bin/python -m scripts.demo $(ARGS)
+demo: $(VENV)  ## tune, train and serve handwritten digits here, without AWS; [ENGINE=docker]
+	.venv/bin/python -m scripts.demo --engine $(ENGINE) $(ARGS)
 
 build:  ## build kennel-train and kennel-serve; [BASE_IMAGE=…] [TAG=local]
 	TAG=$(TAG) docker/build.sh

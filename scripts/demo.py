@@ -1,6 +1,6 @@
-"""`make demo`: digits become pictures, a bundle, answers over HTTP. No AWS, no Docker, no download.
+"""`make demo`: the whole job by `kennel` alone, on the emulator: photos, tuning, training, answers.
 
-The same two entry points run here that the images run; only where /opt/ml lies is different.
+No AWS and no download; no Docker either, unless `--engine docker` is to run the real images.
 """
 
 import argparse
@@ -8,27 +8,18 @@ import json
 import os
 import re
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import time
-import tomllib
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 from scripts import digits, local
-from train.metrics import OBJECTIVE
 
 SPEC = Path(__file__).parents[1] / "experiments" / "digits.toml"
-READY_WITHIN = 180  # seconds
-console = Console(highlight=False)
+BUCKET = "kennel-digits"
+ENDPOINT = "digits"
 
 
 def main() -> None:
@@ -36,38 +27,114 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("run/demo"))
     parser.add_argument("--spec", type=Path, default=SPEC)
+    parser.add_argument("--engine", choices=("process", "docker"), default="process")
     given = parser.parse_args()
-    out = given.out.resolve()
+    shutil.rmtree(given.out, ignore_errors=True)
+    spec, photos = str(given.spec), given.out / "photos"
     started = time.monotonic()
-    find_nginx()
-    shutil.rmtree(out, ignore_errors=True)
-
-    step("pictures")
-    counts = digits.write(out / "input" / "data" / "train")
-    say(", ".join(f"{count} {split}" for split, count in counts.items()))
-
-    step(f"training ({given.spec.name})")
-    spec = tomllib.loads(given.spec.read_text())
-    strings = {name: json.dumps(value) for name, value in spec["hyperparameters"].items()}
-    local.write_job(out, strings)
-    train(out)
-
-    step("serving")
-    with served(out) as port:
-        correct = ask(out / "input" / "data" / "train" / "test", port)
-    say(f"stopped; all of it is in {given.out}")
-    console.print(f"done in {time.monotonic() - started:.0f} s", style="bold")
-    print(f"test accuracy {correct:.4f}")
-
-
-def step(title: str) -> None:
-    """Print a heading."""
-    console.print(f"\n{title}", style="bold")
+    if given.engine == "docker":
+        name_images(given.spec)
+    else:
+        find_nginx()
+    counts = digits.write(photos)
+    print("handwritten digits:", ", ".join(f"{n} {split}" for split, n in counts.items()))
+    with emulator(given.out / "emulator", given.engine):
+        make_bucket()
+        kennel("data", "check", str(photos))
+        kennel("data", "upload", str(photos), f"s3://{BUCKET}/data")
+        tuning = kennel("tune", spec, show=0).splitlines()[0]
+        kennel("best", tuning)
+        job = kennel("train", spec, "--from-tuning", tuning, show=0).splitlines()[0]
+        kennel("status", job)
+        try:
+            kennel("deploy", spec, "--job", job)
+            right = ask(photos / "test")
+        finally:
+            kennel("down", ENDPOINT)
+    print(f"\ndone in {time.monotonic() - started:.0f} s; all of it is in {given.out}")
+    print(f"test accuracy {right:.4f}")
 
 
-def say(text: str) -> None:
-    """Print a line below a heading."""
-    console.print(f"  {text}", markup=False, soft_wrap=True)
+def kennel(*arguments: str, show: int = 12) -> str:
+    """Run a verb as a user would; print the command, its time, and its first `show` lines.
+
+    Returns:
+        What it printed to stdout.
+
+    Raises:
+        SystemExit: it failed, with all that it said.
+    """
+    print(f"\n$ kennel {' '.join(arguments)}", flush=True)
+    begun = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "scripts.cli", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise SystemExit(f"{done.stdout}{done.stderr}\nthe demo ends here")
+    for line in done.stdout.splitlines()[:show]:
+        print(f"  {line}")
+    print(f"  ({time.monotonic() - begun:.0f} s)", flush=True)
+    return done.stdout
+
+
+def ask(test: Path) -> float:
+    """Show the answer to one digit of each class, then ask about all; return the share right."""
+    kennel("predict", ENDPOINT, *(str(next(d.iterdir())) for d in sorted(test.iterdir())[:3]))
+    photos = sorted(test.rglob("*.png"))
+    print(f"\n$ kennel predict {ENDPOINT} --json {test}/*/*.png")
+    command = [sys.executable, "-m", "scripts.cli", "predict", ENDPOINT, "--json"]
+    done = subprocess.run(
+        [*command, *map(str, photos)], stdout=subprocess.PIPE, text=True, check=True
+    )
+    answers = json.loads(done.stdout)
+    labels = {photo: answers[str(photo)]["predicted_label"] for photo in photos}
+    right = sum(label == photo.parent.name for photo, label in labels.items())
+    print(f"  {right} of {len(photos)} right")
+    return right / len(photos)
+
+
+@contextmanager
+def emulator(state: Path, engine: str) -> Iterator[None]:
+    """Have SageMaker on this machine while the block runs; its address goes into os.environ."""
+    command = [sys.executable, "-m", "scripts.cli", "emulator"]
+    options = ["--state", str(state)]
+    print(f"\n$ kennel emulator start --engine {engine}", flush=True)
+    said = subprocess.run(
+        [*command, "start", *options, "--engine", engine],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    ).stdout
+    exported = dict(re.findall(r"^export (\w+)=(.*)$", said, re.MULTILINE))
+    print(f"  AWS_ENDPOINT_URL={exported['AWS_ENDPOINT_URL']}")
+    os.environ.update(exported)
+    try:
+        yield
+    finally:
+        subprocess.run([*command, "stop", *options], stdout=subprocess.DEVNULL, check=True)
+
+
+def make_bucket() -> None:
+    """Make the bucket that the spec names; on AWS it is there already, and yours."""
+    import boto3  # type: ignore[import-untyped]  # slow to import: only when it is needed
+
+    boto3.client("s3").create_bucket(Bucket=BUCKET)
+
+
+def name_images(spec: Path) -> None:
+    """Give the images of `make build` the names that the spec has for them in ECR.
+
+    Raises:
+        SystemExit: no engine, or the images are not built.
+    """
+    docker = local.docker_client()
+    for image, name in re.findall(r'"(\S+/(kennel-(?:train|serve)):\w+)"', spec.read_text()):
+        done = subprocess.run([docker, "tag", f"{name}:local", image], check=False)
+        if done.returncode:
+            raise SystemExit(f"no image {name}:local on this machine: run `make build` first")
 
 
 def find_nginx() -> None:
@@ -78,103 +145,13 @@ def find_nginx() -> None:
     """
     if shutil.which("nginx"):
         return
-    install = "apt-get install --yes nginx-light"
-    if os.geteuid() == 0 and shutil.which("apt-get"):
-        say(f"nginx is missing: {install}")
-        quiet = {
-            "stdout": subprocess.DEVNULL,
-            "env": os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
-        }
-        subprocess.run(["apt-get", "update"], check=True, **quiet)  # type: ignore[call-overload]
-        # No service is wanted from it, only the program.
-        subprocess.run([*install.split(), "--no-install-recommends"], check=True, **quiet)  # type: ignore[call-overload]
-    else:
+    install = "apt-get install --yes --no-install-recommends nginx-light"
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
         raise SystemExit(f"the demo serves behind nginx, which is missing; install it: {install}")
-
-
-def train(opt_ml: Path) -> None:
-    """Run the training entry, as the image's `train` does, and show what matters of its log.
-
-    Raises:
-        SystemExit: it failed; with its reason.
-    """
-    log = opt_ml / "train.log"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "train.entry"],
-        env=os.environ | {"SAGEMAKER_BASE_DIR": str(opt_ml)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert process.stdout
-    epoch = 0
-    with process, log.open("w") as file:
-        for line in process.stdout:
-            file.write(line)
-            found = re.search(OBJECTIVE.regex, line)  # as CloudWatch finds it
-            if found:
-                epoch += 1
-                say(f"epoch {epoch}: {OBJECTIVE.name} {float(found.group(1)):.4f}")
-            elif not line.startswith(("[metric]", "saved")) and "training-toolkit" not in line:
-                say(line.rstrip())
-    if process.returncode:
-        failure = opt_ml / "output" / "failure"
-        raise SystemExit(failure.read_text() if failure.exists() else f"see {log}")
-
-
-@contextmanager
-def served(opt_ml: Path) -> Iterator[int]:
-    """Run the serving entry, as the image's `serve` does; give its port once it is healthy."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    log = opt_ml / "serve.log"
-    started = time.monotonic()
-    with log.open("w") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "serve.entry"],
-            env=os.environ
-            | {"SAGEMAKER_BASE_DIR": str(opt_ml), "SAGEMAKER_BIND_TO_PORT": str(port)},
-            stdout=file,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        while not healthy(port):
-            if process.poll() is not None or time.monotonic() - started > READY_WITHIN:
-                raise SystemExit(f"the server did not become healthy:\n{log.read_text()[-2000:]}")
-            time.sleep(0.2)
-        say(f"healthy on port {port} after {time.monotonic() - started:.0f} s")
-        yield port
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(timeout=60)
-
-
-def healthy(port: int) -> bool:
-    """Whether /ping says 200."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=2):
-            return True
-    except (urllib.error.URLError, OSError):
-        return False
-
-
-def ask(test: Path, port: int) -> float:
-    """Send every test digit over HTTP, show the first of each class, return the share right."""
-    table = Table("picture", "answer", "probability", "")
-    right = total = 0
-    for folder in sorted(test.iterdir()):
-        for number, photo in enumerate(sorted(folder.iterdir())):
-            answer = json.loads(local.invoke(port, photo))
-            label, likeliest = answer["predicted_label"], max(answer["probabilities"])
-            right += label == folder.name
-            total += 1
-            if not number:
-                verdict = "" if label == folder.name else f"it is a {folder.name}"
-                table.add_row(f"{folder.name}/{photo.name}", label, f"{likeliest:.3f}", verdict)
-    console.print(table)
-    say(f"{right} of {total} right over HTTP")
-    return right / total
+    print(f"nginx is missing: {install}", flush=True)
+    silently = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    for command in ("apt-get update", install):
+        subprocess.run(command.split(), env=silently, stdout=subprocess.DEVNULL, check=True)
 
 
 if __name__ == "__main__":

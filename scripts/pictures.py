@@ -155,7 +155,7 @@ def _perceptual_hash(picture: Any) -> int | None:
     None where the imagehash package is missing.
     """
     try:
-        import imagehash  # type: ignore[import-not-found]
+        import imagehash
     except ImportError:
         return None
     return int(str(imagehash.phash(picture)), 16)
