@@ -89,7 +89,7 @@ def ask(test: Path) -> float:
     done = subprocess.run(
         [*command, *map(str, photos)], stdout=subprocess.PIPE, text=True, check=True
     )
-    answers = json.loads(done.stdout)
+    answers: dict[str, dict[str, str]] = json.loads(done.stdout)
     labels = {photo: answers[str(photo)]["predicted_label"] for photo in photos}
     right = sum(label == photo.parent.name for photo, label in labels.items())
     print(f"  {right} of {len(photos)} right")
