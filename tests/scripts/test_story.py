@@ -18,7 +18,7 @@ from tests.scripts.conftest import pointed_at
 from tests.scripts.kennel import kennel
 
 SPEC = str(Path(__file__).parents[2] / "experiments" / "digits.toml")
-_CHANGES = {"image_size": 16, "epochs": 1, "warmup_epochs": 0.0}
+_CHANGES = {"image_size": 16, "epochs": 1, "warmup_epochs": 0.0, "workers": 0}
 SMALL = [
     part for key, value in _CHANGES.items() for part in ("--set", f"hyperparameters.{key}={value}")
 ]
