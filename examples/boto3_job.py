@@ -16,7 +16,7 @@ OBJECTIVE = {
     "Name": "validation:accuracy",
     "Regex": r"\[metric\] validation:accuracy=([-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?) ",
 }
-GRID = {"learning_rate": ["0.001", "0.01"], "batch_size": ["32", "64"]}
+GRID = {"learning_rate": ["0.001", "0.01"]}
 
 
 def main() -> None:

@@ -38,9 +38,9 @@ def interpreter(script: str) -> str:
     return found
 
 
-@pytest.mark.parametrize(("script", "trials"), [("boto3_job", 4), ("sdk_job", 2)])
+@pytest.mark.parametrize("script", ["boto3_job", "sdk_job"])
 def test_an_example_tunes_serves_asks_and_leaves_nothing_behind(
-    script: str, trials: int, emulator: str, few_digits: Path
+    script: str, emulator: str, few_digits: Path
 ) -> None:
     bucket = f"{script.replace('_', '-')}-digits"
     upload(few_digits, bucket)
@@ -68,7 +68,7 @@ def test_an_example_tunes_serves_asks_and_leaves_nothing_behind(
     sagemaker = boto3.client("sagemaker")
     tuned = sagemaker.list_hyper_parameter_tuning_jobs(NameContains=f"{prefix}-")
     (job,) = tuned["HyperParameterTuningJobSummaries"]
-    assert job["TrainingJobStatusCounters"]["Completed"] == trials
+    assert job["TrainingJobStatusCounters"]["Completed"] == 2
     for listed, key in (
         (sagemaker.list_endpoints(), "Endpoints"),
         (sagemaker.list_endpoint_configs(), "EndpointConfigs"),
