@@ -12,6 +12,11 @@ if [ -s /run/secrets/index ]; then
     . /run/secrets/index
     set +a
 fi
+# pip fetches uv and uv the rest, and neither reads the other's setting.
+index=${UV_DEFAULT_INDEX:-${UV_INDEX_URL:-${PIP_INDEX_URL:-}}}
+if [ -n "$index" ]; then
+    export UV_DEFAULT_INDEX="$index" PIP_INDEX_URL="${PIP_INDEX_URL:-$index}"
+fi
 
 case "$1" in
 apt)
