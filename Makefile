@@ -8,6 +8,8 @@ TAG ?= local
 OUT ?= run/train
 MODEL ?= $(OUT)/model
 PORT ?= 8080
+SPEC ?= experiments/dogs.toml
+VERSION ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 ENGINE ?= process
 
 UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
@@ -17,7 +19,7 @@ LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-h
 VENV := .venv/.locked
 LOCAL := $(PYTHON) -m scripts.local
 
-.PHONY: help venv lock check test test-containers demo build local-train local-serve invoke clean
+.PHONY: help venv lock check test test-containers demo build push register local-train local-serve invoke clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' Makefile | while read -r verb line; do printf '%-16s %s\n' "$$verb" "$$line"; done
@@ -68,6 +70,12 @@ demo: $(VENV)  ## tune, train and serve handwritten digits here, without AWS; [E
 
 build:  ## build kennel-train and kennel-serve; [BASE_IMAGE=…] [TAG=local]
 	TAG=$(TAG) docker/build.sh
+
+push: $(VENV)  ## push both images to ECR: [VERSION=0.1.0] [TAG=local]
+	.venv/bin/kennel push --tag "$(VERSION)" --local-tag "$(TAG)" $(ARGS)
+
+register: $(VENV)  ## register them with SageMaker: [SPEC=…] [ARGS="--alias …"]
+	.venv/bin/kennel register "$(SPEC)" $(ARGS)
 
 local-train:  ## train in the image: DATA=photos/ [HP="epochs=5 …"] [OUT=run/train]
 	$(LOCAL) train --image kennel-train:$(TAG) --data "$(DATA)" --out "$(OUT)" $(HP)

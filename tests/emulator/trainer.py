@@ -71,7 +71,7 @@ def main() -> None:
     loss = float(HP.get("x", "0.25"))
     for epoch in range(int(HP.get("curve", "0"))):
         print(f"epoch {epoch}: loss={loss};")
-        time.sleep(0.1)
+        time.sleep(0.6)
     print(f"loss={loss}; done")
 
 
