@@ -26,6 +26,9 @@ LITTER = ("__MACOSX", "Thumbs.db", "desktop.ini", "manifest.json")
 T = TypeVar("T")
 # Bits of 64 in which two perceptual hashes may differ for the pictures to look alike.
 ALIKE = 4
+# Pixels of the shorter side from which on a hash tells pictures apart: it shrinks them to 32, and
+# small icons and digits would all look alike.
+HASHED_FROM = 64
 # Times the smallest class in the largest, from which on imbalance is worth a word.
 _UNBALANCED = 3
 
@@ -125,7 +128,7 @@ def check(root: Path, progress: Callable[[int, int], None] = lambda _done, _all:
         photos=tuple(photos),
         copies=copies,
         alike=tuple(_alike(singles)),
-        near_checked=bool(singles),
+        near_checked=find_spec("imagehash") is not None,
         problems=tuple(_problems(photos)),
     )
 
@@ -152,8 +155,10 @@ def _look(listed: tuple[Path, str, str]) -> Photo:
 def _perceptual_hash(picture: Any) -> int | None:
     """64 bits that change little when a picture is scaled or compressed again (pHash).
 
-    None where the imagehash package is missing.
+    None for a picture below HASHED_FROM, and where the imagehash package is missing.
     """
+    if min(picture.size) < HASHED_FROM:
+        return None
     try:
         import imagehash
     except ImportError:

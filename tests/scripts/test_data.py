@@ -10,7 +10,7 @@ import boto3  # type: ignore[import-untyped]
 import pytest
 from PIL import Image
 
-from scripts import pictures, upload
+from scripts import digits, pictures, upload
 from scripts.aws import Aws, AwsProblem
 from scripts.problem import Problem
 from tests.scripts.conftest import REGION
@@ -109,6 +109,13 @@ def test_a_scaled_and_recompressed_copy_in_another_split_is_a_leak(photos: Path)
     assert [{f"{one.split}/{one.path.name}" for one in group} for group in found.leaks] == [
         {"train/1.jpg", "test/2.jpg"}
     ]
+
+
+def test_pictures_too_small_for_a_hash_are_not_called_alike(tmp_path: Path) -> None:
+    digits.write(tmp_path, limit=400)
+    found = pictures.check(tmp_path)
+    assert found.alike == ()
+    assert found.leaks == ()
 
 
 @pytest.fixture
