@@ -94,7 +94,13 @@ def test_ctrl_c_leaves_the_job_alone_and_says_how_to_come_back(
     command = [sys.executable, "-m", "scripts.cli", "train", SPEC, *SMALL]
     command += ["--set", "hyperparameters.epochs=500"]
     watching = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=dict(os.environ),
+        # A shell that started the tests in the background made them, and this, deaf to Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert watching.stdout
     assert watching.stderr
