@@ -46,7 +46,7 @@ def main() -> None:
         tuning = kennel("tune", spec, *one_epoch, show=0).splitlines()[0]
         kennel("best", tuning)
         job = kennel("train", spec, "--from-tuning", tuning, show=0).splitlines()[0]
-        kennel("status", job)
+        kennel("status", job, show=20)
         try:
             kennel("deploy", spec, "--job", job)
             right = ask(photos / "test")
