@@ -100,7 +100,6 @@ def test_alike_pictures_are_found_however_they_are_joined() -> None:
 
 
 def test_a_scaled_and_recompressed_copy_in_another_split_is_a_leak(photos: Path) -> None:
-    pytest.importorskip("imagehash", reason="the [data] extra is not installed here")
     with Image.open(photos / "train/dog/1.jpg") as picture:
         picture.resize((320, 240)).save(photos / "test/dog/2.jpg", quality=60)
     found = pictures.check(photos)
