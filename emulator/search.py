@@ -27,11 +27,14 @@ class Search(Protocol):
         """Take a trial's final objective value, or None when it has none."""
 
 
-def make(config: Record) -> Search:
-    """Return the search that a HyperParameterTuningJobConfig, already checked, asks for."""
+def make(name: str, config: Record) -> Search:
+    """Return the search that a HyperParameterTuningJobConfig, already checked, asks for.
+
+    The same job name and RandomSeed give the same search.
+    """
     if config["Strategy"] == "Grid":
         return Grid(config["ParameterRanges"])
-    return Optuna(config)
+    return Optuna(name, config)
 
 
 def combinations(ranges: Record) -> Iterator[Tried]:
@@ -63,11 +66,12 @@ class Grid:
 class Optuna:
     """Random, Bayesian and Hyperband."""
 
-    def __init__(self, config: Record) -> None:
+    def __init__(self, name: str, config: Record) -> None:
         optuna.logging.disable_default_handler()
         seed = config.get("RandomSeed")
         bayesian = config["Strategy"] == "Bayesian"
         self._study = optuna.create_study(
+            study_name=name,  # Hyperband deals its brackets by the study's name
             direction=config["HyperParameterTuningJobObjective"]["Type"].lower(),
             sampler=optuna.samplers.TPESampler(seed=seed, constant_liar=True)
             if bayesian

@@ -31,7 +31,7 @@ class TuningRun:
         self._config: Record = job["HyperParameterTuningJobConfig"]
         self._arn: str = job["HyperParameterTuningJobArn"]
         self._objective: Record = self._config["HyperParameterTuningJobObjective"]
-        self._search = search.make(self._config)
+        self._search = search.make(name, self._config)
         self._running: dict[str, int] = {}
         self._count = 0
         self._stopped = threading.Event()
