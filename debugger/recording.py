@@ -1,0 +1,233 @@
+"""A recording on disk: written so that it can be read after a `kill -9`, and read back.
+
+    <recording>/<host>-<rank>/000001.jsonl, 000002.jsonl, …   one record a line, oldest first
+    <recording>/<host>-<rank>/tensors/<step>-<name>.npy       whole tensors, where asked for
+
+A line is `{"kind": "Step", "at": …, …}`: a record of debugger/records.py, its host and rank told by
+the folder. Each line reaches the kernel as it is written; a torn last line is passed over. A file
+is not written to again once the next has begun, so that an uploader may take it. Numbers that JSON
+lacks are the strings "nan", "inf" and "-inf". docs/debugger.md describes the form.
+"""
+
+import dataclasses
+import heapq
+import json
+import math
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from debugger import records
+from debugger.records import Operator, Record, Span, Statistics
+
+FORMAT = 1
+_FOLDER = re.compile(r"(?P<host>.+)-(?P<rank>\d+)")
+_KINDS: dict[str, type[Record]] = {
+    kind.__name__: kind
+    for kind in vars(records).values()
+    if isinstance(kind, type) and issubclass(kind, Record) and kind is not Record
+}
+_STATISTICS = tuple(field.name for field in dataclasses.fields(Statistics))
+_SECONDS, _BYTES = 60.0, 4 << 20  # a file is closed after so long or so much
+
+
+class RecordingError(ValueError):
+    """A folder that holds no recording, or one that cannot be read; the message says why."""
+
+
+class Writer:
+    """Writes one process's records; made anew by a job started again, it goes on in a new file."""
+
+    def __init__(self, recording: Path, host: str, rank: int) -> None:
+        self.recording, self.host, self.rank = recording, host, rank
+        self._folder = recording / f"{host}-{rank}"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._count = max((int(path.stem) for path in self._folder.glob("*.jsonl")), default=0)
+        self._begin()
+
+    def write(self, record: Record) -> None:
+        """Write a record: one line, in one write.
+
+        Raises:
+            OSError: the disk is full or gone.
+        """
+        if self._file.tell() > _BYTES or time.monotonic() - self._begun > _SECONDS:
+            self._file.close()
+            self._begin()
+        self._file.write(_line(record))
+
+    def write_tensor(
+        self,
+        at: float,
+        mode: records.Mode,
+        step: int,
+        collection: str,
+        name: str,
+        value: np.ndarray,
+    ) -> None:
+        """Write a whole tensor and the record that names its file."""
+        folder = self._folder / "tensors"
+        folder.mkdir(exist_ok=True)
+        path = folder / f"{step:09d}-{mode}-{collection}-{re.sub('[^A-Za-z0-9_.-]', '_', name)}.npy"
+        partial = path.with_suffix(".partial")
+        with partial.open("wb") as file:
+            np.save(file, value, allow_pickle=False)
+        partial.rename(path)
+        file_name = str(path.relative_to(self.recording))
+        self.write(records.RawTensor(at, mode, step, collection, name, file_name))
+
+    def close(self) -> None:
+        """Close the file; the recording can be read without that."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _begin(self) -> None:
+        self._count += 1
+        # Unbuffered: a line that was written is there after a kill -9.
+        self._file = (self._folder / f"{self._count:06d}.jsonl").open("ab", buffering=0)
+        self._begun = time.monotonic()
+
+
+def is_recording(folder: Path) -> bool:
+    """Whether a folder holds a recording of ours."""
+    return any(folder.glob("*-*/*.jsonl"))
+
+
+def read(recording: Path) -> Iterator[Record]:
+    """Yield all records of all processes, by time; damaged lines are passed over.
+
+    Raises:
+        RecordingError: there is no recording, or a newer kennel wrote it.
+    """
+    if not is_recording(recording):
+        raise RecordingError(
+            f"{recording} holds no recording: a job writes one unless debugger=off and profiler=off"
+        )
+    streams = [
+        _stream(folder, match["host"], int(match["rank"]))
+        for folder in sorted(recording.iterdir())
+        if folder.is_dir() and (match := _FOLDER.fullmatch(folder.name))
+    ]
+    yield from heapq.merge(*streams, key=lambda record: record.at)
+
+
+def load_tensor(recording: Path, record: records.RawTensor) -> np.ndarray:
+    """Return a whole tensor.
+
+    Raises:
+        RecordingError: its file is missing, damaged or outside the recording.
+    """
+    path = (recording / record.file).resolve()
+    if not path.is_relative_to(recording.resolve()):
+        raise RecordingError(f"{record.file}: a tensor's file must lie inside the recording")
+    try:
+        value: np.ndarray = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise RecordingError(f"{record.file}: {error}") from error
+    return value
+
+
+def _stream(folder: Path, host: str, rank: int) -> Iterator[Record]:
+    for path in sorted(folder.glob("*.jsonl")):
+        with path.open("rb") as file:
+            for line in file:
+                record = _record(line, host, rank)
+                if record:
+                    yield record
+
+
+def _line(record: Record) -> bytes:
+    written: dict[str, Any] = {"kind": type(record).__name__}
+    for field in dataclasses.fields(record):
+        if field.name not in ("rank", "host"):
+            written[field.name] = getattr(record, field.name)
+    if isinstance(record, records.Start):
+        written["format"] = FORMAT
+    try:
+        text = json.dumps(written, default=_plain, allow_nan=False, separators=(",", ":"))
+    except ValueError:
+        text = json.dumps(_finite(written), allow_nan=False, separators=(",", ":"))
+    return text.encode() + b"\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Statistics | Span | Operator):
+        return [getattr(value, field.name) for field in dataclasses.fields(value)]
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{value!r} cannot be recorded")
+
+
+def _finite(value: Any) -> Any:
+    """Spell out the numbers that JSON lacks."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, Mapping):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    if value is None or isinstance(value, str | int):
+        return value
+    return _finite(_plain(value))
+
+
+def _record(line: bytes, host: str, rank: int) -> Record | None:
+    """Return a line's record; None for a torn one and for kinds that this version does not know."""
+    try:
+        given = json.loads(line)
+        kind = _KINDS.get(given.pop("kind"))
+        version = given.pop("format", FORMAT)
+        if kind is None:
+            return None
+        if version > FORMAT:
+            raise RecordingError(
+                f"the recording is in form {version}, and this kennel reads {FORMAT}: "
+                "upgrade sagemaker-kennel"
+            )
+        known = {field.name for field in dataclasses.fields(kind)}
+        values = {
+            name: _READ.get(name, _same)(value) for name, value in given.items() if name in known
+        }
+        return kind(**values, rank=rank, host=host)
+    except RecordingError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _number(value: Any) -> Any:
+    return float(value) if isinstance(value, str) else value
+
+
+def _numbers(values: list[Any]) -> list[Any]:
+    return [_number(one) for one in values]
+
+
+# How a field is read back, by its name; one name means one thing in all records.
+_READ: dict[str, Callable[[Any], Any]] = {
+    "spans": lambda found: tuple(Span(*one) for one in found),
+    "operators": lambda found: tuple(Operator(*one) for one in found),
+    "counts": lambda found: tuple((a, b, n) for a, b, n in found),
+    "loss": _number,
+    "value": _number,
+    "values": lambda found: {
+        name: Statistics(*_numbers(one)) if isinstance(one, list) else _number(one)
+        for name, one in found.items()
+    },
+}
+assert tuple(_STATISTICS[:3]) == ("mean", "std", "min")  # their order is the form on disk
