@@ -24,7 +24,8 @@ class Conflicts(ValueError):
 class Section(BaseModel):
     """One table of an experiment. `refused` says why a key of other sections is none of this."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    # Validators are built when an experiment is read: `kennel --help` reads none.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
     refused: ClassVar[dict[str, str]] = {}
 
     def conflicts(self) -> Iterator[tuple[str, str]]:

@@ -1,18 +1,25 @@
-"""`kennel data check` and `kennel data upload`: photos, before they cost anything."""
+"""`kennel data check` and `kennel data upload`: photos, before they cost anything.
+
+What looks at photos and draws bars is imported by the verb that needs it, so that all the others start
+without it (benchmarks/startup.py).
+"""
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn
 
-from scripts import names, pictures, shown
-from scripts import upload as uploading
+from scripts import names, shown
 from scripts.aws import Aws
 from scripts.requests.request import Request
 from scripts.verbs import options
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from scripts.pictures import Photo
 
 _SHOWN = 5
 Folder = Annotated[Path, typer.Argument(help="holds train/, valid/, test/, or a folder a class")]
@@ -26,7 +33,9 @@ def check(folder: Folder) -> None:
 
     Ends with 1 where training would fail or its test would be worthless.
     """
-    with _progress(MofNCompleteColumn()) as bar:
+    from scripts import pictures
+
+    with _progress() as bar:
         task = bar.add_task("looking", total=None)
         found = pictures.check(
             folder, lambda done, all_: bar.update(task, completed=done, total=all_)
@@ -65,6 +74,8 @@ def upload(
     dry_run: options.DryRun = False,
 ) -> None:
     """Bring a folder to S3: in parallel, only what changed; cut off, it goes on where it was."""
+    from scripts import upload as uploading
+
     if dry_run:
         bucket, prefix = names.bucket_and_key(address.rstrip("/") + "/")
         files = uploading.local_files(folder)
@@ -76,7 +87,7 @@ def upload(
     aws = Aws(region)
     todo = uploading.plan(aws, folder, address)
     shown.say(f"{todo.same} files are there already, {len(todo.send)} to send")
-    with _progress(DownloadColumn()) as bar:
+    with _progress(sizes=True) as bar:
         task = bar.add_task("uploading", total=todo.size)
         uploading.run(aws, todo, lambda size: bar.advance(task, size))
     shown.tell(f"{address}: {len(todo.digests)} files, checksums in {uploading.MANIFEST}")
@@ -84,14 +95,23 @@ def upload(
         shown.say(f"there and not in {folder}, left alone: {_some(todo.gone)}")
 
 
-def _progress(column: MofNCompleteColumn | DownloadColumn) -> Progress:
+def _progress(*, sizes: bool = False) -> "Progress":
     """A bar where a terminal watches, nothing elsewhere."""
+    from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn
+
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), column)
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    done = DownloadColumn() if sizes else MofNCompleteColumn()
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        done,
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
 
 
-def _groups(what: str, groups: Iterable[tuple[pictures.Photo, ...]], folder: Path) -> None:
+def _groups(what: str, groups: "Iterable[tuple[Photo, ...]]", folder: Path) -> None:
     found = list(groups)
     for group in found[:_SHOWN]:
         shown.tell(f"{what}: " + _some([str(one.path.relative_to(folder)) for one in group]))
