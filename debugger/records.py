@@ -21,6 +21,7 @@ OPTIMIZER = "optimizer"
 EVALUATION = "evaluation"  # one pass over validation or test pictures
 CHECKPOINT = "checkpoint"
 FINALISATION = "finalisation"  # the last step's or evaluation's end to the job's end
+RECORDING = "recording"  # what the recorder itself takes, which no other phase counts
 STEP_PHASES = (DATA_WAIT, COPY, FORWARD, BACKWARD, OPTIMIZER)
 
 # Collections of tensors: smdebug's names.
@@ -82,8 +83,8 @@ class Step(Record):
 
     @property
     def seconds(self) -> float:
-        """From the beginning of the data wait to the end."""
-        return self.at - self.start
+        """From the beginning of the data wait to the end, less what the recorder took."""
+        return self.at - self.start - self.took(RECORDING)
 
     def took(self, phase: str) -> float:
         """Return the seconds in a phase, 0 where it did not happen."""
