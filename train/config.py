@@ -6,12 +6,22 @@ Imports no torch, so that the launcher can check a job before it costs anything.
 
 import difflib
 import json
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from classifier.architectures import canonical
+from debugger.records import COLLECTIONS
 
 # Names people bring along, and ours.
 ALIASES = {
@@ -25,6 +35,42 @@ ALIASES = {
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Rate = Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]
+
+
+def _collections(text: str) -> str:
+    unknown = [name for name in re.findall(r"[^\s,]+", text) if name not in COLLECTIONS]
+    if unknown:
+        raise ValueError(f"no collection {', '.join(unknown)}: choose of {', '.join(COLLECTIONS)}")
+    return text
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from error
+    return text
+
+
+def _window(text: str) -> str:
+    match = re.fullmatch(r"(\d+):(\d+)", text)
+    if text and not (match and int(match[1]) < int(match[2])):
+        raise ValueError('two step numbers such as "10:13", the first the lower, or "" for none')
+    return text
+
+
+def _rules(text: str) -> str:
+    try:
+        given = json.loads(text or "{}")
+    except ValueError as error:
+        raise ValueError(f"not JSON: {error}") from error
+    if not isinstance(given, dict):
+        raise ValueError('an object by rule, such as {"StepOutlier": {"stddev": 4}}')
+    return text
+
+
+# Words for which the empty string, which otherwise means unset, says something.
+Words = Annotated[str, BeforeValidator(lambda given: "" if given is None else str(given))]
 
 
 class ConfigError(ValueError):
@@ -107,6 +153,29 @@ class TrainConfig(BaseModel):
         10.0, gt=0, description="time between checkpoints inside an epoch"
     )
     seed: int = Field(0, ge=0, lt=2**31, description="the same seed gives the same run")
+
+    debugger: bool = Field(True, description="record losses and tensors, and watch them by rules")
+    debugger_interval: int = Field(
+        50, ge=1, description="steps between records of tensors; losses are recorded every step"
+    )
+    debugger_collections: Annotated[Words, AfterValidator(_collections)] = Field(
+        ",".join(COLLECTIONS), description="which tensors are recorded"
+    )
+    debugger_raw: Annotated[Words, AfterValidator(_pattern)] = Field(
+        "", description="a regular expression: tensors of these names are recorded whole too"
+    )
+    debugger_rules: Annotated[Words, AfterValidator(_rules)] = Field(
+        "",
+        description="settings by rule as JSON, such as "
+        '`{"StepOutlier": {"stddev": 4, "action": "stop"}, "DeadRelu": false}`',
+    )
+    profiler: bool = Field(True, description="record the timeline, the host and the operators")
+    profiler_interval: float = Field(
+        0.5, ge=0.1, le=60, description="seconds between samples of the host"
+    )
+    profiler_steps: Annotated[Words, AfterValidator(_window)] = Field(
+        "10:13", description="steps that torch.profiler watches; empty: none"
+    )
 
     @model_validator(mode="after")
     def _together(self) -> "TrainConfig":
