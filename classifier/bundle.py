@@ -24,7 +24,6 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, m
 from torch import nn
 
 from classifier import networks
-from classifier.images import decode
 from classifier.transform import EvaluationTransform
 
 FORMAT = 1
@@ -171,7 +170,7 @@ def _through(
     predict: Callable[[torch.Tensor], torch.Tensor],
 ) -> torch.Tensor:
     with torch.inference_mode():
-        batch = torch.stack([transform(decode(photo)) for photo in photos])
+        batch = torch.stack([transform.read(photo) for photo in photos])
         return predict(batch).float().cpu().clone()
 
 

@@ -53,7 +53,9 @@ class OversizeImage(ImageError):
     """More pixels than allowed, known from the header alone."""
 
 
-def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def decode(
+    data: bytes, *, max_pixels: int = MAX_PIXELS, at_least: int | None = None
+) -> Image.Image:
     """Decode an encoded picture.
 
     Takes JPEG, PNG, WebP, BMP, TIFF and GIF (the first frame): greyscale, palette, alpha
@@ -62,6 +64,9 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     Args:
         data: the encoded bytes.
         max_pixels: width x height allowed; checked before any pixel is decoded.
+        at_least: pixels that the shorter side is needed with. A JPEG twice, four or eight times
+            as large is decoded at a half, a quarter or an eighth, in as much less time and memory.
+            None gives every pixel.
 
     Returns:
         A loaded image in mode RGB, upright.
@@ -78,6 +83,8 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
         )
     try:
         orientation = _orientation(image)
+        if at_least is not None:
+            image.draft(None, (at_least, at_least))  # JPEG only; never below this size
         image.load()
         # Pillow's TIFF reader turns the picture itself while loading.
         turn = None if image.format == "TIFF" else _UPRIGHT.get(orientation)

@@ -8,6 +8,8 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, model_validator
 from torchvision.transforms import v2
 
+from classifier.images import MAX_PIXELS, decode
+
 Interpolation = Literal["bilinear", "bicubic", "nearest"]
 Channels = tuple[float, float, float]
 
@@ -31,6 +33,14 @@ class EvaluationTransform(BaseModel):
         if self.crop > self.resize:
             raise ValueError(f"crop {self.crop} is larger than resize {self.resize}")
         return self
+
+    def read(self, data: bytes, *, max_pixels: int = MAX_PIXELS) -> torch.Tensor:
+        """Decode a picture no larger than needed and transform it: float32 [3, crop, crop].
+
+        Raises:
+            ImageError: as `classifier.images.decode`.
+        """
+        return self(decode(data, max_pixels=max_pixels, at_least=self.resize))
 
     def __call__(self, image: Image.Image) -> torch.Tensor:
         """Return float32 [3, crop, crop]."""

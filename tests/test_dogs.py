@@ -6,7 +6,6 @@ from pathlib import Path
 import torch
 
 from classifier import bundle
-from classifier.images import decode
 from tests.opt_ml import OptMl
 from tests.serve.running import serving
 
@@ -29,7 +28,7 @@ def test_the_model_server_gives_the_logits_of_the_process(dogs_job: OptMl, real_
         for photo in photos:
             data = photo.read_bytes()
             with torch.inference_mode():
-                expected = loaded.network(loaded.description.transform(decode(data))[None])[0]
+                expected = loaded.network(loaded.description.transform.read(data)[None])[0]
             answer = server.classify(data)
             assert answer.status == 200
             served = torch.tensor(answer.json())

@@ -47,6 +47,8 @@ class Pictures(Dataset[Item]):
         self.pictures = pictures
         self.transform = transform
         self.seed = seed
+        # As the server decodes; random crops need every pixel.
+        self._at_least = transform.resize if isinstance(transform, EvaluationTransform) else None
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -55,7 +57,7 @@ class Pictures(Dataset[Item]):
         epoch, index = key
         picture = self.pictures[index]
         try:
-            image = decode(picture.path.read_bytes())
+            image = decode(picture.path.read_bytes(), at_least=self._at_least)
         except (ImageError, OSError) as error:
             return str(picture.path), str(error)
         with torch.random.fork_rng(devices=[]):

@@ -177,3 +177,39 @@ def test_a_header_that_claims_far_too_much() -> None:
     data[18:26] = (60_000).to_bytes(4, "little") * 2  # width and height
     with pytest.raises(OversizeImage):
         decode(bytes(data))
+
+
+@pytest.mark.parametrize(
+    ("size", "at_least", "expected"),
+    [
+        ((800, 640), None, (800, 640)),
+        ((800, 640), 500, (800, 640)),
+        ((800, 640), 256, (400, 320)),
+        ((640, 801), 160, (160, 201)),
+        ((4000, 3000), 256, (500, 375)),
+        ((100, 80), 256, (100, 80)),
+    ],
+)
+def test_a_large_jpeg_is_decoded_no_larger_than_needed(
+    size: tuple[int, int], at_least: int | None, expected: tuple[int, int]
+) -> None:
+    image = decode(encode(Image.new("RGB", size, "navy"), "JPEG"), at_least=at_least)
+    assert image.size == expected
+    assert image.getpixel((50, 50)) == pytest.approx((0, 0, 128), abs=3)
+
+
+def test_shrinking_while_decoding_turns_too_and_leaves_lossless_formats_whole() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    wide = Image.new("RGB", (800, 640))
+    assert decode(encode(wide, "JPEG", exif=exif), at_least=300).size == (320, 400)
+    for form in LOSSLESS:
+        assert decode(encode(wide, form), at_least=256).size == (800, 640)
+
+
+def test_a_shrunk_jpeg_looks_like_the_whole_one() -> None:
+    coarse = np.random.default_rng(0).integers(0, 255, (6, 8, 3), np.uint8)
+    data = encode(Image.fromarray(coarse).resize((1600, 1200), Image.Resampling.BICUBIC), "JPEG")
+    whole = np.asarray(decode(data).resize((320, 240)), dtype=int)
+    shrunk = np.asarray(decode(data, at_least=240).resize((320, 240)), dtype=int)
+    assert np.abs(whole - shrunk).mean() < 1.5

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from classifier import bundle
-from classifier.images import decode
 from tests.containers.engine import Images, Job, serving
 from tests.opt_ml import OptMl
 
@@ -17,9 +16,7 @@ pytestmark = pytest.mark.docker
 def in_process(model: Path, picture: bytes) -> torch.Tensor:
     loaded = bundle.load(model)
     with torch.inference_mode():
-        logits: torch.Tensor = loaded.network(
-            loaded.description.transform(decode(picture)).unsqueeze(0)
-        )
+        logits: torch.Tensor = loaded.network(loaded.description.transform.read(picture)[None])
     return logits[0]
 
 
