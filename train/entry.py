@@ -15,6 +15,8 @@ from typing import Any
 
 import psutil
 
+from train import script
+
 MASTER_PORT = 7777
 MODULE = "train.job"
 
@@ -31,7 +33,7 @@ def main() -> None:
     env = environment.Environment()
     stopped = _hand_on_sigterm()
     if env.user_entry_point:
-        _run_script(env)
+        script.run(env)
         return
     environment.write_env_vars(env.to_env_vars())
     failure = Path(env.output_dir) / "failure"
@@ -76,23 +78,6 @@ def reason(code: int, failure: Path) -> str:
     if code in (-signal.SIGBUS, 128 + signal.SIGBUS):
         return "training died of a bus error, most likely for want of shared memory: set workers=0"
     return f"training ended with exit code {code} and left no reason; see the log above"
-
-
-def _run_script(env: Any) -> None:
-    """Run the user's own script as the stock toolkit would, its traceback kept."""
-    from sagemaker_training import entry_point, runner
-
-    distributed = env.additional_framework_parameters.get("sagemaker_torch_distributed_enabled")
-    entry_point.run(
-        uri=env.module_dir,
-        user_entry_point=env.user_entry_point,
-        args=env.to_cmd_args(),
-        env_vars=env.to_env_vars(),
-        runner_type=(
-            runner.TorchDistributedRunnerType if distributed else runner.ProcessRunnerType
-        ),
-        capture_error=True,
-    )
 
 
 def _hand_on_sigterm() -> list[int]:

@@ -274,7 +274,10 @@ def test_a_users_own_script_runs_instead(tmp_path: Path) -> None:
     bad = OptMl.lay_out(tmp_path / "bad", {}, settings | {"fail": ""})
     code, log = bad.run(SM_STUDIO_LOCAL_MODE="true")
     assert code == 1
-    assert "raise RuntimeError('my own mistake')" in bad.failure
+    assert bad.failure.startswith("RuntimeError: my own mistake\n")
+    assert "mine.py ended with exit code 1" in bad.failure
+    assert "raise RuntimeError('my own mistake')" in bad.failure  # the traceback is whole
+    assert "RuntimeError: my own mistake" in log
 
 
 def test_a_picture_of_one_class_is_refused(tmp_path: Path) -> None:
