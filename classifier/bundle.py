@@ -24,9 +24,10 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, m
 from torch import nn
 
 from classifier import networks
+from classifier.calibration import Novelty
 from classifier.transform import EvaluationTransform
 
-FORMAT = 1
+FORMAT = 2  # 2 has `novelty`; a bundle without it is written as 1, for older servers
 MODEL, DESCRIPTION, GOLDEN = "model.safetensors", "kennel.json", "golden.safetensors"
 # Float32 on another processor moves logits by about 1e-5 of their size; a changed
 # decoder, transform or weight moves them by far more than this.
@@ -47,6 +48,7 @@ class Description(BaseModel):
     folders: tuple[str, ...]  # the same classes as the training folders are named
     transform: EvaluationTransform
     temperature: float = Field(default=1.0, gt=0)  # probabilities are softmax(logits / temperature)
+    novelty: Novelty | None = None  # how unlike the training pictures a picture is
     training: dict[str, JsonValue] = {}  # provenance: hyperparameters, data counts, versions
     metrics: dict[str, float] = {}
 
@@ -102,9 +104,10 @@ def save(bundle: Bundle, directory: Path) -> None:
         MODEL: safetensors.torch.save(state),
         GOLDEN: safetensors.torch.save(golden | {"logits": bundle.golden.logits.contiguous()}),
     }
+    has_novelty = bundle.description.novelty is not None
     contents = {
-        "format": FORMAT,
-        **bundle.description.model_dump(mode="json"),
+        "format": FORMAT if has_novelty else 1,
+        **bundle.description.model_dump(mode="json", exclude=None if has_novelty else {"novelty"}),
         "files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
     }
     contents["digest"] = _digest(contents)

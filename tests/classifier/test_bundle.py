@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from classifier import bundle, networks
+from classifier.calibration import Novelty
 from classifier.transform import EvaluationTransform
 
 CLASSES = ("Affenpinscher", "Beagle", "Dingo")
@@ -93,8 +94,8 @@ def test_classes_swapped_by_hand_are_refused(saved: Path) -> None:
 
 def test_a_newer_format_is_refused(saved: Path) -> None:
     path = saved / bundle.DESCRIPTION
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 2}))
-    with pytest.raises(bundle.BundleError, match=r"bundle format 2, this Kennel reads up to 1"):
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 3}))
+    with pytest.raises(bundle.BundleError, match=r"bundle format 3, this Kennel reads up to 2"):
         bundle.load(saved)
 
 
@@ -158,3 +159,13 @@ def test_an_empty_folder_says_what_a_bundle_is(tmp_path: Path) -> None:
 def test_a_bundle_needs_golden_pictures(original: bundle.Bundle) -> None:
     with pytest.raises(bundle.BundleError, match="at least one golden picture"):
         bundle.make(original.network, original.description, [])
+
+
+def test_the_measure_of_novelty_is_kept_and_only_then_is_the_format_newer(
+    original: bundle.Bundle, tmp_path: Path
+) -> None:
+    novelty = Novelty(quantiles=(-3.0, -2.0, 0.5))
+    description = original.description.model_copy(update={"novelty": novelty})
+    bundle.save(bundle.Bundle(description, original.network, original.golden), tmp_path)
+    assert bundle.load(tmp_path).description.novelty == novelty
+    assert json.loads((tmp_path / bundle.DESCRIPTION).read_text())["format"] == 2

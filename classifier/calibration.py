@@ -1,0 +1,109 @@
+"""From logits to what a person may rely on: honest probabilities, and how strange a picture is.
+
+Both are fitted on validation pictures after training, and kept in the bundle.
+"""
+
+import math
+from bisect import bisect_left
+from collections.abc import Sequence
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from torch.nn import functional as F
+
+_TEMPERATURES = (0.05, 20.0)
+_QUANTILES = 101
+
+
+def fit_temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:
+    """Return the temperature whose softmax(logits / temperature) fits the labels best.
+
+    Args:
+        logits: [N, C], of pictures that were not trained on.
+        labels: int64 [N].
+
+    Source: Guo et al. 2017, "On Calibration of Modern Neural Networks". The loss has one minimum
+    in 1 / temperature, so a ternary search finds it.
+    """
+    low, high = (math.log(bound) for bound in _TEMPERATURES)
+    logits = logits.double()
+
+    def loss(log_temperature: float) -> float:
+        return F.cross_entropy(logits / math.exp(log_temperature), labels).item()
+
+    while high - low > 1e-4:
+        third = (high - low) / 3
+        if loss(low + third) < loss(high - third):
+            high -= third
+        else:
+            low += third
+    return math.exp((low + high) / 2)
+
+
+def expected_calibration_error(
+    probabilities: torch.Tensor, labels: torch.Tensor, bins: int = 15
+) -> float:
+    """Return how far confidence and accuracy lie apart on average, 0 (honest) to 1.
+
+    Args:
+        probabilities: [N, C].
+        labels: int64 [N].
+        bins: of equal width, over the greatest probability.
+    """
+    confidence, predicted = probabilities.max(1)
+    right = (predicted == labels).double()
+    places = (confidence * bins).long().clamp(max=bins - 1)
+    error = 0.0
+    for place in places.unique():
+        inside = places == place
+        gap = right[inside].mean() - confidence[inside].double().mean()
+        error += inside.double().mean().item() * abs(gap.item())
+    return error
+
+
+class Novelty(BaseModel):
+    """How unlike the training pictures a picture is, told from its logits alone.
+
+    Args:
+        quantiles: energies of validation pictures at even steps from the least to the greatest.
+
+    Source: the energy score of Liu et al. 2020, "Energy-based Out-of-distribution Detection".
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    quantiles: tuple[float, ...] = Field(min_length=2)
+
+    @field_validator("quantiles")
+    @classmethod
+    def _ascend(cls, quantiles: tuple[float, ...]) -> tuple[float, ...]:
+        if list(quantiles) != sorted(quantiles):
+            raise ValueError("quantiles must ascend")
+        return quantiles
+
+    def score(self, logits: Sequence[float]) -> float:
+        """Return the share of validation pictures that are less strange: 0 to 1.
+
+        Over 0.99, at most one in a hundred pictures like those of training is as strange.
+        """
+        value = energy(logits)
+        above = bisect_left(self.quantiles, value)
+        if above == 0:
+            return 0.0
+        if above == len(self.quantiles):
+            return 1.0
+        low, high = self.quantiles[above - 1 : above + 1]
+        return (above - 1 + (value - low) / (high - low)) / (len(self.quantiles) - 1)
+
+
+def energy(logits: Sequence[float]) -> float:
+    """Return -log(sum(exp(logits))): the greater, the less the picture looks like any class."""
+    greatest = max(logits)
+    return -greatest - math.log(math.fsum(math.exp(logit - greatest) for logit in logits))
+
+
+def fit_novelty(logits: torch.Tensor) -> Novelty:
+    """Return the measure fitted to the logits [N, C] of pictures that were not trained on."""
+    energies = -logits.double().logsumexp(1)
+    steps = torch.linspace(0, 1, _QUANTILES, dtype=torch.float64)
+    return Novelty(quantiles=tuple(energies.quantile(steps).tolist()))
