@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 
 from train import script
+from train.system import STARTED, own_start
 
 MASTER_PORT = 7777
 MODULE = "train.job"
@@ -30,6 +31,7 @@ def main() -> None:
     """
     from sagemaker_training import environment, errors
 
+    os.environ[STARTED] = str(own_start())
     env = environment.Environment()
     stopped = _hand_on_sigterm()
     if env.user_entry_point:

@@ -9,7 +9,9 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
 
+from debugger.records import COPY, FORWARD
 from train.data import Batch, Unreadable
+from train.hooks import Hooks
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ def evaluate(
     device: torch.device,
     autocast: AbstractContextManager[object],
     unreadable: Unreadable,
+    hooks: Hooks,
 ) -> Scores:
     """Measure a network. With several processes, each brings its share and all get the sum.
 
@@ -73,13 +76,16 @@ def evaluate(
     confusion = torch.zeros(classes * classes, dtype=torch.long, device=device)
     sums = torch.zeros(2, dtype=torch.float64, device=device)  # loss, right among five
     with torch.inference_mode():
-        for batch in batches:
+        for step, batch in hooks.steps("eval", batches):
             unreadable.add(batch.unreadable)
             if not len(batch.labels):
                 continue
-            images = batch.images.to(device, non_blocking=True, memory_format=torch.channels_last)
-            labels = batch.labels.to(device, non_blocking=True)
-            with autocast:
+            with step.phase(COPY):
+                images = batch.images.to(
+                    device, non_blocking=True, memory_format=torch.channels_last
+                )
+                labels = batch.labels.to(device, non_blocking=True)
+            with step.phase(FORWARD), autocast:
                 logits = network(images).float()
             five = logits.topk(min(5, classes)).indices
             sums[0] += F.cross_entropy(logits, labels, reduction="sum")

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from train import channels, config, loop
+from train import channels, config, loop, recorder
 from train.stop import Interrupted, Stop
 
 
@@ -80,13 +80,14 @@ def run(job: Job, stop: Stop) -> None:
         Interrupted: the job was asked to stop; its state is in the checkpoint folder.
     """
     settings = config.from_hyperparameters(job.hyperparameters)
-    splits = channels.find(
-        {name: path for name, path in job.channels.items() if name != channels.PRETRAINED},
-        seed=settings.seed,
-        valid_fraction=settings.valid_fraction,
-        test_fraction=settings.test_fraction,
-    )
-    loop.train(settings, splits, job, stop)
+    with recorder.start(settings, job) as hooks:
+        splits = channels.find(
+            {name: path for name, path in job.channels.items() if name != channels.PRETRAINED},
+            seed=settings.seed,
+            valid_fraction=settings.valid_fraction,
+            test_fraction=settings.test_fraction,
+        )
+        loop.train(settings, splits, job, stop, hooks)
 
 
 def main() -> int:

@@ -17,10 +17,12 @@ from torchvision.transforms import v2
 
 from classifier import networks, weights
 from classifier.transform import EvaluationTransform
+from debugger.records import BACKWARD, CHECKPOINT, COPY, EVALUATION, FORWARD, OPTIMIZER
 from train import checkpoint, data, metrics, optimizer, result
 from train.channels import PRETRAINED, DataError, Picture, Splits
 from train.config import ConfigError, TrainConfig
 from train.evaluate import Scores, evaluate
+from train.hooks import Hooks
 from train.progress import follow
 from train.state import TrainState
 from train.stop import Interrupted, Stop
@@ -41,6 +43,7 @@ class Run:
     splits: Splits
     job: "Job"
     stop: Stop
+    hooks: Hooks
     device: torch.device
     precision: torch.dtype | None  # of autocast; None is float32 throughout
     transform: EvaluationTransform
@@ -87,20 +90,23 @@ class Run:
     def measure(self, network: nn.Module, pictures: Sequence[Picture]) -> Scores:
         """Evaluate; raises Interrupted when asked to stop."""
         batches, _ = self.loader(pictures, self.transform, shuffle=False)
-        scores = evaluate(
-            network,
-            self.stop.watch(batches),
-            len(self.splits.classes),
-            self.device,
-            self.autocast(),
-            self.unreadable,
-        )
+        with self.hooks.phase(EVALUATION):
+            scores = evaluate(
+                network,
+                self.stop.watch(batches),
+                len(self.splits.classes),
+                self.device,
+                self.autocast(),
+                self.unreadable,
+                self.hooks,
+            )
         if not scores.count:
             raise DataError("none of the pictures to be measured could be read")
+        self.hooks.scored(scores)
         return scores
 
 
-def train(config: TrainConfig, splits: Splits, job: "Job", stop: Stop) -> None:
+def train(config: TrainConfig, splits: Splits, job: "Job", stop: Stop, hooks: Hooks) -> None:
     """Train a classifier and leave the bundle in `job.model_dir`.
 
     Raises:
@@ -108,7 +114,7 @@ def train(config: TrainConfig, splits: Splits, job: "Job", stop: Stop) -> None:
         Interrupted: asked to stop; the checkpoint and, after a first epoch, the best are saved.
     """
     # ---- set up --------------------------------------------------------------------------------
-    run, network = set_up(config, splits, job, stop)
+    run, network = set_up(config, splits, job, stop, hooks)
     state = initial_state(run, network)
     train_batches, order = run.loader(
         splits.train, data.training_transform(config, run.transform), shuffle=True
@@ -123,8 +129,9 @@ def train(config: TrainConfig, splits: Splits, job: "Job", stop: Stop) -> None:
 
     def save() -> None:
         if run.chief and job.checkpoints:
-            contents = state.to_checkpoint(config, splits.folders)
-            path = checkpoint.save(job.checkpoints, contents, state.step)
+            with hooks.phase(CHECKPOINT):
+                contents = state.to_checkpoint(config, splits.folders)
+                path = checkpoint.save(job.checkpoints, contents, state.step)
             run.say(f"saved checkpoint {path.name}")
 
     try:
@@ -155,7 +162,9 @@ def train(config: TrainConfig, splits: Splits, job: "Job", stop: Stop) -> None:
         result.leave(run, network, state, test)
 
 
-def set_up(config: TrainConfig, splits: Splits, job: "Job", stop: Stop) -> tuple[Run, nn.Module]:
+def set_up(
+    config: TrainConfig, splits: Splits, job: "Job", stop: Stop, hooks: Hooks
+) -> tuple[Run, nn.Module]:
     """Build the network, on its device and with its frozen part, and say what will happen."""
     device = torch.device(f"cuda:{job.local_rank}" if torch.cuda.is_available() else "cpu")
     transform = networks.preset(config.architecture)
@@ -176,7 +185,8 @@ def set_up(config: TrainConfig, splits: Splits, job: "Job", stop: Stop) -> tuple
     network.to(memory_format=torch.channels_last)  # the faster order on GPUs and CPUs alike
     workers, limited = data.worker_count(config, transform.crop, job.local_world)
     precision = choose_precision(config.precision, device)
-    run = Run(config, splits, job, stop, device, precision, transform, workers, origin)
+    run = Run(config, splits, job, stop, hooks, device, precision, transform, workers, origin)
+    hooks.watch(run, network)
     trained = sum(p.numel() for p in network.parameters() if p.requires_grad)
     run.say(
         f"{config.architecture} for {len(splits.classes)} classes on {device}, "
@@ -256,33 +266,37 @@ def train_epoch(
     trained = [p for p in state.network.parameters() if p.requires_grad]
     title = f"epoch {state.epoch + 1}/{config.epochs}"
     started, saved, begun = time.monotonic(), time.monotonic(), state.batch
-    for batch in follow(
-        run.stop.watch(batches), title, done=state.batch, total=steps, show=run.chief
-    ):
+    followed = follow(run.stop.watch(batches), title, done=state.batch, total=steps, show=run.chief)
+    for step, batch in run.hooks.steps("train", followed, state.epoch, state.step):
         run.unreadable.add(batch.unreadable)
         torch.manual_seed(data.mix(config.seed, state.step, run.job.rank))  # dropout, mixing
         optimizer.set_rates(state.optimizer, config, state.step, steps)
         if len(batch.labels):
-            images = batch.images.to(
-                run.device, non_blocking=True, memory_format=torch.channels_last
-            )
-            labels = batch.labels.to(run.device, non_blocking=True)
-            mixed, targets = mixing(images, labels) if mixing else (images, labels)
-            with run.autocast():
+            with step.phase(COPY):
+                images = batch.images.to(
+                    run.device, non_blocking=True, memory_format=torch.channels_last
+                )
+                labels = batch.labels.to(run.device, non_blocking=True)
+                mixed, targets = mixing(images, labels) if mixing else (images, labels)
+            with step.phase(FORWARD), run.autocast():
                 logits = model(mixed)
                 loss = criterion(logits.float(), targets)
-            state.scaler.scale(loss).backward()
-            if config.clip_gradient_norm:
+            with step.phase(BACKWARD):
+                state.scaler.scale(loss).backward()
                 state.scaler.unscale_(state.optimizer)
-                nn.utils.clip_grad_norm_(trained, config.clip_gradient_norm)
-            state.scaler.step(state.optimizer)
-            state.scaler.update()
-            state.optimizer.zero_grad(set_to_none=True)
-            if state.ema:
-                state.ema.update_parameters(state.network)
+            with step.phase(OPTIMIZER):
+                if config.clip_gradient_norm:
+                    nn.utils.clip_grad_norm_(trained, config.clip_gradient_norm)
+                state.scaler.step(state.optimizer)
+                state.scaler.update()
+                state.optimizer.zero_grad(set_to_none=True)
+                if state.ema:
+                    state.ema.update_parameters(state.network)
             with torch.no_grad():  # no .item(): figures stay on the device until the epoch ends
-                right = (logits.argmax(1) == labels).sum()
+                answers = logits.argmax(1)
+                right = (answers == labels).sum()
                 state.sums += torch.stack([loss * len(labels), right, right * 0 + len(labels)])
+            step.result(loss, labels, answers)
         state.batch += 1
         state.step += 1
         if time.monotonic() - saved > 60 * config.checkpoint_minutes:
@@ -308,6 +322,7 @@ def close_epoch(run: Run, state: TrainState, scores: Scores) -> bool:
     for name, value in figures.items():
         if run.chief:
             metrics.emit(name, value, state.epoch + 1)
+    run.hooks.figures(figures, state.epoch + 1)
     lost = not (math.isfinite(figures["train:loss"]) and math.isfinite(scores.loss))
     if lost:
         run.say("the loss is not a number any more: training ends here")

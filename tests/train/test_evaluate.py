@@ -9,6 +9,7 @@ from torch import nn
 
 from train.data import Batch, Unreadable
 from train.evaluate import Scores, evaluate
+from train.hooks import Hooks
 
 CLASSES = 7
 
@@ -21,7 +22,7 @@ def measure(logits: torch.Tensor, labels: torch.Tensor, batch: int = 13) -> Scor
     ]
     nothing = Unreadable(0, len(labels))
     return evaluate(
-        nn.Flatten(), batches, logits.shape[1], torch.device("cpu"), nullcontext(), nothing
+        nn.Flatten(), batches, logits.shape[1], torch.device("cpu"), nullcontext(), nothing, Hooks()
     )
 
 

@@ -1,0 +1,121 @@
+"""Tensors into a few numbers each, on their device, and to the host in one transfer."""
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+from torch.linalg import vector_norm
+
+from debugger.records import Statistics
+
+# A channel counts as dead when it is active in fewer than this share of places, and as saturated
+# when it is not flat in fewer.
+INACTIVE = 0.01
+_BASE = ("mean", "std", "min", "max", "l2", "mean_abs", "zeros", "nonfinite")
+
+
+@torch.no_grad()
+def reduce(tensor: torch.Tensor) -> torch.Tensor:
+    """Return float32 [8]: the first fields of Statistics. On a GPU nothing is waited for.
+
+    Two passes for `std`: a difference of squares would lose it where the mean is large.
+    """
+    values = flat(tensor)
+    size = values.numel()
+    total = values.abs().sum()  # several times as fast as a norm, on a CPU
+    zeros = size - torch.count_nonzero(values)
+    if values.device.type == "cpu" and math.isfinite(total):
+        mean = values.mean() if size else total
+        low, high = torch.aminmax(values) if size else (total, total)
+        deviation = vector_norm(values - mean)
+        parts = [
+            *(mean, deviation / math.sqrt(max(1, size)), low, high),
+            *(vector_norm(values), total / max(1, size), zeros / max(1, size), total * 0),
+        ]
+        return torch.stack(parts)
+    finite = torch.isfinite(values)
+    count = finite.sum()
+    clean = torch.where(finite, values, 0)
+    mean = clean.sum() / count
+    deviation = vector_norm(torch.where(finite, values - mean, 0))
+    low = torch.where(finite, values, math.inf).amin()
+    high = torch.where(finite, values, -math.inf).amax()
+    none = torch.full_like(mean, math.nan)
+    parts = [
+        *(mean, deviation / count.sqrt()),
+        *(torch.where(count > 0, low, none), torch.where(count > 0, high, none)),
+        *(vector_norm(clean), clean.abs().sum() / count, zeros / size, 1 - count / size),
+    ]
+    return torch.stack(parts)
+
+
+def flat(tensor: torch.Tensor) -> torch.Tensor:
+    """Return its values as float32 [n]; a view where possible, channels_last included."""
+    values = tensor.detach()
+    if not values.is_contiguous() and values.dim() == 4:
+        values = values.permute(0, 2, 3, 1)
+    values = values.reshape(-1)
+    return values if values.dtype in (torch.float32, torch.float64) else values.float()
+
+
+@torch.no_grad()
+def dead(output: torch.Tensor) -> torch.Tensor:
+    """Return the share of channels (dimension 1) of a ReLU's output that are hardly ever active."""
+    return _rare(output > 0)
+
+
+@torch.no_grad()
+def saturated(given: torch.Tensor, low: float, high: float) -> torch.Tensor:
+    """Return the share of channels whose input is hardly ever between `low` and `high`."""
+    return _rare((given > low) & (given < high))
+
+
+def _rare(active: torch.Tensor) -> torch.Tensor:
+    others = [dimension for dimension in range(active.dim()) if dimension != 1]
+    return (active.float().mean(others) < INACTIVE).float().mean()
+
+
+@dataclass
+class Table:
+    """Statistics of a collection's tensors at a step, gathered on the device."""
+
+    names: list[str] = field(default_factory=list)
+    _sizes: list[int] = field(default_factory=list)
+    _extras: list[dict[str, int]] = field(default_factory=list)  # where in the row they are
+    _rows: list[torch.Tensor] = field(default_factory=list)
+    _values: torch.Tensor | None = None
+
+    def add(self, name: str, tensor: torch.Tensor, **extras: torch.Tensor) -> None:
+        """Reduce a tensor; `extras` are scalars: change, dead, saturated."""
+        self.names.append(name)
+        self._sizes.append(tensor.numel())
+        row = [reduce(tensor).float(), *(one.reshape(1).float() for one in extras.values())]
+        self._extras.append({key: len(_BASE) + at for at, key in enumerate(extras)})
+        self._rows.append(torch.cat(row))
+
+    def fetch(self) -> None:
+        """Begin to copy them to the host; they are there once the device has come so far."""
+        if self._rows:
+            self._values = torch.cat(self._rows).to("cpu", non_blocking=True)
+        self._rows = []
+
+    def read(self) -> dict[str, Statistics]:
+        """Return what was fetched."""
+        assert self._values is not None or not self.names
+        numbers = (
+            []
+            if self._values is None
+            else [
+                float(f"{one:.7g}")
+                for one in self._values.tolist()  # a float32 has no more
+            ]
+        )
+        found: dict[str, Statistics] = {}
+        for name, size, extras in zip(self.names, self._sizes, self._extras, strict=True):
+            row, numbers = numbers[: len(_BASE) + len(extras)], numbers[len(_BASE) + len(extras) :]
+            mean, std, low, high, l2, mean_abs, zeros, nonfinite = row[: len(_BASE)]
+            more = {key: row[at] for key, at in extras.items()}
+            found[name] = Statistics(
+                mean, std, low, high, l2, mean_abs, zeros, nonfinite, size, **more
+            )
+        return found
