@@ -9,11 +9,20 @@ from pydantic import BaseModel, ConfigDict
 
 from debugger.records import Fired, Record
 
+Action = Literal["report", "log", "stop"]
+SHOWN = 20  # of a rule's firings are kept, the earliest
+
 
 class RuleParameters(BaseModel):
-    """A rule's parameters with their defaults; unknown names are refused."""
+    """A rule's parameters with their defaults; unknown names and other types are refused.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    `action` is what a firing does while the job runs: it is recorded, also printed to the log, or
+    also stops training.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    action: Action = "report"
 
 
 @dataclass(frozen=True)
@@ -21,8 +30,9 @@ class Result:
     """What a rule found in a job.
 
     `status` is "fired", "quiet", or "no data" where the recording lacks what the rule looks at
-    (`details` then says what to switch on). `datapoints` counts what it looked at, `times` how
-    often it fired, `first` holds the earliest 20 firings, `details` what the report shows.
+    (`details` then says what it needs, or why the rule broke). `datapoints` counts what it looked
+    at, `times` how often it fired, `first` holds the earliest 20 firings, `details` what the report
+    shows.
     """
 
     rule: str
@@ -40,19 +50,20 @@ class Result:
         """Return it in the schema of AWS's rule results."""
         return {
             "RuleTriggered": self.times,
-            "Violations": len(self.first),
+            "Violations": self.times,
             "Details": dict(self.details),
             "Datapoints": self.datapoints,
             "RuleParameters": "\n".join(f"{name}:{one}" for name, one in self.parameters.items()),
         }
 
 
-@dataclass
+@dataclass(eq=False)
 class Rule(ABC):
     """Sees records in order; cheap, and pure but for its own counts.
 
     A subclass says what it is in class variables, declares `Parameters` of its own, looks at
-    records in `see`, and counts in `datapoints`. `advice` tells the engineer what to do.
+    records in `see`, and counts in `datapoints`. `advice` tells the engineer what to do. What a
+    subclass keeps are dataclass fields with defaults, or attributes made in `__post_init__`.
     """
 
     kind: ClassVar[Literal["tensor", "profiler"]]
@@ -62,16 +73,17 @@ class Rule(ABC):
     needs: ClassVar[str]  # what must be recorded for it to see anything
     Parameters: ClassVar[type[RuleParameters]] = RuleParameters
 
-    parameters: RuleParameters
-    datapoints: int = 0
-    times: int = 0
-    first: list[Fired] = field(default_factory=list)
+    parameters: Any  # of the subclass's own `Parameters`
+    datapoints: int = field(default=0, init=False)
+    times: int = field(default=0, init=False)
+    first: list[Fired] = field(default_factory=list, init=False)
+    broken: str = field(default="", init=False)  # why it was switched off while it looked on
 
     def look(self, record: Record) -> Iterator[Fired]:
         """Have it see a record; count and yield what it fires."""
         for fired in self.see(record):
             self.times += 1
-            if len(self.first) < 20:
+            if len(self.first) < SHOWN:
                 self.first.append(fired)
             yield fired
 
@@ -91,7 +103,12 @@ class Rule(ABC):
 
     def result(self) -> Result:
         """Return what it found so far."""
-        seen = self.datapoints > 0
+        seen = self.datapoints > 0 and not self.broken
+        details: Mapping[str, Any] = {"needs": self.needs}
+        if self.broken:
+            details = {"broken": self.broken}
+        elif seen:
+            details = self.details()
         return Result(
             rule=type(self).__name__,
             kind=self.kind,
@@ -100,7 +117,7 @@ class Rule(ABC):
             datapoints=self.datapoints,
             parameters=self.parameters.model_dump(),
             first=tuple(self.first),
-            details=self.details() if seen else {"needs": self.needs},
+            details=details,
             description=self.description,
             advice=self.advice,
         )

@@ -1,0 +1,84 @@
+"""Which rules are there and how they are set: from the spec, a hyperparameter or a request."""
+
+import difflib
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from typing import Any
+
+from pydantic import ValidationError
+
+from debugger.rules.gradients import VanishingGradient
+from debugger.rules.rule import Rule
+
+ENTRY_POINTS = "kennel.rules"
+BUILT_IN: tuple[type[Rule], ...] = (VanishingGradient,)
+
+
+class RuleSettingsError(ValueError):
+    """Rule settings that cannot be used: every problem, one to a line."""
+
+
+def make(settings: Mapping[str, Any]) -> list[Rule]:
+    """Return all rules, set as asked.
+
+    Args:
+        settings: by rule name, its parameters; `false` switches a rule off, `true` leaves its
+            defaults. Rules that are not named run with their defaults.
+
+    Raises:
+        RuleSettingsError: with every unknown rule and every unknown or ill-typed parameter.
+    """
+    known, problems = _known()
+    for name in settings:
+        if name not in known:
+            problems.append(f"{name}: no such rule{_nearest(name, known)}")
+    rules: list[Rule] = []
+    for name, rule in known.items():
+        given = settings.get(name, True)
+        if given is False:
+            continue
+        if given is not True and not isinstance(given, Mapping):
+            problems.append(f"{name}: must be its parameters, or false (given {given!r})")
+            continue
+        try:
+            rules.append(rule(rule.Parameters.model_validate({} if given is True else given)))
+        except ValidationError as error:
+            problems += (_problem(name, rule, dict(item)) for item in error.errors())
+    if problems:
+        raise RuleSettingsError("rules that cannot be set so:\n  " + "\n  ".join(problems))
+    return rules
+
+
+def _known() -> tuple[dict[str, type[Rule]], list[str]]:
+    """Return the built-in rules and those that other packages bring, by name, and what is wrong."""
+    known = {rule.__name__: rule for rule in BUILT_IN}
+    problems = []
+    for point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name):
+        try:
+            rule = point.load()
+        except Exception as error:
+            problems.append(f"{point.name}: {point.value} does not load ({error!r})")
+            continue
+        if not (isinstance(rule, type) and issubclass(rule, Rule)):
+            problems.append(f"{point.name}: {point.value} is no subclass of debugger.rules.Rule")
+        elif rule.__name__ != point.name:
+            problems.append(f"{point.name}: the entry point must be named {rule.__name__}")
+        elif point.name in known:
+            problems.append(f"{point.name}: {point.value} has the name of another rule")
+        else:
+            known[point.name] = rule
+    return known, problems
+
+
+def _problem(name: str, rule: type[Rule], item: Mapping[str, Any]) -> str:
+    where = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        return f"{name}.{where}: no such parameter{_nearest(where, rule.Parameters.model_fields)}"
+    shown = f" (given {item['input']!r})" if where else ""
+    return f"{name}.{where}: {item['msg'].removeprefix('Value error, ')}{shown}"
+
+
+def _nearest(name: str, known: Mapping[str, object]) -> str:
+    folded = {one.lower(): one for one in known}
+    near = difflib.get_close_matches(name.lower(), folded, n=1)
+    return f" (did you mean {folded[near[0]]}?)" if near else ""
