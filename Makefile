@@ -40,7 +40,8 @@ $(VENV): docker/locks/dev.txt docker/locks/build.txt pyproject.toml | $(UV)
 	@touch $@
 
 # dev holds all of the others and is locked first: what the tests ran is what the images hold. It alone
-# says why each package is there; a comment that changed would make an image anew.
+# says why each package is there; a comment that changed would make an image anew. sdk and sdk2 are the
+# environments of two clients that the tests bring, SageMaker's own SDKs.
 lock: | $(UV)  ## lock the dependencies anew; ARGS=--upgrade takes newer ones
 	$(LOCK) pyproject.toml --extra train --extra serve --extra aws --extra data --extra emulator --extra dev \
 		--output-file docker/locks/dev.txt
@@ -52,6 +53,8 @@ lock: | $(UV)  ## lock the dependencies anew; ARGS=--upgrade takes newer ones
 		--output-file docker/locks/torch.txt
 	printf '%s\n' setuptools wheel | $(LOCK) --no-annotate - --constraints docker/locks/dev.txt \
 		--output-file docker/locks/build.txt
+	printf 'sagemaker>=3\n' | $(LOCK) --no-annotate - --output-file docker/locks/sdk.txt
+	printf 'sagemaker>=2,<3\n' | $(LOCK) --no-annotate - --output-file docker/locks/sdk2.txt
 
 check: $(VENV)  ## ruff, mypy and the arrows between the rooms
 	.venv/bin/ruff check .

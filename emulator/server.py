@@ -6,6 +6,8 @@ import re
 import threading
 import urllib.parse
 from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from io import BytesIO
 from typing import Any
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
@@ -74,6 +76,8 @@ class Emulator:
                 return self._own(request)(environ, start)
             if service == "SageMaker" and operation not in MOTOS:
                 return self._sagemaker(operation, request)(environ, start)
+            if _simulates_policies(request):
+                return _denied()(environ, start)
             if found := _INVOCATION.fullmatch(request.path):
                 invoke = self._runtime.invoke_async if found[2] else self._runtime.invoke
                 return invoke(found[1], request)(environ, start)
@@ -127,6 +131,27 @@ class Emulator:
 def _is_s3(request: Request) -> bool:
     signed = request.headers.get("Authorization", "") or request.args.get("X-Amz-Credential", "")
     return "/s3/aws4_request" in signed
+
+
+def _simulates_policies(request: Request) -> bool:
+    """Whether it asks IAM what a policy would allow: nobody here weighs policies."""
+    if "/iam/aws4_request" not in request.headers.get("Authorization", ""):
+        return False
+    body = request.get_data()
+    request.environ["wsgi.input"] = BytesIO(body)  # moto reads it once more
+    asked = urllib.parse.parse_qs(body.decode(errors="replace"))
+    return asked.get("Action") in (["SimulatePrincipalPolicy"], ["SimulateCustomPolicy"])
+
+
+def _denied() -> Response:
+    """Refuse as IAM does those who may not ask; clients have to get along with that."""
+    said = "the emulator weighs no policies: you are not authorized to perform: iam:Simulate*"
+    body = (
+        '<ErrorResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><Error>'
+        f"<Type>Sender</Type><Code>AccessDenied</Code><Message>{said}</Message>"
+        "</Error><RequestId>emulator</RequestId></ErrorResponse>"
+    )
+    return Response(body, status=HTTPStatus.FORBIDDEN, content_type="text/xml")
 
 
 def _json(body: object) -> Response:

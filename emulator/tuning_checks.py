@@ -23,13 +23,35 @@ def check(request: Record) -> None:
     config, definition = request["HyperParameterTuningJobConfig"], request["TrainingJobDefinition"]
     if "HyperParameterTuningJobObjective" not in config:
         raise Invalid("HyperParameterTuningJobObjective must be present")
-    if "ResourceConfig" not in definition:
-        raise Invalid(
-            "ResourceConfig must be present: HyperParameterTuningResourceConfig is not emulated"
-        )
+    resources(definition)
     _check_metric(config, definition)
     _check_ranges(config, definition)
     _check_number(config)
+
+
+def resources(definition: Record) -> Record:
+    """Return a trial's ResourceConfig: given as such, or as HyperParameterTuningResourceConfig.
+
+    Raises:
+        Invalid: neither or both are there, or machines to choose from.
+    """
+    given = definition.get("HyperParameterTuningResourceConfig")
+    if ("ResourceConfig" in definition) == (given is not None):
+        raise Invalid(
+            "Exactly one of ResourceConfig and HyperParameterTuningResourceConfig must be present"
+        )
+    if given is None:
+        found: Record = definition["ResourceConfig"]
+        return found
+    choices = given.get("InstanceConfigs", [])
+    if len(choices) > 1:
+        raise Invalid("Several InstanceConfigs are not emulated: name one machine")
+    machine = choices[0] if choices else given
+    return {
+        key: machine.get(key, given.get(key))
+        for key in ("InstanceType", "InstanceCount", "VolumeSizeInGB", "VolumeKmsKeyId")
+        if key in machine or key in given
+    }
 
 
 def _check_metric(config: Record, definition: Record) -> None:

@@ -11,6 +11,7 @@ from emulator.errors import ApiError
 from emulator.training import TrainingJobs
 from emulator.training_run import KIND as TRAINING
 from emulator.training_run import LIVE
+from emulator.tuning_checks import resources
 from emulator.world import World, now
 
 log = logging.getLogger("kennel.emulator")
@@ -18,6 +19,12 @@ log = logging.getLogger("kennel.emulator")
 KIND = "hyper-parameter-tuning-job"
 OBJECTIVE = "_tuning_objective_metric"
 _TICK_S = 0.1
+_NOT_A_TRIALS = (
+    "StaticHyperParameters",
+    "DefinitionName",
+    "TuningObjective",
+    "HyperParameterTuningResourceConfig",
+)
 
 
 class TuningRun:
@@ -98,10 +105,9 @@ class TuningRun:
         name = f"{self._name}-{self._count:03d}-{uuid.uuid4().hex[:8]}"
         static = self._definition.get("StaticHyperParameters", {})
         request = {
-            key: value
-            for key, value in self._definition.items()
-            if key not in ("StaticHyperParameters", "DefinitionName", "TuningObjective")
+            key: value for key, value in self._definition.items() if key not in _NOT_A_TRIALS
         }
+        request["ResourceConfig"] = resources(self._definition)
         request["TrainingJobName"] = name
         request["HyperParameters"] = static | tuned | {OBJECTIVE: self._objective["MetricName"]}
         # A trial may be stopped; none is to be seen before it can be described.

@@ -3,6 +3,8 @@ from typing import Any
 from tests.emulator.conftest import BUCKET, ROLE, Running
 from tests.emulator.test_training import refused
 
+MACHINES = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}
+
 
 def ranges(**values: list[str]) -> dict[str, Any]:
     return {
@@ -16,7 +18,6 @@ def request(
     name: str, strategy: str, parameters: dict[str, Any], /, **limits: int
 ) -> dict[str, Any]:
     source = {"S3DataType": "S3Prefix", "S3Uri": f"s3://{BUCKET}/photos"}
-    resources = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}
     return {
         "HyperParameterTuningJobName": name,
         "HyperParameterTuningJobConfig": {
@@ -36,7 +37,7 @@ def request(
             "RoleArn": ROLE,
             "InputDataConfig": [{"ChannelName": "train", "DataSource": {"S3DataSource": source}}],
             "OutputDataConfig": {"S3OutputPath": f"s3://{BUCKET}/tuned"},
-            "ResourceConfig": resources,
+            "ResourceConfig": MACHINES,
             "StoppingCondition": {"MaxRuntimeInSeconds": 600},
         },
     }
@@ -165,5 +166,11 @@ def test_what_tuning_refuses(emulator: Running) -> None:
     said["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]["MetricName"] = "acc"
     code, message = refused(create, **said)
     assert "'acc' is not among the MetricDefinitions" in message
+    for machines in ({}, {"ResourceConfig": MACHINES, "HyperParameterTuningResourceConfig": {}}):
+        said = request("t", "Grid", few)
+        del said["TrainingJobDefinition"]["ResourceConfig"]
+        said["TrainingJobDefinition"] |= machines
+        code, message = refused(create, **said)
+        assert message.startswith("Exactly one of ResourceConfig and Hyper")
     code, message = refused(create, **request("n" * 33, "Grid", few))
     assert "hyperParameterTuningJobName" in message

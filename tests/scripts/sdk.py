@@ -1,0 +1,39 @@
+"""SageMaker's own Python SDKs, each in an environment of its own, made once from a hashed lock."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+# What uv says where no package index can be reached: a machine without a network.
+_NO_INDEX = ("error sending request", "dns error", "Could not connect", "Network connectivity")
+
+
+def interpreter(lock: str) -> str:
+    """The Python of an environment with what docker/locks/`lock` names; kept in build/."""
+    names = ROOT / "docker" / "locks" / lock
+    digest = hashlib.sha256(names.read_bytes() + sys.version.encode()).hexdigest()[:16]
+    kept = ROOT / "build" / f"{names.stem}-{digest}"
+    if not kept.is_dir():
+        _make(kept, names)
+    return str(kept / "bin" / "python")
+
+
+def _make(kept: Path, names: Path) -> None:
+    uv = shutil.which("uv") or shutil.which(ROOT / ".uv" / "bin" / "uv")
+    if uv is None:
+        pytest.skip("needs uv to make an environment for the SDK: `make venv` installs it")
+    new = kept.with_name(f"{kept.name}-{os.getpid()}")
+    sync = ["pip", "sync", "--require-hashes", "--python", str(new), str(names)]
+    for words in (["venv", "--python", sys.executable, str(new)], sync):
+        done = subprocess.run([uv, *words], capture_output=True, text=True, check=False)
+        if done.returncode and any(said in done.stderr for said in _NO_INDEX):
+            shutil.rmtree(new)
+            pytest.skip(f"no package index within reach: {done.stderr.strip().splitlines()[-1]}")
+        assert done.returncode == 0, done.stderr
+    new.rename(kept)
