@@ -65,6 +65,8 @@ class Settings(Strict):
     port: int = Field(0, ge=0, le=65535)
     engine: EngineName = "process"
     region: str = "us-east-1"
+    # Whether the account has SageMaker Debugger, as those made of late have not.
+    debugger: bool = True
     images: tuple[Image, ...] = ()
     limits: Limits = Limits()
     # Of the emulator's own environment, what its processes see; a container would see none of it.

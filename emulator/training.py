@@ -15,6 +15,13 @@ _RESTARTED = (
     "(The emulator ended while this job ran.)"
 )
 
+_DEBUGGER = (
+    "DebugHookConfig",
+    "DebugRuleConfigurations",
+    "ProfilerConfig",
+    "ProfilerRuleConfigurations",
+)
+
 
 class TrainingJobs:
     """The operations on training jobs, and the threads that run them."""
@@ -51,14 +58,17 @@ class TrainingJobs:
         """
         name = request["TrainingJobName"]
         _refuse(request)
+        asked = [key for key in _DEBUGGER if key in request]
+        if asked and not self._world.settings.debugger:
+            raise Invalid(f"{asked[0]}: SageMaker Debugger is not available to this account")
         Metrics(request["AlgorithmSpecification"].get("MetricDefinitions", []))
         arn = self._world.settings.arn(KIND, name)
         job = request | {"TrainingJobArn": arn, "TrainingJobStatus": "InProgress"}
         if tuning_arn:
             job["TuningJobArn"] = tuning_arn
-        rules = request.get("DebugRuleConfigurations", [])
-        if rules:
-            job["DebugRuleEvaluationStatuses"] = [_not_run(rule) for rule in rules]
+        for kind in ("Debug", "Profiler"):
+            if rules := request.get(f"{kind}RuleConfigurations", []):
+                job[f"{kind}RuleEvaluationStatuses"] = [_not_run(rule) for rule in rules]
         transition(job, "Starting", "Preparing the instances for training")
         if not self._world.records.add(KIND, name, job):
             raise InUse(

@@ -3,6 +3,7 @@
 from typing import Any
 
 from scripts.instances import has_local_disk
+from scripts.requests import debugging
 from scripts.requests.request import Request, given, tags
 from scripts.spec import Experiment, encoded
 from scripts.spec.section import Scalar
@@ -40,11 +41,12 @@ def training_job(
         image: ECR URI of the train image, any alias resolved.
         hyperparameters: in place of the experiment's own, as a tuning job found them.
     """
-    chosen = experiment.hyperparameters if hyperparameters is None else hyperparameters
+    chosen = experiment.settings() if hyperparameters is None else hyperparameters
     parameters = {
         "TrainingJobName": job,
         "HyperParameters": {name: encoded(value) for name, value in chosen.items()},
         **_definition(experiment, image),
+        **debugging.fields(experiment),
         "Tags": tags(owned(experiment)),
     }
     return Request("sagemaker", "CreateTrainingJob", given(parameters))

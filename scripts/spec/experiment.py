@@ -6,6 +6,8 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
+from scripts import managed
+from scripts.spec.debugger import Debugger, Profiler, wrong_rules
 from scripts.spec.endpoint import Endpoint, Serverless
 from scripts.spec.section import Conflicts, S3Uri, Scalar, Section
 from scripts.spec.training import Channel, Images, Training, Vpc
@@ -40,19 +42,27 @@ class Experiment(Section):
     hyperparameters: dict[str, Scalar] = Field({})
     training: Training
     tuning: Tuning | None = None
+    debugger: Debugger | None = None
+    profiler: Profiler | None = None
     endpoint: Endpoint | None = None
 
     @field_validator("hyperparameters")
     @classmethod
     def _as_the_job_reads_them(cls, given: dict[str, Scalar]) -> dict[str, Scalar]:
         found = _problems(given)
+        if not found:
+            rules = json.loads(from_hyperparameters(given).debugger_rules or "{}")
+            found = [("debugger_rules", what) for what in wrong_rules(rules)]
         if found:
             raise Conflicts(found)
         return given
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
         """Trials that the job would refuse, and what an isolated network lacks."""
-        yield from self._refused_trials()
+        recorded = list(self._about_recording())
+        yield from recorded
+        if not recorded:
+            yield from self._refused_trials()
         weights = from_hyperparameters(self.hyperparameters).weights
         isolated = self.training.network_isolation
         if isolated and weights == "pretrained" and "pretrained" not in self.data:
@@ -63,6 +73,23 @@ class Experiment(Section):
             )
         if self.vpc and isinstance(self.endpoint, Serverless):
             yield "vpc", "serverless endpoints cannot be in a VPC: remove it, or change the kind"
+
+    def _about_recording(self) -> Iterator[tuple[str, str]]:
+        """What the job would say of [debugger] and [profiler], and where AWS has no rules."""
+        named = {canonical(name) for name in self.hyperparameters}
+        for section, one in (("debugger", self.debugger), ("profiler", self.profiler)):
+            keys = one.hyperparameters() if one else {}
+            wrong = dict(_problems(dict(keys.values())))
+            for key, (name, _value) in keys.items():
+                if name in wrong:
+                    yield f"{section}.{key}", wrong[name]
+                if name in named:
+                    yield f"hyperparameters.{name}", f"{section}.{key} says it too: remove one"
+        if self.debugger and self.debugger.managed_rules:
+            if self.region is None:
+                yield "region", "debugger.managed_rules needs it: AWS's rules are a region's own"
+            elif managed.image(self.region) is None:
+                yield "debugger.managed_rules", f"AWS runs none in {self.region}: remove them"
 
     def _refused_trials(self) -> Iterator[tuple[str, str]]:
         told = set()
@@ -75,13 +102,18 @@ class Experiment(Section):
                     where = f"tuning.ranges.{name}" if name in trial else "tuning.ranges"
                     yield where, what if name in trial else f"{what} (a trial with {shown})"
 
+    def settings(self) -> dict[str, Scalar]:
+        """All hyperparameters of the job: its own, and what [debugger] and [profiler] set."""
+        recorded = [one.hyperparameters() for one in (self.debugger, self.profiler) if one]
+        return self.hyperparameters | {
+            name: value for keys in recorded for name, value in keys.values()
+        }
+
     def fixed(self) -> dict[str, Scalar]:
         """The hyperparameters that all trials of the tuning job share."""
         tuned = {canonical(name) for name in self.tuning.ranges} if self.tuning else set()
         return {
-            name: value
-            for name, value in self.hyperparameters.items()
-            if canonical(name) not in tuned
+            name: value for name, value in self.settings().items() if canonical(name) not in tuned
         }
 
 

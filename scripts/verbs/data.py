@@ -1,7 +1,7 @@
 """`kennel data check` and `kennel data upload`: photos, before they cost anything.
 
-What looks at photos and draws bars is imported by the verb that needs it, so that all the others start
-without it (benchmarks/startup.py).
+What looks at photos and draws bars is imported by the verb that needs it, so that all the others
+start without it (benchmarks/startup.py).
 """
 
 from collections.abc import Iterable

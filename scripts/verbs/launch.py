@@ -6,9 +6,10 @@ from typing import Annotated, Any
 import typer
 
 from scripts import names, prices, shown, spec, trials, watch
-from scripts.aws import Aws
+from scripts.aws import Aws, AwsProblem
 from scripts.problem import Problem
-from scripts.requests import running, training
+from scripts.requests import debugging, running, training
+from scripts.requests.request import Request
 from scripts.spec.section import Scalar
 from scripts.verbs import options
 from scripts.verbs.best import show_best
@@ -30,6 +31,8 @@ def tune(
         raise Problem(f"{file} has no [tuning]: add a strategy and ranges, or use `kennel train`")
     shown.say(prices.before_training(experiment, experiment.tuning.jobs))
     job = name or names.stamped(experiment.name, datetime.now(UTC), names.LONGEST_TUNING)
+    if experiment.debugger and experiment.debugger.managed_rules:
+        shown.say("without debugger.managed_rules: a tuning job has no field for them")
     question = options.alias(experiment.images.train)
     if dry_run:
         request = training.tuning_job(experiment, job, experiment.images.train)
@@ -71,12 +74,24 @@ def train(
     aws = Aws(experiment.region)
     image = options.resolved(aws, experiment.images.train)
     chosen = _found_best(aws, experiment, from_tuning) if from_tuning else None
-    aws.send(training.training_job(experiment, job, image, chosen))
+    _send(aws, training.training_job(experiment, job, image, chosen))
     _started(job, detach)
     if not detach:
         about = watch.training_job(aws, job)
         if about["TrainingJobStatus"] == "Failed":
             raise typer.Exit(1)
+
+
+def _send(aws: Aws, request: Request) -> None:
+    """Start the job, without AWS's own rules where the account cannot have them."""
+    try:
+        aws.send(request)
+    except AwsProblem as problem:
+        plain = debugging.without(request)
+        if plain == request or problem.code != "ValidationException":
+            raise
+        aws.send(plain)
+        shown.say(f"goes on without AWS's managed rules, Kennel's own run in the job: {problem}")
 
 
 def _started(job: str, detach: bool) -> None:
@@ -101,7 +116,7 @@ def _found_best(aws: Aws, experiment: spec.Experiment, tuning_job: str) -> dict[
     names_found = {spec.canonical(name) for name in found}
     kept = {
         name: value
-        for name, value in experiment.hyperparameters.items()
+        for name, value in experiment.settings().items()
         if spec.canonical(name) not in names_found
     }
     return kept | found

@@ -49,6 +49,17 @@ _TUNING: dict[str, Any] = {
     "warm_start": {"parents": ["pets-1"], "identical": True},
 }
 
+_DEBUGGER: dict[str, Any] = {
+    "enabled": True,
+    "interval": 20,
+    "collections": ["losses", "gradients"],
+    "raw": "fc",
+    "rules": {"VanishingGradient": {"action": "stop"}},
+    "managed_rules": ["LossNotDecreasing", "WeightUpdateRatio", "ProfilerReport"],
+}
+
+_PROFILER: dict[str, Any] = {"enabled": True, "interval": 1.0, "steps": "5:8"}
+
 _INSTANCES: dict[str, Any] = {
     "instance_type": "ml.g5.xlarge",
     "instance_count": 2,
@@ -122,6 +133,11 @@ def tuning(**changes: Any) -> dict[str, Any]:
     return copy.deepcopy(_TUNING) | changes
 
 
+def debugger(**changes: Any) -> dict[str, Any]:
+    """Every key of [debugger], and `changes`."""
+    return copy.deepcopy(_DEBUGGER) | changes
+
+
 def fullest(kind: str = "realtime", **changes: Any) -> dict[str, Any]:
     """Every key of every section, with the endpoint of `kind`, and `changes`."""
     full = smallest(
@@ -141,6 +157,8 @@ def fullest(kind: str = "realtime", **changes: Any) -> dict[str, Any]:
         hyperparameters={"lr": 0.01, "horizontal_flip": False, "architecture": "resnet18"},
         training=training(),
         tuning=tuning(),
+        debugger=debugger(),
+        profiler=copy.deepcopy(_PROFILER),
         endpoint=copy.deepcopy(ENDPOINTS[kind]),
     )
     if kind == "serverless":

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from scripts import spec
-from scripts.requests import hosting, registry, training
+from scripts.requests import debugging, hosting, registry, training
 from scripts.requests.request import Request, as_json
 from scripts.spec.endpoint import Transform
 from tests.scripts import experiments
@@ -93,6 +93,42 @@ def test_aws_takes_the_requests_for_images() -> None:
         assert problems(request) == [], request.operation
 
 
+def test_what_a_job_records_reaches_it_as_hyperparameters() -> None:
+    experiment = fullest()
+    request = training.training_job(experiment, "pets-1", IMAGE)
+    config = from_hyperparameters(request.parameters["HyperParameters"])
+    assert config.debugger
+    assert config.debugger_interval == 20
+    assert config.debugger_collections == "losses,gradients"
+    assert config.debugger_raw == "fc"
+    assert json.loads(config.debugger_rules) == {"VanishingGradient": {"action": "stop"}}
+    assert (config.profiler, config.profiler_interval, config.profiler_steps) == (True, 1, "5:8")
+    tuning = training.tuning_job(experiment, "pets-1", IMAGE).parameters["TrainingJobDefinition"]
+    static = tuning["StaticHyperParameters"]
+    assert static["debugger_interval"] == "20"
+    assert not any(key.startswith(("Debug", "Profiler")) for key in tuning)
+
+
+def test_awss_own_rules_are_asked_for_with_what_they_need() -> None:
+    request = training.training_job(fullest(), "pets-1", IMAGE)
+    hook = request.parameters["DebugHookConfig"]
+    assert hook["S3OutputPath"] == "s3://a-bucket/pets"
+    names = [one["CollectionName"] for one in hook["CollectionConfigurations"]]
+    assert names == ["losses", "gradients", "weights"]
+    rules = request.parameters["DebugRuleConfigurations"]
+    assert [one["RuleConfigurationName"] for one in rules] == [
+        "LossNotDecreasing",
+        "WeightUpdateRatio",
+    ]
+    image = "929884845733.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-debugger-rules:latest"
+    assert {one["RuleEvaluatorImage"] for one in rules} == {image}
+    assert request.parameters["ProfilerConfig"]["ProfilingIntervalInMilliseconds"] == 1000
+    (report,) = request.parameters["ProfilerRuleConfigurations"]
+    assert report["RuleParameters"] == {"rule_to_invoke": "ProfilerReport"}
+    unmanaged = fullest(debugger=experiments.debugger(managed_rules=[]))
+    assert debugging.without(request) == training.training_job(unmanaged, "pets-1", IMAGE)
+
+
 def test_the_judge_sees_a_misspelt_field_a_wrong_type_and_a_wrong_word() -> None:
     request = training.training_job(fullest(), "pets-1", IMAGE)
     request.parameters["ResourceConfig"]["InstanceCount"] = "1"
@@ -164,7 +200,9 @@ def test_spans_are_sorted_by_what_the_hyperparameter_is() -> None:
 
 
 def test_a_tuned_hyperparameter_is_not_fixed_as_well() -> None:
-    definition = training.tuning_job(fullest(), "pets-1", IMAGE).parameters["TrainingJobDefinition"]
+    definition = training.tuning_job(
+        fullest(debugger=None, profiler=None), "pets-1", IMAGE
+    ).parameters["TrainingJobDefinition"]
     assert definition["StaticHyperParameters"] == {
         "horizontal_flip": "false",
         "architecture": '"resnet18"',

@@ -256,6 +256,48 @@ CONFLICTS: dict[str, tuple[dict[str, Any], str]] = {
         "endpoint.concurrent: 11 requests of 10 MB are more than the 100 MB that SageMaker "
         "allows in flight: lower one of them",
     ),
+    "a rule that is not there": (
+        {"debugger": {"rules": {"VanishingGradients": False}}},
+        "debugger.rules: VanishingGradients: no such rule (did you mean VanishingGradient?)",
+    ),
+    "a rule's setting that is not there": (
+        {"debugger": {"rules": {"VanishingGradient": {"actoin": "stop"}}}},
+        "debugger.rules: VanishingGradient.actoin: no such parameter (did you mean action?)",
+    ),
+    "a wrong rule among the hyperparameters": (
+        {"hyperparameters": {"debugger_rules": '{"Luck": false}'}},
+        "hyperparameters.debugger_rules: Luck: no such rule",
+    ),
+    "a collection that is not there": (
+        {"debugger": {"collections": ["weights", "bias"]}},
+        "debugger.collections: no collection bias: choose of losses, weights, gradients, "
+        "activations, inputs (given 'weights,bias')",
+    ),
+    "rules for nothing": (
+        {"region": "us-east-1", "debugger": {"enabled": False, "managed_rules": ["Overfit"]}},
+        "debugger.managed_rules: they look at what the debugger records: set enabled = true",
+    ),
+    "a managed rule that is not there": (
+        {"debugger": {"managed_rules": ["ProfileReport"]}},
+        "debugger.managed_rules: AWS has no rule ProfileReport for this job: use ProfilerReport",
+    ),
+    "managed rules without a region": (
+        {"debugger": {"managed_rules": ["ProfilerReport"]}},
+        "region: debugger.managed_rules needs it: AWS's rules are a region's own",
+    ),
+    "managed rules where AWS has none": (
+        {"region": "eu-south-2", "debugger": {"managed_rules": ["ProfilerReport"]}},
+        "debugger.managed_rules: AWS runs none in eu-south-2: remove them",
+    ),
+    "the same said twice": (
+        {"debugger": {"interval": 5}, "hyperparameters": {"debugger_interval": 6}},
+        "hyperparameters.debugger_interval: debugger.interval says it too: remove one",
+    ),
+    "steps turned round": (
+        {"profiler": {"steps": "13:10"}},
+        'profiler.steps: two step numbers such as "10:13", the first the lower, or "" for none '
+        "(given '13:10')",
+    ),
     "no kind": (
         {"endpoint": {"instance_type": "ml.m5.xlarge"}},
         "endpoint.kind: missing: add it",
@@ -267,6 +309,12 @@ CONFLICTS: dict[str, tuple[dict[str, Any], str]] = {
 def test_what_cannot_stand_together_is_refused_with_the_cure(case: str) -> None:
     changes, message = CONFLICTS[case]
     assert refusal(smallest(**changes)) == [message]
+
+
+def test_rules_are_kept_to_what_a_hyperparameter_holds() -> None:
+    long = {"VanishingGradient": {"action": "x" * 2500}}
+    told = refusal(smallest(debugger={"rules": long}))
+    assert "debugger.rules: more than SageMaker's 2500 characters: set fewer" in told
 
 
 def test_async_may_go_down_to_no_instances() -> None:

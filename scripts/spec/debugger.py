@@ -1,0 +1,87 @@
+"""`[debugger]` and `[profiler]`: what a job records of itself, and the rules that look at it.
+
+What is not set here is as the job has it: see `kennel hyperparameters`, under which names these
+settings reach it, on every account and in tuning jobs too.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import Field
+
+from scripts import managed
+from scripts.spec.section import Scalar, Section
+
+# Source: HyperParameterValue in the SageMaker API.
+_LONGEST = 2500
+
+
+class _Recorded(Section):
+    def hyperparameters(self) -> dict[str, tuple[str, Scalar]]:
+        """What is set: key in the section -> the hyperparameter's name and value."""
+        raise NotImplementedError
+
+
+class Debugger(_Recorded):
+    """Losses and tensors, and the rules over all that is recorded."""
+
+    enabled: bool | None = None
+    interval: int | None = None
+    collections: list[str] | None = None
+    raw: str | None = None
+    rules: dict[str, bool | dict[str, Any]] | None = None
+    managed_rules: list[str] = Field([], max_length=20)
+
+    def hyperparameters(self) -> dict[str, tuple[str, Scalar]]:
+        """See the base."""
+        names = None if self.collections is None else ",".join(self.collections)
+        return _set(
+            enabled=("debugger", self.enabled),
+            interval=("debugger_interval", self.interval),
+            collections=("debugger_collections", names),
+            raw=("debugger_raw", self.raw),
+            rules=("debugger_rules", json.dumps(self.rules) if self.rules else None),
+        )
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Rules that are not there, settings that they do not have, and AWS's limits."""
+        yield from (("rules", what) for what in wrong_rules(self.rules or {}))
+        if len(json.dumps(json.dumps(self.rules or {}))) > _LONGEST:
+            yield "rules", f"more than SageMaker's {_LONGEST} characters: set fewer"
+        yield from (("managed_rules", what) for what in managed.wrong(self.managed_rules))
+        if self.managed_rules and self.enabled is False:
+            yield "managed_rules", "they look at what the debugger records: set enabled = true"
+
+
+class Profiler(_Recorded):
+    """The timeline, the host and the operators."""
+
+    enabled: bool | None = None
+    interval: float | None = None
+    steps: str | None = None
+
+    def hyperparameters(self) -> dict[str, tuple[str, Scalar]]:
+        """See the base."""
+        return _set(
+            enabled=("profiler", self.enabled),
+            interval=("profiler_interval", self.interval),
+            steps=("profiler_steps", self.steps),
+        )
+
+
+def wrong_rules(settings: dict[str, Any]) -> list[str]:
+    """What the job would say of its rules' settings."""
+    if not settings:
+        return []
+    from debugger.rules import RuleSettingsError, make  # a spec that sets no rule needs none
+
+    try:
+        make(settings)
+    except RuleSettingsError as error:
+        return [line.strip() for line in str(error).splitlines()[1:]]
+    return []
+
+
+def _set(**given: tuple[str, Scalar | None]) -> dict[str, tuple[str, Scalar]]:
+    return {key: (name, value) for key, (name, value) in given.items() if value is not None}
