@@ -54,8 +54,10 @@ def expected_calibration_error(
     right = (predicted == labels).double()
     places = (confidence * bins).long().clamp(max=bins - 1)
     error = 0.0
-    for place in places.unique():
+    for place in range(bins):
         inside = places == place
+        if not inside.any():
+            continue
         gap = right[inside].mean() - confidence[inside].double().mean()
         error += inside.double().mean().item() * abs(gap.item())
     return error

@@ -1,23 +1,29 @@
-"""What a request may carry: its content types, and how each becomes a picture.
+"""What a request may carry: its content types, and how each becomes pictures.
 
-The declared type only says which reader to use; the picture's format is told from its bytes.
+The declared type only says which reader to use; a picture's format is told from its bytes.
 """
 
 from collections.abc import Callable
+from email.message import Message
 
-from PIL import Image
-
-from classifier.images import ImageError, OversizeImage, UnreadableImage, UnsupportedImage, decode
+from classifier.images import ImageError, OversizeImage, UnsupportedImage
+from serve.envelopes import Content, from_form, from_json, from_npy
 from serve.errors import RequestError
 
 # What a request without a Content-Type is taken for.
 UNDECLARED = "application/x-image"
 
-Reader = Callable[[bytes, int], Image.Image]
+Reader = Callable[[bytes, str], Content]  # the body, and the whole header
 
 
-def _picture(body: bytes, max_pixels: int) -> Image.Image:
-    return decode(body, max_pixels=max_pixels)
+def _picture(body: bytes, _: str) -> Content:
+    return Content((body,))
+
+
+def _form(body: bytes, header: str) -> Content:
+    message = Message()
+    message["Content-Type"] = header
+    return from_form(body, str(message.get_param("boundary") or ""))
 
 
 READERS: dict[str, Reader] = {
@@ -30,48 +36,58 @@ READERS: dict[str, Reader] = {
     "image/gif": _picture,
     "application/x-image": _picture,
     "application/octet-stream": _picture,
-}
-
-_STATUS: dict[type[ImageError], int] = {
-    UnreadableImage: 400,
-    UnsupportedImage: 415,
-    OversizeImage: 413,
+    "application/json": lambda body, _: from_json(body),
+    "multipart/form-data": _form,
+    "application/x-npy": lambda body, _: from_npy(body),
 }
 
 
-def reader(content_type: str | None) -> Reader:
-    """Return the reader for a `Content-Type` header; its parameters play no part.
-
-    Raises:
-        RequestError: 415, naming the types there are.
-    """
-    declared = (content_type or UNDECLARED).partition(";")[0].strip().lower()
-    try:
-        return READERS[declared]
-    except KeyError:
-        raise RequestError(
-            415,
-            f"content type {declared[:100]!r} is not taken",
-            f"send the picture's own bytes as one of: {', '.join(READERS)}",
-        ) from None
-
-
-def read(content_type: str | None, body: bytes, *, max_pixels: int) -> Image.Image:
-    """Return the picture in a request: upright, RGB.
+def read(content_type: str | None, body: bytes, *, most: int) -> Content:
+    """Return the pictures in a request, not decoded yet.
 
     Args:
         content_type: the header as sent, or None.
         body: the request's bytes.
-        max_pixels: width x height allowed; more is refused from the header alone.
+        most: pictures allowed.
 
     Raises:
-        RequestError: 415 for a type or format that is not taken, 400 for bytes that are no
-            readable picture, 413 for too many pixels.
+        RequestError: 415 for a type that is not taken, 400 for a body that is not of its type or
+            has no picture, 422 for too many of them.
     """
-    read_body = reader(content_type)
-    try:
-        return read_body(body, max_pixels)
-    except ImageError as error:
+    header = content_type or UNDECLARED
+    declared = header.partition(";")[0].strip().lower()
+    if declared not in READERS:
         raise RequestError(
-            _STATUS.get(type(error), 400), str(error), f"send one of: {', '.join(READERS)}"
-        ) from error
+            415, f"content type {declared[:100]!r} is not taken", f"send one of: {_taken()}"
+        )
+    content = READERS[declared](body, header)
+    if not content.pictures:
+        raise RequestError(400, "there is no picture in the request", f"send one of: {_taken()}")
+    if len(content.pictures) > most:
+        raise RequestError(
+            422,
+            f"{len(content.pictures)} pictures in one request; at most {most} are taken",
+            "send them in several requests, or raise KENNEL_MAX_PICTURES",
+        )
+    return content
+
+
+def refusal(error: ImageError, place: int | None) -> RequestError:
+    """Return the answer to a picture that cannot be used.
+
+    Args:
+        error: from the decoder.
+        place: which of several pictures it is, from 1; None for the only one.
+    """
+    code = 400
+    # No 413: nginx answers for all of those, since only it sees how large a body is.
+    if isinstance(error, OversizeImage):
+        code = 422
+    elif isinstance(error, UnsupportedImage):
+        code = 415
+    which = "" if place is None else f"picture {place}: "
+    return RequestError(code, f"{which}{error}", f"send one of: {_taken()}")
+
+
+def _taken() -> str:
+    return ", ".join(READERS)

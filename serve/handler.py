@@ -6,6 +6,7 @@ A TorchServe-style handler, and the module function `handle` through which MMS r
 import logging
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -13,12 +14,15 @@ from typing import Any
 
 import torch
 from mms.context import Context
+from PIL import Image
 
 from classifier import bundle
-from serve import answers, contents, health, replies
+from classifier.images import ImageError
+from serve import answers, contents, health, replies, wishes
+from serve.envelopes import Pixels
 from serve.errors import RequestError
-from serve.headers import ACCEPT, CONTENT_TYPE, REQUEST_ID
-from serve.predictor import Predictor, choose_device
+from serve.headers import ACCEPT, ATTRIBUTES, CONTENT_TYPE, QUERY, REQUEST_ID
+from serve.predictor import TOLERATED, Predictor, choose_device, choose_precisions
 from serve.settings import Settings
 
 replies.install()  # without it Java drops the worker now and then
@@ -29,16 +33,25 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Photo:
-    """A request that can be answered: float32 pixels [3, H, W] and the format asked for."""
+class Question:
+    """A request that can be answered.
+
+    Args:
+        pixels: float32 [N, 3, H, W], of its pictures.
+        several: whether the answer is a list.
+        answer: the format asked for.
+        wishes: what else is asked for.
+    """
 
     pixels: torch.Tensor
+    several: bool
     answer: answers.Format
+    wishes: wishes.Wishes
 
 
 # Each request of a batch keeps its place and its own outcome through all the verbs.
-Prepared = Photo | RequestError
-Outcome = tuple[answers.Prediction, answers.Format] | RequestError
+Prepared = Question | RequestError
+Outcome = tuple[Question, list[answers.Prediction]] | RequestError
 
 
 class Handler:
@@ -48,6 +61,7 @@ class Handler:
         self._settings: Settings
         self._description: bundle.Description
         self._predictor: Predictor
+        self._decoders: ThreadPoolExecutor
 
     def initialize(self, context: Context) -> None:
         """Load the bundle and prove that this process gives the golden inputs their logits.
@@ -71,56 +85,106 @@ class Handler:
         health.report(reports, difference=difference)
 
     def _load(self, gpu: int | None) -> float:
-        settings = self._settings
+        settings, layout = self._settings, self._settings.layout
         loaded = bundle.load(settings.model_dir)
-        device = choose_device(settings.device, gpu)
         self._description = loaded.description
-        self._predictor = Predictor(loaded, device, settings.worker_threads)
-        difference = bundle.replay(loaded, self._predictor.predict)
-        if not difference <= settings.golden_tolerance:
-            raise bundle.BundleError(
-                f"the golden inputs of {settings.model_dir} come out {difference:.2g} away from "
-                f"what training saw (at most {settings.golden_tolerance:g} is allowed) on {device}:"
-                " the decoder, the transform or the network is not the one that was trained"
+        device = choose_device(settings.device, gpu)
+        # One thread each: together they are as many as the forward pass has.
+        self._decoders = ThreadPoolExecutor(
+            layout.threads, "decode", lambda: torch.set_num_threads(1)
+        )
+        for precision in choose_precisions(settings.precision, device):
+            self._predictor = Predictor(
+                loaded, device, layout.threads, precision, layout.batch_size
             )
-        return difference
+            difference = bundle.replay(loaded, self._predictor.predict)
+            tolerance = settings.golden_tolerance * TOLERATED[precision]
+            if difference <= tolerance:
+                side = loaded.description.transform.crop
+                self._predictor.warm(side, {1, layout.batch_size})
+                log.info("serving in %s on %s, %s", precision, device, layout)
+                return difference
+            log.warning(
+                "golden inputs come out %.2g away in %s on %s", difference, precision, device
+            )
+        raise bundle.BundleError(
+            f"the golden inputs of {settings.model_dir} come out {difference:.2g} away from "
+            f"what training saw (at most {tolerance:g} is allowed) on {device}:"
+            " the decoder, the transform or the network is not the one that was trained"
+        )
 
     def preprocess(self, data: Sequence[dict[str, Any]], context: Context) -> list[Prepared]:
         """Turn each request into pixels, or into the reason why not."""
-        return [self._prepare(item, _headers(context, i)) for i, item in enumerate(data)]
+        headers = [_headers(context, place) for place in range(len(data))]
+        if len(data) == 1:
+            return [self._prepare(data[0], headers[0])]
+        return list(self._decoders.map(self._prepare, data, headers))
 
     def _prepare(self, item: dict[str, Any], headers: dict[str, str]) -> Prepared:
         try:
             answer = answers.choose(headers.get(ACCEPT), self._settings.default_format)
-            image = contents.read(
+            content = contents.read(
                 headers.get(CONTENT_TYPE),
                 bytes(item.get("body", b"")),
-                max_pixels=self._settings.max_pixels,
+                most=self._settings.max_pictures,
             )
-            return Photo(self._description.transform(image), answer)
+            wished = wishes.read(headers.get(QUERY), headers.get(ATTRIBUTES), content.parameters)
+            answer.check(wished)
+            pixels = [
+                self._pixels(picture, place if content.several else None)
+                for place, picture in enumerate(content.pictures, 1)
+            ]
+            return Question(torch.stack(pixels), content.several, answer, wished)
         except RequestError as error:
             return error
         except Exception as error:
             return _failure(error)
 
+    def _pixels(self, picture: bytes | Pixels, place: int | None) -> torch.Tensor:
+        transform, most = self._description.transform, self._settings.max_pixels
+        try:
+            if isinstance(picture, bytes):
+                return transform.read(picture, max_pixels=most)
+            return transform(Image.fromarray(picture).convert("RGB"))
+        except ImageError as error:
+            raise contents.refusal(error, place) from error
+
     def inference(self, batch: Sequence[Prepared]) -> list[Outcome]:
-        """Run all good pictures through the network at once."""
-        photos = [item for item in batch if isinstance(item, Photo)]
-        if not photos:
+        """Run all good pictures through the network together."""
+        questions = [item for item in batch if isinstance(item, Question)]
+        if not questions:
             return [item for item in batch if isinstance(item, RequestError)]
         try:
-            rows = self._predictor.predict(torch.stack([photo.pixels for photo in photos])).tolist()
+            rows = self._predictor.predict(torch.cat([one.pixels for one in questions]))
         except Exception as error:
             failed = _failure(error)
             return [item if isinstance(item, RequestError) else failed for item in batch]
-        classes, temperature = self._description.classes, self._description.temperature
-        logits = iter(rows)
+        parts = iter(torch.split(rows, [len(one.pixels) for one in questions]))
         return [
-            item
-            if isinstance(item, RequestError)
-            else (answers.Prediction(tuple(next(logits)), classes, temperature), item.answer)
+            item if isinstance(item, RequestError) else self._conclude(item, next(parts))
             for item in batch
         ]
+
+    def _conclude(self, question: Question, logits: torch.Tensor) -> Outcome:
+        """Return the predictions of one request from its logits [N, C]."""
+        about = self._description
+        try:
+            predictions = []
+            for pixels, row in zip(question.pixels, logits.tolist(), strict=True):
+                novelty = about.novelty.score(row) if about.novelty else None
+                heat_map = None
+                if question.wishes.explain:
+                    heat_map = self._predictor.explain(pixels, row.index(max(row)))
+                predictions.append(
+                    answers.Prediction(
+                        tuple(row), about.classes, about.temperature, novelty, heat_map
+                    )
+                )
+            return question, predictions
+        except RequestError as error:
+            return error
+        except Exception as error:
+            return _failure(error)
 
     def postprocess(self, outcomes: Sequence[Outcome], context: Context) -> list[bytes]:
         """Write each answer, and set its status and type in the context."""
@@ -128,9 +192,10 @@ class Handler:
 
     def _write(self, outcome: Outcome, context: Context, index: int) -> bytes:
         if not isinstance(outcome, RequestError):
-            prediction, answer = outcome
+            question, predictions = outcome
+            answer = question.answer
             try:
-                body = answer.encode(prediction)
+                body = answer.encode(predictions, question.wishes, several=question.several)
                 context.set_response_content_type(index, answer.content_type)
                 return body
             except Exception as error:

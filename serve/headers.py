@@ -7,3 +7,5 @@ the model server parses no forms, JSON or text on its own.
 ACCEPT = "Accept"
 CONTENT_TYPE = "Kennel-Content-Type"
 REQUEST_ID = "X-Request-Id"
+QUERY = "Kennel-Query"
+ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"

@@ -21,7 +21,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from serve import health, processes
-from serve.settings import Settings, memory_mb
+from serve.machine import cores, memory_mb
+from serve.settings import Settings
 
 MODEL = "model"  # the name under which nginx invokes it
 REPORTS = "workers"  # where in the run directory the workers report
@@ -112,6 +113,7 @@ def command(settings: Settings, run_dir: Path) -> list[str]:
         "-XX:+IgnoreUnrecognizedVMOptions",
         "--enable-native-access=ALL-UNNAMED",
         f"-Xmx{heap_mb(settings)}m",
+        f"-XX:ActiveProcessorCount={cores()}",
         *settings.vm_args.split(),
         "-cp",
         str(package / "frontend" / "*"),
@@ -171,9 +173,9 @@ class ModelServer:
             {
                 "model_name": MODEL,
                 "url": str(self._model_dir),
-                "batch_size": self._settings.batch_size,
+                "batch_size": self._settings.layout.batch_size,
                 "max_batch_delay": self._settings.batch_delay_ms,
-                "initial_workers": self._settings.workers,
+                "initial_workers": self._settings.layout.workers,
                 "synchronous": False,
             },
         )

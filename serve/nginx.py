@@ -11,7 +11,7 @@ from pathlib import Path
 
 from serve import processes
 from serve.errors import RequestError
-from serve.headers import ACCEPT, CONTENT_TYPE, REQUEST_ID
+from serve.headers import ACCEPT, ATTRIBUTES, CONTENT_TYPE, QUERY, REQUEST_ID
 from serve.settings import Settings
 
 HEALTH_SOCKET = "health.sock"
@@ -40,6 +40,12 @@ http {{
   map $http_x_request_id $kennel_request_id {{
     "~^[A-Za-z0-9._-]{{1,64}}$" $http_x_request_id;
     default $request_id;
+  }}
+  # The model server takes 8 KiB of headers; a SageMaker attribute has at most 1024 characters.
+  map $args $kennel_query {{ "" ""; "~^[!-~]{{0,500}}$" $args; default "too_long="; }}
+  map $http_x_amzn_sagemaker_custom_attributes $kennel_attributes {{
+    "~^[ -~]{{1,1024}}$" $http_x_amzn_sagemaker_custom_attributes;
+    default "";
   }}
   upstream model_server {{ server 127.0.0.1:{model_server_port}; keepalive 64; }}
   upstream health {{ server unix:{run_dir}/{health_socket}; }}
@@ -74,6 +80,7 @@ http {{
       try_files /none @invoke;  # a location apart, for error pages of its own
     }}
     location @invoke {{
+      set $kennel_wishes $kennel_query;  # before the rewrite takes it away
       # The question mark drops the query, which would reach the handler as further inputs.
       rewrite ^ /models/model/invoke? break;
       proxy_pass http://model_server;
@@ -82,6 +89,8 @@ http {{
       proxy_set_header {accept} $http_accept;
       proxy_set_header Content-Type application/octet-stream;
       proxy_set_header {content_type} $content_type;
+      proxy_set_header {query} $kennel_wishes;
+      proxy_set_header {attributes} $kennel_attributes;
       proxy_read_timeout {answer_within_s}s;
       # The model server resets its connection after a 4xx; buffering would read on into that.
       proxy_buffering off;
@@ -90,6 +99,7 @@ http {{
       error_page 404 502 503 = @503;  # 404: the model is being registered
       error_page 500 507 = @500;
       error_page 408 = @408;
+      error_page 413 = @413;  # of a body in chunks, whose size shows only here
       error_page 504 = @504;
     }}
     location / {{ return 404; }}
@@ -145,6 +155,8 @@ def configuration(settings: Settings, run_dir: Path, model_server_port: int) -> 
         answer_within_s=_ANSWER_WITHIN_S,
         accept=ACCEPT,
         content_type=CONTENT_TYPE,
+        query=QUERY,
+        attributes=ATTRIBUTES,
         request_id=REQUEST_ID,
         temporary="\n".join(f"  {kind}_temp_path {run_dir}/nginx-{kind};" for kind in temporary),
         error_pages="\n".join(f"    {page}" for page in pages),

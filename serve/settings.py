@@ -3,8 +3,6 @@
 SageMaker's names come from its inference toolkit. docs/serving.md has the table.
 """
 
-import contextlib
-import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from sagemaker_inference import parameters
 
-from serve import answers
+from serve import answers, machine
 from serve.errors import RequestError
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -36,9 +34,7 @@ class Settings(BaseModel):
     # SageMaker's own
     port: Port = Field(8080, alias=parameters.BIND_TO_PORT_ENV)
     base_dir: Path = Field(Path("/opt/ml"), alias=parameters.BASE_PATH_ENV)
-    workers: Positive = Field(
-        default_factory=lambda: len(_gpus()) or 1, alias=parameters.MODEL_SERVER_WORKERS_ENV
-    )
+    workers_wanted: Positive | None = Field(None, alias=parameters.MODEL_SERVER_WORKERS_ENV)
     timeout_s: Positive = Field(240, alias=parameters.MODEL_SERVER_TIMEOUT_SECONDS_ENV)
     max_payload_mb: Annotated[int, Field(ge=1, le=1024)] = Field(
         6, alias=parameters.MAX_REQUEST_SIZE
@@ -50,15 +46,20 @@ class Settings(BaseModel):
     # Kennel's
     run_dir: Path | None = Field(None, alias="KENNEL_RUN_DIR")
     model_server_port: InnerPort | None = Field(None, alias="KENNEL_MODEL_SERVER_PORT")
-    batch_size: Annotated[int, Field(ge=1, le=256)] = Field(8, alias="KENNEL_BATCH_SIZE")
-    # The model server never batches beyond two with a delay of 0.
+    batch_wanted: Annotated[int, Field(ge=1, le=256)] | None = Field(
+        None, alias="KENNEL_BATCH_SIZE"
+    )
+    # The model server never batches beyond two with a delay of 0. A batch fills while the one
+    # before it is computed, so a longer delay only makes the lone request wait.
     batch_delay_ms: Annotated[int, Field(ge=1, le=60_000)] = Field(
-        2, alias="KENNEL_MAX_BATCH_DELAY_MS"
+        1, alias="KENNEL_MAX_BATCH_DELAY_MS"
     )
     queue_size: Positive = Field(100, alias="KENNEL_QUEUE_SIZE")
     threads: Positive | None = Field(None, alias="KENNEL_THREADS")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", alias="KENNEL_DEVICE")
+    precision: Literal["auto", "fp32", "bf16"] = Field("auto", alias="KENNEL_PRECISION")
     max_pixels: Positive = Field(2**26, alias="KENNEL_MAX_PIXELS")
+    max_pictures: Annotated[int, Field(ge=1, le=1024)] = Field(32, alias="KENNEL_MAX_PICTURES")
     golden_tolerance: Annotated[float, Field(gt=0)] = Field(1e-3, alias="KENNEL_GOLDEN_TOLERANCE")
     drain_s: Annotated[int, Field(ge=1, le=28)] = Field(25, alias="KENNEL_DRAIN_SECONDS")
     recovery_s: Positive = Field(60, alias="KENNEL_RECOVERY_SECONDS")
@@ -116,33 +117,15 @@ class Settings(BaseModel):
         return self.max_payload_mb * 1024 * 1024
 
     @property
-    def worker_threads(self) -> int:
-        """Processor threads for each worker: the cores shared out, unless set."""
-        return self.threads or max(1, cores() // self.workers)
+    def layout(self) -> machine.Layout:
+        """Workers, threads and batch size: what is set, and for the rest what suits the machine."""
+        gpus = 0 if self.device == "cpu" else machine.gpus()
+        chosen = machine.layout(machine.cores(), gpus, machine.memory_mb(), self.workers_wanted)
+        return machine.Layout(
+            chosen.workers, self.threads or chosen.threads, self.batch_wanted or chosen.batch_size
+        )
 
     @property
     def default_format(self) -> answers.Format:
         """What a client gets that does not say what it accepts."""
         return answers.choose(self.default_accept)
-
-
-def cores() -> int:
-    """Return how many processor cores this container may use, rounded up."""
-    granted = len(os.sched_getaffinity(0))
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return min(granted, max(1, math.ceil(int(quota) / int(period))))
-    except (OSError, ValueError):  # no cgroup v2, or no limit ("max")
-        return granted
-
-
-def memory_mb() -> int:
-    """Return how many MiB of memory this container may use."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    with contextlib.suppress(OSError, ValueError):  # as for cores
-        total = min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    return total // 2**20
-
-
-def _gpus() -> list[Path]:
-    return sorted(Path("/dev").glob("nvidia[0-9]*"))

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from classifier import bundle, networks
-from classifier.images import decode
+from classifier.calibration import Novelty
 from classifier.transform import EvaluationTransform
 from tests.serve.running import Running, serving
 
@@ -42,6 +42,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folders=tuple(f"{i:03}.{name}" for i, name in enumerate(CLASSES)),
         transform=EvaluationTransform(resize=72, crop=64),
         temperature=2.0,
+        novelty=Novelty(quantiles=(-100.0, 100.0)),
     )
     photos = [Image.open(io.BytesIO(picture(seed))) for seed in (100, 101)]
     bundle.save(bundle.make(network, description, photos), base / "model")
@@ -54,7 +55,7 @@ def logits(trained: Path) -> Callable[[bytes], list[float]]:
     loaded = bundle.load(trained / "model")
 
     def infer(data: bytes) -> list[float]:
-        pixels = loaded.description.transform(decode(data))
+        pixels = loaded.description.transform.read(data)
         with torch.inference_mode():
             row: list[float] = loaded.network(pixels[None])[0].tolist()
         return row

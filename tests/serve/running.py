@@ -53,7 +53,7 @@ class Running:
         self,
         method: str,
         path: str,
-        body: bytes | None = None,
+        body: bytes | Iterator[bytes] | None = None,
         headers: dict[str, str] | None = None,
     ) -> Answer:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
@@ -63,7 +63,12 @@ class Running:
             named = {name.lower(): value for name, value in response.getheaders()}
             return Answer(response.status, named, response.read())
 
-    def classify(self, body: bytes, content_type: str | None = "image/jpeg", **more: str) -> Answer:
+    def classify(
+        self,
+        body: bytes | Iterator[bytes],
+        content_type: str | None = "image/jpeg",
+        **more: str,
+    ) -> Answer:
         headers = {name.replace("_", "-"): value for name, value in more.items()}
         if content_type is not None:
             headers["Content-Type"] = content_type

@@ -5,8 +5,11 @@ import pytest
 
 from serve.answers import FORMATS, Format, Prediction, choose
 from serve.errors import RequestError
+from serve.wishes import Wishes
 
-RAW, VERBOSE = FORMATS
+RAW, VERBOSE, TORCHSERVE, HUGGING_FACE, LINES, CSV = FORMATS
+DOGS = Prediction((1.0, 3.0, 2.0), ("a", "ö", "c"))
+NONE = Wishes()
 
 
 @pytest.mark.parametrize(
@@ -25,7 +28,11 @@ RAW, VERBOSE = FORMATS
         ("*/*, application/json;verbose", VERBOSE),
         ("application/json;verbose, */*;q=0", VERBOSE),
         ("application/json;q=0, application/json;verbose;q=0.1", VERBOSE),
-        ("text/csv, */*;q=0.1", RAW),
+        ("text/html, */*;q=0.1", RAW),
+        ("text/csv", CSV),
+        ("application/jsonlines", LINES),
+        ("application/json;torchserve", TORCHSERVE),
+        ("application/json;huggingface", HUGGING_FACE),
         ("nonsense, application/json", RAW),
     ],
 )
@@ -34,7 +41,7 @@ def test_the_format_asked_for_is_chosen(accept: str | None, expected: object) ->
 
 
 @pytest.mark.parametrize(
-    "accept", ["text/csv", "application/json;q=0", "*/*;q=0", "application/json;indent=2", "json"]
+    "accept", ["text/html", "application/json;q=0", "*/*;q=0", "application/json;indent=2", "json"]
 )
 def test_a_format_that_is_not_offered_is_refused_with_those_that_are(accept: str) -> None:
     with pytest.raises(RequestError) as refusal:
@@ -51,21 +58,77 @@ def test_who_does_not_care_gets_the_default() -> None:
 
 def test_raw_outputs_keep_class_order_and_every_digit() -> None:
     logits = (0.1, -3.25, 1e-7)
-    assert json.loads(RAW.encode(Prediction(logits, ("a", "b", "c")))) == list(logits)
+    prediction = Prediction(logits, ("a", "b", "c"))
+    assert json.loads(RAW.encode([prediction], NONE)) == list(logits)
 
 
 def test_labelled_probabilities_sum_to_one_and_are_cooled_by_the_temperature() -> None:
     prediction = Prediction((1000.0, 1001.0, 990.0), ("a", "ö", "c"), temperature=2.0)
-    answer = json.loads(VERBOSE.encode(prediction))
+    answer = json.loads(VERBOSE.encode([prediction], NONE))
     assert answer["labels"] == ["a", "ö", "c"]
     assert answer["predicted_label"] == "ö"
     assert sum(answer["probabilities"]) == pytest.approx(1)
     ratio = answer["probabilities"][1] / answer["probabilities"][0]
     assert ratio == pytest.approx(math.exp(0.5))
+    assert set(answer) == {"labels", "predicted_label", "probabilities"}
+
+
+def test_novelty_and_heat_map_are_in_the_answer_that_has_room() -> None:
+    prediction = Prediction((1.0, 2.0), ("a", "b"), novelty=0.25, heat_map=b"png")
+    answer = json.loads(VERBOSE.encode([prediction], NONE))
+    assert answer["novelty"] == 0.25
+    assert answer["heat_map"] == "data:image/png;base64,cG5n"
+
+
+def test_top_k_and_threshold_rank_the_classes() -> None:
+    answer = json.loads(VERBOSE.encode([DOGS], Wishes(top_k=2)))
+    assert answer["labels"] == ["ö", "c"]
+    assert answer["probabilities"] == sorted(DOGS.probabilities(), reverse=True)[:2]
+    answer = json.loads(VERBOSE.encode([DOGS], Wishes(threshold=0.5)))
+    assert answer["labels"] == ["ö"]
+    none = json.loads(VERBOSE.encode([DOGS], Wishes(threshold=0.99)))
+    assert none == {"probabilities": [], "labels": [], "predicted_label": None}
+
+
+def test_other_servers_shapes() -> None:
+    probabilities = DOGS.probabilities()
+    ranked = json.loads(TORCHSERVE.encode([DOGS], NONE))
+    assert next(iter(ranked.items())) == ("ö", probabilities[1])
+    listed = json.loads(HUGGING_FACE.encode([DOGS], Wishes(top_k=1)))
+    assert listed == [{"label": "ö", "score": probabilities[1]}]
+    many = Prediction(tuple(map(float, range(9))), tuple("abcdefghi"))
+    assert len(json.loads(TORCHSERVE.encode([many], NONE))) == 5
+    assert json.loads(LINES.encode([DOGS], NONE)) == {"prediction": probabilities}
+    assert [float(cell) for cell in CSV.encode([DOGS], NONE).split(b",")] == probabilities
+
+
+@pytest.mark.parametrize("known", FORMATS, ids=lambda known: known.accept)
+def test_several_pictures_are_a_list_of_what_one_would_be(known: Format) -> None:
+    pair = known.encode([DOGS, DOGS], NONE, several=True).decode()
+    one = known.encode([DOGS], NONE).decode()
+    if known in (LINES, CSV):
+        assert pair == one + one
+    else:
+        assert json.loads(pair) == [json.loads(one)] * 2
+        assert json.loads(known.encode([DOGS], NONE, several=True)) == [json.loads(one)]
+
+
+def test_a_wish_that_a_format_has_no_place_for_is_refused_with_those_that_have_one() -> None:
+    for known in FORMATS:
+        for wish in (Wishes(top_k=1), Wishes(threshold=0.5), Wishes(explain="gradcam")):
+            room = known.roomy if wish.explain else known.labelled
+            if room:
+                known.check(wish)
+                continue
+            with pytest.raises(RequestError) as refusal:
+                known.check(wish)
+            assert refusal.value.code == 400
+            assert "application/json;verbose" in refusal.value.hint
+        known.check(NONE)
 
 
 @pytest.mark.parametrize("known", FORMATS, ids=lambda known: known.accept)
 @pytest.mark.parametrize("broken", [math.nan, math.inf])
 def test_a_logit_that_is_no_number_is_never_written(known: Format, broken: float) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
-        known.encode(Prediction((1.0, broken), ("a", "b")))
+        known.encode([Prediction((1.0, broken), ("a", "b"))], NONE)

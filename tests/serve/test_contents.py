@@ -1,55 +1,214 @@
+import base64
+import io
+import json
+import pickle
+
+import numpy as np
 import pytest
 
+from classifier.images import ImageError, decode
 from serve import contents
+from serve.envelopes import Content
 from serve.errors import RequestError
 from tests.serve.conftest import picture
 
-FORMATS = {
-    "image/jpeg": "JPEG",
-    "image/png": "PNG",
-    "image/webp": "WEBP",
-    "image/bmp": "BMP",
-    "image/tiff": "TIFF",
-    "image/gif": "GIF",
-}
+FORMATS = ("jpeg", "jpg", "png", "webp", "bmp", "tiff", "gif")
 
 
-@pytest.mark.parametrize(("content_type", "format_"), FORMATS.items())
-def test_every_picture_type_is_read(content_type: str, format_: str) -> None:
-    image = contents.read(content_type, picture(1, format_), max_pixels=10_000)
-    assert (image.mode, image.size) == ("RGB", (90, 70))
+def read(content_type: str | None, body: bytes) -> Content:
+    return contents.read(content_type, body, most=3)
+
+
+def refused(content_type: str | None, body: bytes) -> RequestError:
+    with pytest.raises(RequestError) as refusal:
+        read(content_type, body)
+    assert refusal.value.hint
+    return refusal.value
+
+
+def b64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def npy(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]], **how: bool) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, **how)
+    return buffer.getvalue()
 
 
 @pytest.mark.parametrize(
     "content_type",
-    [None, "", "application/x-image", "application/octet-stream", "IMAGE/PNG; name=x.png"],
+    [
+        None,
+        "",
+        "application/x-image",
+        "application/octet-stream",
+        "IMAGE/PNG; name=x.png",
+        *(f"image/{name}" for name in FORMATS),
+    ],
 )
-def test_the_bytes_tell_the_format_and_not_the_declared_type(content_type: str | None) -> None:
-    assert contents.read(content_type, picture(1), max_pixels=10_000).size == (90, 70)
+def test_a_picture_may_come_as_its_own_bytes(content_type: str | None) -> None:
+    assert read(content_type, b"anything") == Content((b"anything",))
 
 
-@pytest.mark.parametrize("content_type", ["text/csv", "application/json", "image/svg+xml", "x"])
+@pytest.mark.parametrize("content_type", ["text/csv", "image/svg+xml", "x"])
 def test_another_type_is_refused_with_those_that_are_taken(content_type: str) -> None:
-    with pytest.raises(RequestError) as refusal:
-        contents.read(content_type, picture(1), max_pixels=10_000)
-    assert refusal.value.code == 415
-    assert content_type in refusal.value.message
+    refusal = refused(content_type, b"")
+    assert refusal.code == 415
+    assert content_type in refusal.message
     for known in contents.READERS:
-        assert known in refusal.value.hint
+        assert known in refusal.hint
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        b64(b"one"),
+        f"data:image/png;base64,{b64(b'one')}",
+        {"image": b64(b"one")},
+        {"inputs": f"{b64(b'one')[:2]}\n{b64(b'one')[2:]}"},
+        {"inputs": {"b64": b64(b"one")}},
+    ],
+)
+def test_json_may_hold_one_picture(given: object) -> None:
+    assert read("application/json", json.dumps(given).encode()) == Content((b"one",))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [b64(b"one"), b64(b"two")],
+        {"images": [b64(b"one"), b64(b"two")]},
+        {"instances": [{"b64": b64(b"one")}, {"data": b64(b"two")}]},
+    ],
+)
+def test_json_may_hold_several(given: object) -> None:
+    content = read("application/json", json.dumps(given).encode())
+    assert content == Content((b"one", b"two"), several=True)
+
+
+def test_json_names_wishes() -> None:
+    body = {"images": [b64(b"one")], "parameters": {"top_k": 2}}
+    content = read("application/json; charset=utf-8", json.dumps(body).encode())
+    assert content == Content((b"one",), several=True, parameters={"top_k": 2})
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"{", "not JSON"),
+        (b"\xff\xfe", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        (b"1" * 10_000, "not JSON"),
+        (b"null", "not a string"),
+        (b"{}", "one of image"),
+        (b'{"image": "", "images": []}', "one of image"),
+        (b'{"image": "", "url": "x"}', "one of image"),
+        (b'{"images": []}', "no picture"),
+        (b'["", [""]]', "picture 2 is not a string"),
+        (b'"not base64!"', "not base64"),
+        ('"ö"'.encode(), "not base64"),
+        (b'"data:image/png,abc"', ";base64,"),
+        (b'{"image": "", "parameters": 3}', "are an object"),
+        (b'"http://169.254.169.254/latest"', "fetches nothing"),
+        (b'["s3://bucket/key"]', "fetches nothing"),
+        (b'"file:///etc/passwd"', "fetches nothing"),
+    ],
+)
+def test_json_that_holds_no_picture_is_refused(body: bytes, reason: str) -> None:
+    refusal = refused("application/json", body)
+    assert refusal.code == 400
+    assert reason in refusal.message
+
+
+FORM = "multipart/form-data; boundary=edge"
+
+
+def part(head: str, value: bytes) -> bytes:
+    return f"--edge\r\nContent-Disposition: form-data; {head}\r\n\r\n".encode() + value + b"\r\n"
+
+
+def test_a_form_holds_pictures_and_wishes() -> None:
+    photo = part('name="picture"; filename="a.jpg"\r\nContent-Type: image/jpeg', b"\r\none--edge")
+    wish = part('name="top_k"', b"3")
+    assert read(FORM, photo + wish + b"--edge--\r\n") == Content(
+        (b"\r\none--edge",), parameters={"top_k": "3"}
+    )
+    both = read(FORM, b"--edge--"[:0] + photo + photo + b"--edge--")
+    assert both.several
+    assert len(both.pictures) == 2
+
+
+@pytest.mark.parametrize(
+    ("header", "body", "reason"),
+    [
+        (FORM, b"--x", "damaged"),
+        (FORM, part('name="a"; filename="b"', b"cut"), "damaged"),
+        ("multipart/form-data", part('name="a"', b"") + b"--edge--", "damaged"),
+        (FORM, part("filename=b", b"") + b"--edge--", "no name"),
+        (FORM, part('name="top_k"', b"1") + b"--edge--", "no picture"),
+        (FORM, b"before\r\n--edge--", "damaged"),
+        (FORM, b"--edge--", "no picture"),
+    ],
+)
+def test_a_damaged_form_is_refused(header: str, body: bytes, reason: str) -> None:
+    refusal = refused(header, body)
+    assert refusal.code == 400
+    assert reason in refusal.message
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (4, 5, 3), (2, 4, 5, 3)])
+def test_an_array_holds_pixels(shape: tuple[int, ...]) -> None:
+    array = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
+    content = read("application/x-npy", npy(array))
+    assert content.several == (len(shape) == 4)
+    assert len(content.pictures) == (2 if len(shape) == 4 else 1)
+    np.testing.assert_array_equal(np.stack(content.pictures).reshape(shape), array)
+
+
+class _Trap:
+    def __reduce__(self) -> tuple[object, ...]:
+        return (exec, ("raise SystemExit('unpickled')",))
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"", 400),
+        (b"\x93NUMPY", 400),
+        (npy(np.zeros((4, 5), np.uint8))[:-1], 400),
+        (npy(np.zeros((4, 5), np.uint8)) + b"x", 400),
+        (npy(np.array([_Trap()], dtype=object), allow_pickle=True), 415),
+        (pickle.dumps(_Trap()), 400),
+        (npy(np.zeros((4, 5), np.float32)), 415),
+        (npy(np.zeros((4, 5, 4), np.uint8)), 415),
+        (npy(np.zeros((0, 5), np.uint8)), 415),
+        (npy(np.zeros((5, 4, 3), np.uint8, "F")), 415),
+        (npy(np.zeros((4, 5), np.uint8)).replace(b"(4, 5)", b"(4**9**9, 5)"), 400),
+        (npy(np.zeros((4, 5), np.uint8)).replace(b"(4, 5), }    ", b"(9999999999, 99), }"), 400),
+    ],
+)
+def test_an_array_that_is_no_picture_is_refused_and_never_unpickled(body: bytes, code: int) -> None:
+    assert refused("application/x-npy", body).code == code
+
+
+def test_too_many_pictures_are_refused() -> None:
+    assert read("application/json", json.dumps([""] * 3).encode()).several
+    assert refused("application/json", json.dumps([""] * 4).encode()).code == 422
 
 
 @pytest.mark.parametrize(
     ("body", "code", "reason"),
     [
-        (b"I am text", 400, "not a picture"),
-        (b"", 400, "empty"),
+        (b"I am text", 400, "picture 2: "),
         (picture(1)[:300], 400, "damaged"),
         (b"\0\0\0\x18ftypheic" + bytes(100), 415, "HEIC"),
-        (picture(1, "PNG", (101, 100)), 413, "101 x 100"),
+        (picture(1, "PNG", (101, 100)), 422, "101 x 100"),
     ],
 )
-def test_bad_bytes_are_refused_with_their_own_status(body: bytes, code: int, reason: str) -> None:
-    with pytest.raises(RequestError) as refusal:
-        contents.read("image/jpeg", body, max_pixels=10_000)
-    assert refusal.value.code == code
-    assert reason in refusal.value.message
+def test_a_bad_picture_has_its_own_status(body: bytes, code: int, reason: str) -> None:
+    with pytest.raises(ImageError) as error:
+        decode(body, max_pixels=10_000)
+    refusal = contents.refusal(error.value, 2)
+    assert refusal.code == code
+    assert reason in refusal.message

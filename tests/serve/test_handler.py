@@ -1,12 +1,16 @@
+import base64
+import io
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mms.service import Service
+from PIL import Image
 
 from classifier import bundle
 from serve import handler, health
@@ -20,7 +24,7 @@ GOOD = [Request(photo) for photo in PHOTOS] + [
 BAD = {
     400: Request(b"I am text"),
     406: Request(PHOTOS[0], accept="text/html"),
-    413: Request(picture(9, "PNG", (1001, 1000))),
+    422: Request(picture(9, "PNG", (1001, 1000))),
     415: Request(PHOTOS[0], content_type="text/csv"),
 }
 
@@ -138,9 +142,76 @@ def test_n_requests_get_n_answers_in_order_each_with_its_own_status(
         check(request, reply, logits)
 
 
+VERBOSE = "application/json;verbose"
+
+
+def several(*pictures: bytes) -> Request:
+    body = json.dumps({"images": [base64.b64encode(one).decode() for one in pictures]})
+    return Request(body.encode(), "application/json")
+
+
+def test_requests_of_several_pictures_are_answered_among_others(
+    worker: Service, logits: Callable[[bytes], list[float]]
+) -> None:
+    """More pictures than one forward pass takes, and a bad one among good ones."""
+    bad = several(PHOTOS[0], b"text")
+    _, replies = ask(worker, several(*PHOTOS * 3), bad, Request(PHOTOS[1]), several(PHOTOS[2]))
+    assert [reply.status for reply in replies] == [200, 400, 200, 200]
+    together = replies[0].json()
+    assert len(together) == 12
+    for answer, photo in zip(together, PHOTOS * 3, strict=True):
+        assert answer == pytest.approx(logits(photo), abs=1e-4)
+    assert "picture 2: " in replies[1].json()["message"]
+    assert replies[2].json() == pytest.approx(logits(PHOTOS[1]), abs=1e-4)
+    assert len(replies[3].json()) == 1
+
+
+def test_wishes_are_answered(worker: Service) -> None:
+    _, (two, csv, wrong) = ask(
+        worker,
+        Request(PHOTOS[0], accept=VERBOSE, query="top_k=2"),
+        Request(PHOTOS[0], accept="text/csv"),
+        Request(PHOTOS[0], query="top_k=2"),
+    )
+    assert len(two.json()["labels"]) == 2
+    assert 0 < two.json()["novelty"] < 1
+    assert csv.content_type.rstrip(" ") == "text/csv; charset=utf-8"
+    assert sum(map(float, csv.body.split(b","))) == pytest.approx(1)
+    assert wrong.status == 400
+
+
+def test_a_heat_map_is_a_clear_png_of_the_crops_size(worker: Service) -> None:
+    _, (explained,) = ask(worker, Request(PHOTOS[0], accept=VERBOSE, query="explain=gradcam"))
+    kind, _, data = explained.json()["heat_map"].partition(",")
+    assert kind == "data:image/png;base64"
+    image = Image.open(io.BytesIO(base64.b64decode(data)))
+    assert (image.mode, image.size) == ("RGBA", (64, 64))
+    assert 0 < int(np.asarray(image)[..., 3].max()) <= 200
+    _, (plain,) = ask(worker, Request(PHOTOS[0], accept=VERBOSE))
+    assert plain.json()["probabilities"] == pytest.approx(explained.json()["probabilities"])
+
+
+def test_bfloat16_serves_and_golden_inputs_are_held_to_its_digits(
+    trained: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    logits: Callable[[bytes], list[float]],
+) -> None:
+    reports = environment(monkeypatch, trained, tmp_path)
+    monkeypatch.setenv("KENNEL_PRECISION", "bf16")
+    service = load(tmp_path / "empty")
+    (mine,) = health.reports(reports)
+    assert mine.difference is not None
+    assert 1e-4 < mine.difference < 0.05
+    _, (reply,) = ask(service, Request(PHOTOS[0]))
+    expected = logits(PHOTOS[0])
+    assert reply.json() == pytest.approx(expected, abs=0.05 * max(map(abs, expected)))
+    assert reply.json() != pytest.approx(expected, abs=1e-5)
+
+
 @pytest.mark.parametrize(
     ("code", "message"),
-    [(400, "not a picture"), (406, "text/html"), (413, "1001 x 1000"), (415, "text/csv")],
+    [(400, "not a picture"), (406, "text/html"), (422, "1001 x 1000"), (415, "text/csv")],
 )
 def test_each_refusal_says_what_was_wrong(worker: Service, code: int, message: str) -> None:
     _, (reply,) = ask(worker, BAD[code])

@@ -1,5 +1,6 @@
 """One healthy server, asked everything that a client may ask."""
 
+import base64
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -82,11 +83,11 @@ REFUSED = {
     "cut short": (picture(1)[:-200], "image/jpeg", "*/*", 400, "cut short"),
     "text": (b"I am text", "text/plain", "*/*", 415, "text/plain"),
     "a form": (b"a=b", "application/x-www-form-urlencoded", "*/*", 415, "urlencoded"),
-    "a form of parts": (b"--x", "multipart/form-data; boundary=x", "*/*", 415, "multipart"),
-    "JSON": (b"{", "application/json", "*/*", 415, "application/json"),
+    "a form of parts": (b"--x", "multipart/form-data; boundary=x", "*/*", 400, "damaged"),
+    "JSON": (b"{", "application/json", "*/*", 400, "not JSON"),
     "HEIC": (b"\0\0\0\x18ftypheic" + bytes(50), "image/jpeg", "*/*", 415, "HEIC"),
     "unknown Accept": (picture(1), "image/jpeg", "text/html", 406, "text/html"),
-    "too many pixels": (picture(1, "PNG", (1001, 1000)), "image/png", "*/*", 413, "1001 x 1000"),
+    "too many pixels": (picture(1, "PNG", (1001, 1000)), "image/png", "*/*", 422, "1001 x 1000"),
     "too many bytes": (bytes(2**20 + 1), "image/jpeg", "*/*", 413, "larger than 1 MiB"),
 }
 
@@ -112,13 +113,49 @@ def test_a_request_id_of_the_clients_is_kept_and_a_dangerous_one_is_not(server: 
     assert made.headers["x-request-id"] != '"},{"'
 
 
-def test_a_query_and_foreign_headers_do_not_reach_the_model(server: Running) -> None:
+def test_wishes_come_by_query_and_by_sagemakers_attributes(server: Running) -> None:
+    headers = {"Content-Type": "image/jpeg", "Accept": "application/json;verbose"}
+    answer = server.ask("POST", "/invocations?top_k=2", picture(1), headers)
+    assert len(answer.json()["labels"]) == 2
+    headers["X-Amzn-SageMaker-Custom-Attributes"] = "trace-7;top_k=3"
+    answer = server.ask("POST", "/invocations", picture(1), headers)
+    assert len(answer.json()["labels"]) == 3
+    for query in ("topk=2", "top_k=" + "1" * 2000):
+        answer = server.ask("POST", f"/invocations?{query}", picture(1), headers)
+        assert query[:4] in check_refusal(answer, 400) or "too_long" in answer.json()["message"]
+
+
+def test_several_pictures_come_in_json_and_in_a_form(
+    server: Running, logits: Callable[[bytes], list[float]]
+) -> None:
+    photos = [picture(3), picture(4, "PNG")]
+    encoded = [base64.b64encode(photo).decode() for photo in photos]
+    answer = server.classify(json.dumps({"images": encoded}).encode(), "application/json")
+    parts = b"".join(
+        b'--x\r\nContent-Disposition: form-data; name="p"; filename="p"\r\n\r\n' + photo + b"\r\n"
+        for photo in photos
+    )
+    form = server.classify(parts + b"--x--\r\n", "multipart/form-data; boundary=x")
+    for rows in (answer.json(), form.json()):
+        for row, photo in zip(rows, photos, strict=True):
+            assert row == pytest.approx(logits(photo), abs=1e-4)
+
+
+def test_a_body_in_chunks_that_grows_too_large_is_refused_in_the_usual_shape(
+    server: Running,
+) -> None:
+    """No Content-Length says beforehand how much will come."""
+    answer = server.classify(iter([bytes(2**16)] * 20))
+    assert "larger than 1 MiB" in check_refusal(answer, 413)
+
+
+def test_foreign_headers_do_not_reach_the_model(server: Running) -> None:
     headers = {
         "Kennel-Content-Type": "text/csv",
         "Content-Type": "image/jpeg",
         "X-Much": "x" * 2000,
     }
-    answer = server.ask("POST", "/invocations?body=nonsense&a=b", picture(1), headers)
+    answer = server.ask("POST", "/invocations", picture(1), headers)
     assert answer.status == 200
 
 

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from serve.settings import Settings, SettingsError, cores, memory_mb
+from serve import machine
+from serve.settings import Settings, SettingsError
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "serving.md"
 
@@ -27,7 +28,7 @@ def test_sagemakers_variables_are_read() -> None:
             "KENNEL_THREADS": "",
         }
     )
-    assert (settings.port, settings.workers, settings.max_payload_mb) == (9001, 3, 20)
+    assert (settings.port, settings.layout.workers, settings.max_payload_mb) == (9001, 3, 20)
     assert settings.model_dir == Path("/somewhere/model")
     assert settings.default_format.accept == "application/json;verbose"
     assert settings.threads is None
@@ -58,15 +59,17 @@ def test_every_problem_is_reported_at_once_with_its_variable() -> None:
     assert "application/json;verbose" in lines[1]
 
 
-def test_the_cores_are_shared_out_among_the_workers() -> None:
-    assert Settings.from_environment({"KENNEL_THREADS": "7"}).worker_threads == 7
+def test_what_is_set_counts_and_the_rest_suits_the_machine() -> None:
+    given = {"KENNEL_THREADS": "7", "KENNEL_BATCH_SIZE": "3", "SAGEMAKER_MODEL_SERVER_WORKERS": "2"}
+    assert Settings.from_environment(given).layout == machine.Layout(2, 7, 3)
     one, many = (
-        Settings.from_environment({"SAGEMAKER_MODEL_SERVER_WORKERS": str(count)})
+        Settings.from_environment(
+            {"SAGEMAKER_MODEL_SERVER_WORKERS": str(count), "KENNEL_DEVICE": "cpu"}
+        )
         for count in (1, 1000)
     )
-    assert one.worker_threads == cores()
-    assert many.worker_threads == 1
-    assert memory_mb() > 100
+    assert one.layout.threads == machine.cores()
+    assert many.layout.threads == 1
 
 
 def test_the_document_lists_every_variable_and_its_default() -> None:

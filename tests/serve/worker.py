@@ -18,6 +18,7 @@ class Request:
     body: bytes
     content_type: str | None = "image/jpeg"
     accept: str | None = None
+    query: str | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ def ask(service: Service, *requests: Request) -> tuple[int, list[Reply]]:
             "Content-Type": "application/octet-stream",
             "Kennel-Content-Type": request.content_type,
             "Accept": request.accept,
+            "Kennel-Query": request.query,
         }
         headers = [
             {"name": bytearray(name.encode()), "value": bytearray(value.encode())}

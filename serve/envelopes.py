@@ -1,0 +1,152 @@
+"""Bodies that carry more than a picture's own bytes: JSON, forms and numpy arrays.
+
+Nothing in them is executed, unpickled or fetched: an address in place of a picture is refused.
+"""
+
+import base64
+import binascii
+import io
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib import format as npy
+
+from serve.errors import RequestError
+
+Pixels = npt.NDArray[np.uint8]  # [H, W, 3] or [H, W]
+
+
+@dataclass(frozen=True)
+class Content:
+    """What was in a body.
+
+    Args:
+        pictures: each one encoded bytes, or pixels.
+        several: whether they came as a list, so that the answer is one too.
+        parameters: wishes that the body names.
+    """
+
+    pictures: tuple[bytes | Pixels, ...]
+    several: bool = False
+    parameters: Mapping[str, object] = field(default_factory=dict)
+
+
+# The names under which clients send pictures in an object: ours, Hugging Face's, TensorFlow's.
+_PICTURES = ("image", "images", "inputs", "instances")
+_BASE64 = ("b64", "image", "data")
+_JSON_HINT = (
+    'send {"images": ["<base64>", "data:image/png;base64,…"], "parameters": {"top_k": 5}}, '
+    "one base64 string, or a list of them"
+)
+_SHORT = re.compile(rb'name="([^"]{1,100})"')
+
+
+def from_json(body: bytes) -> Content:
+    """Read pictures in base64 or data URLs: one, a list, or an object that holds them.
+
+    Raises:
+        RequestError: 400.
+    """
+    try:
+        given: object = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise RequestError(400, f"the body is not JSON ({str(error)[:100]})", _JSON_HINT) from None
+    parameters: Mapping[str, object] = {}
+    if isinstance(given, dict):
+        named = [name for name in _PICTURES if name in given]
+        if len(named) != 1 or not set(given) <= {*named, "parameters"}:
+            raise RequestError(
+                400, f"a JSON object has one of {', '.join(_PICTURES)}, and parameters", _JSON_HINT
+            )
+        wished = given.get("parameters") or {}
+        if not isinstance(wished, dict):
+            raise RequestError(400, "parameters are an object", _JSON_HINT)
+        parameters, given = wished, given[named[0]]
+    if isinstance(given, list):
+        pictures = tuple(_from_base64(one, place + 1) for place, one in enumerate(given))
+        return Content(pictures, several=True, parameters=parameters)
+    return Content((_from_base64(given, 1),), parameters=parameters)
+
+
+def _from_base64(given: object, place: int) -> bytes:
+    if isinstance(given, dict) and len(given) == 1:
+        given = next((given[name] for name in _BASE64 if name in given), None)
+    if not isinstance(given, str):
+        raise RequestError(400, f"picture {place} is not a string", _JSON_HINT)
+    if re.match(r"(?!data:)[A-Za-z][A-Za-z0-9+.-]*:", given[:20]):
+        raise RequestError(
+            400,
+            f"picture {place} is an address, and the server fetches nothing",
+            "send the picture's bytes in base64",
+        )
+    if given[:5].lower() == "data:":
+        declared, comma, given = given.partition(",")
+        if not comma or not declared.lower().endswith(";base64"):
+            raise RequestError(400, f"picture {place}: a data URL has ;base64,", _JSON_HINT)
+    try:
+        return base64.b64decode("".join(given.split()), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise RequestError(400, f"picture {place} is not base64 ({error})", _JSON_HINT) from None
+
+
+def from_form(body: bytes, boundary: str) -> Content:
+    """Read multipart/form-data: every part with a file name is a picture, the others are wishes.
+
+    Raises:
+        RequestError: 400.
+
+    Source: RFC 7578.
+    """
+    delimiter = b"\r\n--" + boundary.encode("latin-1", "replace")
+    opening, *parts = (b"\r\n" + body).split(delimiter)
+    hint = "send it as curl -F picture=@photo.jpg does"
+    if not boundary or not parts or opening.strip() or not parts[-1].startswith(b"--"):
+        raise RequestError(400, "the form is damaged or cut short", hint)
+    pictures: list[bytes] = []
+    parameters: dict[str, object] = {}
+    for part in parts[:-1]:
+        head, blank, value = part.partition(b"\r\n\r\n")
+        named = _SHORT.search(head)
+        if not blank or named is None:
+            raise RequestError(400, "a part of the form has no name", hint)
+        if b"filename" in head.lower():
+            pictures.append(value)
+        else:
+            parameters[named[1].decode("latin-1")] = value[:100].decode("latin-1")
+    return Content(tuple(pictures), several=len(pictures) != 1, parameters=parameters)
+
+
+def from_npy(body: bytes) -> Content:
+    """Read a numpy array of uint8: [H, W], [H, W, 3] or [N, H, W, 3], red, green, blue.
+
+    numpy's own loader would unpickle when told to, and believes the header about the size.
+
+    Raises:
+        RequestError: 400, or 415 for another type or shape.
+    """
+    hint = "send numpy.save of an uint8 array [H, W, 3] or [N, H, W, 3]"
+    stream = io.BytesIO(body)
+    try:
+        version = npy.read_magic(stream)
+        if version > (2, 0):
+            raise ValueError(f"version {version} of the format")
+        header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, fortran, kind = header(stream)
+    except Exception as error:  # a header that leads the reader astray
+        raise RequestError(400, f"this is no numpy array ({str(error)[:100]})", hint) from None
+    data = stream.read()
+    if kind != np.uint8 or fortran or not _is_picture(shape):
+        raise RequestError(415, f"an array {kind} of shape {str(shape)[:100]} is not taken", hint)
+    if len(data) != int(np.prod([int(side) for side in shape], dtype=object)):
+        raise RequestError(400, "the array is cut short or has bytes left over", hint)
+    array = np.frombuffer(data, np.uint8).reshape(shape)
+    return Content(tuple(array), several=True) if array.ndim == 4 else Content((array,))
+
+
+def _is_picture(shape: tuple[int, ...]) -> bool:
+    channels = shape[-1:] == (3,)
+    return min(shape, default=0) > 0 and (len(shape) == 2 or (len(shape) in (3, 4) and channels))
