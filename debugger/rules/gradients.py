@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal
 
 from debugger import records
 from debugger.records import Fired, Record
@@ -23,7 +22,7 @@ class VanishingGradient(Rule):
     class Parameters(RuleParameters):
         threshold: float = 1e-7
 
-    kind: ClassVar[Literal["tensor", "profiler"]] = "tensor"
+    kind = "tensor"
     description = "Gradients are nearly zero, so the layers before them do not learn."
     advice = (
         "Look at the first layer named: what follows it lets no gradient through (saturated or "
@@ -31,7 +30,7 @@ class VanishingGradient(Rule):
         "ReLU-like activations, batch norm and pretrained weights; with fp16 try bf16."
     )
     source = "AWS built-in rule VanishingGradient: threshold 1e-7"
-    needs = "gradients among debugger_collections"
+    needs = "`gradients` among debugger_collections"
 
     _loss: float = 1.0
 

@@ -7,11 +7,40 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from debugger.rules.activations import DeadRelu, SaturatedActivation
+from debugger.rules.classes import ClassImbalance, Confusion
+from debugger.rules.gpu import (
+    BatchSize,
+    CPUBottleneck,
+    IOBottleneck,
+    LoadBalancing,
+    LowGPUUtilization,
+)
 from debugger.rules.gradients import VanishingGradient
+from debugger.rules.inputs import CheckInputImages
+from debugger.rules.loading import Dataloader
+from debugger.rules.losses import LossNotDecreasing, Overfit, Overtraining
+from debugger.rules.memory import GPUMemoryIncrease, MemoryIncrease
+from debugger.rules.outliers import StepOutlier
+from debugger.rules.overview import OverallFrameworkMetrics, OverallSystemUsage, ProfilerReport
+from debugger.rules.progress import MaxInitializationTime, StalledTraining
 from debugger.rules.rule import Rule
+from debugger.rules.runs import SimilarAcrossRuns
+from debugger.rules.tensors import AllZero, ExplodingTensor, TensorVariance, UnchangedTensor
+from debugger.rules.weights import PoorWeightInitialization, WeightUpdateRatio
 
 ENTRY_POINTS = "kennel.rules"
-BUILT_IN: tuple[type[Rule], ...] = (VanishingGradient,)
+BUILT_IN: tuple[type[Rule], ...] = (
+    # tensors
+    *(VanishingGradient, ExplodingTensor, PoorWeightInitialization, SaturatedActivation, DeadRelu),
+    *(WeightUpdateRatio, AllZero, UnchangedTensor, TensorVariance, CheckInputImages),
+    *(LossNotDecreasing, Overfit, Overtraining, ClassImbalance, Confusion, StalledTraining),
+    SimilarAcrossRuns,
+    # host, GPUs and timeline
+    *(BatchSize, CPUBottleneck, IOBottleneck, Dataloader, GPUMemoryIncrease, MemoryIncrease),
+    *(LoadBalancing, LowGPUUtilization, StepOutlier, MaxInitializationTime),
+    *(OverallSystemUsage, OverallFrameworkMetrics, ProfilerReport),
+)
 
 
 class RuleSettingsError(ValueError):
@@ -44,6 +73,10 @@ def make(settings: Mapping[str, Any]) -> list[Rule]:
             rules.append(rule(rule.Parameters.model_validate({} if given is True else given)))
         except ValidationError as error:
             problems += (_problem(name, rule, dict(item)) for item in error.errors())
+    profilers = [rule for rule in rules if rule.kind == "profiler"]
+    for report in profilers:
+        if isinstance(report, ProfilerReport):
+            report.rules = [rule for rule in profilers if rule is not report]
     if problems:
         raise RuleSettingsError("rules that cannot be set so:\n  " + "\n  ".join(problems))
     return rules

@@ -1,0 +1,131 @@
+"""Rules that never fire: what they tell is in their details, whatever the job's health."""
+
+from array import array
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from debugger import records
+from debugger.records import Fired, Record
+from debugger.rules.rule import Rule
+from debugger.timeline import Timeline
+
+_MOST = 16_384  # samples of a metric that are kept
+
+
+@dataclass
+class _Values:
+    """A metric's extremes, and an even choice of its values."""
+
+    kept: array[float] = field(default_factory=lambda: array("d"))
+    every: int = 1
+    seen: int = 0
+    low: float = float("inf")
+    high: float = float("-inf")
+
+    def add(self, value: float) -> None:
+        self.low, self.high = min(self.low, value), max(self.high, value)
+        if self.seen % self.every == 0:
+            self.kept.append(value)
+            if len(self.kept) >= _MOST:
+                self.kept, self.every = self.kept[::2], 2 * self.every
+        self.seen += 1
+
+    def figures(self) -> dict[str, float]:
+        p50, p95, p99 = np.percentile(self.kept, (50, 95, 99)).tolist()
+        return {"max": self.high, "p99": p99, "p95": p95, "p50": p50, "min": self.low}
+
+
+@dataclass(eq=False)
+class OverallSystemUsage(Rule):
+    """Tells max, p99, p95, p50 and min of every metric of each host. Never fires."""
+
+    kind = "profiler"
+    description = "How much of the hosts was used."
+    advice = "Look at what is nearly full or nearly idle: a smaller instance may do, or a larger."
+    source = "AWS built-in rule OverallSystemUsage"
+    needs = "profiler=on"
+
+    _hosts: dict[str, dict[str, _Values]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(_Values))
+    )
+
+    def see(self, record: Record) -> Iterator[Fired]:
+        """Take samples of hosts."""
+        if isinstance(record, records.System):
+            self.datapoints += 1
+            for name, value in record.values.items():
+                self._hosts[record.host][name].add(value)
+        yield from ()
+
+    def details(self) -> Mapping[str, Any]:
+        """Return the figures, by host and metric."""
+        return {
+            host: {name: values.figures() for name, values in metrics.items()}
+            for host, metrics in self._hosts.items()
+        }
+
+
+@dataclass(eq=False)
+class OverallFrameworkMetrics(Rule):
+    """Tells where the time of each process went. Never fires.
+
+    AWS's "others" is loop time less TRAIN and EVAL steps: here `outside`, with its parts.
+    """
+
+    kind = "profiler"
+    description = "Where the job's time went."
+    advice = (
+        "What of the loop is neither TRAIN nor EVAL is lost: see whether it is data_wait, "
+        "checkpoint or other."
+    )
+    source = "AWS built-in rule OverallFrameworkMetrics"
+    needs = "steps, and profiler=on"
+
+    _timelines: dict[str, Timeline] = field(default_factory=lambda: defaultdict(Timeline))
+
+    def see(self, record: Record) -> Iterator[Fired]:
+        """Take steps and phases."""
+        if isinstance(record, records.Step):
+            self.datapoints += 1
+        if isinstance(record, records.Step | records.Phase | records.Start | records.End):
+            self._timelines[f"{record.host}-{record.rank}"].see(record)
+        yield from ()
+
+    def details(self) -> Mapping[str, Any]:
+        """Return, by process, seconds by name, and percentages of the loop."""
+        tables = {}
+        for process, timeline in self._timelines.items():
+            split = timeline.split()
+            inside = ("train", "evaluation", "outside", "data_wait", "checkpoint", "other")
+            figures = split.figures()
+            loop = split.loop or 1.0
+            percent = {name: 100 * figures[name] / loop for name in inside}
+            tables[process] = {"seconds": figures, "percent_of_loop": percent}
+        return tables
+
+
+@dataclass(eq=False)
+class ProfilerReport(Rule):
+    """Holds the results of all other profiler rules, as AWS's schema has them. Never fires."""
+
+    kind = "profiler"
+    description = "All profiler rules together."
+    advice = "Look at the rules that fired, the most triggered first."
+    source = "AWS built-in rule ProfilerReport"
+    needs = "profiler=on"
+
+    rules: list[Rule] = field(default_factory=list)
+
+    def see(self, record: Record) -> Iterator[Fired]:  # noqa: ARG002
+        """Look at nothing: the others do."""
+        self.datapoints += 1
+        yield from ()
+
+    def details(self) -> Mapping[str, Any]:
+        """Return their results, the most triggered first."""
+        rules = sorted(self.rules, key=lambda rule: -rule.times)
+        return {type(rule).__name__: rule.result().to_aws() for rule in rules}

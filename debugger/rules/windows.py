@@ -1,0 +1,63 @@
+"""What rules over time share: when to look, and the last samples of each host."""
+
+from collections import defaultdict, deque
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from debugger.records import System
+from debugger.rules.rule import Rule
+
+SCAN_US = 60_000_000  # AWS scans a job's metrics every minute
+
+
+@dataclass
+class Scans:
+    """Tells when an interval has passed, by the records' own clock."""
+
+    seconds: float
+    _next: dict[object, float] = field(default_factory=dict)
+
+    def due(self, at: float, key: object = None) -> bool:
+        """Whether an interval has ended since the last that did; the first call begins one."""
+        if key not in self._next:
+            self._next[key] = at + self.seconds
+        if at < self._next[key]:
+            return False
+        passed = (at - self._next[key]) // self.seconds + 1 if self.seconds else 0
+        self._next[key] += passed * self.seconds
+        return True
+
+
+@dataclass(eq=False)
+class SystemRule(Rule):
+    """Looks at samples of each host, `patience` of them after the job began."""
+
+    kind = "profiler"
+
+    def __post_init__(self) -> None:
+        """Make what it keeps of each host."""
+        self.scans = Scans(getattr(self.parameters, "scan_interval_us", SCAN_US) / 1e6)
+        self._seen: dict[str, int] = defaultdict(int)
+
+    def ready(self, record: System) -> bool:
+        """Count a sample of a GPU, and tell whether patience is over."""
+        if not gpus(record):
+            return False
+        self._seen[record.host] += 1
+        patient = self._seen[record.host] > getattr(self.parameters, "patience", 0)
+        self.datapoints += patient
+        return patient
+
+
+def gpus(record: System, kind: str = "gpu") -> dict[str, float]:
+    """Return a sample's figures of the GPUs, by their number."""
+    start = kind + "/"
+    return {
+        name[len(start) :]: value for name, value in record.values.items() if name.startswith(start)
+    }
+
+
+def percentile(values: "deque[float] | list[float]", share: float) -> float:
+    """Return a percentile."""
+    return float(np.percentile(np.asarray(values, dtype=float), share))
