@@ -23,8 +23,8 @@ Key = tuple[str, int, str]  # host, rank, mode
 class _Steps:
     """The steps of one process and mode."""
 
-    numbers: array[int] = field(default_factory=lambda: array("q"))
-    seconds: array[float] = field(default_factory=lambda: array("d"))
+    numbers: "array[int]" = field(default_factory=lambda: array("q"))
+    seconds: "array[float]" = field(default_factory=lambda: array("d"))
     spans: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     longest: list[tuple[float, int, Step, Mapping[str, float]]] = field(default_factory=list)
     profiled: set[int] = field(default_factory=set)

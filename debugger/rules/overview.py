@@ -20,7 +20,7 @@ _MOST = 16_384  # samples of a metric that are kept
 class _Values:
     """A metric's extremes, and an even choice of its values."""
 
-    kept: array[float] = field(default_factory=lambda: array("d"))
+    kept: "array[float]" = field(default_factory=lambda: array("d"))
     every: int = 1
     seen: int = 0
     low: float = float("inf")
