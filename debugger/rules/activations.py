@@ -21,6 +21,7 @@ class _Inactive(Rule):
     """Fires where over `threshold_layer` percent of a layer's channels do nothing."""
 
     kind = "tensor"
+    sees = (records.Tensors,)
     needs = "`activations` among debugger_collections, and layers of that kind in the network"
     Parameters = ThresholdLayer
     field: ClassVar[str]

@@ -45,6 +45,7 @@ class ClassImbalance(Rule):
         samples: int = 500
 
     kind = "tensor"
+    sees = (records.Confusion,)
     description = "Some classes have many times the pictures of others."
     advice = (
         "Add pictures of the classes named, or set class_weights=balanced; look at macro_f1 rather "
@@ -124,6 +125,7 @@ class Confusion(Rule):
         min_pictures: int = 10
 
     kind = "tensor"
+    sees = (records.Confusion,)
     description = "Pictures of one class are taken for another."
     advice = (
         "Look at pictures of both classes named: their folders or labels may be swapped, or the "

@@ -23,6 +23,7 @@ class VanishingGradient(Rule):
         threshold: float = 1e-7
 
     kind = "tensor"
+    sees = (records.Step, records.Tensors)
     description = "Gradients are nearly zero, so the layers before them do not learn."
     advice = (
         "Look at the first layer named: what follows it lets no gradient through (saturated or "

@@ -24,6 +24,7 @@ class CheckInputImages(Rule):
         threshold_range: float = 10.0
 
     kind = "tensor"
+    sees = (records.Start, records.Step, records.Tensors)
     description = "Pictures reach the network unnormalised, or normalised wrongly."
     advice = (
         "Scale them to 0..1, subtract the mean and divide by the standard deviation that the "

@@ -20,7 +20,7 @@ class Live:
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = list(rules)
-        self._seeing = list(rules)
+        self._seeing: dict[type[Record], list[Rule]] = {}  # by kind of record, those still whole
 
     def feed(self, record: Record) -> list[Reaction]:
         """Return what fired: the first 20 times of each rule, and never more.
@@ -28,14 +28,18 @@ class Live:
         Never raises: a rule that does is switched off, which a Note tells.
         """
         reactions = []
-        for rule in tuple(self._seeing):
+        kind = type(record)
+        if kind not in self._seeing:
+            whole = [rule for rule in self.rules if not rule.broken]
+            self._seeing[kind] = [rule for rule in whole if issubclass(kind, rule.sees)]
+        for rule in self._seeing[kind]:
             try:
                 for fired in rule.look(record):
                     if rule.times <= SHOWN:
                         reactions.append(Reaction(fired, rule.parameters.action))
             except Exception as error:
                 rule.broken = f"{type(error).__name__}: {error}"
-                self._seeing.remove(rule)
+                self._seeing = {}
                 text = f"rule {type(rule).__name__} is switched off: {rule.broken}"
                 note = Note(record.at, text, rank=record.rank, host=record.host)
                 reactions.append(Reaction(note, "log"))

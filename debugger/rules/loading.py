@@ -36,6 +36,7 @@ class Dataloader(Rule):
         scan_interval_us: int = SCAN_US
 
     kind = "profiler"
+    sees = (records.Start, records.Step, records.End)
     description = "Training waits for pictures to be read and decoded, or too many processes do so."
     advice = (
         "Raise `workers` while they are fewer than the cores; with enough of them, store smaller "

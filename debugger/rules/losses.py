@@ -28,6 +28,7 @@ class LossNotDecreasing(Rule):
         increase_threshold_percent: float = 5.0
 
     kind = "tensor"
+    sees = (records.Step,)
     description = "The training loss does not go down."
     advice = (
         "If it rises or swings, lower learning_rate; if it lies still, raise it, and see that the "
@@ -93,6 +94,7 @@ class _Epochs(Rule):
     """Looks at an epoch's losses once both are known."""
 
     kind = "tensor"
+    sees = (records.Scalar,)
     needs = "the metrics train:loss and validation:loss of each epoch"
 
     _last: dict[str, float] = field(default_factory=dict)

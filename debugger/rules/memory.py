@@ -81,6 +81,7 @@ class MemoryIncrease(Rule):
         window: int = 60
 
     kind = "profiler"
+    sees = (System,)
     description = "The job's memory on the host grows as it runs: a long job will be killed."
     advice = (
         "Look for lists that grow with the steps (losses and outputs that still hold their graph, "

@@ -98,6 +98,7 @@ class StepOutlier(Rule):
         scan_interval_us: int = SCAN_US
 
     kind = "profiler"
+    sees = (records.Start, records.Step, records.System, records.Operators, records.End)
     description = "Some steps take much longer than the others."
     advice = (
         "See in the list of outliers which phase was longer: data_wait points to the loader or its "

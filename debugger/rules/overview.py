@@ -44,6 +44,7 @@ class OverallSystemUsage(Rule):
     """Tells max, p99, p95, p50 and min of every metric of each host. Never fires."""
 
     kind = "profiler"
+    sees = (records.System,)
     description = "How much of the hosts was used."
     advice = "Look at what is nearly full or nearly idle: a smaller instance may do, or a larger."
     source = "AWS built-in rule OverallSystemUsage"
@@ -77,6 +78,7 @@ class OverallFrameworkMetrics(Rule):
     """
 
     kind = "profiler"
+    sees = (records.Start, records.Step, records.Phase, records.End)
     description = "Where the job's time went."
     advice = (
         "What of the loop is neither TRAIN nor EVAL is lost: see whether it is data_wait, "

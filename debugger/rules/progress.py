@@ -60,6 +60,7 @@ class MaxInitializationTime(Rule):
         threshold: float = 20.0
 
     kind = "profiler"
+    sees = (records.Start, records.Phase, records.Step)
     description = "The job takes long to begin: what is paid for does not train."
     advice = (
         "Look at what comes before the first step: the download of data (FastFile or Pipe mode "

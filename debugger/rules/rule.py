@@ -71,6 +71,7 @@ class Rule(ABC):
     advice: ClassVar[str]
     source: ClassVar[str]  # where definition and defaults come from
     needs: ClassVar[str]  # what must be recorded for it to see anything
+    sees: ClassVar[tuple[type[Record], ...]] = (Record,)  # kinds of records; fewer cost less
     Parameters: ClassVar[type[RuleParameters]] = RuleParameters
 
     parameters: Any  # of the subclass's own `Parameters`

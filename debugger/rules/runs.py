@@ -25,6 +25,7 @@ class SimilarAcrossRuns(Rule):
         atol: float = 1e-6
 
     kind = "tensor"
+    sees = (records.Tensors,)
     description = "Tensors differ from those of another run that should be the same."
     advice = (
         "The first tensor named is where the runs part: compare data, seed, hyperparameters and "

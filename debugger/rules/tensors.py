@@ -27,6 +27,7 @@ class ExplodingTensor(Rule):
     """
 
     kind = "tensor"
+    sees = (records.Start, records.Step, records.Tensors)
     description = "Tensors hold NaN or infinite values: nothing is learned from there on."
     advice = (
         "Lower learning_rate, add warmup_epochs or set clip_gradient_norm=1. The first tensor "
@@ -71,6 +72,7 @@ class AllZero(Rule):
         threshold: float = 100.0
 
     kind = "tensor"
+    sees = (records.Tensors,)
     description = "Tensors hold nothing but zeros: that part of the network does nothing."
     advice = (
         "For weights, look at how the module named is initialised and loaded; for activations, at "
@@ -118,6 +120,7 @@ class UnchangedTensor(Rule):
         atol: float = 1e-8
 
     kind = "tensor"
+    sees = (records.Tensors,)
     description = "Tensors stay the same from step to step although they are to be trained."
     advice = (
         "For weights, see that the optimizer was given them and that learning_rate is not 0; for "
@@ -183,6 +186,7 @@ class TensorVariance(Rule):
         min_threshold: float | None = None
 
     kind = "tensor"
+    sees = (records.Tensors,)
     description = "Tensors vary much more, or much less, than they should."
     advice = (
         "Too much: lower learning_rate or raise weight_decay. Too little: look at the "

@@ -30,6 +30,7 @@ class PoorWeightInitialization(Rule):
         steps: int = 10
 
     kind = "tensor"
+    sees = (records.Start, records.Step, records.Tensors)
     description = "The network's first weights are so small, large or alike that it cannot learn."
     advice = (
         "Start from pretrained weights, or initialise by the fan of each layer (Kaiming for ReLU, "
@@ -116,6 +117,7 @@ class WeightUpdateRatio(Rule):
         epsilon: float = 1e-9
 
     kind = "tensor"
+    sees = (records.Tensors,)
     description = "Optimizer steps change weights out of all proportion, or do not change them."
     advice = (
         "Too large: lower learning_rate or backbone_learning_rate. Too small: raise it, or see "

@@ -34,6 +34,7 @@ class SystemRule(Rule):
     """Looks at samples of each host, `patience` of them after the job began."""
 
     kind = "profiler"
+    sees = (System,)
 
     def __post_init__(self) -> None:
         """Make what it keeps of each host."""
