@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from train import channels, config, loop, recorder
+from train import channels, config, loop, recorder, smdebug_hook
 from train.stop import Interrupted, Stop
 
 
@@ -30,6 +30,7 @@ class Job:
     model_dir: Path
     output_dir: Path
     failure_file: Path
+    config_dir: Path
     checkpoints: Path | None
     rank: int = 0
     local_rank: int = 0
@@ -49,6 +50,7 @@ class Job:
             model_dir=Path(env["SM_MODEL_DIR"]),
             output_dir=Path(env["SM_OUTPUT_DATA_DIR"]),
             failure_file=base / "output" / "failure",
+            config_dir=base / "input" / "config",
             checkpoints=_checkpoint_folder(base, env.get("TRAINING_JOB_NAME", "")),
             rank=int(env.get("RANK", "0")),
             local_rank=int(env.get("LOCAL_RANK", "0")),
@@ -80,7 +82,7 @@ def run(job: Job, stop: Stop) -> None:
         Interrupted: the job was asked to stop; its state is in the checkpoint folder.
     """
     settings = config.from_hyperparameters(job.hyperparameters)
-    with recorder.start(settings, job) as hooks:
+    with smdebug_hook.beside(recorder.start(settings, job, stop)) as hooks:
         splits = channels.find(
             {name: path for name, path in job.channels.items() if name != channels.PRETRAINED},
             seed=settings.seed,
@@ -102,8 +104,10 @@ def main() -> int:
         dist.init_process_group("nccl" if cuda else "gloo")
     try:
         run(job, stop)
-    except Interrupted:
-        print("stopped on request (SIGTERM)", flush=True)
+    except Interrupted as interrupted:
+        print(interrupted, flush=True)
+        if interrupted.rule:  # exit code 0 all the same, for the best so far is worth keeping
+            leave_reason(job.failure_file, interrupted)
     except Exception as error:
         leave_reason(job.failure_file, error)
         traceback.print_exc()

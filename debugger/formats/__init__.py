@@ -1,0 +1,7 @@
+"""Other people's forms of a recording: smdebug's, SageMaker's, TensorBoard's."""
+
+from debugger.formats.reading import read
+from debugger.formats.smdebug import to_smdebug
+from debugger.formats.tensorboard import to_tensorboard
+
+__all__ = ["read", "to_smdebug", "to_tensorboard"]
