@@ -5,9 +5,11 @@ Imports no torch, so that the launcher can check a job before it costs anything.
 """
 
 import difflib
+import itertools
 import json
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -66,6 +68,35 @@ def _rules(text: str) -> str:
         raise ValueError(f"not JSON: {error}") from error
     if not isinstance(given, dict):
         raise ValueError('an object by rule, such as {"StepOutlier": {"stddev": 4}}')
+    if given:
+        from debugger import rules  # not before it is needed: the launcher must start at once
+
+        rules.make(given)
+    return text
+
+
+# What the trials of one job may differ in: nothing that the features of a picture depend on.
+SWEPT = (
+    *("learning_rate", "batch_size", "epochs", "momentum", "weight_decay"),
+    *("warmup_epochs", "label_smoothing", "clip_gradient_norm", "patience"),
+)
+MOST_TRIALS = 256
+
+
+def _lists(text: str) -> str:
+    try:
+        given = json.loads(text or "{}")
+    except ValueError as error:
+        raise ValueError(f"not JSON: {error}") from error
+    if not isinstance(given, dict) or not all(
+        isinstance(values, list) and values for values in given.values()
+    ):
+        raise ValueError('lists by hyperparameter, such as {"learning_rate": [0.01, 0.1]}')
+    unknown = [name for name in given if name not in SWEPT]
+    if unknown:
+        raise ValueError(f"{', '.join(unknown)} cannot be swept, only {', '.join(SWEPT)}")
+    if (count := math.prod(map(len, given.values()))) > MOST_TRIALS:
+        raise ValueError(f"{count} trials, and one job takes {MOST_TRIALS}: drop some values")
     return text
 
 
@@ -118,6 +149,19 @@ class TrainConfig(BaseModel):
     schedule: Literal["cosine", "constant"] = Field("cosine", description="after the warm-up")
     warmup_epochs: float = Field(0.0, ge=0, description="linear warm-up; part epochs allowed")
     clip_gradient_norm: float = Field(0.0, ge=0, description="0: off")
+    feature_views: int | None = Field(
+        None,
+        ge=0,
+        le=10_000,
+        description="random views of each picture that a frozen backbone computes; one an epoch "
+        "if unset, fewer come round again and are cheaper; 0: no features are kept",
+    )
+    sweep: Annotated[Words, AfterValidator(_lists)] = Field(
+        "",
+        description="lists of values by hyperparameter as JSON, such as "
+        '`{"learning_rate": [0.01, 0.1], "epochs": [2, 3]}`: all combinations are trained in this '
+        "one job; the backbone must be frozen",
+    )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="`auto`: bf16 (else fp16) on a GPU, fp32 on a CPU"
     )
@@ -190,7 +234,30 @@ class TrainConfig(BaseModel):
                 "trainable=head keeps the backbone as it is, and weights=none makes it random: "
                 "set trainable=all, or give weights"
             )
+        if self.sweep:
+            self._sweepable()
         return self
+
+    def _sweepable(self) -> None:
+        if self.trainable != "head":
+            raise ValueError(
+                f"sweep trains many heads on one frozen backbone, and trainable is "
+                f"{self.trainable}: set trainable=head, or use a tuning job"
+            )
+        for name in ("mixup", "cutmix", "ema"):
+            if getattr(self, name):
+                raise ValueError(f"sweep does not go with {name}: set it to 0")
+        if self.feature_views == 0:
+            raise ValueError("sweep trains on features, and feature_views is 0: unset it")
+        for _ in self.trials():  # each must be a config that a job of its own would take
+            pass
+
+    def trials(self) -> Iterator["TrainConfig"]:
+        """Yield what each trial of a sweep would be told as a job of its own; else this one."""
+        own = self.model_dump() | {"sweep": ""}
+        lists: dict[str, list[Any]] = json.loads(self.sweep or "{}")
+        for values in itertools.product(*lists.values()):
+            yield TrainConfig.model_validate(own | dict(zip(lists, values, strict=True)))
 
     @property
     def backbone_rate(self) -> float:

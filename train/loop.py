@@ -151,12 +151,14 @@ def train(config: TrainConfig, splits: Splits, job: "Job", stop: Stop, hooks: Ho
         run.say(f"best epoch {best.epoch + 1}: validation accuracy {best.accuracy:.4f}")
         network.load_state_dict(best.weights)
         test = run.measure(network, splits.test) if splits.test else None
-    except Interrupted:
+    except Interrupted as interrupted:
         save()
         if run.chief and state.best:
             network.load_state_dict(state.best.weights)
-            result.leave(run, network, state, None)
+            result.leave(run, network, state, None, stopped=str(interrupted))
             run.say("left the best so far in the model folder")
+        elif interrupted.rule:
+            raise TrainingError(f"{interrupted}; no epoch was done, so no model is left") from None
         raise
     if run.chief:
         result.leave(run, network, state, test)

@@ -6,19 +6,20 @@ No failure in here fails the training: each part that fails is switched off, sai
 import os
 import platform
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+import psutil
 import torch
+import torch.distributed as dist
 from torch import nn
 
-from debugger import records
+from debugger import records, report, rules
 from debugger.records import (
-    ACTIVATIONS,
     DATA_WAIT,
     EVALUATION,
     FINALISATION,
@@ -32,9 +33,10 @@ from train import hooks, tensors
 from train.config import TrainConfig
 from train.data import Batch
 from train.hookconfig import Settings, host
+from train.operators import Window
 from train.sink import Sink
-from train.stop import Interrupted
-from train.system import process_started
+from train.stop import Interrupted, Stop
+from train.system import Sampler, process_started
 from train.timeline import Clock, CudaClock, HostClock, Trace
 
 if TYPE_CHECKING:
@@ -43,12 +45,14 @@ if TYPE_CHECKING:
     from train.loop import Run
 
 
-def start(config: TrainConfig, job: "Job") -> hooks.Hooks:
+def start(config: TrainConfig, job: "Job", stop: Stop) -> hooks.Hooks:
     """Return the hooks of a job: inert ones where neither debugger nor profiler is on."""
+    if not (config.debugger or config.profiler):
+        return hooks.Hooks()
     settings = Settings.of(config, job)
     if not (settings.debugger or settings.profiler):
         return hooks.Hooks()
-    return Recorder(settings, job, config.model_dump())
+    return Recorder(settings, job, stop, config.model_dump())
 
 
 @dataclass
@@ -103,12 +107,23 @@ class _Step(hooks.Step):
 class Recorder(hooks.Hooks):
     """The hooks of a job that is recorded."""
 
-    def __init__(self, settings: Settings, job: "Job", config: Mapping[str, object]) -> None:
+    def __init__(
+        self, settings: Settings, job: "Job", stop: Stop, config: Mapping[str, object]
+    ) -> None:
         self._settings, self._job, self._config = settings, job, config
         self._host = HostClock()
         self._clock: Clock[Any] = self._host
         self._who: dict[str, Any] = {"rank": job.rank, "host": host()}
-        self._sink = Sink(settings.folder, self._who["host"], job.rank, self._host.mark)
+        watching = settings.debugger and job.rank == 0
+        self._sink = Sink(
+            *(settings.folder, self._who["host"], job.rank, self._host.mark),
+            rules.make(settings.rules) if watching else (),
+            stop.ask,
+        )
+        self._sampler: Sampler | None = None
+        self._window: Window | None = None
+        if settings.profiler and settings.window and job.rank == 0:
+            self._window = Window(*settings.window, self._write, self._who)
         self._began = self._host.mark()
         self._network: nn.Module | None = None
         self._step: _Step | None = None  # at work
@@ -126,6 +141,9 @@ class Recorder(hooks.Hooks):
         self._classes = len(run.splits.classes)
         if run.device.type == "cuda":
             self._clock = CudaClock(self._host)
+        for note in self._settings.notes:
+            run.say(note)
+            self._sink.note(note)
         self._open(
             {
                 "architecture": run.config.architecture,
@@ -140,6 +158,8 @@ class Recorder(hooks.Hooks):
         )
 
     def __enter__(self) -> Self:
+        if self._settings.profiler and self._job.local_rank == 0:
+            self._sink.attempt("system", self._start_sampler)
         return self
 
     def __exit__(
@@ -149,6 +169,8 @@ class Recorder(hooks.Hooks):
         trace: TracebackType | None,
     ) -> None:
         self._sink.attempt("timeline", self._drain)
+        if self._sampler:
+            self._sink.attempt("system", self._sampler.stop)
         if not self._sink.opened:
             self._open({})
         now = self._host.mark()
@@ -160,7 +182,39 @@ class Recorder(hooks.Hooks):
         else:
             end = records.End(now, "failed", f"{kind.__name__}: {error}", **self._who)
         self._write(end)
+        if self._sink.writing:
+            self._sink.attempt("report", lambda: self._report(wait=end.status != "failed"))
         self._sink.close()
+
+    def _report(self, *, wait: bool) -> None:
+        """Leave report.html and report.json in the output folder.
+
+        Args:
+            wait: for what the other processes still write; those of a failed job may be gone.
+        """
+        if wait and dist.is_initialized():
+            dist.barrier()
+        if self._job.rank == 0:
+            out = self._job.output_dir
+            out.mkdir(parents=True, exist_ok=True)
+            report.write(
+                self._settings.folder,
+                out / "report.html",
+                out / "report.json",
+                settings=self._settings.rules,
+            )
+
+    def _start_sampler(self) -> None:
+        process = psutil.Process()
+        if self._job.local_world > 1:  # torchrun's, whose children are all of this host
+            process = process.parent() or process
+        self._sampler = Sampler(self._settings.profiler_interval, self._take_sample, process)
+        self._sampler.start()
+
+    def _take_sample(self, sample: Callable[[], dict[str, float]]) -> None:
+        self._sink.attempt(
+            "system", lambda: self._write(records.System(self._host.mark(), sample(), **self._who))
+        )
 
     def _open(self, facts: Mapping[str, Any]) -> None:
         known = {
@@ -192,6 +246,8 @@ class Recorder(hooks.Hooks):
         iterator = iter(batches)
         while True:
             self._begun()
+            if mode == "train":
+                self._profile(end=False)
             step = self._make(mode)
             with step.trace.phase(DATA_WAIT):
                 batch = next(iterator, None)
@@ -203,7 +259,19 @@ class Recorder(hooks.Hooks):
             self._finish()
             if mode == "train":
                 self._number += 1
-        self._flush_answers()
+        if mode == "train":
+            self._profile(end=True)
+            self._sink.attempt("timeline", self._flush_answers)
+
+    def _profile(self, *, end: bool) -> None:
+        """Begin or end torch.profiler's window, where it is time."""
+        window, number = self._window, self._number
+        if window and (window.running if end else window.wants(number)):
+            start = self._host.mark()
+            act = window.close if end else window.before
+            self._sink.attempt("operators", lambda: act(number))
+            now = self._host.mark()
+            self._write(records.Phase(now, RECORDING, start, number, **self._who))
 
     def _make(self, mode: records.Mode) -> _Step:
         look = None
@@ -225,8 +293,7 @@ class Recorder(hooks.Hooks):
     def _end(self, step: _Step) -> None:
         if step.pair and self._settings.debugger:
             self._answers.append(step.pair)
-            every = self._settings.intervals.get(ACTIVATIONS, 50)
-            if (step.number + 1) % every == 0:
+            if (step.number + 1) % self._settings.confusion_interval == 0:
                 step.pairs = self._take_answers()
         step.end()
         self._waiting.append(step)
@@ -243,13 +310,20 @@ class Recorder(hooks.Hooks):
             )
         )
         self._last = end
-        if step.look:
-            for collection, values in step.look.read():
-                self._write(
-                    records.Tensors(end, step.mode, step.number, collection, values, **self._who)
-                )
+        look = step.look
+        if look:
+            self._sink.attempt("tensors", lambda: self._tell_tensors(step, look, end))
         if step.pairs is not None:
             self._tell_confusion(end, step.pairs, step.number, step.epoch)
+
+    def _tell_tensors(self, step: _Step, look: tensors.Look, at: float) -> None:
+        for collection, values in look.read():
+            self._write(
+                records.Tensors(at, step.mode, step.number, collection, values, **self._who)
+            )
+        for collection, name, value in look.whole:
+            told = (at, step.mode, step.number, collection, name, value.numpy())
+            self._sink.write_tensor(*told)
 
     def _drain(self) -> None:
         """Write what still waits for the device, after waiting for it."""

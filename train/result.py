@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 GOLDEN_PICTURES = 4
 
 
-def leave(run: "Run", network: nn.Module, state: TrainState, test: Scores | None) -> None:
+def leave(
+    run: "Run", network: nn.Module, state: TrainState, test: Scores | None, stopped: str = ""
+) -> None:
     """Write the bundle into the model folder and the figures into the output folder.
 
     Args:
@@ -29,6 +31,7 @@ def leave(run: "Run", network: nn.Module, state: TrainState, test: Scores | None
         network: holding the best weights.
         state: with the best epoch and the history.
         test: the test scores; None where there is no test set or the run was stopped.
+        stopped: the reason, where it was.
     """
     assert state.best is not None
     splits, config = run.splits, run.config
@@ -46,7 +49,7 @@ def leave(run: "Run", network: nn.Module, state: TrainState, test: Scores | None
             "pretrained": run.origin,
             "best_epoch": state.best.epoch + 1,
             "epochs_run": state.epoch,
-            "finished": test is not None or not splits.test,
+            "finished": not stopped,
             "pictures": {
                 "train": len(splits.train),
                 "valid": len(splits.valid),
@@ -58,7 +61,7 @@ def leave(run: "Run", network: nn.Module, state: TrainState, test: Scores | None
         metrics=figures,
     )
     bundle.save(bundle.make(network, description, golden(splits)), run.job.model_dir)
-    write_figures(run, state, test)
+    write_figures(run, state, test, stopped)
     if test:
         for name, value in test.metrics("test").items():
             metrics.emit(name, value, state.best.epoch + 1)
@@ -86,7 +89,7 @@ def _read(picture: Picture) -> Image.Image | None:
         return None  # counted and named while it was measured
 
 
-def write_figures(run: "Run", state: TrainState, test: Scores | None) -> None:
+def write_figures(run: "Run", state: TrainState, test: Scores | None, stopped: str) -> None:
     """Write metrics.json, and the test's confusion matrix as confusion.csv."""
     assert state.best is not None
     out = run.job.output_dir
@@ -96,6 +99,8 @@ def write_figures(run: "Run", state: TrainState, test: Scores | None) -> None:
         "best_epoch": state.best.epoch + 1,
         "unreadable": run.unreadable.found,
     }
+    if stopped:
+        contents["stopped"] = stopped
     if test:
         contents["test"] = test.metrics("test") | {"pictures": test.count}
         contents["classes"] = [

@@ -1,4 +1,4 @@
-"""SIGTERM while training: the request is noted, and obeyed between two batches."""
+"""A stop while training, by SIGTERM or by a rule: noted, and obeyed between two batches."""
 
 import signal
 from collections.abc import Iterable, Iterator
@@ -10,21 +10,32 @@ import torch.distributed as dist
 
 T = TypeVar("T")
 AGREE_EVERY = 10  # batches; asking the other processes costs a synchronisation
+SIGTERM = "stopped on request (SIGTERM)"
 
 
 class Interrupted(Exception):
-    """The platform asked the job to stop."""
+    """The job was asked to stop; the message says by whom. `rule` is whether by a rule."""
+
+    def __init__(self, reason: str = SIGTERM, *, rule: bool = False) -> None:
+        super().__init__(reason)
+        self.rule = rule
 
 
 class Stop:
-    """Whether the job was asked to stop."""
+    """Whether the job was asked to stop, and by which rule, if by one."""
 
     def __init__(self) -> None:
         self.requested = False
+        self.rule = ""
 
     def install(self) -> None:
         """Note SIGTERM from now on."""
         signal.signal(signal.SIGTERM, self._note)
+
+    def ask(self, rule: str) -> None:
+        """Ask for a stop, with a rule's reason; the first one counts."""
+        self.rule = self.rule or rule
+        self.requested = True
 
     def watch(self, batches: Iterable[T]) -> Iterator[T]:
         """Yield from `batches` until the job is asked to stop.
@@ -50,7 +61,9 @@ class Stop:
             dist.all_reduce(flag, op=dist.ReduceOp.MAX)
             requested = bool(flag.item())
         if requested:
-            raise Interrupted
+            if self.rule:
+                raise Interrupted(self.rule, rule=True)
+            raise Interrupted(SIGTERM if self.requested else "stopped with the other processes")
 
     def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         self.requested = True
