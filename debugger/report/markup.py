@@ -9,7 +9,7 @@ class Html(str):
     __slots__ = ()
 
 
-def tag(name: str, *children: str | None, **attributes: str | float | None) -> Html:
+def tag(name: str, /, *children: str | None, **attributes: str | float | None) -> Html:
     """Return an element.
 
     A trailing underscore of an attribute's name is dropped (`class_`), others become hyphens; an
@@ -21,7 +21,7 @@ def tag(name: str, *children: str | None, **attributes: str | float | None) -> H
         if value is not None
     )
     inner = join(*children)
-    void = name in ("meta", "img", "line", "rect", "path", "br") and not inner
+    void = name in ("meta", "img")
     return Html(f"<{name}{shown}>" if void else f"<{name}{shown}>{inner}</{name}>")
 
 

@@ -1,0 +1,60 @@
+"""The machines: their use over the job, and the operators that the profiler saw."""
+
+from debugger.report import facts
+from debugger.report.markup import Html, join, tag
+from debugger.report.tables import Column, folded, table
+from debugger.report.wording import count, figure, measure, number, seconds, share
+
+_SHOWN = 12
+
+
+def usage(report: facts.Report) -> Html:
+    """Return a table for each host: max, p99, p95, p50, min of each figure."""
+    if not report.system:
+        return tag("p", "The machine was not recorded: set profiler=true.")
+    heads = ("max", "p99", "p95", "p50", "min")
+    columns = [Column("figure"), *(Column(n, figure=True, minor=n == "p99") for n in heads)]
+    tables = []
+    for host in dict.fromkeys(one.host for one in report.system):
+        rows = [
+            [figure(one.name), *(measure(getattr(one.figures, n), one.unit) for n in heads)]
+            for one in report.system
+            if one.host == host
+        ]
+        samples = max(one.figures.count for one in report.system if one.host == host)
+        tables.append(table(f"{host}, {count(samples, 'sample')}", columns, rows))
+    return tag("div", *tables, class_="pair" if len(tables) > 1 else None)
+
+
+def operators(report: facts.Report) -> Html:
+    """Return a table for each profiled window and device, dearest operators first."""
+    found = [one for one in report.operators if one.operators]
+    if not found:
+        return tag("p", "No operators were recorded: set profiler_steps to a window such as 10:13.")
+    columns = [Column("operator"), *(Column(n, figure=True, minor=n in ("calls", "with callees"))
+               for n in ("calls", "own time", "share", "with callees"))]  # fmt: skip
+    parts = []
+    for window in found:
+        rows = [
+            [
+                one.name,
+                number(float(one.calls)),
+                seconds(one.self_seconds),
+                share(one.share),
+                seconds(one.total_seconds),
+            ]
+            for one in window.operators
+        ]
+        last = window.step + max(window.steps, 1) - 1
+        caption = f"{window.device.upper()}, steps {window.step:,} to {last:,}, {window.process}"
+        more = rows[_SHOWN:]
+        parts.append(
+            tag(
+                "div",
+                table(caption, columns, rows[:_SHOWN]),
+                folded(f"{len(more)} more", table("Further operators", columns, more))
+                if more
+                else None,
+            )
+        )
+    return join(tag("div", *parts, class_="pair"))

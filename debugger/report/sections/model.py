@@ -1,0 +1,201 @@
+"""The model's health: layers over steps, and whom it takes for whom."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from debugger.records import ACTIVATIONS, GRADIENTS, WEIGHTS, Statistics
+from debugger.report import facts, heatmap
+from debugger.report.gathering import Gathered
+from debugger.report.markup import Html, join, tag
+from debugger.report.tables import Column, folded, table
+from debugger.report.wording import number, share
+
+_ACROSS = 240
+_WORST = 15
+_MATRIX = 200
+
+
+def layers(report: facts.Report, gathered: Gathered) -> Html:
+    """Return heat maps of tensors over steps, and the tensors that stand out."""
+    if not report.layers:
+        return tag("p", "No tensors were recorded: set debugger_collections and debugger_interval.")
+    maps = [
+        _map(gathered, WEIGHTS, "Update ratio of weights", lambda one: one.change, number,
+             "l2 of the last update over l2 of the weight; about 1e-3 is healthy"),
+        _map(gathered, GRADIENTS, "Gradient l2", lambda one: one.l2, number,
+             "vanishes where dark, explodes where bright"),
+        _map(gathered, GRADIENTS, "Zeros in gradients", lambda one: one.zeros, share,
+             "share of elements"),
+        _map(gathered, ACTIVATIONS, "Dead ReLU channels", lambda one: one.dead, share,
+             "share of channels active in fewer than 1 % of places"),
+    ]  # fmt: skip
+    return join(tag("div", *maps, class_="grid"), _worst(report.layers), _all(report.layers))
+
+
+def _map(
+    gathered: Gathered,
+    collection: str,
+    title: str,
+    of: Callable[[Statistics], float | None],
+    words: Callable[[float], str],
+    meaning: str,
+) -> Html | None:
+    chosen = {
+        name: [(step, value) for step, one in seen if (value := _value(one, of)) is not None]
+        for (kind, name), seen in gathered.tensors.items()
+        if kind == collection
+    }
+    chosen = {name: seen for name, seen in chosen.items() if seen}
+    if not chosen:
+        return None
+    steps = sorted({step for seen in chosen.values() for step, _ in seen})
+    columns = np.array_split(np.array(steps), min(len(steps), _ACROSS))
+    place = {int(step): i for i, some in enumerate(columns) for step in some}
+    values = np.full((len(chosen), len(columns)), np.nan)
+    for row, seen in enumerate(chosen.values()):
+        for step, value in seen:
+            values[row, place[step]] = np.fmax(values[row, place[step]], value)
+    many = "; each column shows the greatest of several records" if len(steps) > _ACROSS else ""
+    across = [f"step {some[0]:,}" for some in columns]
+    return heatmap.figure(
+        title,
+        values,
+        list(chosen),
+        across,
+        words,
+        logarithmic=words is number,
+        description=f"{title} of {len(chosen)} tensors over {len(steps)} recorded steps: {meaning}"
+        f"{many}. The table below names the tensors that stand out.",
+        note=f"{meaning}{many}",
+    )
+
+
+def _value(one: Statistics, of: Callable[[Statistics], float | None]) -> float | None:
+    value = of(one)
+    if one.nonfinite > 0 or (value is not None and not math.isfinite(value)):
+        return math.inf
+    return value
+
+
+def _worst(found: list[facts.Layer]) -> Html:
+    """Return the tensors that a look should be given first, and why."""
+    told: list[tuple[float, facts.Layer, str]] = []
+    for one in found:
+        if one.nonfinite:
+            told.append((4, one, f"{share(one.nonfinite)} of it was not a number"))
+        if (
+            one.collection == GRADIENTS
+            and one.l2 is not None
+            and one.l2 / math.sqrt(one.size) < 1e-9
+        ):
+            told.append((3, one, f"its gradient all but vanishes: l2 {number(one.l2)}"))
+        if one.dead is not None and one.dead > 0.5:
+            told.append((2 + one.dead, one, f"up to {share(one.dead)} of its channels were dead"))
+        if one.saturated is not None and one.saturated > 0.5:
+            told.append(
+                (2 + one.saturated, one, f"up to {share(one.saturated)} of it was saturated")
+            )
+        if one.collection == WEIGHTS and one.change is not None:
+            if one.change > 0.1:
+                told.append((2, one, f"each update changes {share(one.change)} of it (median)"))
+            elif one.change == 0:
+                told.append((1, one, "it did not change"))
+        if one.collection == GRADIENTS and one.zeros > 0.9:
+            told.append((1, one, f"up to {share(one.zeros)} of its gradient was zero"))
+    if not told:
+        return tag("p", "No tensor stands out.")
+    told.sort(key=lambda row: -row[0])
+    rows = [[one.name, one.collection, why] for _, one, why in told[:_WORST]]
+    columns = [Column("tensor"), Column("collection", minor=True), Column("what")]
+    of = f", {_WORST} of {len(told)}" if len(told) > _WORST else ""
+    return table(f"Tensors that stand out{of}", columns, rows)
+
+
+def _all(found: list[facts.Layer]) -> Html:
+    heads = ("l2", "update", "zeros", "dead", "not finite")
+    columns = [Column("tensor"), Column("collection", minor=True)]
+    columns += [Column(name, figure=True) for name in heads]
+    rows = [
+        [
+            one.name,
+            one.collection,
+            number(one.l2),
+            number(one.change),
+            share(one.zeros),
+            share(one.dead),
+            share(one.nonfinite),
+        ]
+        for one in found
+    ]
+    caption = "l2 and update: median over the job; shares: the greatest"
+    return folded(f"All {len(found)} tensors", table(caption, columns, rows))
+
+
+def confusion(report: facts.Report, gathered: Gathered) -> Html:
+    """Return the most confused pairs, the matrix, and every class."""
+    found = report.confusion
+    if found is None or gathered.confusion is None:
+        return tag("p", "No confusion matrix was recorded: it takes an evaluation.")
+    said = (
+        f"The evaluation after step {found.step:,} (epoch {found.epoch + 1}): {found.pictures:,} "
+        f"pictures, {share(found.accuracy)} right."
+    )
+    pairs = table(
+        "Most often confused",
+        [
+            Column("is"),
+            Column("was called"),
+            Column("pictures", figure=True),
+            Column("of its", figure=True),
+        ],
+        [[one.truth, one.answer, f"{one.pictures:,}", share(one.share)] for one in found.pairs],
+    )
+    worst = sorted(found.classes, key=lambda one: (one.recall is None, one.recall or 0.0, one.name))
+    columns = [
+        Column("class"),
+        *(Column(n, figure=True) for n in ("pictures", "recall", "precision")),
+    ]
+    rows = [
+        [one.name, f"{one.pictures:,}", share(one.recall), share(one.precision)] for one in worst
+    ]
+    few, rest = rows[:_WORST], rows[_WORST:]
+    classes = table("Classes, worst recall first", columns, few)
+    more = (
+        folded(f"The other {len(rest)} classes", table("Further classes", columns, rest))
+        if rest
+        else None
+    )
+    return join(
+        tag("p", said),
+        tag(
+            "div",
+            tag("div", _matrix(gathered, found), pairs if found.pairs else None),
+            tag("div", classes, more),
+            class_="pair",
+        ),
+    )
+
+
+def _matrix(gathered: Gathered, found: facts.Confusion) -> Html | None:
+    record = gathered.confusion
+    if record is None or not 2 <= record.classes <= _MATRIX:
+        return None
+    counts = np.zeros((record.classes, record.classes))
+    for truth, answer, pictures in record.counts:
+        counts[truth, answer] = pictures
+    totals = counts.sum(1, keepdims=True)
+    shares = np.where(totals > 0, counts / np.maximum(totals, 1), np.nan)
+    names = [one.name for one in found.classes]
+    return heatmap.figure(
+        "Truth (down) against answer (across)",
+        shares,
+        names,
+        names,
+        share,
+        logarithmic=False,
+        description=f"Confusion matrix of {record.classes} classes, as shares of each true class; "
+        "the tables beside it name the pairs.",
+        square=True,
+    )

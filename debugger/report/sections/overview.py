@@ -1,0 +1,225 @@
+"""The top of the page: verdict, key figures, advice, where the time went, what ran."""
+
+import json
+from typing import Any
+
+from debugger.report import facts
+from debugger.report.markup import Html, join, tag
+from debugger.report.tables import Column, folded, table
+from debugger.report.wording import clock, count, moment, number, part, seconds, share
+
+_WORDS = {
+    "completed": "Completed",
+    "stopped": "Stopped",
+    "failed": "Failed",
+    "ended abruptly": "Ended abruptly",
+    "running": "Still running",
+    "unknown": "End not recorded",
+}
+
+
+def verdict(report: facts.Report) -> Html:
+    """Return the head of the page."""
+    job = report.job
+    word = tag("span", _WORDS[job.status], class_=f"badge {job.status.split()[-1]}")
+    started = f"{moment(job.started)} · {clock(job.seconds)} · {', '.join(job.processes[:4])}"
+    more = f" and {len(job.processes) - 4} more" if len(job.processes) > 4 else ""
+    return tag(
+        "header",
+        tag("p", "Kennel · training report", class_="brand"),
+        tag("h1", job.name or "Training job", " ", word),
+        tag("p", started + more, class_="quiet"),
+        tag("p", report.headline, class_="verdict"),
+        _end(job),
+        tag("div", *_tiles(report), class_="tiles"),
+    )
+
+
+def _end(job: facts.Job) -> Html | None:
+    if job.status == "failed" and job.reason:
+        return tag("pre", job.reason, class_="alarm", role="note")
+    if job.status != "ended abruptly":
+        return None
+    step = (
+        "no step was finished" if job.last_step is None else f"the last step was {job.last_step:,}"
+    )
+    return tag(
+        "p",
+        tag("b", "The job ended abruptly. "),
+        f"Its recording has no end: the last sign of life was at {moment(job.last_sign)}, "
+        f"{seconds(job.last_sign - job.started)} after its start; {step}. It was killed, for want "
+        "of memory or by an interruption, or the machine went away.",
+        class_="alarm",
+        role="note",
+    )
+
+
+def _tiles(report: facts.Report) -> list[Html]:
+    fired = [one for one in report.judging if one.status == "fired"]
+    tiles = [_tile(clock(report.job.seconds), f"in all, {seconds(report.job.seconds)}")]
+    if report.steps:
+        steps = report.steps
+        tiles += [
+            _tile(
+                f"{steps.durations.count:,}", f"training steps, {count(report.job.epochs, 'epoch')}"
+            ),
+            _tile(
+                seconds(steps.durations.p50), f"a step (median); p99 {seconds(steps.durations.p99)}"
+            ),
+            _tile(number(steps.pictures_per_second), "pictures a second in training steps"),
+        ]
+    if accuracy := report.curves.get("validation:accuracy"):
+        best = max(accuracy, key=lambda one: one.value)
+        tiles.append(_tile(share(best.value), f"best validation accuracy, epoch {best.epoch + 1}"))
+    if test := report.curves.get("test:accuracy"):
+        tiles.append(_tile(share(test[-1].value), "test accuracy"))
+    if report.rules:
+        tiles.append(_tile(f"{len(fired)} of {len(report.judging)}", "rules fired"))
+    return tiles
+
+
+def _tile(figure: str, meaning: str) -> Html:
+    return tag("div", tag("b", figure), tag("span", meaning), class_="tile")
+
+
+def advice(report: facts.Report) -> Html:
+    """Return the advice, dearest first."""
+    if not report.advice:
+        return tag("p", "Nothing that costs time stands out.")
+    items = [
+        tag(
+            "li",
+            tag("p", one.finding, class_="finding"),
+            tag("p", one.remedy, class_="quiet"),
+            tag("span", clock(one.seconds), class_="cost", title="what it costs at most"),
+        )
+        for one in report.advice
+    ]
+    return tag("ol", *items, class_="advice")
+
+
+def time(report: facts.Report) -> Html:
+    """Return where the time went: as a bar, as tables."""
+    spent = report.time
+    words = "; ".join(f"{part(one.name)} {share(one.share)}" for one in spent.parts if one.seconds)
+    bar = tag(
+        "div",
+        *(
+            tag(
+                "i",
+                style=f"flex-grow:{max(one.share, 1e-6):.6f}",
+                class_=f"p-{one.name}",
+                title=f"{part(one.name)}: {seconds(one.seconds)}, {share(one.share)}",
+            )
+            for one in spent.parts
+            if one.seconds
+        ),
+        class_="bar",
+        role="img",
+        aria_label=f"Time by phase: {words}",
+    )
+    split = table(
+        "By phase",
+        [Column("phase"), Column("seconds", figure=True), Column("share", figure=True)],
+        [
+            [
+                tag(
+                    "span", tag("i", class_=f"key p-{one.name}", aria_hidden="true"), part(one.name)
+                ),
+                f"{one.seconds:,.1f}",
+                share(one.share),
+            ]
+            for one in spent.parts
+        ],
+    )
+    return join(bar, tag("div", split, _aws(spent), class_="pair"), _attempts(report.job))
+
+
+def _aws(spent: facts.Time) -> Html:
+    begin, end = spent.parts[0], spent.parts[-1]
+    loop, train = spent.loop or 1.0, spent.train or 1.0
+    columns = [Column("part"), Column("seconds", figure=True), Column("of")]
+    columns.append(Column("share", figure=True))
+    whole = spent.seconds or 1.0
+    rows = [
+        ("Initialisation", begin.seconds, "job", whole),
+        ("Training loop", spent.loop, "job", whole),
+        ("Finalisation", end.seconds, "job", whole),
+        ("TRAIN steps", spent.train, "loop", loop),
+        ("EVAL steps", spent.evaluation, "loop", loop),
+        ("Others: neither TRAIN nor EVAL", spent.others, "loop", loop),
+        ("Forward", spent.forward, "TRAIN", train),
+        ("Backward", spent.backward, "TRAIN", train),
+    ]
+    return table(
+        "As AWS counts",
+        columns,
+        [[name, f"{took:,.1f}", of, share(took / total)] for name, took, of, total in rows],
+    )
+
+
+def _attempts(job: facts.Job) -> Html | None:
+    if len(job.attempts) < 2:
+        return None
+    rows = []
+    for index, one in enumerate(job.attempts):
+        following = job.attempts[index + 1 :]
+        gap = f"{seconds(following[0].started - one.last_sign)}" if following else ""
+        steps = "none" if one.first_step is None else f"{one.first_step:,} to {one.last_step:,}"
+        ended = one.status or ("was cut off" if following or job.status != "running" else "running")
+        rows.append(
+            [
+                f"{index + 1}",
+                moment(one.started),
+                seconds(one.last_sign - one.started),
+                steps,
+                ended,
+                gap,
+            ]
+        )
+    columns = [Column("start"), Column("at"), Column("took", figure=True)]
+    columns += [
+        Column("steps", figure=True),
+        Column("ended"),
+        Column("until the next", figure=True),
+    ]
+    return table(f"The job was started {len(job.attempts)} times", columns, rows)
+
+
+def about(job: facts.Job) -> Html:
+    """Return what ran: the facts that the job told of itself."""
+    known = {
+        "job": job.name,
+        "started": moment(job.started),
+        "last sign of life": moment(job.last_sign),
+        "seconds": f"{job.seconds:,.1f}",
+        "processes": f"{job.world} ({'; '.join(job.processes)})",
+    }
+    nested = {k: v for k, v in job.about.items() if isinstance(v, dict)}
+    flat = {k: v for k, v in job.about.items() if k not in nested and k not in ("classes", "world")}
+    classes = job.about.get("classes")
+    if classes is not None:
+        flat["classes"] = len(classes) if isinstance(classes, list | tuple) else classes
+    parts = [_listed(known | {k.replace("_", " "): _plain(v) for k, v in flat.items()})]
+    for name, values in nested.items():
+        shown = {k: _plain(v) for k, v in values.items()}
+        parts.append(folded(f"{name.capitalize()} ({len(values)})", _listed(shown)))
+    if job.notes:
+        parts.append(tag("h3", "The recorder's notes"))
+        parts.append(tag("ul", *(tag("li", one) for one in job.notes)))
+    return join(*parts)
+
+
+def _listed(values: dict[str, str]) -> Html:
+    pairs = [tag("div", tag("dt", name), tag("dd", value)) for name, value in values.items()]
+    return tag("dl", *pairs)
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return "unset"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return number(value, 4)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

@@ -1,0 +1,202 @@
+"""What happened while it trained: curves, the timeline beside the machine, steps and outliers."""
+
+from collections import defaultdict
+
+import numpy as np
+
+from debugger.report import charts, facts
+from debugger.report.charts import Axis, Series
+from debugger.report.gathering import Gathered, label
+from debugger.report.markup import Html, join, tag
+from debugger.report.steps import unit
+from debugger.report.tables import Column, table
+from debugger.report.wording import clock, figure, measure, number, part, seconds
+
+_COLOURS = "abcdef"
+_MOMENTS = 400
+
+
+def curves(report: facts.Report, gathered: Gathered) -> Html:
+    """Return loss, metrics and learning rate over training steps."""
+    families: dict[str, list[Series]] = defaultdict(list)
+    losses = [step for step in gathered.of_chief(gathered.steps) if step.loss is not None]
+    if losses:
+        families["loss"].append(
+            _series("each step", [s.step for s in losses], [float(s.loss or 0) for s in losses], 0)
+        )
+    for name, points in report.curves.items():
+        split, _, metric = name.rpartition(":")
+        family = families[metric or name]
+        family.append(
+            _series(split or name, [p.step for p in points], [p.value for p in points], len(family))
+        )
+    if not families:
+        return tag("p", "Neither losses nor metrics were recorded.")
+    last = max(float(one.x.max()) for family in families.values() for one in family)
+    x = Axis(0.0, max(last, 1.0), lambda value: f"{value:,.0f}")
+    order = ["loss", "accuracy", *(name for name in families if name not in ("loss", "accuracy"))]
+    drawn = [
+        charts.lines(
+            f"{name.replace('_', ' ').capitalize()} by step",
+            families[name],
+            x,
+            Axis(*charts.span(families[name], zero=name == "learning_rate"), number),
+            group="curves",
+            tall=name in ("loss", "accuracy"),
+        )
+        for name in order
+        if name in families
+    ]
+    return tag("div", *drawn, class_="grid")
+
+
+def _series(name: str, x: list[int], y: list[float], index: int) -> Series:
+    colour = _COLOURS[index % len(_COLOURS)]
+    return Series(name, np.array(x, np.float64), np.array(y, np.float64), colour)
+
+
+def timeline(report: facts.Report, gathered: Gathered) -> Html:
+    """Return step durations and phases over the job's time, and the machine's figures below."""
+    job = report.job
+    x = Axis(0.0, max(job.seconds, 1e-3), lambda value: clock(value) if value else "0", clock=True)
+    drawn = []
+    spans = _spans(gathered)
+    if spans:
+        drawn.append(charts.ribbon("What the job did", spans, x, "time"))
+    by_process = sorted(gathered.by_process().items(), key=lambda one: one[0][1])
+    if report.steps:
+        series = [
+            Series(
+                label(*process) if len(by_process) > 1 else "steps",
+                np.array([s.at - job.started for s in steps]),
+                np.array([s.seconds for s in steps]),
+                _COLOURS[i % len(_COLOURS)],
+            )
+            for i, (process, steps) in enumerate(by_process[: len(_COLOURS)])
+        ]
+        level = (report.steps.outlier_threshold, "outlier threshold")
+        low, high = charts.span(series, zero=True)
+        y = Axis(low, max(high, level[0] * 1.05), seconds)
+        drawn.append(
+            charts.lines("Step duration", series, x, y, group="time", tall=True, level=level)
+        )
+    for host in sorted({one.host for one in gathered.systems}):
+        drawn += _machine(gathered, host, x, job.started)
+    if not drawn:
+        return tag("p", "Neither steps nor the machine were recorded.")
+    return tag("div", *drawn, class_="stack")
+
+
+def _machine(gathered: Gathered, host: str, x: Axis, started: float) -> list[Html]:
+    samples = [one for one in gathered.systems if one.host == host]
+    at = np.array([one.at - started for one in samples])
+    names = {name for one in samples for name in one.values}
+    families: dict[str, list[str]] = {
+        "CPU": [n for n in ("cpu", "iowait") if n in names],
+        "GPU": sorted(n for n in names if n.startswith("gpu/")),
+        "GPU memory": sorted(n for n in names if n.startswith("gpu_memory/")),
+        "Memory": [n for n in ("memory",) if n in names],
+        "The job's memory": [n for n in ("process_memory",) if n in names],
+        "Disk": [n for n in ("disk_read", "disk_written") if n in names],
+        "Network": [n for n in ("network_received", "network_sent") if n in names],
+    }
+    several = len({one.host for one in gathered.systems}) > 1
+    drawn = []
+    for title, found in families.items():
+        if not found:
+            continue
+        series = [
+            Series(
+                figure(name),
+                at,
+                np.array([one.values.get(name, np.nan) for one in samples]),
+                _COLOURS[i % len(_COLOURS)],
+            )
+            for i, name in enumerate(found)
+        ]
+        kind = unit(found[0])
+        low, high = (0.0, 104.0) if kind == "%" else charts.span(series, zero=True)
+        y = Axis(low, high, _words(kind))
+        shown = f"{title}, {host}" if several else title
+        drawn.append(charts.lines(shown, series, x, y, group="time"))
+    return drawn
+
+
+def _words(kind: str) -> charts.Words:
+    return lambda value: measure(value, kind)
+
+
+def _spans(gathered: Gathered) -> list[tuple[float, float, str]]:
+    """Return what the chief did when; steps that follow each other closely are one stretch."""
+    began = gathered.began
+    room = (gathered.last_sign - began) / _MOMENTS
+    found: list[tuple[float, float, str]] = []
+    for step in gathered.of_chief(gathered.steps):
+        if found and step.start - found[-1][1] < room:
+            found[-1] = (found[-1][0], step.at, "forward")
+        else:
+            found.append((step.start, step.at, "forward"))
+    stretches = [(begin - began, end - began, "train") for begin, end, _ in found]
+    phases = [
+        (one.start - began, one.at - began, one.name) for one in gathered.of_chief(gathered.phases)
+    ]
+    return stretches + phases
+
+
+def steps(report: facts.Report) -> Html:
+    """Return statistics, histogram and outliers of training steps."""
+    found = report.steps
+    if found is None:
+        return tag("p", "No training step was recorded.")
+    heads = ("count", "mean", "std", "min", "p50", "p95", "p99", "max")
+    columns = [
+        Column("phase"),
+        *(Column(n, figure=True, minor=n in ("count", "std", "min")) for n in heads),
+    ]
+    rows = [
+        [name, f"{one.count:,}", *(seconds(getattr(one, head)) for head in heads[1:])]
+        for name, one in [
+            ("Whole step", found.durations),
+            *((part(n), d) for n, d in found.phases.items()),
+        ]
+    ]
+    marks = {"p50": found.durations.p50, "p99": found.durations.p99}
+    marks["outliers from"] = found.outlier_threshold
+    return join(
+        table("Seconds a step", columns, rows),
+        charts.bars("Steps by duration", found.histogram, seconds, marks),
+        _outliers(found, report),
+    )
+
+
+def _outliers(found: facts.Steps, report: facts.Report) -> Html:
+    title = tag(
+        "h3", f"Outlier steps: {found.outlier_count:,} over {seconds(found.outlier_threshold)}"
+    )
+    if not found.outliers:
+        return join(title, tag("p", "None."))
+    several = len(report.job.processes) > 1
+    columns = [Column("step"), Column("at", figure=True), Column("took", figure=True)]
+    columns += [Column(name) for name in ("which part was longer", "the machine then", "beside it")]
+    rows = [
+        [
+            f"{one.step:,}" + (f" ({one.process})" if several else ""),
+            clock(one.at - report.job.started),
+            seconds(one.seconds),
+            "; ".join(
+                f"{part(p.phase).lower()} {seconds(p.seconds)}, +{seconds(p.seconds - p.usual)} "
+                f"(usually {seconds(p.usual)})"
+                for p in one.longer
+            ),
+            "; ".join(
+                f"{figure(u.name)} {measure(u.value, unit(u.name))} "
+                f"(usually {measure(u.usual, unit(u.name))})"
+                for u in one.system
+            )
+            or "as usual",
+            ", ".join(one.beside),
+        ]
+        for one in found.outliers
+    ]
+    shown = "Longest first" if found.outlier_count == len(rows) else f"The {len(rows)} longest"
+    return join(title, table(shown, columns, rows))

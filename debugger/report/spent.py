@@ -1,0 +1,35 @@
+"""Where the job's time went, by its chief process: the parts that the report shows."""
+
+from debugger import records
+from debugger.report import facts
+from debugger.report.gathering import Gathered
+from debugger.timeline import LOOP_PHASES
+
+
+def time(gathered: Gathered) -> facts.Time:
+    """Return the split; what the recorder took is told apart from other."""
+    split = gathered.timelines[gathered.chief].split()
+    recorder = sum(step.took(records.RECORDING) for step in gathered.of_chief(gathered.steps))
+    recorder = min(recorder, split.other)
+    seconds = {
+        records.INITIALISATION: split.initialisation,
+        **{name: float(getattr(split, name)) for name in LOOP_PHASES},
+        records.RECORDING: recorder,
+        "other": split.other - recorder,
+        records.FINALISATION: split.finalisation,
+    }
+    total = split.total
+    return facts.Time(
+        seconds=total,
+        parts=[
+            facts.Part(name=name, seconds=took, share=took / total if total else 0.0)
+            for name, took in seconds.items()
+            if took or name != records.RECORDING
+        ],
+        loop=split.loop,
+        train=split.train,
+        evaluation=split.evaluation,
+        others=split.outside,
+        forward=split.forward,
+        backward=split.backward,
+    )

@@ -1,0 +1,136 @@
+"""All the facts of a recording, in one pass over it."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from debugger import rules
+from debugger.records import Record
+from debugger.report import advice, facts, job, model, spent, steps, system
+from debugger.report.gathering import Gathered, label
+from debugger.report.wording import clock, count, share, times
+from debugger.rules.rule import Result
+
+_DEVIATIONS = 3.0  # of StepOutlier, where that rule is switched off
+
+
+def summarise(
+    stream: Iterable[Record], settings: Mapping[str, Any], *, running: bool = False
+) -> tuple[facts.Report, Gathered]:
+    """Return the facts, and what charts are drawn from.
+
+    Args:
+        stream: a recording's records, by time.
+        settings: of the rules.
+        running: the job has not ended yet, so that a missing end means nothing.
+    """
+    gathered = Gathered()
+    results = rules.evaluate(_watched(stream, gathered), rules.make(settings))
+    return from_results(gathered, results, running=running), gathered
+
+
+def from_results(gathered: Gathered, results: list[Result], *, running: bool) -> facts.Report:
+    """Return the facts of what was gathered and found."""
+    outlier = next((one for one in results if one.rule == "StepOutlier"), None)
+    deviations = float((outlier.parameters if outlier else {}).get("stddev", _DEVIATIONS))
+    about = job.job(gathered, running=running)
+    time = spent.time(gathered)
+    taken = steps.find(gathered, deviations)
+    usage = system.usage(gathered)
+    operators = system.operators(gathered)
+    tips = advice.find(time, taken, usage, operators, about.about)
+    found = sorted((_rule(one) for one in results), key=lambda one: (-one.times, one.rule))
+    curves: dict[str, list[facts.Point]] = defaultdict(list)
+    for one in gathered.of_chief(gathered.scalars):
+        point = facts.Point(at=one.at, step=one.step, epoch=one.epoch, value=one.value)
+        curves[one.name].append(point)
+    report = facts.Report(
+        headline="",
+        job=about,
+        time=time,
+        advice=tips,
+        rules=found,
+        curves=dict(curves),
+        steps=taken,
+        layers=model.layers(gathered),
+        confusion=model.confusion(gathered.confusion, model.class_names(about.about)),
+        system=usage,
+        operators=operators,
+    )
+    return report.model_copy(update={"headline": _headline(report)})
+
+
+def _watched(stream: Iterable[Record], gathered: Gathered) -> Iterator[Record]:
+    for record in stream:
+        gathered.see(record)
+        yield record
+
+
+def _rule(result: Result) -> facts.Rule:
+    return facts.Rule(
+        rule=result.rule,
+        kind=result.kind,
+        status=result.status,
+        times=result.times,
+        datapoints=result.datapoints,
+        parameters=dict(result.parameters),
+        first=[
+            facts.Firing(
+                at=one.at,
+                process=label(one.host, one.rank),
+                step=one.step,
+                text=one.text,
+                evidence=dict(one.evidence),
+            )
+            for one in result.first
+        ],
+        details=dict(result.details),
+        description=result.description,
+        advice=result.advice,
+        aws=result.to_aws(),
+    )
+
+
+def _headline(report: facts.Report) -> str:
+    """Return the verdict in a few plain sentences."""
+    sentences = [_ended(report.job)]
+    if accuracy := report.curves.get("validation:accuracy"):
+        best = max(one.value for one in accuracy)
+        sentences.append(f"The best validation accuracy was {share(best)}.")
+    judging, tips = report.judging, report.advice
+    fired = [one for one in judging if one.status == "fired"]
+    if fired:
+        most = fired[0]
+        sentences.append(
+            f"{len(fired)} of {count(len(judging), 'rule')} fired, {most.rule} most "
+            f"({times(most.times)})."
+        )
+    elif judging:
+        sentences.append(f"None of {count(len(judging), 'rule')} fired.")
+    if tips:
+        sentences.append(f"What cost most: {tips[0].finding[0].lower()}{tips[0].finding[1:]}")
+    elif not fired:
+        sentences.append("Nothing to mend.")
+    return " ".join(sentences)
+
+
+def _ended(about: facts.Job) -> str:
+    took = clock(about.seconds)
+    step = "" if about.last_step is None else f" The last step was {about.last_step:,}."
+    match about.status:
+        case "completed":
+            return f"The job completed in {took}."
+        case "stopped":
+            return f"The job was stopped after {took}{_because(about.reason)}."
+        case "failed":
+            return f"The job failed after {took}{_because(about.reason)}."
+        case "running":
+            return f"The job is still running, {took} so far."
+        case "ended abruptly":
+            return f"The job ended abruptly: the last sign of life came after {took}.{step}"
+        case _:
+            return f"The recording spans {took}; it does not say how the job ended."
+
+
+def _because(reason: str) -> str:
+    return f": {reason.strip().rstrip('.')}" if reason.strip() else ""

@@ -1,0 +1,126 @@
+"""Figures as people read them."""
+
+import math
+from datetime import UTC, datetime
+
+_UNITS = ("B", "kB", "MB", "GB", "TB")
+PARTS = {
+    "initialisation": "Initialisation",
+    "data_wait": "Data wait",
+    "copy": "Copy to device",
+    "forward": "Forward",
+    "backward": "Backward",
+    "optimizer": "Optimizer",
+    "evaluation": "Evaluation",
+    "checkpoint": "Checkpoint",
+    "recording": "Recording",
+    "other": "Other",
+    "finalisation": "Finalisation",
+    "interrupted": "Interrupted",
+}
+
+
+_FIGURES = {
+    "cpu": "CPU",
+    "iowait": "I/O wait",
+    "memory": "memory",
+    "process_memory": "the job's memory",
+    "disk_read": "disk read",
+    "disk_written": "disk written",
+    "network_received": "network received",
+    "network_sent": "network sent",
+}
+
+
+def figure(name: str) -> str:
+    """Return the name of a System record's figure for people."""
+    kind, _, index = name.partition("/")
+    if index:
+        return f"{'GPU memory' if kind == 'gpu_memory' else kind.upper()} {index}"
+    return _FIGURES.get(name, name.replace("_", " "))
+
+
+def part(name: str) -> str:
+    """Return a phase's name for people."""
+    return PARTS.get(name, name.replace("_", " ").capitalize())
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Return a figure with so many significant digits; a dash for None."""
+    if value is None:
+        return "\N{EN DASH}"
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "∞" if value > 0 else "-∞"
+    if value == 0:
+        return "0"
+    if float(value).is_integer() and abs(value) < 1e9:
+        return f"{value:,.0f}"
+    if abs(value) >= 10 ** (digits - 1):
+        return f"{value:,.0f}" if abs(value) < 1e9 else f"{value:.{digits - 1}e}"
+    if abs(value) < 1e-3:
+        return f"{value:.{digits - 1}e}".replace("e-0", "e-")
+    return f"{value:.{digits}g}"
+
+
+def seconds(value: float) -> str:
+    """Return a length of time, from microseconds to `4,088 s`."""
+    if not math.isfinite(value):
+        return number(value)
+    if abs(value) >= 100:
+        return f"{value:,.0f} s"
+    if abs(value) >= 1 or value == 0:
+        return f"{number(value)} s"
+    return f"{number(value * 1e3)} ms" if abs(value) >= 1e-3 else f"{number(value * 1e6)} µs"
+
+
+def clock(value: float) -> str:
+    """Return a length of time as `1 h 8 min`, `1 min 13 s` or `12.3 s`."""
+    if value < 60:
+        return seconds(value)
+    whole = round(value)
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def share(value: float | None) -> str:
+    """Return a share as per cent, one digit after the point below 10 %."""
+    if value is None:
+        return "\N{EN DASH}"
+    percent = 100 * value
+    if percent and abs(percent) < 0.05:
+        return "< 0.1 %"
+    return f"{percent:.1f} %" if abs(percent) < 10 and percent else f"{percent:.0f} %"
+
+
+def size(value: float) -> str:
+    """Return bytes in a fitting unit."""
+    for name in _UNITS:
+        if abs(value) < 1000 or name == _UNITS[-1]:
+            break
+        value /= 1000
+    return f"{number(value)} {name}"
+
+
+def measure(value: float, unit: str) -> str:
+    """Return a figure of a machine in its unit: %, bytes or bytes/s."""
+    if unit == "%":
+        return f"{value:.0f} %" if value >= 10 or value == 0 else f"{value:.1f} %"
+    return size(value) + ("/s" if unit == "bytes/s" else "")
+
+
+def moment(at: float) -> str:
+    """Return a time to the second, in UTC."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def times(count: int) -> str:
+    """Return `once`, or `7 times`."""
+    return "once" if count == 1 else f"{count:,} times"
+
+
+def count(amount: int, name: str) -> str:
+    """Return `1 step`, `7 steps`."""
+    return f"{amount:,} {name}" if amount == 1 else f"{amount:,} {name}s"

@@ -1,0 +1,137 @@
+"""Chromium without a window, over its own pipe (DevTools protocol): shows a page to the tests."""
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_SECONDS = 60
+
+
+class Browser:
+    """One page in one Chromium; `said` collects errors and warnings, `asked` addresses fetched."""
+
+    def __init__(self, to: int, of: int) -> None:
+        self._to, self._of = to, of
+        self._rest = b""
+        self._count = 0
+        self._session: str | None = None
+        self.said: list[str] = []
+        self.asked: list[str] = []
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)[
+            "sessionId"
+        ]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Call a method and return its result; what happens meanwhile is noted."""
+        self._count += 1
+        message: dict[str, Any] = {"id": self._count, "method": method, "params": parameters}
+        if self._session:
+            message["sessionId"] = self._session
+        os.write(self._to, json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self._next()
+            if answer.get("id") == self._count:
+                assert "error" not in answer, f"{method}: {answer['error']}"
+                result: dict[str, Any] = answer["result"]
+                return result
+
+    def open(self, page: Path, width: int, *, dark: bool = False, media: str = "") -> None:
+        """Show a file at a width, in CSS pixels."""
+        self.said.clear()
+        self.asked.clear()
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.call("Emulation.setEmulatedMedia", media=media, features=[scheme])
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=900,
+            deviceScaleFactor=1,
+            mobile=width < 600,
+        )
+        self.call("Page.navigate", url=page.as_uri())
+        while self.value("document.readyState") != "complete" or self.value("location.href") == (
+            "about:blank"
+        ):
+            time.sleep(0.02)
+
+    def value(self, expression: str) -> Any:
+        """Return the value of a JavaScript expression in the page."""
+        found = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        assert "exceptionDetails" not in found, found
+        return found["result"].get("value")
+
+    def move(self, x: float, y: float) -> None:
+        """Move the pointer to a place of the window."""
+        self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+
+    def picture(self, path: Path, top: float = 0, height: float | None = None) -> None:
+        """Write a PNG of the page, all of it or a part."""
+        width = self.value("document.documentElement.clientWidth")
+        height = height or self.value("document.documentElement.scrollHeight")
+        clip = {"x": 0, "y": top, "width": width, "height": height, "scale": 1}
+        taken = self.call("Page.captureScreenshot", clip=clip, captureBeyondViewport=True)
+        path.write_bytes(base64.b64decode(taken["data"]))
+
+    def _next(self) -> dict[str, Any]:
+        while b"\0" not in self._rest:
+            part = os.read(self._of, 1 << 20)
+            assert part, "Chromium ended"
+            self._rest += part
+        line, self._rest = self._rest.split(b"\0", 1)
+        message: dict[str, Any] = json.loads(line)
+        self._note(message.get("method", ""), message.get("params", {}))
+        return message
+
+    def _note(self, method: str, about: dict[str, Any]) -> None:
+        if method == "Runtime.consoleAPICalled":
+            self.said.append(f"{about['type']}: {about['args']}")
+        elif method == "Runtime.exceptionThrown":
+            self.said.append(f"exception: {about['exceptionDetails']}")
+        elif method == "Log.entryAdded":
+            self.said.append(f"{about['entry']['level']}: {about['entry']['text']}")
+        elif method == "Network.requestWillBeSent":
+            address = about["request"]["url"]
+            if not address.startswith("data:"):
+                self.asked.append(address)
+
+
+@contextmanager
+def browser(profile: Path) -> Iterator[Browser]:
+    """Start Chromium; skip the test where there is none."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        pytest.skip("needs chromium (apt-get install chromium)")
+    ours_read, theirs_write = os.pipe()
+    theirs_read, ours_write = os.pipe()
+    # Chromium reads commands from 3 and answers on 4; --no-sandbox because tests may run as root.
+    flags = "--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --hide-scrollbars"
+    command = [program, *flags.split(), f"--user-data-dir={profile}", "--remote-debugging-pipe",
+               "--no-first-run", "--disable-background-networking", "about:blank"]  # fmt: skip
+    shell = f'exec "$@" 3<&{theirs_read} 4>&{theirs_write}'
+    process = subprocess.Popen(
+        ["bash", "-c", shell, "bash", *command],
+        pass_fds=(theirs_read, theirs_write),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(theirs_read)
+    os.close(theirs_write)
+    try:
+        yield Browser(ours_write, ours_read)
+    finally:
+        os.close(ours_write)
+        process.terminate()
+        process.wait(_SECONDS)
+        os.close(ours_read)
