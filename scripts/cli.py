@@ -22,6 +22,7 @@ from scripts.verbs import (
     launch,
     push,
     register,
+    report,
 )
 from train import metrics
 from train.config import ConfigError, TrainConfig, from_hyperparameters
@@ -102,6 +103,7 @@ VERBS: tuple[Callable[..., None], ...] = (
     jobs.status,
     jobs.logs,
     jobs.stop,
+    report.report,
     hosting.deploy,
     hosting.predict,
     endpoints.endpoints,

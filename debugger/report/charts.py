@@ -5,6 +5,7 @@ their width); all words stand beside it as HTML, so that they are as legible on 
 points than columns are drawn as a band from each column's least to its greatest, and its median.
 """
 
+import itertools
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -279,30 +280,43 @@ def _upright(place: float, kind: str) -> Html:
 
 
 def _drawn(colour: str, found: Columns, x: Axis, y: Axis) -> Html:
-    across = [_WIDTH * x.at(one) for one in found.x]
-    down = {
-        name: [_HEIGHT * (1 - y.at(one)) for one in values]
-        for name, values in (("low", found.low), ("mid", found.mid), ("high", found.high))
-    }
-    if not across:
+    if not found.x.size:
         return Html("")
-    line = tag("path", d=_path(across, down["mid"]), class_=f"line {colour}")
-    few = len(across) <= 40
-    dots = [
-        tag("path", d=f"M{_text(a)} {_text(b)}h0", class_=f"dot {colour}")
-        for a, b in zip(across, down["mid"], strict=True)
-        if few
-    ]
-    if found.whole:
-        return join(line, *dots)
-    there = _path(across, down["high"])
-    back = _path(across[::-1], down["low"][::-1]).replace("M", "L", 1)
-    return join(tag("path", d=f"{there}{back}Z", class_=f"band {colour}"), line)
+    across = _WIDTH * (found.x - x.low) / ((x.high - x.low) or 1.0)
+    low, mid, high = (
+        _HEIGHT * (1 - (one - y.low) / ((y.high - y.low) or 1.0))
+        for one in (found.low, found.mid, found.high)
+    )
+    runs = _runs(across)
+    parts = []
+    if not found.whole:
+        bands = [
+            _path(np.r_[across[run], across[run][::-1]], np.r_[high[run], low[run][::-1]]) + "Z"
+            for run in runs
+        ]
+        parts.append(tag("path", d="".join(bands), class_=f"band {colour}"))
+    line = "".join(_path(across[run], mid[run]) for run in runs)
+    parts.append(tag("path", d=line, class_=f"line {colour}"))
+    few = across.size <= 40
+    alone = range(across.size) if few else [r.start for r in runs if r.stop - r.start == 1]
+    dots = "".join(f"M{_text(across[i])} {_text(mid[i])}h0" for i in alone)
+    if dots:
+        parts.append(tag("path", d=dots, class_=f"dot {colour}"))
+    return join(*parts)
 
 
-def _path(across: list[float], down: list[float]) -> str:
-    pairs = [f"{_text(a)} {_text(b)}" for a, b in zip(across, down, strict=True)]
-    return "M" + "L".join(pairs)
+def _runs(across: np.ndarray) -> list[slice]:
+    """Return stretches without a gap: where much is drawn, no line leads over what is not there."""
+    if across.size <= 40:
+        return [slice(0, across.size)]
+    gaps = np.diff(across)
+    wide = np.flatnonzero(gaps > max(8 * float(np.median(gaps)), 2.5 * _WIDTH / COLUMNS))
+    edges = [0, *(int(i) + 1 for i in wide), across.size]
+    return [slice(a, b) for a, b in itertools.pairwise(edges)]
+
+
+def _path(across: np.ndarray, down: np.ndarray) -> str:
+    return "M" + "L".join(f"{_text(a)} {_text(b)}" for a, b in zip(across, down, strict=True))
 
 
 def _text(value: float) -> str:

@@ -13,7 +13,9 @@ def job(gathered: Gathered, *, running: bool) -> facts.Job:
     attempts = _attempts(gathered, starts)
     steps = gathered.of_chief(gathered.steps)
     first = starts[0] if starts else None
-    status, reason = _status(attempts, running=running)
+    # smdebug's files do not say how a job ended.
+    foreign = first is not None and "recorded_by" in first.facts
+    status, reason = _status(attempts, running=running, silent=foreign)
     return facts.Job(
         name=first.job if first else "",
         status=status,
@@ -55,12 +57,14 @@ def _attempts(gathered: Gathered, starts: list[Start]) -> list[facts.Attempt]:
     return found
 
 
-def _status(attempts: list[facts.Attempt], *, running: bool) -> tuple[facts.Status, str]:
+def _status(
+    attempts: list[facts.Attempt], *, running: bool, silent: bool
+) -> tuple[facts.Status, str]:
     if not attempts:
         return ("running" if running else "unknown"), ""
     last = attempts[-1]
     if last.status is None:
-        return ("running" if running else "ended abruptly"), ""
+        return ("running" if running else "unknown" if silent else "ended abruptly"), ""
     return last.status, last.reason
 
 

@@ -1,11 +1,14 @@
 """From a recording to `report.html` and `report.json`."""
 
+import itertools
+import json as encoder
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from debugger.recording import read
-from debugger.records import Record
+from debugger import formats
+from debugger.recording import RecordingError
+from debugger.records import Record, Start
 from debugger.report.facts import Report
 from debugger.report.page import page
 from debugger.report.summary import summarise
@@ -24,20 +27,35 @@ def write(
     A job that reports on itself writes its End first, lest the report call its end abrupt.
 
     Args:
-        recording: the folder, or its records by time.
+        recording: the folder, with a recording of ours, smdebug's or SageMaker's files; or its
+            records by time.
         html: the page to write; its folder must exist.
         json: where the same facts go as JSON.
-        settings: of the rules, as `debugger.rules.make` takes them; None runs all of them with
-            their defaults.
+        settings: of the rules, as `debugger.rules.make` takes them; None has the job's own.
         running: the job still runs, so that a missing End means nothing.
 
     Raises:
         RecordingError: the folder holds no recording, or nothing was recorded.
         RuleSettingsError: settings that cannot be used.
     """
-    records = read(recording) if isinstance(recording, Path) else recording
-    report, gathered = summarise(records, settings or {}, running=running)
+    records = formats.read(recording) if isinstance(recording, Path) else iter(recording)
+    first = next(records, None)
+    if first is None:
+        raise RecordingError(f"{recording} holds no record: nothing was recorded yet")
+    if settings is None:
+        settings = _own_settings(first)
+    stream = itertools.chain([first], records)
+    report, gathered = summarise(stream, settings, running=running)
     html.write_text(page(report, gathered), encoding="utf-8")
     if json:
         json.write_text(report.model_dump_json(indent=2), encoding="utf-8")
     return report
+
+
+def _own_settings(first: Record) -> dict[str, Any]:
+    """Return the settings that the job's own rules had: a recording begins with its Start."""
+    if not isinstance(first, Start):
+        return {}
+    hyperparameters = first.facts.get("hyperparameters")
+    given = hyperparameters.get("debugger_rules") if isinstance(hyperparameters, Mapping) else None
+    return dict(encoder.loads(given)) if given else {}

@@ -163,8 +163,10 @@ class Made:
         }, **who)  # fmt: skip
         relus = [name for name in LAYERS if ".relu" in name]
         dead = np.clip(0.1 + 0.7 * step / self.steps * (np.arange(len(relus)) == 5), 0, 1)
+        l2 = 30 + random.random(len(relus))
         yield Tensors(at, "train", step, records.ACTIVATIONS, {
-            name: _statistics(30.0 + float(random.random()), dead=float(dead[i]), zeros=0.5) for i, name in enumerate(relus)
+            name: _statistics(float(l2[i]), dead=float(dead[i]), zeros=0.5)
+            for i, name in enumerate(relus)
         }, **who)  # fmt: skip
 
     def _metrics(self, at: float, step: int, epoch: int, who: Who) -> Iterator[Record]:

@@ -31,7 +31,7 @@ def layers(report: facts.Report, gathered: Gathered) -> Html:
         _map(gathered, ACTIVATIONS, "Dead ReLU channels", lambda one: one.dead, share,
              "share of channels active in fewer than 1 % of places"),
     ]  # fmt: skip
-    return join(tag("div", *maps, class_="grid"), _worst(report.layers), _all(report.layers))
+    return join(_worst(report.layers), tag("div", *maps, class_="grid"), _all(report.layers))
 
 
 def _map(
@@ -67,7 +67,7 @@ def _map(
         words,
         logarithmic=words is number,
         description=f"{title} of {len(chosen)} tensors over {len(steps)} recorded steps: {meaning}"
-        f"{many}. The table below names the tensors that stand out.",
+        f"{many}. The table above names the tensors that stand out.",
         note=f"{meaning}{many}",
     )
 

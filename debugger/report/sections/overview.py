@@ -91,7 +91,7 @@ def advice(report: facts.Report) -> Html:
             "li",
             tag("p", one.finding, class_="finding"),
             tag("p", one.remedy, class_="quiet"),
-            tag("span", clock(one.seconds), class_="cost", title="what it costs at most"),
+            tag("span", f"up to {clock(one.seconds)}", class_="cost"),
         )
         for one in report.advice
     ]

@@ -151,7 +151,7 @@ def steps(report: facts.Report) -> Html:
     heads = ("count", "mean", "std", "min", "p50", "p95", "p99", "max")
     columns = [
         Column("phase"),
-        *(Column(n, figure=True, minor=n in ("count", "std", "min")) for n in heads),
+        *(Column(n, figure=True, minor=n in ("count", "std", "min", "p95")) for n in heads),
     ]
     rows = [
         [name, f"{one.count:,}", *(seconds(getattr(one, head)) for head in heads[1:])]
