@@ -85,7 +85,7 @@ class OverallFrameworkMetrics(Rule):
         "checkpoint or other."
     )
     source = "AWS built-in rule OverallFrameworkMetrics"
-    needs = "steps, and profiler=on"
+    needs = "training steps, and profiler=on"
 
     _timelines: dict[str, Timeline] = field(default_factory=lambda: defaultdict(Timeline))
 

@@ -30,7 +30,7 @@ class StalledTraining(Rule):
         "ends such a job."
     )
     source = "AWS built-in rule StalledTrainingRule: 1,800 s"
-    needs = "steps"
+    needs = "training steps"
 
     _moved: dict[Process, float] = field(default_factory=dict)
     _stalled: set[Process] = field(default_factory=set)
@@ -67,7 +67,7 @@ class MaxInitializationTime(Rule):
         "rather than File), of packages and weights, and compilation."
     )
     source = "AWS built-in rule MaxInitializationTime: 20 minutes"
-    needs = "steps"
+    needs = "training steps"
 
     _timelines: dict[Process, Timeline] = field(default_factory=dict)
     _seconds: dict[str, float] = field(default_factory=dict)
