@@ -52,7 +52,7 @@ class Look:
 
         def look(name: str, module: nn.Module, given: tuple[object, ...], output: object) -> None:
             calls[name] += 1
-            if isinstance(output, torch.Tensor) and output.is_floating_point():
+            if isinstance(output, torch.Tensor) and output.is_floating_point() and output.dim():
                 shown = name if calls[name] == 1 else f"{name}:{calls[name]}"
                 self._activation(shown, module, given, output)
 
