@@ -41,6 +41,7 @@ class Axis:
     high: float
     words: Words
     clock: bool = False  # ticks at whole minutes and hours
+    powers: bool = False  # values are powers of ten
 
     def at(self, value: float) -> float:
         """Where a value stands, 0 to 1."""
@@ -51,6 +52,10 @@ class Axis:
         span = self.high - self.low
         if span <= 0 or not math.isfinite(span):
             return [self.low]
+        if self.powers:
+            decades = range(math.floor(self.low), math.ceil(self.high))
+            marks = [decade + math.log10(m) for decade in decades for m in (1, 2, 5)]
+            return [one for one in marks if self.low <= one <= self.high]
         raw = span / most
         power = 10.0 ** math.floor(math.log10(raw))
         round_ones = [m * power for m in (1, 2, 2.5, 5, 10)]
@@ -162,7 +167,7 @@ def bars(title: str, bins: Sequence[Bin], x_words: Words, marks: dict[str, float
     low, high = bins[0].low, bins[-1].high
     logarithmic = len(bins) > 2 and bins[1].high - bins[1].low > 1.01 * (bins[0].high - low)
     if logarithmic:
-        x = Axis(math.log10(low), math.log10(high), lambda value: x_words(10**value))
+        x = Axis(math.log10(low), math.log10(high), lambda value: x_words(10**value), powers=True)
         place: Callable[[float], float] = math.log10
     else:
         x, place = Axis(low, high, x_words), float
@@ -310,7 +315,7 @@ def _runs(across: np.ndarray) -> list[slice]:
     if across.size <= 40:
         return [slice(0, across.size)]
     gaps = np.diff(across)
-    wide = np.flatnonzero(gaps > max(8 * float(np.median(gaps)), 2.5 * _WIDTH / COLUMNS))
+    wide = np.flatnonzero(gaps > max(3 * float(np.median(gaps)), 2.5 * _WIDTH / COLUMNS))
     edges = [0, *(int(i) + 1 for i in wide), across.size]
     return [slice(a, b) for a, b in itertools.pairwise(edges)]
 

@@ -24,15 +24,26 @@ class Column:
         return " ".join(words) or None
 
 
-def table(caption: str, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Html:
-    """Return a table; each row's first cell is its head."""
+def table(
+    caption: str, columns: Sequence[Column], rows: Sequence[Sequence[str]], *, stacked: bool = False
+) -> Html:
+    """Return a table; each row's first cell is its head.
+
+    Where the page is narrow, cells of a `stacked` one stand below each other.
+    """
     head = [tag("th", one.name, scope="col", class_=one.kind) for one in columns]
     body = [
         tag(
             "tr",
-            tag("th", _unbroken(row[0]), scope="row", class_=columns[0].kind),
+            tag(
+                "th",
+                _unbroken(row[0]),
+                scope="row",
+                class_=columns[0].kind,
+                data_head=columns[0].name if stacked else None,
+            ),
             *(
-                tag("td", _unbroken(cell), class_=one.kind)
+                tag("td", _unbroken(cell), class_=one.kind, data_head=one.name if stacked else None)
                 for one, cell in zip(columns[1:], row[1:], strict=True)
             ),
         )
@@ -43,6 +54,7 @@ def table(caption: str, columns: Sequence[Column], rows: Sequence[Sequence[str]]
         tag("caption", caption),
         tag("thead", tag("tr", *head)),
         tag("tbody", *body),
+        class_="stacked" if stacked else None,
     )
     return tag("div", made, class_="table", tabindex="0", role="region", aria_label=caption)
 

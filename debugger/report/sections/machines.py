@@ -17,13 +17,20 @@ def usage(report: facts.Report) -> Html:
     tables = []
     for host in dict.fromkeys(one.host for one in report.system):
         rows = [
-            [figure(one.name), *(measure(getattr(one.figures, n), one.unit) for n in heads)]
+            [
+                _capital(figure(one.name)),
+                *(measure(getattr(one.figures, n), one.unit) for n in heads),
+            ]
             for one in report.system
             if one.host == host
         ]
         samples = max(one.figures.count for one in report.system if one.host == host)
         tables.append(table(f"{host}, {count(samples, 'sample')}", columns, rows))
     return tag("div", *tables, class_="pair" if len(tables) > 1 else None)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def operators(report: facts.Report) -> Html:

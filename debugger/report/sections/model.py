@@ -14,6 +14,7 @@ from debugger.report.wording import number, share
 
 _ACROSS = 240
 _WORST = 15
+_CONFUSED = 10
 _MATRIX = 200
 
 
@@ -142,16 +143,13 @@ def confusion(report: facts.Report, gathered: Gathered) -> Html:
         f"The evaluation after step {found.step:,} (epoch {found.epoch + 1}): {found.pictures:,} "
         f"pictures, {share(found.accuracy)} right."
     )
-    pairs = table(
-        "Most often confused",
-        [
-            Column("is"),
-            Column("was called"),
-            Column("pictures", figure=True),
-            Column("of its", figure=True),
-        ],
-        [[one.truth, one.answer, f"{one.pictures:,}", share(one.share)] for one in found.pairs],
-    )
+    heads = [Column("is"), Column("was called"), Column("pictures", figure=True)]
+    heads.append(Column("of its", figure=True))
+    wrong = [
+        [one.truth, one.answer, f"{one.pictures:,}", share(one.share)]
+        for one in found.pairs[:_CONFUSED]
+    ]
+    pairs = table("Most often confused", heads, wrong)
     worst = sorted(found.classes, key=lambda one: (one.recall is None, one.recall or 0.0, one.name))
     columns = [
         Column("class"),
@@ -171,7 +169,7 @@ def confusion(report: facts.Report, gathered: Gathered) -> Html:
         tag("p", said),
         tag(
             "div",
-            tag("div", _matrix(gathered, found), pairs if found.pairs else None),
+            tag("div", _matrix(gathered, found), pairs if wrong else None),
             tag("div", classes, more),
             class_="pair",
         ),

@@ -25,13 +25,20 @@ def rules(report: facts.Report) -> Html:
             [one.rule, one.description, f"{one.datapoints:,}", _parameters(one)] for one in quiet
         ]
         columns = [Column("rule"), Column("what it looks for"), Column("datapoints", figure=True),
-                   Column("parameters", minor=True)]  # fmt: skip
-        parts.append(folded(f"{len(quiet)} rules that did not fire", table("Quiet", columns, rows)))
+                   Column("parameters")]  # fmt: skip
+        parts.append(
+            folded(
+                f"{len(quiet)} rules that did not fire", table("Quiet", columns, rows, stacked=True)
+            )
+        )
     if without:
         rows = [[one.rule, one.description, str(one.details.get("needs", ""))] for one in without]
-        columns = [Column("rule"), Column("what it looks for", minor=True), Column("to switch on")]
+        columns = [Column("rule"), Column("what it looks for"), Column("to switch on")]
         parts.append(
-            folded(f"{len(without)} rules that had no data", table("No data", columns, rows))
+            folded(
+                f"{len(without)} rules that had no data",
+                table("No data", columns, rows, stacked=True),
+            )
         )
     return join(*parts)
 
@@ -51,8 +58,8 @@ def _overview(found: list[facts.Rule]) -> Html:
     if not rows:
         return tag("p", "None fired.")
     columns = [Column("rule"), Column("kind", minor=True), Column("triggered", figure=True),
-               Column("datapoints", figure=True), Column("first", minor=True)]  # fmt: skip
-    return table("Triggered, most often first", columns, rows)
+               Column("datapoints", figure=True), Column("first")]  # fmt: skip
+    return table("Triggered, most often first", columns, rows, stacked=True)
 
 
 def _card(rule: facts.Rule, started: float) -> Html:

@@ -151,7 +151,7 @@ def steps(report: facts.Report) -> Html:
     heads = ("count", "mean", "std", "min", "p50", "p95", "p99", "max")
     columns = [
         Column("phase"),
-        *(Column(n, figure=True, minor=n in ("count", "std", "min", "p95")) for n in heads),
+        *(Column(n, figure=True, minor=n in ("count", "std", "min", "p95", "p99")) for n in heads),
     ]
     rows = [
         [name, f"{one.count:,}", *(seconds(getattr(one, head)) for head in heads[1:])]
@@ -189,7 +189,7 @@ def _outliers(found: facts.Steps, report: facts.Report) -> Html:
                 for p in one.longer
             ),
             "; ".join(
-                f"{figure(u.name)} {measure(u.value, unit(u.name))} "
+                f"{figure(u.name)}: {measure(u.value, unit(u.name))} "
                 f"(usually {measure(u.usual, unit(u.name))})"
                 for u in one.system
             )
@@ -199,4 +199,4 @@ def _outliers(found: facts.Steps, report: facts.Report) -> Html:
         for one in found.outliers
     ]
     shown = "Longest first" if found.outlier_count == len(rows) else f"The {len(rows)} longest"
-    return join(title, table(shown, columns, rows))
+    return join(title, table(shown, columns, rows, stacked=True))

@@ -1,0 +1,271 @@
+"""The report's facts against what was planted in a recording, and the page that shows them."""
+
+import dataclasses
+import html.parser
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from debugger import records
+from debugger.recording import RecordingError, Writer
+from debugger.records import End, Record, Start, Step
+from debugger.report import charts, heatmap, write
+from debugger.report.facts import Report
+from tests.debugger.recorded import START, Made
+
+SMALL = Made(steps=600, epochs=2, slow_every=100, layers=12, tensors_every=100, classes=("a", "b"))
+
+
+def report(tmp_path: Path, made: Made = SMALL) -> tuple[Report, str]:
+    made.write(tmp_path / "recording")
+    return written(tmp_path)
+
+
+def text(page: Path) -> str:
+    return page.read_text().replace("\N{NO-BREAK SPACE}", " ")
+
+
+def written(tmp_path: Path, *, running: bool = False) -> tuple[Report, str]:
+    page, facts = tmp_path / "report.html", tmp_path / "report.json"
+    made = write(tmp_path / "recording", page, facts, running=running)
+    # Values that were rounded or lost on the way would not come back equal.
+    assert Report.model_validate_json(facts.read_text()) == made
+    return made, text(page)
+
+
+def test_the_time_is_split_as_it_was_spent(tmp_path: Path) -> None:
+    facts, page = report(tmp_path)
+    took = {part.name: part.seconds for part in facts.time.parts}
+    assert took["initialisation"] == pytest.approx(SMALL.initialisation, rel=0.02)
+    assert took["data_wait"] == pytest.approx(600 * 0.04 + 6 * SMALL.slow, rel=0.02)
+    assert took["forward"] == pytest.approx(600 * 0.09, rel=0.02)
+    assert took["backward"] == pytest.approx(600 * 0.16, rel=0.02)
+    assert took["evaluation"] == pytest.approx(2 * SMALL.evaluation, rel=0.02)
+    assert took["other"] == pytest.approx(600 * SMALL.between, rel=0.02)
+    assert sum(took.values()) == pytest.approx(facts.time.seconds)
+    assert facts.job.status == "completed"
+    others = facts.time.others / facts.time.loop
+    assert f"{100 * others:.0f} % of the loop was neither TRAIN nor EVAL" in page
+
+
+def test_outliers_are_listed_with_what_was_different(tmp_path: Path) -> None:
+    facts, page = report(tmp_path)
+    assert facts.steps
+    assert {one.step for one in facts.steps.outliers} == {99, 199, 299, 399, 499, 599}
+    assert facts.steps.outlier_every == 100
+    for one in facts.steps.outliers:
+        assert one.longer[0].phase == "data_wait"
+        assert one.longer[0].seconds - one.longer[0].usual == pytest.approx(4.0, rel=0.02)
+        assert {"iowait", "gpu/0"} <= {two.name for two in one.system}
+    assert facts.steps.outlier_seconds == pytest.approx(6 * 4.0, rel=0.02)
+    assert "Most come 100 steps after the one before." in page
+
+
+def test_advice_is_dearest_first(tmp_path: Path) -> None:
+    facts, _ = report(tmp_path)
+    costs = [one.seconds for one in facts.advice]
+    assert len(costs) >= 3
+    assert costs == sorted(costs, reverse=True)
+
+
+def test_rules_are_there_most_triggered_first_with_all_that_aws_tells(tmp_path: Path) -> None:
+    facts, page = report(tmp_path)
+    counts = [one.times for one in facts.rules]
+    assert counts == sorted(counts, reverse=True)
+    relu = next(one for one in facts.rules if one.rule == "DeadRelu")
+    assert relu.times > 0
+    assert relu.aws["RuleTriggered"] == relu.times
+    for shown in (relu.description, relu.advice, relu.first[0].text):
+        assert html.escape(shown) in page
+    silent = [one for one in facts.rules if one.status == "no data"]
+    assert silent
+    assert all(html.escape(str(one.details["needs"])) in page for one in silent)
+
+
+def test_curves_classes_operators_and_machines_are_facts_too(tmp_path: Path) -> None:
+    facts, page = report(tmp_path)
+    assert [one.epoch for one in facts.curves["validation:accuracy"]] == [0, 1]
+    assert facts.confusion
+    assert [one.pictures for one in facts.confusion.classes] == [7, 8]
+    assert facts.confusion.pairs[0].truth == "b"
+    assert {one.device for one in facts.operators} == {"cpu", "gpu"}
+    usage = {one.name: one.figures for one in facts.system}
+    assert usage["memory"].min >= 38
+    assert usage["memory"].max <= 42
+    assert facts.layers[0].collection == "gradients"
+    assert "aten::convolution_backward" in page
+
+
+def cut(made: Made, until: int) -> Iterator[Record]:
+    """Yield the records of a job that was killed after a step."""
+    for record in made.records():
+        yield record
+        if isinstance(record, Step) and record.step == until:
+            return
+
+
+def test_a_job_without_an_end_ended_abruptly(tmp_path: Path) -> None:
+    with Writer(tmp_path / "recording", "algo-1", 0) as writer:
+        for record in cut(SMALL, 150):
+            writer.write(record)
+    facts, page = written(tmp_path)
+    assert facts.job.status == "ended abruptly"
+    assert facts.job.last_step == 150
+    assert "The job ended abruptly" in page
+    assert "the last step was 150" in page
+    facts, page = written(tmp_path, running=True)
+    assert facts.job.status == "running"
+    assert "ended abruptly" not in page
+
+
+def test_a_job_that_was_interrupted_and_started_again_has_two_attempts(tmp_path: Path) -> None:
+    gap = 5_000.0
+    with Writer(tmp_path / "recording", "algo-1", 0) as writer:
+        for record in cut(SMALL, 150):
+            writer.write(record)
+        start = START + gap
+        writer.write(Start(start + 2, SMALL.job, 1, start, {}))
+        writer.write(Step(start + 11, "train", 151, 0, start + 10, (), 64))
+        writer.write(End(start + 12, "stopped", "patience"))
+    facts, page = written(tmp_path)
+    assert facts.job.status == "stopped"
+    assert [one.status for one in facts.job.attempts] == [None, "stopped"]
+    assert [one.last_step for one in facts.job.attempts] == [150, 151]
+    assert "The job was started 2 times" in page
+    assert facts.job.seconds == pytest.approx(gap + 12)
+    # The time between is nobody's.
+    assert facts.time.seconds < 300
+
+
+def test_several_ranks_and_hosts_are_told_apart(tmp_path: Path) -> None:
+    SMALL.write(tmp_path / "recording", "algo-1", 0)
+    dataclasses.replace(SMALL, slow=9.0).write(tmp_path / "recording", "algo-2", 1)
+    facts, page = written(tmp_path)
+    assert facts.job.processes == ["algo-1, rank 0", "algo-2, rank 1"]
+    assert facts.steps
+    assert facts.steps.durations.count == 1_200
+    slowest = facts.steps.outliers[0]
+    assert slowest.process == "algo-2, rank 1"
+    assert f"{slowest.step:,} (algo-2, rank 1)" in page
+    # The chief's, not the sum.
+    took = {part.name: part.seconds for part in facts.time.parts}
+    assert took["data_wait"] == pytest.approx(600 * 0.04 + 6 * SMALL.slow, rel=0.02)
+
+
+class Elements(html.parser.HTMLParser):
+    """Collects names of elements, their attributes, and what scripts there are."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.names: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.names.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+
+
+HOSTILE = "</script><script>alert(1)</script>\" onload='alert(2)' <img src=x onerror=alert(3)>&amp;"
+
+
+def test_hostile_names_are_text(tmp_path: Path) -> None:
+    made = dataclasses.replace(SMALL, job=HOSTILE, classes=(HOSTILE, HOSTILE + "2"))
+    made.write(tmp_path / "recording")
+    with Writer(tmp_path / "recording", "algo-1", 0) as writer:
+        writer.write(records.Note(START + 1e5, HOSTILE))
+        writer.write(records.Fired(START + 1e5, HOSTILE, 1, HOSTILE, {HOSTILE: HOSTILE}))
+        writer.write(records.Scalar(START + 1e5, HOSTILE, 1, 0, 1.0))
+        writer.write(End(START + 1e5, "failed", HOSTILE))
+    _, page = written(tmp_path)
+    found = Elements(page)
+    assert found.names.count("script") == 1
+    assert not [name for name, _ in found.attributes if name.startswith("on")]
+    assert all(value.startswith("data:") for name, value in found.attributes if name == "src")
+
+
+def test_the_page_refers_to_nothing_outside_of_it(tmp_path: Path) -> None:
+    _, page = report(tmp_path)
+    found = Elements(page)
+    for name, value in found.attributes:
+        if name in ("src", "href", "data", "action", "poster", "srcset"):
+            assert value.startswith(("#", "data:"))
+    assert "@import" not in page
+    assert "url(" not in page
+    assert found.names.count("main") == 1
+
+
+def test_figures_that_are_no_numbers_are_shown_as_such(tmp_path: Path) -> None:
+    with Writer(tmp_path / "recording", "algo-1", 0) as writer:
+        writer.write(Start(START, "j", 1, START, {}))
+        for step in range(30):
+            at = START + step + 1
+            writer.write(
+                Step(at, "train", step, 0, at - 1, (), 8, float("nan") if step > 20 else 1.0)
+            )
+            value = records.Statistics(0, 0, 0, 0, float("inf"), 0, 0.0, 0.5, 10)
+            writer.write(records.Tensors(at, "train", step, "gradients", {"fc.weight": value}))
+        writer.write(records.Scalar(START + 31, "validation:loss", 29, 0, float("nan")))
+        writer.write(End(START + 31, "completed"))
+    page = tmp_path / "report.html"
+    write(tmp_path / "recording", page, tmp_path / "report.json")
+    json.loads((tmp_path / "report.json").read_text(), parse_constant=pytest.fail)
+    assert "50 % of it was not a number" in text(page)
+
+
+def test_a_recording_with_next_to_nothing_has_a_report_that_says_so(tmp_path: Path) -> None:
+    with Writer(tmp_path / "recording", "algo-1", 0) as writer:
+        writer.write(Start(START + 1, "j", 1, START, {}))
+    facts, page = written(tmp_path)
+    assert facts.job.status == "ended abruptly"
+    assert facts.steps is None
+    assert "no step was finished" in page
+    assert "No training step was recorded." in page
+    assert "No tensors were recorded" in page
+
+
+def test_a_folder_without_a_recording_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match="holds nothing to read"):
+        write(tmp_path, tmp_path / "report.html")
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_drawing_fewer_points_loses_no_extreme() -> None:
+    random = np.random.default_rng(0)
+    x, y = np.arange(50_000.0), random.standard_normal(50_000)
+    y[31_415] = 1_000.0
+    drawn = charts.columns(x, y, 0, 50_000)
+    assert len(drawn.x) == charts.COLUMNS
+    places = (x / 50_000 * charts.COLUMNS).astype(int)
+    for column in range(charts.COLUMNS):
+        inside = y[places == column]
+        assert drawn.low[column] == inside.min()
+        assert drawn.high[column] == inside.max()
+        assert drawn.low[column] <= drawn.mid[column] <= drawn.high[column]
+
+
+def test_few_points_are_drawn_as_they_are() -> None:
+    x, y = np.arange(20.0), np.r_[np.arange(19.0), np.nan]
+    drawn = charts.columns(x, y, 0, 20)
+    assert drawn.whole
+    assert drawn.x.tolist() == list(range(19))
+
+
+def test_a_heat_maps_picture_is_a_png_of_its_levels() -> None:
+    values = np.array([[1e-6, 1e-3], [0.0, np.inf], [np.nan, 1.0]])
+    scale = heatmap.scale(values, logarithmic=True)
+    levels = scale.levels(values)
+    palette = np.stack([np.arange(256)] * 3, 1).astype(np.uint8)
+    picture = Image.open(io.BytesIO(heatmap.png(levels, palette)))
+    assert np.array_equal(np.asarray(picture), levels)
+    assert levels[0, 0] == 0
+    assert levels[2, 1] == 249
+    assert levels[0, 1] == pytest.approx(249 / 2, abs=1)
+    # Zero, infinite and absent are colours of their own, the last one transparent.
+    assert len({int(levels[i, j]) for i, j in ((1, 0), (1, 1), (2, 0))}) == 3
+    assert np.asarray(picture.convert("RGBA"))[2, 0, 3] == 0

@@ -1,0 +1,131 @@
+"""The page of the user's job, 4,000 s and 10,000 steps, in Chromium: wide, narrow, light, dark."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from debugger.report import write
+from tests.debugger.chromium import Browser, browser
+from tests.debugger.recorded import Made
+from tests.debugger.test_report import HOSTILE, SMALL
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("long")
+    write(Made().write(folder / "recording"), folder / "report.html")
+    return folder / "report.html"
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with browser(tmp_path_factory.mktemp("profile")) as found:
+        yield found
+
+
+def test_a_job_of_4000_seconds_and_10000_steps_takes_less_than_3_mb(page: Path) -> None:
+    assert page.stat().st_size < 3_000_000
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [1400, 390])
+def test_it_is_shown_without_an_error_a_request_or_a_scrollbar(
+    chromium: Browser, page: Path, width: int, dark: bool
+) -> None:
+    chromium.open(page, width, dark=dark)
+    assert chromium.value("document.documentElement.clientWidth") == width
+    # Wider than the window would be a bar at its foot; wide tables scroll in frames of their own.
+    assert chromium.value("document.documentElement.scrollWidth") == width
+    chromium.value("document.querySelectorAll('details').forEach((one) => one.open = true)")
+    assert chromium.value("document.documentElement.scrollWidth") == width
+    ground = chromium.value("getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, ground.removeprefix("rgb(").removesuffix(")").split(","))) < 200) == dark
+    assert chromium.said == []
+    assert chromium.asked == [page.as_uri()]
+
+
+# WCAG 2.2, 1.4.3: the contrast of text and what is behind it, 4.5 at least.
+CONTRAST = """
+[...document.querySelectorAll('body *')].flatMap((one) => {
+  const says = [...one.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
+  if (!says || !one.offsetParent) return [];
+  const of = (text) => text.match(/[\\d.]+/g).map(Number);
+  let behind = one, ground;
+  do { ground = of(getComputedStyle(behind).backgroundColor); behind = behind.parentElement; }
+  while (ground[3] === 0 && behind);
+  const light = ([r, g, b]) => [r, g, b].map((v) => v / 255)
+    .map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const two = [light(of(getComputedStyle(one).color)), light(ground)].sort((a, b) => b - a);
+  const ratio = (two[0] + 0.05) / (two[1] + 0.05);
+  return ratio < 4.5 ? [one.className + ': ' + one.textContent.slice(0, 40) + ' ' + ratio] : [];
+})
+"""
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_all_words_stand_out_from_their_ground(chromium: Browser, page: Path, dark: bool) -> None:
+    chromium.open(page, 1400, dark=dark)
+    assert chromium.value(CONTRAST) == []
+
+
+def test_the_pointer_is_told_what_it_is_over_in_every_chart_of_the_timeline(
+    chromium: Browser, page: Path
+) -> None:
+    chromium.open(page, 1400)
+    chart = "document.querySelector('#timeline .tall .plot')"
+    chromium.value(f"{chart}.scrollIntoView({{block: 'center', behavior: 'instant'}})")
+    box = chromium.value(
+        f"(({{x, y, width, height}}) => [x, y, width, height])({chart}.getBoundingClientRect())"
+    )
+    chromium.move(box[0] + box[2] / 2, box[1] + box[3] / 2)
+    charts = "[...document.querySelectorAll('#timeline .chart:not(.ribbon) .reading')]"
+    readings = chromium.value(f"{charts}.map((one) => one.textContent)")
+    assert len(readings) >= 7
+    # Half of 4,034 s.
+    assert all(one.startswith("33 min") for one in readings)
+    assert "steps 0.3" in readings[0]
+    chromium.value(
+        "document.querySelector('.map').scrollIntoView({block: 'center', behavior: 'instant'})"
+    )
+    box = chromium.value(
+        "(({x, y}) => [x, y])(document.querySelector('.map').getBoundingClientRect())"
+    )
+    chromium.move(box[0] + 1, box[1] + 1)
+    told = chromium.value(
+        "document.querySelector('.map').parentElement.querySelector('.reading').textContent"
+    )
+    assert told.startswith("conv1.weight, step 0: about ")
+    assert chromium.said == []
+
+
+def test_without_scripts_nothing_is_missing(chromium: Browser, page: Path) -> None:
+    drawn = "[document.querySelectorAll('svg path').length, document.body.innerText.length]"
+    chromium.open(page, 1400)
+    whole = chromium.value(drawn)
+    chromium.call("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        chromium.open(page, 1400)
+        assert chromium.value("document.querySelectorAll('.cursor').length") == 0
+        assert chromium.value(drawn) == whole
+    finally:
+        chromium.call("Emulation.setScriptExecutionDisabled", value=False)
+
+
+def test_it_prints(chromium: Browser, page: Path) -> None:
+    chromium.open(page, 1400, dark=True)
+    printed = chromium.call("Page.printToPDF", printBackground=False)["data"]
+    assert len(printed) > 100_000
+    assert chromium.said == []
+
+
+def test_a_hostile_name_does_not_run(chromium: Browser, tmp_path: Path) -> None:
+    made = dataclasses.replace(SMALL, job=HOSTILE, classes=(HOSTILE, "b"))
+    write(made.write(tmp_path / "recording"), tmp_path / "report.html")
+    chromium.open(tmp_path / "report.html", 390)
+    assert chromium.value("document.querySelector('h1').textContent").startswith(HOSTILE)
+    assert chromium.value("document.documentElement.scrollWidth") == 390
+    assert chromium.said == []
+    assert chromium.asked == [(tmp_path / "report.html").as_uri()]
