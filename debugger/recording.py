@@ -10,6 +10,7 @@ lacks are the strings "nan", "inf" and "-inf". docs/debugger.md describes the fo
 """
 
 import dataclasses
+import errno
 import heapq
 import json
 import math
@@ -58,7 +59,9 @@ class Writer:
         if self._file.tell() > _BYTES or time.monotonic() - self._begun > _SECONDS:
             self._file.close()
             self._begin()
-        self._file.write(_line(record))
+        line = _line(record)
+        if self._file.write(line) < len(line):
+            raise OSError(errno.ENOSPC, "the disk takes no more", str(self._folder))
 
     def write_tensor(
         self,

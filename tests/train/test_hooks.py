@@ -1,13 +1,16 @@
 """A recorded job: all of it is there, it trains the same, and no hook can harm it."""
 
+import itertools
 import json
+import subprocess
+import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
 import torch
 
+from debugger import recording
 from debugger.recording import load_tensor
 from debugger.records import (
     COLLECTIONS,
@@ -72,7 +75,7 @@ def test_the_jobs_phases_follow_one_another(recorded: Recorded) -> None:
     names = [phase.name for phase in phases if phase.name != "recording"]
     epoch = ["evaluation", "checkpoint"]
     assert names == ["initialisation", *epoch, *epoch, "evaluation", "finalisation"]
-    assert all(a.at <= b.start + 1e-3 for a, b in zip(phases, phases[1:], strict=False))
+    assert all(a.at <= b.start + 1e-3 for a, b in itertools.pairwise(phases))
     start = recorded.records(Start)[0]
     assert phases[0].start == pytest.approx(start.process_started, abs=0.1)
 
@@ -195,9 +198,13 @@ def test_a_job_started_again_goes_on_in_the_same_recording(
 
 def test_a_failed_job_leaves_its_recording_and_report(few_digits: Path, tmp_path: Path) -> None:
     job = Recorded.lay_out(
-        *(tmp_path, few_digits),
-        **{"architecture": "alexnet", "image_size": 64, "learning_rate": 10.0},
-        **{"backbone_learning_rate": 10.0, "epochs": 1},
+        tmp_path,
+        few_digits,
+        architecture="squeezenet1_1",
+        image_size=64,
+        learning_rate=10.0,
+        backbone_learning_rate=10.0,
+        epochs=1,
     )
     with pytest.raises(RuntimeError, match="the loss was not a number"):
         job.run()
@@ -221,23 +228,30 @@ def test_a_folder_that_cannot_be_written_is_said_and_training_goes_on(
     assert job.weights
 
 
-def test_a_recording_that_vanishes_in_the_middle_harms_nothing(
-    few_digits: Path, tmp_path: Path
-) -> None:
-    """A disk that goes away: the open file stays writable, whole tensors and the report do not."""
-    job = Recorded.lay_out(tmp_path, few_digits, epochs=1, debugger_interval=2, debugger_raw=".*")
-    gone = threading.Event()
+FULL = """
+import resource, sys
+from pathlib import Path
+from debugger.records import Scalar
+from train.sink import Sink
+sink = Sink(Path(sys.argv[1]), "algo-1", 0, lambda: 0.0)
+sink.open(Scalar(0.0, "first", 0, 0, 1.0))
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+for step in range(1000):
+    sink.write(Scalar(float(step), "x", step, 0, 1.0))
+print("went on")
+"""
 
-    def remove() -> None:
-        while not job.folder.is_dir():
-            time.sleep(0.01)
-        job.folder.rename(tmp_path / "moved")
-        job.folder.write_text("in its place")
-        gone.set()
 
-    thread = threading.Thread(target=remove)
-    thread.start()
-    job.run()
-    thread.join()
-    assert gone.is_set()
-    assert job.weights
+def test_a_disk_that_fills_up_is_said_once(tmp_path: Path) -> None:
+    """The limit on a file's size stands for the disk's."""
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path / "recording")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.count("WARNING: recording is off from here on: OSError") == 1
+    assert done.stdout.endswith("went on\n")
+    found = [one for one in recording.read(tmp_path / "recording") if isinstance(one, Scalar)]
+    assert [one.step for one in found] == [0, *range(len(found) - 1)]
+    assert 20 < len(found) < 1000
