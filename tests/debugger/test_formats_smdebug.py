@@ -1,0 +1,432 @@
+"""Files of the real smdebug, value by value as it reads them itself; and ours as it reads them."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from debugger import formats, records
+from debugger.formats import names
+from debugger.formats.statistics import statistics
+from debugger.recording import RecordingError, Writer
+from debugger.records import Record, Scalar, Span, Statistics, Step, System, Tensors
+from tests.debugger.smdebug_reader import smdebug_reads
+
+# Trains with smdebug's own API, as a user's script does, and its own config files; what is ours is
+# but the repairs, without which it writes nothing.
+JOB = """
+import os, sys, json
+from pathlib import Path
+import torch
+from torch import nn
+from train import smdebug_hook
+
+base = Path(sys.argv[1])
+smd = smdebug_hook._imported(base)
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.relu, self.fc = nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.fc(self.relu(self.relu(self.conv(x))).mean((2, 3)))
+
+torch.manual_seed(0)
+network, criterion = Net(), nn.CrossEntropyLoss()
+hook = smd.Hook.create_from_json_file(str(base / "input/config/debughookconfig.json"))
+hook.register_module(network)
+hook.register_loss(criterion)
+optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+for epoch in range(2):
+    for mode, count in ((smd.modes.TRAIN, 4), (smd.modes.EVAL, 3)):
+        hook.set_mode(mode)
+        for _ in range(count):
+            x, y = torch.randn(5, 3, 8, 8), torch.randint(0, 3, (5,))
+            loss = criterion(network(x), y)
+            if mode is smd.modes.TRAIN:
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+    hook.save_scalar("accuracy", epoch / 4)
+hook.close()
+"""
+HOOK: dict[str, Any] = {
+    "HookParameters": {"save_interval": "2", "eval.save_interval": "1"},
+    "CollectionConfigurations": [
+        {"CollectionName": "weights"},
+        {"CollectionName": "gradients"},
+        {"CollectionName": "biases", "CollectionParameters": {"reductions": "variance,l1_norm"}},
+        {"CollectionName": "losses", "CollectionParameters": {"save_interval": "1"}},
+        {
+            "CollectionName": "relu_output",
+            "CollectionParameters": {
+                "include_regex": ".*relu_output.*",
+                "reductions": "mean,max,min,std,abs_mean,l2_norm",
+                "save_shape": True,
+            },
+        },
+        {"CollectionName": "given", "CollectionParameters": {"include_regex": "Net_input"}},
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as a job of smdebug's leaves it."""
+    base = tmp_path_factory.mktemp("job-of-smdebug")
+    config = base / "input" / "config"
+    config.mkdir(parents=True)
+    hook = HOOK | {"LocalPath": str(base / "debug-output")}
+    (config / "debughookconfig.json").write_text(json.dumps(hook))
+    profiler = {"ProfilingParameters": {"LocalPath": str(base / "profiler-output")}}
+    (config / "profilerconfig.json").write_text(json.dumps(profiler))
+    minute = int(time.time()) // 60 * 60
+    samples = base / "profiler-output" / "system" / "incremental" / "2026112200"
+    samples.mkdir(parents=True)
+    (samples / f"{minute}.algo-1.json").touch()  # without one, PandasFrame reads nothing
+    done = subprocess.run(
+        [sys.executable, "-c", JOB, str(base)],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return base
+
+
+@pytest.fixture(scope="module")
+def read(job: Path) -> list[Record]:
+    """What we read in it."""
+    return list(formats.read(job))
+
+
+HELD = Statistics(0.5, 1.5, -1.0, 2.0, 3.0, 0.75, 0.25, 0.0, 64, dead=0.125)
+
+
+def recording(rank: int) -> Iterator[Record]:
+    who: dict[str, Any] = {"rank": rank, "host": "algo-1"}
+    at = 1_795_372_000.0 + rank / 1000
+    yield records.Start(at, "ours", 2, at - 2, {"architecture": "resnet18"}, **who)
+    yield records.Phase(at, records.INITIALISATION, at - 2, 0, **who)
+    for step in range(60):
+        spans = tuple(
+            Span(phase, at + 0.125 * count, 0.125)
+            for count, phase in enumerate(records.STEP_PHASES)
+        )
+        yield Step(at + 0.625, "train", step, 0, at, spans, 8, 1 / (step + 1), **who)
+        if step % 20 == 0:
+            for collection in (records.WEIGHTS, records.GRADIENTS):
+                values = {"fc.weight": HELD, "fc.bias": HELD}
+                yield Tensors(at + 0.625, "train", step, collection, values, **who)
+            activations = {"layer1.relu": HELD, "layer1.relu:1": HELD}
+            yield Tensors(at + 0.625, "train", step, records.ACTIVATIONS, activations, **who)
+        if rank == 0:
+            cores = {"cpu": 45.0, "cpu/0": 50.0, "cpu/1": 40.0, "iowait": 5.0}
+            others = {"memory": 12.5, "gpu/0": 70.0, "gpu_memory/0": 30.0, "disk_read": 1e6}
+            yield System(at + 0.625, cores | others, **who)
+        at += 1.0
+    for _ in range(3):
+        forward = (Span(records.DATA_WAIT, at, 0.25), Span(records.FORWARD, at + 0.25, 0.25))
+        yield Step(at + 0.5, "eval", 59, 0, at, forward, 8, 0.25, **who)
+        at += 0.5
+    yield records.Phase(at, records.EVALUATION, at - 1.5, 59, **who)
+    yield Scalar(at, "validation:loss", 60, 1, 0.25, **who)
+    yield records.End(at, "completed", **who)
+
+
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recording of two processes, with a whole tensor."""
+    folder = tmp_path_factory.mktemp("ours")
+    for rank in (0, 1):
+        with Writer(folder, "algo-1", rank) as writer:
+            for record in recording(rank):
+                writer.write(record)
+                if isinstance(record, Step) and record.step == 40 and record.mode == "train":
+                    value = np.arange(6, dtype=np.float32).reshape(2, 3)
+                    writer.write_tensor(record.at, "train", 40, records.WEIGHTS, "head", value)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(ours: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same in smdebug's form."""
+    folder = tmp_path_factory.mktemp("exports") / "job-7"
+    formats.to_smdebug(formats.read(ours), folder, ours)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def by_smdebug(
+    job: Path, ours: Path, exported: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    """What smdebug reads of its own files and of ours, in one process: its import takes seconds."""
+    events = tmp_path_factory.mktemp("events")
+    formats.to_tensorboard(formats.read(ours), events)
+    wanted = {
+        "tensors": ("tensors", job / "debug-output"),
+        "profile": ("profiler", job / "profiler-output"),
+        "our tensors": ("tensors", exported / "debug-output"),
+        "our profile": ("profiler", exported / "profiler-output"),
+        "our events": ("events", next((events / "algo-1-0").iterdir())),
+    }
+    return dict(zip(wanted, smdebug_reads(*wanted.values()), strict=True))
+
+
+@pytest.fixture(scope="module")
+def theirs(by_smdebug: dict[str, Any]) -> Any:
+    """What smdebug reads of its own tensors."""
+    return by_smdebug["tensors"]
+
+
+def steps_of(read: list[Record], mode: str) -> list[Step]:
+    return [one for one in read if isinstance(one, Step) and one.mode == mode]
+
+
+def values_of(read: list[Record]) -> dict[tuple[str, str, str], list[tuple[int, Statistics]]]:
+    found: dict[tuple[str, str, str], list[tuple[int, Statistics]]] = {}
+    for one in read:
+        if isinstance(one, Tensors):
+            for name, held in one.values.items():
+                found.setdefault((one.mode, one.collection, name), []).append((one.step, held))
+    return found
+
+
+def test_each_tensor_of_smdebugs_has_the_values_that_it_reads(
+    read: list[Record], theirs: Any
+) -> None:
+    known = names.Names.of(theirs["collections"])
+    ours = values_of(read)
+    compared = 0
+    for tensor, entries in theirs["tensors"].items():
+        name = known.ours(tensor)
+        if name.collection in (records.LOSSES, names.SCALARS):
+            continue
+        for mode in ("TRAIN", "EVAL"):
+            wanted = [one for one in entries if one["mode"] == mode]
+            got = ours.pop((mode.lower(), name.collection, name.name), [])
+            assert len(got) == len(wanted), tensor
+            if mode == "TRAIN":
+                assert [step for step, _ in got] == [one["step"] for one in wanted], tensor
+            for (_, held), one in zip(got, wanted, strict=True):
+                compared += compare(held, one)
+    assert not ours, "we read tensors that smdebug does not"
+    assert compared > 200
+
+
+def compare(held: Statistics, one: Any) -> int:
+    """Hold statistics against a whole tensor or its reductions; return how many there were."""
+    if one["value"] is not None:
+        assert held == statistics(np.array(one["value"], one["dtype"]))
+        return 9
+    kinds = {"mean": "mean", "std": "std", "min": "min", "max": "max", "l2": "l2"}
+    for kind, value in one["reductions"].items():
+        if kind == "variance":
+            assert held.std == pytest.approx(math.sqrt(value))
+        elif kind == "l1":
+            assert math.isnan(held.mean_abs)  # of a size that was not saved
+        else:
+            assert getattr(held, kinds.get(kind, "mean_abs")) == value
+    if "mean" in one["reductions"]:
+        assert held.size == 5 * 4 * 6 * 6
+    else:
+        assert math.isnan(held.mean)
+        assert held.size == 0
+    assert math.isnan(held.zeros)
+    return len(one["reductions"])
+
+
+def test_names_are_those_of_a_recording(read: list[Record]) -> None:
+    found = {(collection, name) for mode, collection, name in values_of(read) if mode == "train"}
+    parameters = {"conv.weight", "conv.bias", "fc.weight", "fc.bias"}
+    assert {name for kind, name in found if kind == records.WEIGHTS} == parameters
+    assert {name for kind, name in found if kind == records.GRADIENTS} == parameters
+    assert {name for kind, name in found if kind == records.ACTIVATIONS} == {"relu", "relu:1"}
+    assert {name for kind, name in found if kind == records.INPUTS} == {"images"}
+
+
+def test_losses_are_those_of_the_steps(read: list[Record], theirs: Any) -> None:
+    for mode in ("TRAIN", "EVAL"):
+        wanted = [
+            one["value"]
+            for one in theirs["tensors"]["CrossEntropyLoss_output_0"]
+            if one["mode"] == mode
+        ]
+        assert [one.loss for one in steps_of(read, mode.lower())] == wanted
+        assert len(wanted) == {"TRAIN": 8, "EVAL": 6}[mode]
+    evaluated = [one.step for one in steps_of(read, "eval")]
+    assert evaluated == [3, 3, 3, 7, 7, 7]  # the training steps that they followed
+    scalars = [one for one in read if isinstance(one, Scalar)]
+    assert [(one.name, one.value) for one in scalars] == [("accuracy", 0.0), ("accuracy", 0.25)]
+
+
+def test_tensors_alone_have_steps_without_times(job: Path, theirs: Any) -> None:
+    alone = list(formats.read(job / "debug-output"))
+    losses = [one["value"] for one in theirs["tensors"]["CrossEntropyLoss_output_0"]]
+    assert sorted(one.loss or 0 for one in alone if isinstance(one, Step)) == sorted(losses)
+    assert all(not one.spans and not one.seconds for one in alone if isinstance(one, Step))
+    evaluated = [one.step for one in alone if isinstance(one, Step) and one.mode == "eval"]
+    assert evaluated == [3, 3, 3, 7, 7, 7]
+
+
+def test_the_timeline_is_what_pandas_frame_reads(
+    read: list[Record], by_smdebug: dict[str, Any]
+) -> None:
+    framework = by_smdebug["profile"]["framework"]
+    wanted: dict[str, list[tuple[int, int]]] = {}
+    for one in framework:
+        span = (one["start_time_us"], one["end_time_us"])
+        wanted.setdefault(one["process"], []).append(span)
+    forward = sorted(wanted["Forward"])
+    found = sorted(
+        (round(span.start * 1e6), round((span.start + span.seconds) * 1e6))
+        for one in read
+        if isinstance(one, Step)
+        for span in one.spans
+    )
+    assert near(found, forward)
+    for mode in ("TRAIN", "EVAL"):
+        steps = steps_of(read, mode.lower())
+        times = [(round(one.start * 1e6), round(one.at * 1e6)) for one in steps]
+        assert near(times, sorted(wanted[f"Step:ModeKeys.{mode}"]))
+
+
+def near(found: list[tuple[int, int]], wanted: list[tuple[int, int]]) -> bool:
+    """Whether they are the same to a microsecond or two: seconds in float64 hold no less."""
+    assert len(found) == len(wanted) > 0
+    return bool(np.abs(np.subtract(found, wanted)).max() <= 2)
+
+
+# ---- ours, as smdebug reads them -------------------------------------------------------------
+def test_smdebug_reads_our_tensors(by_smdebug: dict[str, Any]) -> None:
+    read = by_smdebug["our tensors"]
+    assert read["collections"]["biases"] == ["gradient/resnet18_fc.bias", "resnet18_fc.bias"][1:]
+    assert set(read["collections"]["gradients"]) == {
+        "gradient/resnet18_fc.bias",
+        "gradient/resnet18_fc.weight",
+    }
+    assert read["collections"]["activations"] == ["layer1.relu_output_0", "layer1.relu_output_1"]
+    for worker in ("worker_0", "worker_1"):
+        losses = {
+            (one["mode"], one["step"]): one["value"]
+            for one in read["tensors"]["CrossEntropyLoss_output_0"]
+            if one["worker"] == worker
+        }
+        wanted = {("TRAIN", step): float(np.float32(1 / (step + 1))) for step in range(60)}
+        assert losses == wanted | {("EVAL", step): 0.25 for step in range(3)}
+        reduced = [
+            one for one in read["tensors"]["gradient/resnet18_fc.weight"] if one["worker"] == worker
+        ]
+        assert [one["step"] for one in reduced] == [0, 20, 40]
+        assert reduced[0]["reductions"] == {
+            "mean": 0.5, "std": 1.5, "min": -1.0, "max": 2.0, "l2": 3.0, "abs_mean": 0.75,
+        }  # fmt: skip
+    (whole, _) = read["tensors"]["resnet18_head"]
+    assert whole["value"] == [[0, 1, 2], [3, 4, 5]]
+    assert read["tensors"]["scalar/validation:loss"][0]["value"] == 0.25
+
+
+def test_pandas_frame_reads_our_timeline_and_samples(by_smdebug: dict[str, Any]) -> None:
+    read = by_smdebug["our profile"]
+    counts: dict[str, int] = {}
+    for one in read["framework"]:
+        counts[one["process"]] = counts.get(one["process"], 0) + 1
+    both = 2
+    assert counts == {
+        "DataLoaderIter": both * 63,
+        "Copy": both * 60,
+        "Forward": both * 63,
+        "Backward(post-forward)": both * 60,
+        "Optimizer": both * 60,
+        "Step:ModeKeys.TRAIN": both * 60,
+        "Step:ModeKeys.EVAL": both * 3,
+        "Evaluation": both,
+    }
+    first = min(
+        one["start_time_us"] for one in read["framework"] if one["process"] == "Step:ModeKeys.TRAIN"
+    )
+    assert first == 1_795_372_000_125_000
+    assert {one["training_phase"]: one["duration_max_us"] for one in read["statistics"]} == {
+        "Step:ModeKeys.TRAIN": 501_000,  # of two processes, a thousandth of a second apart
+        "Step:ModeKeys.EVAL": 251_000,
+    }
+    assert len(read["system"]) == 60 * 8
+    sample = {
+        (one["type"], one["system_metric"], one["dimension"]): one["value"]
+        for one in read["system"]
+        if one["timestamp_us"] == 1_795_372_000_625_000
+    }
+    assert sample == {
+        ("cpu", "cpu0", "CPUUtilization"): 50.0,
+        ("cpu", "cpu1", "CPUUtilization"): 40.0,
+        ("cpu", "cpu0", "I/OWaitPercentage"): 5.0,
+        ("cpu", "cpu1", "I/OWaitPercentage"): 5.0,
+        ("memory", "MemoryUsedPercent", ""): 12.5,
+        ("gpu", "gpu0", "GPUUtilization"): 70.0,
+        ("gpu", "gpu0", "GPUMemoryUtilization"): 30.0,
+        ("i/o", "ReadThroughputInBytesPerSecond", ""): 1e6,
+    }
+
+
+def test_and_so_do_we(ours: Path, exported: Path) -> None:
+    before, after = list(formats.read(ours)), list(formats.read(exported))
+    start = after[0]
+    assert isinstance(start, records.Start)
+    assert (start.job, start.world) == ("job-7", 2)
+    assert isinstance(after[-1], records.End)
+    for rank in (0, 1):
+        for mode in ("train", "eval"):
+            pairs = zip(
+                [one for one in steps_of(before, mode) if one.rank == rank],
+                [one for one in steps_of(after, mode) if one.rank == rank],
+                strict=True,
+            )
+            for one, other in pairs:
+                assert one.step == other.step
+                assert one.loss == pytest.approx(other.loss, rel=1e-6)
+                assert one.at == pytest.approx(other.at, abs=2e-6)
+                assert [span.name for span in one.spans] == [span.name for span in other.spans]
+                assert one.seconds == pytest.approx(other.seconds, abs=3e-6)
+    samples = [
+        [one.values for one in found if isinstance(one, System)] for found in (before, after)
+    ]
+    assert samples[0] == samples[1]
+    held_by_1 = values_of([one for one in after if one.rank == 1])
+    kept = held_by_1["train", "activations", "layer1.relu:1"]
+    assert [(step, held.l2, held.size) for step, held in kept] == [
+        (0, 3.0, 64), (20, 3.0, 64), (40, 3.0, 64),
+    ]  # fmt: skip
+
+
+def test_nothing_is_written_into_a_folder_that_holds_something(ours: Path, exported: Path) -> None:
+    with pytest.raises(RecordingError, match="not empty"):
+        formats.to_smdebug(formats.read(ours), exported)
+
+
+def test_tensorboard_event_files_have_sound_checksums_and_all_figures(
+    by_smdebug: dict[str, Any],
+) -> None:
+    version, *events = by_smdebug["our events"]
+    assert version == "brain.Event:2"
+    curves: dict[str, list[tuple[int, float]]] = {}
+    for _, step, tag, value in events:
+        curves.setdefault(tag, []).append((step, value))
+    assert curves["loss/train"][:2] == [(0, 1.0), (1, 0.5)]
+    assert len(curves["loss/train"]) == 60
+    assert curves["gradients/fc.weight/l2"] == [(0, 3.0), (20, 3.0), (40, 3.0)]
+    assert curves["validation/loss"] == [(60, 0.25)]
+    assert curves["system/gpu/0"][0] == (0, 70.0)
+    assert curves["time/forward"][0] == (0, 0.125)
+    assert curves["activations/layer1.relu/dead"][0] == (0, 0.125)
+    assert "weights/fc.weight/saturated" not in curves
