@@ -19,6 +19,7 @@ FORWARD = "forward"
 BACKWARD = "backward"
 OPTIMIZER = "optimizer"
 EVALUATION = "evaluation"  # one pass over validation or test pictures
+FEATURES = "features"  # pictures through a frozen backbone, for the steps that follow
 CHECKPOINT = "checkpoint"
 FINALISATION = "finalisation"  # the last step's or evaluation's end to the job's end
 RECORDING = "recording"  # what the recorder itself takes, which no other phase counts
@@ -93,7 +94,7 @@ class Step(Record):
 
 @dataclass(frozen=True, slots=True)
 class Phase(Record):
-    """A phase outside the steps: initialisation, evaluation, checkpoint, finalisation."""
+    """A phase outside the steps: initialisation, features, evaluation, checkpoint, finalisation."""
 
     name: str
     start: float

@@ -158,6 +158,11 @@ class Timeline:
             self._work(phase.start, phase.at)
             self._add(records.EVALUATION, self._take(phase.start, phase.at))
             self._evaluated = 0.0
+        elif phase.name == records.FEATURES:  # the forward pass of steps yet to come
+            self._work(phase.start, phase.at)
+            taken = self._take(phase.start, phase.at)
+            self._add("train", taken)
+            self._add(records.FORWARD, taken)
         elif phase.name == records.CHECKPOINT:
             self._saved += self._take(phase.start, phase.at)
         elif phase.name == records.FINALISATION:

@@ -249,15 +249,25 @@ class TrainConfig(BaseModel):
                 raise ValueError(f"sweep does not go with {name}: set it to 0")
         if self.feature_views == 0:
             raise ValueError("sweep trains on features, and feature_views is 0: unset it")
-        for _ in self.trials():  # each must be a config that a job of its own would take
+        for _ in self.trials():
             pass
 
     def trials(self) -> Iterator["TrainConfig"]:
-        """Yield what each trial of a sweep would be told as a job of its own; else this one."""
+        """Yield what each trial of a sweep would be told as a job of its own; else this one.
+
+        Raises:
+            ValueError: a job of its own would not take it.
+        """
         own = self.model_dump() | {"sweep": ""}
         lists: dict[str, list[Any]] = json.loads(self.sweep or "{}")
         for values in itertools.product(*lists.values()):
-            yield TrainConfig.model_validate(own | dict(zip(lists, values, strict=True)))
+            tried = dict(zip(lists, values, strict=True))
+            try:
+                yield TrainConfig.model_validate(own | tried)
+            except ValidationError as error:
+                shown = ", ".join(f"{name} {value}" for name, value in tried.items())
+                reason = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+                raise ValueError(f"{reason} (a trial with {shown})") from error
 
     @property
     def backbone_rate(self) -> float:

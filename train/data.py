@@ -20,12 +20,16 @@ from train.channels import DataError, Picture
 from train.config import TrainConfig
 
 PREFETCH = 2  # batches each worker keeps ready: torch's default, named for the memory estimate
+LEAST_BATCH = 64  # pictures, where no gradients are kept: evaluation, a frozen backbone
 _SHM = Path("/dev/shm")  # noqa: S108 (where torch's workers put their batches)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """images float32 [B, 3, H, W], labels int64 [B]; `unreadable` are (path, reason) left out."""
+    """images float32 [B, 3, H, W], labels int64 [B]; `unreadable` are (path, reason) left out.
+
+    Of a frozen backbone, `images` may be features [B, F].
+    """
 
     images: torch.Tensor
     labels: torch.Tensor
@@ -34,6 +38,11 @@ class Batch:
     def pin_memory(self) -> "Batch":
         """Return the batch in page-locked memory; the DataLoader calls this."""
         return Batch(self.images.pin_memory(), self.labels.pin_memory(), self.unreadable)
+
+    def images_on(self, device: torch.device) -> torch.Tensor:
+        """Return the images, or features [B, F], on a device, in the order that is fast there."""
+        order = torch.channels_last if self.images.ndim == 4 else torch.preserve_format
+        return self.images.to(device, non_blocking=True, memory_format=order)
 
 
 Key = tuple[int, int]  # epoch and index of a picture
@@ -145,7 +154,9 @@ def training_transform(config: TrainConfig, evaluation: EvaluationTransform) -> 
     return v2.Compose([*steps, *to_normalised(evaluation)])
 
 
-def loader(dataset: Pictures, order: Order, *, workers: int) -> DataLoader[Item]:
+def loader(
+    dataset: Pictures, order: Order | Sequence[list[Key]], *, workers: int
+) -> DataLoader[Item]:
     """Return an iterable of Batch in the order given; iterate it once an epoch."""
     return DataLoader(
         dataset,
@@ -167,7 +178,7 @@ def worker_count(config: TrainConfig, crop: int, processes: int) -> tuple[int, s
     wanted = config.workers
     if wanted is None:
         wanted = max(1, min(16, len(os.sched_getaffinity(0)) // processes))
-    batch_bytes = 4 * 3 * crop * crop * -(-config.batch_size // processes)
+    batch_bytes = 4 * 3 * crop * crop * -(-max(config.batch_size, LEAST_BATCH) // processes)
     free = shutil.disk_usage(_SHM).free if _SHM.is_dir() else 0
     # One batch more for the one in the loop's hands; half is left for other processes.
     fitting = max(0, (free // 2 // processes // batch_bytes - 1) // PREFETCH)

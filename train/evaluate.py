@@ -81,9 +81,7 @@ def evaluate(
             if not len(batch.labels):
                 continue
             with step.phase(COPY):
-                images = batch.images.to(
-                    device, non_blocking=True, memory_format=torch.channels_last
-                )
+                images = batch.images_on(device)
                 labels = batch.labels.to(device, non_blocking=True)
             with step.phase(FORWARD), autocast:
                 logits = network(images).float()

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from torchvision.transforms import v2
 from classifier import networks, weights
 from classifier.transform import EvaluationTransform
 from debugger.records import BACKWARD, CHECKPOINT, COPY, EVALUATION, FORWARD, OPTIMIZER
-from train import checkpoint, data, metrics, optimizer, result
+from train import checkpoint, data, features, frozen, metrics, optimizer, result
 from train.channels import PRETRAINED, DataError, Picture, Splits
 from train.config import ConfigError, TrainConfig
 from train.evaluate import Scores, evaluate
@@ -79,7 +79,7 @@ class Run:
         seed = self.config.seed
         order = data.Order(
             len(pictures),
-            self.config.batch_size,
+            self.config.batch_size if shuffle else max(self.config.batch_size, data.LEAST_BATCH),
             seed=seed if shuffle else None,
             rank=self.job.rank,
             world=self.job.world,
@@ -89,7 +89,18 @@ class Run:
 
     def measure(self, network: nn.Module, pictures: Sequence[Picture]) -> Scores:
         """Evaluate; raises Interrupted when asked to stop."""
-        batches, _ = self.loader(pictures, self.transform, shuffle=False)
+        return self.score(network, self.loader(pictures, self.transform, shuffle=False)[0])
+
+    def measure_head(
+        self, network: nn.Module, kept: features.Features, pictures: Sequence[Picture]
+    ) -> Scores:
+        """Evaluate a network whose backbone is that of `kept`; raises as `measure`."""
+        kept.view(pictures, None)
+        order = data.Order(len(pictures), data.LEAST_BATCH, seed=None)
+        return self.score(frozen.split(network)[1], kept.batches(pictures, order))
+
+    def score(self, network: nn.Module, batches: Iterable[data.Batch]) -> Scores:
+        """Evaluate on batches; raises Interrupted when asked to stop."""
         with self.hooks.phase(EVALUATION):
             scores = evaluate(
                 network,
@@ -116,10 +127,14 @@ def train(config: TrainConfig, splits: Splits, job: "Job", stop: Stop, hooks: Ho
     # ---- set up --------------------------------------------------------------------------------
     run, network = set_up(config, splits, job, stop, hooks)
     state = initial_state(run, network)
+    train_batches: Iterable[data.Batch]
     train_batches, order = run.loader(
         splits.train, data.training_transform(config, run.transform), shuffle=True
     )
     model = DistributedDataParallel(network) if job.world > 1 else network
+    kept = features.choose(run, network)
+    if kept:
+        model = kept.tail
 
     # ---- go on where an earlier start was stopped ----------------------------------------------
     found = checkpoint.load_newest(job.checkpoints) if job.checkpoints else None
@@ -137,8 +152,16 @@ def train(config: TrainConfig, splits: Splits, job: "Job", stop: Stop, hooks: Ho
     try:
         # ---- epochs ----------------------------------------------------------------------------
         while not finished(state, config):
-            train_epoch(run, state, model, train_batches, order, save)
-            if not close_epoch(run, state, run.measure(state.result, splits.valid)):
+            started = time.monotonic()
+            if kept:
+                kept.view(splits.train, state.epoch)
+                train_batches = kept.batches(splits.train, order)
+            train_epoch(run, state, model, train_batches, order, save, started)
+            if kept:
+                scores = run.measure_head(state.result, kept, splits.valid)
+            else:
+                scores = run.measure(state.result, splits.valid)
+            if not close_epoch(run, state, scores):
                 break
             save()
         # ---- result ----------------------------------------------------------------------------
@@ -149,12 +172,12 @@ def train(config: TrainConfig, splits: Splits, job: "Job", stop: Stop, hooks: Ho
                 f"(now {config.learning_rate:g}) or set clip_gradient_norm=1"
             )
         run.say(f"best epoch {best.epoch + 1}: validation accuracy {best.accuracy:.4f}")
-        network.load_state_dict(best.weights)
+        network.load_state_dict(best.weights, strict=False)
         test = run.measure(network, splits.test) if splits.test else None
     except Interrupted as interrupted:
         save()
         if run.chief and state.best:
-            network.load_state_dict(state.best.weights)
+            network.load_state_dict(state.best.weights, strict=False)
             result.leave(run, network, state, None, stopped=str(interrupted))
             run.say("left the best so far in the model folder")
         elif interrupted.rule:
@@ -250,11 +273,12 @@ def train_epoch(
     run: Run,
     state: TrainState,
     model: nn.Module,
-    batches: DataLoader[data.Item],
+    batches: Iterable[data.Batch],
     order: data.Order,
     save: Callable[[], None],
+    started: float,
 ) -> None:
-    """Take an epoch's steps, from where `state` stands in it."""
+    """Take an epoch's steps, from where `state` stands in it; it was begun at `started`."""
     config, classes = run.config, len(run.splits.classes)
     order.epoch, order.first = state.epoch, 0
     steps = len(order)
@@ -267,7 +291,7 @@ def train_epoch(
     optimizer.set_training_mode(state.network, freeze_batch_norm=config.freeze_batch_norm)
     trained = [p for p in state.network.parameters() if p.requires_grad]
     title = f"epoch {state.epoch + 1}/{config.epochs}"
-    started, saved, begun = time.monotonic(), time.monotonic(), state.batch
+    saved, begun = time.monotonic(), state.batch
     followed = follow(run.stop.watch(batches), title, done=state.batch, total=steps, show=run.chief)
     for step, batch in run.hooks.steps("train", followed, state.epoch, state.step):
         run.unreadable.add(batch.unreadable)
@@ -275,9 +299,7 @@ def train_epoch(
         optimizer.set_rates(state.optimizer, config, state.step, steps)
         if len(batch.labels):
             with step.phase(COPY):
-                images = batch.images.to(
-                    run.device, non_blocking=True, memory_format=torch.channels_last
-                )
+                images = batch.images_on(run.device)
                 labels = batch.labels.to(run.device, non_blocking=True)
                 mixed, targets = mixing(images, labels) if mixing else (images, labels)
             with step.phase(FORWARD), run.autocast():

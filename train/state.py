@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
+from train import frozen
 from train.config import ConfigError, TrainConfig
 from train.evaluate import Scores
 
@@ -26,7 +27,7 @@ class Best:
     epoch: int
     accuracy: float
     loss: float
-    weights: dict[str, torch.Tensor]  # state dict, on the CPU
+    weights: dict[str, torch.Tensor]  # of what is trained, as the state dict has it, on the CPU
 
 
 @dataclass
@@ -49,6 +50,12 @@ class TrainState:
     rate: float = 0.0  # training pictures a second in the epoch just done
     best: Best | None = None
     history: list[dict[str, float]] = field(default_factory=list)
+    changing: set[str] = field(init=False)  # names in the state dict
+    backbone: str = field(init=False)  # digest of all else
+
+    def __post_init__(self) -> None:
+        self.changing = frozen.changing(self.network)
+        self.backbone = frozen.digest(self.network)
 
     @property
     def result(self) -> nn.Module:
@@ -66,6 +73,7 @@ class TrainState:
             weights = {
                 name: value.detach().to("cpu", copy=True)
                 for name, value in self.result.state_dict().items()
+                if name in self.changing
             }
             self.best = Best(self.epoch, scores.accuracy, scores.loss, weights)
         self.stale = 0 if better else self.stale + 1
@@ -76,14 +84,24 @@ class TrainState:
         return {
             "config": config.model_dump(),
             "folders": list(folders),
-            "network": self.network.state_dict(),
+            "backbone": self.backbone,
+            "network": self._trained(self.network.state_dict()),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
-            "ema": self.ema.state_dict() if self.ema else None,
+            "ema": self._trained(self.ema.state_dict()) if self.ema else None,
             "sums": self.sums,
             "counters": {name: getattr(self, name) for name in ("epoch", "batch", "step", "stale")},
             "best": vars(self.best) if self.best else None,
             "history": self.history,
+        }
+
+    def _trained(self, contents: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Return a state dict without what is frozen, which the pretrained weights bring back."""
+        still = self.network.state_dict().keys() - self.changing
+        return {
+            name: value
+            for name, value in contents.items()
+            if name.removeprefix("module.") not in still
         }
 
     def restore(
@@ -102,16 +120,18 @@ class TrainState:
         ]
         if checkpoint["folders"] != list(folders):
             differing.append("the classes differ")
+        if checkpoint["backbone"] != self.backbone:
+            differing.append("the pretrained weights differ")
         if differing:
             raise ConfigError(
                 "the checkpoint folder holds another run's checkpoint "
                 f"({'; '.join(differing)}): use a folder of this job's own, or empty it"
             )
-        self.network.load_state_dict(checkpoint["network"])
+        self.network.load_state_dict(checkpoint["network"], strict=False)
         self.optimizer.load_state_dict(checkpoint["optimizer"])
         self.scaler.load_state_dict(checkpoint["scaler"])
         if self.ema:
-            self.ema.load_state_dict(checkpoint["ema"])
+            self.ema.load_state_dict(checkpoint["ema"], strict=False)
         self.sums.copy_(checkpoint["sums"])
         for name, value in checkpoint["counters"].items():
             setattr(self, name, value)

@@ -1,0 +1,65 @@
+"""Jobs that train a head on a frozen backbone, in this process: a small network, few digits."""
+
+from pathlib import Path
+
+import torch
+
+from classifier import bundle, networks
+from train import channels, loop
+from train.config import TrainConfig
+from train.hooks import Hooks
+from train.job import Job
+from train.stop import Stop
+
+CLASSES = 10
+
+
+def backbone(folder: Path) -> Path:
+    """Write a network's weights, drawn at random but always the same; return the file."""
+    torch.manual_seed(0)
+    network = networks.build("resnet18", CLASSES)
+    file = folder / "resnet18.pth"
+    torch.save(network.state_dict(), file)
+    return file
+
+
+def config(weights: Path, **settings: object) -> TrainConfig:
+    small = {
+        "architecture": "resnet18",
+        "weights": str(weights),
+        "image_size": 32,
+        "epochs": 3,
+        "batch_size": 32,
+        "learning_rate": 0.05,
+        "workers": 0,
+    }
+    return TrainConfig.model_validate(small | settings)
+
+
+def job(root: Path) -> Job:
+    for name in ("model", "data", "checkpoints"):
+        (root / name).mkdir(parents=True, exist_ok=True)
+    return Job(
+        channels={},
+        hyperparameters={},
+        model_dir=root / "model",
+        output_dir=root / "data",
+        failure_file=root / "failure",
+        config_dir=root / "config",
+        checkpoints=root / "checkpoints",
+    )
+
+
+def find(data: Path) -> channels.Splits:
+    return channels.find({"data": data}, seed=0, valid_fraction=0.15, test_fraction=0.15)
+
+
+def train(root: Path, data: Path, settings: TrainConfig, stop: Stop | None = None) -> torch.Tensor:
+    """Run a job to its end; return the head of the bundle, weights and biases [classes, F + 1]."""
+    loop.train(settings, find(data), job(root), stop or Stop(), Hooks())
+    return head(root)
+
+
+def head(root: Path) -> torch.Tensor:
+    layer = networks.head(bundle.load(root / "model").network)
+    return torch.cat([layer.weight, layer.bias[:, None]], dim=1)

@@ -1,0 +1,254 @@
+"""A frozen backbone sees each picture once: its features are kept, and the head is trained on them.
+
+The random view that epoch e would have shown is view e. With fewer views than epochs they come
+round again. What an epoch trains on is what it would have trained on through the whole network.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from debugger.records import FEATURES
+from train import chunks, data, frozen
+from train.channels import Picture
+from train.chunks import Chunk, Chunks
+from train.config import TrainConfig
+from train.progress import follow
+
+if TYPE_CHECKING:
+    from train.loop import Run
+
+FOLDER = "KENNEL_FEATURES"  # names a folder that keeps features across jobs and restarts
+_FORMAT = 1  # of what a key stands for
+
+
+class View:
+    """One look at each picture of a set: its features, in chunks."""
+
+    def __init__(self, pictures: Sequence[Picture], parts: Sequence[Chunk]) -> None:
+        self._pictures = pictures
+        self._parts = parts
+        self._rows: dict[int, int] = {}
+        self.unreadable: list[tuple[str, str]] = []
+        for number, part in enumerate(parts):
+            first = number * chunks.SIZE
+            self._rows |= {first + place: row for row, place in enumerate(part.places.tolist())}
+            self.unreadable += [
+                (str(pictures[first + place].path), reason) for place, reason in part.unreadable
+            ]
+
+    def batch(self, indices: Sequence[int]) -> data.Batch:
+        """Return features [B, F] and labels of those that could be read."""
+        known = [index for index in indices if index in self._rows]
+        rows = [self._parts[i // chunks.SIZE].rows[self._rows[i]] for i in known]
+        labels = torch.tensor([self._pictures[i].label for i in known], dtype=torch.long)
+        return data.Batch(torch.stack(rows) if rows else torch.empty(0), labels)
+
+
+class Batches:
+    """An epoch's batches of features, in the order given; iterate it once an epoch."""
+
+    def __init__(self, features: "Features", pictures: Sequence[Picture], order: data.Order):
+        self._features, self._pictures, self.order = features, pictures, order
+
+    def __iter__(self) -> Iterator[data.Batch]:
+        epoch = None if self.order.seed is None else self.order.epoch
+        view = self._features.view(self._pictures, epoch)
+        for keys in self.order:
+            yield view.batch([index for _, index in keys])
+
+
+class Features:
+    """The features of a run's pictures. `tail` is what is trained on them."""
+
+    def __init__(self, run: "Run", network: nn.Module, views: int, *, come_round: bool) -> None:
+        folder = os.environ.get(FOLDER)
+        self.views = views
+        self._run = run
+        self._come_round = come_round
+        self.front, self.tail = frozen.split(network)
+        self._chunks = Chunks(Path(folder) if folder else None)
+        self._backbone = frozen.digest(network)
+        self._contents: dict[Path, str] = {}
+        self._kept: dict[tuple[int, int | None], View] = {}
+
+    def view(self, pictures: Sequence[Picture], epoch: int | None) -> View:
+        """Return what an epoch sees of the training pictures, or None: the evaluation's look.
+
+        Computes what is not kept. The views of earlier epochs are let go where none comes round.
+
+        Raises:
+            DataError: too many pictures cannot be read.
+            ChunksError: there is no room for them.
+            Interrupted: asked to stop.
+        """
+        number = None if epoch is None else epoch % self.views
+        name = (id(pictures), number)
+        if name not in self._kept:
+            if number is not None and not self._come_round:
+                self._kept = {key: view for key, view in self._kept.items() if key[1] is None}
+            with self._run.hooks.phase(FEATURES):
+                self._kept[name] = view = self._look(pictures, number)
+            self._run.unreadable.add(view.unreadable)
+        return self._kept[name]
+
+    def batches(self, pictures: Sequence[Picture], order: data.Order) -> Batches:
+        """Return batches of features; an order without a seed takes the evaluation's look."""
+        return Batches(self, pictures, order)
+
+    def room(self, views: int) -> tuple[int, int]:
+        """Return the bytes that `views` of all pictures take, at most, and those that are free."""
+        run = self._run
+        one = torch.zeros(1, 3, run.transform.crop, run.transform.crop, device=run.device)
+        with torch.inference_mode():
+            width = self.front(one).shape[1]
+        pictures = views * len(run.splits.train) + len(run.splits.valid)
+        return 4 * width * pictures, shutil.disk_usage(self._chunks.folder).free
+
+    def _look(self, pictures: Sequence[Picture], number: int | None) -> View:
+        starts = range(0, len(pictures), chunks.SIZE)
+        keys = {first: self._key(pictures, first, number) for first in starts}
+        parts = {first: self._chunks.load(key) for first, key in keys.items()}
+        missing = [first for first in starts if parts[first] is None]
+        for first, chunk in zip(missing, self._compute(pictures, missing, number), strict=True):
+            parts[first] = self._chunks.save(keys[first], chunk)
+        found = [part for part in parts.values() if part is not None]
+        return View(pictures, found)
+
+    def _compute(
+        self, pictures: Sequence[Picture], missing: Sequence[int], number: int | None
+    ) -> Iterator[Chunk]:
+        """Yield the chunks that begin at `missing`."""
+        run = self._run
+        keys = [
+            [
+                (number or 0, index)
+                for index in range(start, min(start + data.LEAST_BATCH, end, len(pictures)))
+            ]
+            for first in missing
+            for end in (first + chunks.SIZE,)
+            for start in range(first, min(end, len(pictures)), data.LEAST_BATCH)
+        ]
+        dataset = data.Pictures(pictures, _transform(run, number), run.config.seed)
+        batches = data.loader(dataset, keys, workers=run.workers)
+        what = "validation" if number is None else f"view {number + 1}"
+        watched = follow(
+            run.stop.watch(batches), f"features of {what}", done=0, total=len(keys), show=run.chief
+        )
+        self.front.eval()
+        done: list[tuple[torch.Tensor, list[int], list[tuple[int, str]]]] = []
+        for batch_keys, batch in zip(keys, watched, strict=True):
+            indices = [index for _, index in batch_keys]
+            done.append((self._through(batch), *_sort_out(pictures, indices, batch)))
+            if indices[-1] + 1 == len(pictures) or (indices[-1] + 1) % chunks.SIZE == 0:
+                first = indices[-1] // chunks.SIZE * chunks.SIZE
+                yield _chunk(done, first)
+                done = []
+
+    def _through(self, batch: data.Batch) -> torch.Tensor:
+        """Return features [B, F], still on the device."""
+        if not len(batch.labels):
+            return torch.empty(0, 0)
+        with torch.inference_mode(), self._run.autocast():
+            features: torch.Tensor = self.front(batch.images_on(self._run.device))
+        return features
+
+    def _key(self, pictures: Sequence[Picture], first: int, number: int | None) -> str:
+        run = self._run
+        contents = [self._content(one.path) for one in pictures[first : first + chunks.SIZE]]
+        draws = () if number is None else _draws(run.config, number, first)
+        return chunks.key(
+            *(_FORMAT, self._backbone, run.config.architecture, run.transform.model_dump_json()),
+            *(str(run.precision), _device(run.device), torch.__version__, data.LEAST_BATCH, draws),
+            contents=contents,
+        )
+
+    def _content(self, path: Path) -> str:
+        """Return a picture's SHA-256: names and dates do not tell one that was replaced."""
+        if path not in self._contents:
+            try:
+                with path.open("rb") as file:
+                    self._contents[path] = hashlib.file_digest(file, "sha256").hexdigest()
+            except OSError as error:
+                self._contents[path] = f"unreadable: {error.errno}"
+        return self._contents[path]
+
+
+def choose(run: "Run", network: nn.Module) -> Features | None:
+    """Return the run's features, or None: then every step goes through the whole network.
+
+    So it is unless the head alone is trained, in one process, on pictures that are not mixed, and
+    there is room for the features.
+
+    Args:
+        run: the run.
+        network: its network, frozen.
+    """
+    config = run.config
+    mixed = config.mixup or config.cutmix
+    wanted = config.feature_views != 0 and not mixed and run.job.world == 1
+    if not (wanted and frozen.only_head_is_trained(network)):
+        return None
+    epochs = max(trial.epochs for trial in config.trials())
+    views = min(config.feature_views or epochs, epochs) if is_random(config) else 1
+    come_round = bool(config.sweep) or views < epochs
+    features = Features(run, network, views, come_round=come_round)
+    needed, free = features.room(views if come_round else 1)
+    if needed > free:
+        run.say(
+            f"the frozen backbone's features need {needed / 2**30:.1f} GiB, and "
+            f"{free / 2**30:.1f} GiB are free: every step goes through the whole network. Give the "
+            f"job a larger volume, name a folder in {FOLDER}, or lower feature_views"
+        )
+        return None
+    return features
+
+
+def is_random(config: TrainConfig) -> bool:
+    """Whether the training pictures look otherwise in each epoch."""
+    return config.augment != "none" or config.horizontal_flip
+
+
+def _transform(run: "Run", number: int | None) -> object:
+    return run.transform if number is None else data.training_transform(run.config, run.transform)
+
+
+def _draws(config: TrainConfig, number: int, first: int) -> tuple[object, ...]:
+    """Return what the random transforms of a chunk depend on, beside the pictures."""
+    if not is_random(config):
+        return ()
+    return config.augment, config.horizontal_flip, config.seed, number, first
+
+
+def _device(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"cpu {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _sort_out(
+    pictures: Sequence[Picture], indices: Sequence[int], batch: data.Batch
+) -> tuple[list[int], list[tuple[int, str]]]:
+    """Return the indices of the pictures in a batch, and those left out with the reason."""
+    reasons = dict(batch.unreadable)
+    bad = [(i, reasons[str(pictures[i].path)]) for i in indices if str(pictures[i].path) in reasons]
+    out = {index for index, _ in bad}
+    return [index for index in indices if index not in out], bad
+
+
+def _chunk(
+    done: Sequence[tuple[torch.Tensor, list[int], list[tuple[int, str]]]], first: int
+) -> Chunk:
+    places = torch.tensor([i - first for _, known, _ in done for i in known], dtype=torch.long)
+    rows = [part for part, known, _ in done if known]
+    return Chunk(
+        torch.cat(rows).cpu() if rows else torch.empty(0, 0),
+        places,
+        tuple((i - first, reason) for _, _, bad in done for i, reason in bad),
+    )
