@@ -13,13 +13,16 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from serve import health, nginx, processes
-from serve.model_server import REPORTS, ModelServer, ModelServerError, free_port
+from serve import health, metrics, nginx, privileges, processes
+from serve.model_server import REPORTS, ModelServer, ModelServerError, free_port, java
 from serve.settings import Settings, SettingsError
+from serve.workers import Workers, WorkersError
 
 log = logging.getLogger("kennel")
 
 _TICK_S = 0.1
+# Java that has not answered for so long is stuck; it is asked every second.
+_MODEL_SERVER_SILENT_S = 5.0
 # More restarts of nginx than this are no mishap.
 _MOST_RESTARTS = 5
 
@@ -43,7 +46,9 @@ class Server:
         self._stop = stop
         self._reports = run_dir / REPORTS
         self._spawner: tuple[int, int | None] | None = None
+        self._workers = Workers(self._reports, settings)
         self._served = False
+        self._answered_at = 0.0  # when Java last did
         self._restarts = 0
         self._front: nginx.Front
         self._model_server: ModelServer
@@ -52,16 +57,20 @@ class Server:
         """Serve until `stop` is set.
 
         Raises:
-            ServeError, ModelServerError, nginx.FrontError: with the reason.
+            ServeError, ModelServerError, WorkersError, nginx.FrontError: with the reason.
         """
         self._reports.mkdir()
         (self._run_dir / "tmp").mkdir()
         port = self._settings.model_server_port or free_port()
-        with health.HealthServer(self._run_dir / nginx.HEALTH_SOCKET, self._verdict):
+        needed = [*self._settings.model_dir.glob("*"), Path(sys.executable), Path(__file__), java()]
+        user = privileges.user_for_parts(needed)
+        socket = self._run_dir / nginx.HEALTH_SOCKET
+        with health.HealthServer(socket, self._verdict, self._metrics):
+            privileges.give(self._run_dir, user)
             # nginx first: /ping says no before it says yes.
-            self._front = nginx.Front(self._settings, self._run_dir, port)
+            self._front = nginx.Front(self._settings, self._run_dir, port, user)
             try:
-                self._model_server = ModelServer(self._settings, self._run_dir, port)
+                self._model_server = ModelServer(self._settings, self._run_dir, port, user)
                 self._load()
                 self._watch()
                 self._drain()
@@ -72,9 +81,16 @@ class Server:
         """Return why the server cannot answer now, or None. The health thread calls this."""
         if self._stop.is_set():
             return "the server is stopping"
-        if any(one.alive for one in health.reports(self._reports) if one.refusal is None):
+        if self._served and time.monotonic() - self._answered_at > _MODEL_SERVER_SILENT_S:
+            return "the model server (Java) is stuck"
+        if self._workers.well():
             return None
+        if self._workers.alive():
+            return "the worker is stuck; another will be started"
         return "the worker died; another is being started" if self._served else "loading the model"
+
+    def _metrics(self) -> str:
+        return metrics.prometheus(self._workers.snapshot(healthy=self._verdict() is None))
 
     def _load(self) -> None:
         """Start the workers and wait until one has replayed the golden inputs."""
@@ -84,22 +100,37 @@ class Server:
                 break
         for waited in self._ticks():
             if self._verdict() is None:
+                self._answered_at = time.monotonic()
                 self._served = True
+                threading.Thread(target=self._ask_model_server, daemon=True).start()
                 log.info("ready on port %d after %.1f s", self._settings.port, waited)
                 return
+            self._workers.tend()
             if waited > self._settings.timeout_s:
                 raise ServeError(f"no worker was ready within {self._settings.timeout_s} s")
 
     def _watch(self) -> None:
         """Keep the server whole until it is told to stop."""
         healthy_at = 0.0
+        told = self._workers.snapshot(healthy=True)
+        told_at = 0.0
         for now in self._ticks():
             if self._verdict() is None:
                 healthy_at = now
             elif now - healthy_at > self._settings.recovery_s:
                 raise ServeError(f"no live worker for {self._settings.recovery_s} s")
             self._renew_spawner()
-            health.forget_dead(self._reports)
+            self._workers.tend()
+            if self._settings.emf_s and now - told_at > self._settings.emf_s:
+                snapshot = self._workers.snapshot(healthy=healthy_at == now)
+                print(metrics.embedded(told, snapshot), flush=True)
+                told, told_at = snapshot, now
+
+    def _ask_model_server(self) -> None:
+        while True:
+            if self._model_server.answers():
+                self._answered_at = time.monotonic()
+            time.sleep(1)
 
     def _renew_spawner(self) -> None:
         """Have MMS start anew when the process died from which it forks workers: it never would."""
@@ -165,7 +196,7 @@ def main() -> int:
         processes.adopt_orphans()
         with tempfile.TemporaryDirectory(prefix="kennel-", dir=settings.run_dir) as run_dir:
             Server(settings, Path(run_dir), stop).run()
-    except (ServeError, ModelServerError, nginx.FrontError) as error:
+    except (ServeError, ModelServerError, WorkersError, nginx.FrontError) as error:
         log.error("%s", error)
         return 1
     log.info("stopped")

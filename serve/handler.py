@@ -18,7 +18,7 @@ from PIL import Image
 
 from classifier import bundle
 from classifier.images import ImageError
-from serve import answers, contents, health, replies, wishes
+from serve import answers, contents, health, pulse, replies, wishes
 from serve.envelopes import Pixels
 from serve.errors import RequestError
 from serve.headers import ACCEPT, ATTRIBUTES, CONTENT_TYPE, QUERY, REQUEST_ID
@@ -62,6 +62,7 @@ class Handler:
         self._description: bundle.Description
         self._predictor: Predictor
         self._decoders: ThreadPoolExecutor
+        self._heart: pulse.Heart
 
     def initialize(self, context: Context) -> None:
         """Load the bundle and prove that this process gives the golden inputs their logits.
@@ -82,6 +83,7 @@ class Handler:
                 log.exception("the bundle could not be loaded")
             health.report(reports, refusal=reason)
             raise
+        self._heart = pulse.Heart(reports)
         health.report(reports, difference=difference)
 
     def _load(self, gpu: int | None) -> float:
@@ -212,7 +214,16 @@ class Handler:
             data: for each request, its bytes under `body`.
             context: MMS's, with the request headers; statuses and content types go into it.
         """
-        return self.postprocess(self.inference(self.preprocess(data, context)), context)
+        with self._heart.busy() as work:
+            outcomes = self.inference(self.preprocess(data, context))
+            bodies = self.postprocess(outcomes, context)
+            for place, outcome in enumerate(outcomes):
+                status = context.get_response_status(place)[0]
+                work.answered += status < 400
+                work.refused += 400 <= status < 500
+                work.failed += status >= 500
+                work.pictures += 0 if isinstance(outcome, RequestError) else len(outcome[1])
+            return bodies
 
 
 def _headers(context: Context, index: int) -> dict[str, str]:

@@ -84,11 +84,36 @@ def reports(directory: Path) -> list[WorkerReport]:
     return found
 
 
-def forget_dead(directory: Path) -> None:
-    """Remove the reports of processes that are gone and left no refusal."""
-    for one in reports(directory):
-        if one.refusal is None and not one.alive:
-            (directory / f"{one.pid}.json").unlink(missing_ok=True)
+def forget_dead(directory: Path) -> list[int]:
+    """Remove the reports of processes that are gone and left no refusal; return their numbers."""
+    gone = [one.pid for one in reports(directory) if one.refusal is None and not one.alive]
+    for pid in gone:
+        (directory / f"{pid}.json").unlink(missing_ok=True)
+    return gone
+
+
+def announce() -> None:
+    """Say that this process has started and has still to load."""
+    directory = Path(os.environ[DIRECTORY_VARIABLE])
+    pid = os.getpid()
+    partial = directory / f".{pid}.started"
+    partial.write_text(str(started(pid)))
+    partial.replace(directory / f"{pid}.starting")
+
+
+def died_loading(directory: Path) -> list[int]:
+    """Return the processes that started and ended without a report, each one once."""
+    gone = []
+    for path in directory.glob("*.starting"):
+        pid = int(path.stem)
+        if (directory / f"{pid}.json").exists():
+            path.unlink()
+        elif started(pid) != int(path.read_text()):
+            # It may have reported between the two looks.
+            if not (directory / f"{pid}.json").exists():
+                gone.append(pid)
+            path.unlink()
+    return gone
 
 
 class _Socket(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
@@ -101,19 +126,25 @@ class HealthServer:
     Args:
         socket: where to listen.
         verdict: None when the server can answer, else the reason why not.
+        metrics: the text for `/metrics`.
     """
 
-    def __init__(self, socket: Path, verdict: Callable[[], str | None]) -> None:
+    def __init__(
+        self, socket: Path, verdict: Callable[[], str | None], metrics: Callable[[], str]
+    ) -> None:
         class Ping(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                reason = verdict()
-                if reason is None:
+                kind = "application/json"
+                reason = None if self.path == "/metrics" else verdict()
+                if self.path == "/metrics":
+                    code, body, kind = 200, metrics().encode(), "text/plain; version=0.0.4"
+                elif reason is None:
                     code, body = 200, b'{"status": "Healthy"}\n'
                 else:
                     error = RequestError(503, reason, "ask again in a few seconds")
                     code, body = 503, error.body(self.headers.get("X-Request-Id", ""))
                 self.send_response(code)
-                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 if self.command == "GET":
@@ -126,6 +157,7 @@ class HealthServer:
 
         socket.unlink(missing_ok=True)
         self._server = _Socket(str(socket), Ping)
+        socket.chmod(0o666)  # the directory is private; nginx may run as another user
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.05,), daemon=True
         )

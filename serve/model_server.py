@@ -26,7 +26,7 @@ from serve.settings import Settings
 
 MODEL = "model"  # the name under which nginx invokes it
 REPORTS = "workers"  # where in the run directory the workers report
-_HANDLER = "serve.handler:handle"
+_HANDLER = "serve.worker:handle"
 # Below the ephemeral ports, and below 32767, where MMS stops taking them.
 _PORTS = range(21_000, 32_000)
 
@@ -128,8 +128,10 @@ def environment(run_dir: Path) -> dict[str, str]:
     """Return the environment for MMS and, through it, for the workers."""
     ours = str(Path(__file__).parents[1])
     path = os.pathsep.join(filter(None, (ours, os.environ.get("PYTHONPATH"))))
+    # The workers have their own places below it, and may not even be able to look at it.
+    inherited = {name: value for name, value in os.environ.items() if name != "KENNEL_RUN_DIR"}
     return {
-        **os.environ,
+        **inherited,
         health.DIRECTORY_VARIABLE: str(run_dir / REPORTS),
         "TMPDIR": str(run_dir / "tmp"),
         "PYTHONPATH": path,
@@ -140,8 +142,11 @@ def environment(run_dir: Path) -> dict[str, str]:
 class ModelServer:
     """A running MMS, without a model until `register`."""
 
-    def __init__(self, settings: Settings, run_dir: Path, port: int) -> None:
+    def __init__(
+        self, settings: Settings, run_dir: Path, port: int, user: int | None = None
+    ) -> None:
         self._settings = settings
+        self._port = port
         self._management_port = free_port()
         # MMS puts the model's folder on the workers' import path and starts them in it: give it an
         # empty one of ours, so that no file of a bundle is ever run.
@@ -150,7 +155,10 @@ class ModelServer:
         config = configuration(settings, port, self._management_port)
         (run_dir / "mms.properties").write_text(config)
         self.process: subprocess.Popen[bytes] = processes.start(
-            command(settings, run_dir), cwd=run_dir, environment=environment(run_dir)
+            command(settings, run_dir),
+            cwd=run_dir,
+            environment=environment(run_dir),
+            user=user,
         )
 
     def listens(self) -> bool:
@@ -159,6 +167,18 @@ class ModelServer:
             socket.create_connection(("127.0.0.1", self._management_port), 1).close()
         except OSError:
             return False
+        return True
+
+    def answers(self) -> bool:
+        """Say whether Java's front end answers within a second: it may live and yet be stuck."""
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=1)
+        try:
+            connection.request("GET", "/ping")
+            connection.getresponse().read()
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
         return True
 
     def register(self) -> None:

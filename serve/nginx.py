@@ -1,8 +1,9 @@
-"""The front door: nginx shows `/ping` and `/invocations` and nothing else.
+"""The front door: nginx shows `/ping`, `/invocations` and `/execution-parameters`, nothing else.
 
 It keeps slow clients and oversize bodies away from the model server, and says no in our JSON.
 """
 
+import json
 import os
 import shutil
 import signal
@@ -17,6 +18,8 @@ from serve.settings import Settings
 HEALTH_SOCKET = "health.sock"
 # SageMaker gives a model 60 seconds to answer.
 _ANSWER_WITHIN_S = 65
+
+_ROUTES = "there are GET /ping, POST /invocations and GET /execution-parameters"
 
 _TEMPLATE = """
 daemon off;
@@ -59,7 +62,7 @@ http {{
   add_header {request_id} $kennel_request_id always;
 
   server {{
-    listen {port} backlog=1024;
+    listen {listen} backlog=1024;
 {error_pages}
     error_page 400 /400;  # a broken request has no path to come from, as named locations need
 
@@ -102,10 +105,14 @@ http {{
       error_page 413 = @413;  # of a body in chunks, whose size shows only here
       error_page 504 = @504;
     }}
+    location = /execution-parameters {{
+      if ($request_method !~ ^(GET|HEAD)$) {{ return 405; }}
+      return 200 '{parameters}';
+    }}
     location / {{ return 404; }}
 {error_locations}
   }}
-}}
+{metrics}}}
 """
 
 
@@ -114,10 +121,8 @@ def _errors(settings: Settings) -> dict[str, RequestError]:
     limit = f"{settings.max_payload_mb} MiB"
     return {
         "/400": RequestError(400, "this is no HTTP request", "check its request line and headers"),
-        "404": RequestError(404, "no such path", "there are GET /ping and POST /invocations"),
-        "405": RequestError(
-            405, "not with this method", "there are GET /ping and POST /invocations"
-        ),
+        "404": RequestError(404, "no such path", _ROUTES),
+        "405": RequestError(405, "not with this method", _ROUTES),
         "408": RequestError(408, "the request did not arrive in time", "send it again"),
         "413": RequestError(
             413,
@@ -137,16 +142,44 @@ def _errors(settings: Settings) -> dict[str, RequestError]:
     }
 
 
-def configuration(settings: Settings, run_dir: Path, model_server_port: int) -> str:
+def _execution_parameters(settings: Settings) -> str:
+    """Return what batch transform asks for: how many requests at once, each one record."""
+    layout = settings.layout
+    fields = {
+        "MaxConcurrentTransforms": layout.workers * layout.batch_size,
+        "BatchStrategy": "SINGLE_RECORD",
+        "MaxPayloadInMB": settings.max_payload_mb,
+    }
+    return json.dumps(fields)
+
+
+def _metrics(settings: Settings) -> str:
+    """Return the server that shows metrics to this machine alone, where it is wished for."""
+    if settings.metrics_port is None:
+        return ""
+    return f"""
+  server {{
+    listen 127.0.0.1:{settings.metrics_port};
+    location = /metrics {{ proxy_pass http://health; }}
+    location / {{ return 404; }}
+  }}
+"""
+
+
+def configuration(
+    settings: Settings, run_dir: Path, model_server_port: int, user: int | None = None
+) -> str:
     """Return nginx.conf; every path in it lies in `run_dir`."""
     errors = _errors(settings)
     pages = [f"error_page {name} = @{name};" for name in errors if name.isdigit()]
     temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
     # As root, nginx would make its workers nobody's, who could not enter the run directory.
-    user = "user root root;" if os.geteuid() == 0 else ""
+    as_root = os.geteuid() == 0 and user is None
     return _TEMPLATE.format(
-        user=user,
-        port=settings.port,
+        user="user root root;" if as_root else "",
+        listen=settings.listen,
+        metrics=_metrics(settings),
+        parameters=_execution_parameters(settings),
         drain_s=settings.drain_s,
         max_body=settings.max_body,
         model_server_port=model_server_port,
@@ -185,18 +218,23 @@ class Front:
         FrontError: nginx is not installed.
     """
 
-    def __init__(self, settings: Settings, run_dir: Path, model_server_port: int) -> None:
+    def __init__(
+        self, settings: Settings, run_dir: Path, model_server_port: int, user: int | None = None
+    ) -> None:
+        self._user = user
         found = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
         if found is None:
             raise FrontError("nginx is not installed: apt-get install nginx-light")
         config = run_dir / "nginx.conf"
-        config.write_text(configuration(settings, run_dir, model_server_port))
+        config.write_text(configuration(settings, run_dir, model_server_port, user))
         self._command = [found, "-p", str(run_dir), "-c", str(config), "-e", "stderr"]
         self._run_dir = run_dir
         self.process = self._start()
 
     def _start(self) -> "subprocess.Popen[bytes]":
-        return processes.start(self._command, cwd=self._run_dir, environment={"LC_ALL": "C"})
+        return processes.start(
+            self._command, cwd=self._run_dir, environment={"LC_ALL": "C"}, user=self._user
+        )
 
     def restart(self) -> None:
         """Start again after the master died; its workers live on and still hold the port."""

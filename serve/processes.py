@@ -24,12 +24,22 @@ def adopt_orphans() -> None:
 
 
 def start(
-    command: Sequence[str], *, cwd: Path, environment: Mapping[str, str]
+    command: Sequence[str],
+    *,
+    cwd: Path,
+    environment: Mapping[str, str],
+    user: int | None = None,
 ) -> "subprocess.Popen[bytes]":
     """Start a part in a session of its own, tied to this process's life.
 
     Its own session keeps a terminal's Ctrl-C away from it, so that stopping stays in our hands.
     Call it from the main thread: the tie is to the thread that makes the child.
+
+    Args:
+        command: with its arguments.
+        cwd: where to run it.
+        environment: all of it.
+        user: to run as, with the group of the same number; None is who we are.
     """
     return subprocess.Popen(
         command,
@@ -38,6 +48,9 @@ def start(
         stdin=subprocess.DEVNULL,
         start_new_session=True,
         preexec_fn=_die_with_parent,
+        user=user,
+        group=user,
+        extra_groups=None if user is None else [],
     )
 
 
@@ -82,3 +95,15 @@ def how_it_ended(returncode: int) -> str:
     if returncode >= 0:
         return f"exited with {returncode}"
     return f"was killed by {signal.Signals(-returncode).name}"
+
+
+def memory(pid: int) -> int:
+    """Return a process's resident bytes, 0 where it is gone.
+
+    Source: proc(5), /proc/PID/statm.
+    """
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")

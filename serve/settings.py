@@ -5,10 +5,18 @@ SageMaker's names come from its inference toolkit. docs/serving.md has the table
 
 import os
 from collections.abc import Mapping
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    IPvAnyAddress,
+    ValidationError,
+    field_validator,
+)
 from sagemaker_inference import parameters
 
 from serve import answers, machine
@@ -44,6 +52,9 @@ class Settings(BaseModel):
     multi_model: bool = Field(False, alias=parameters.MULTI_MODEL_ENV)
 
     # Kennel's
+    address: IPvAnyAddress = Field(IPv4Address("0.0.0.0"), alias="KENNEL_BIND_ADDRESS")  # noqa: S104
+    metrics_port: Port | None = Field(None, alias="KENNEL_METRICS_PORT")
+    emf_s: Annotated[int, Field(ge=0)] = Field(0, alias="KENNEL_EMF_SECONDS")
     run_dir: Path | None = Field(None, alias="KENNEL_RUN_DIR")
     model_server_port: InnerPort | None = Field(None, alias="KENNEL_MODEL_SERVER_PORT")
     batch_wanted: Annotated[int, Field(ge=1, le=256)] | None = Field(
@@ -63,6 +74,8 @@ class Settings(BaseModel):
     golden_tolerance: Annotated[float, Field(gt=0)] = Field(1e-3, alias="KENNEL_GOLDEN_TOLERANCE")
     drain_s: Annotated[int, Field(ge=1, le=28)] = Field(25, alias="KENNEL_DRAIN_SECONDS")
     recovery_s: Positive = Field(60, alias="KENNEL_RECOVERY_SECONDS")
+    hung_s: Positive = Field(30, alias="KENNEL_HUNG_SECONDS")
+    worker_memory_mb: Positive | None = Field(None, alias="KENNEL_WORKER_MEMORY_MB")
 
     @field_validator("default_accept")
     @classmethod
@@ -124,6 +137,18 @@ class Settings(BaseModel):
         return machine.Layout(
             chosen.workers, self.threads or chosen.threads, self.batch_wanted or chosen.batch_size
         )
+
+    @property
+    def worker_memory(self) -> int:
+        """Resident bytes that a worker may have: most of the container's, shared, unless set."""
+        shared = machine.memory_mb() * 85 // 100 // self.layout.workers
+        return (self.worker_memory_mb or shared) * 2**20
+
+    @property
+    def listen(self) -> str:
+        """What nginx listens on: `0.0.0.0:8080`, `[::]:8080`."""
+        host = f"[{self.address}]" if self.address.version == 6 else str(self.address)
+        return f"{host}:{self.port}"
 
     @property
     def default_format(self) -> answers.Format:

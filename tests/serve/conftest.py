@@ -13,8 +13,9 @@ from PIL import Image
 from classifier import bundle, networks
 from classifier.calibration import Novelty
 from classifier.transform import EvaluationTransform
-from tests.serve.running import Running, serving
+from tests.serve.running import Running, free_port, serving
 
+METRICS_PORT = free_port()
 CLASSES = ("Affenpinscher", "Beagle", "Chihuahua", "Dachshund", "Eskimohund ö")
 
 
@@ -79,7 +80,11 @@ def nginx() -> None:
 @pytest.fixture(scope="session")
 def server(trained: Path, nginx: None) -> Iterator[Running]:
     """A healthy server for all tests that only ask it things; small limits, real batches."""
-    limits = {"SAGEMAKER_MAX_PAYLOAD_IN_MB": "1", "KENNEL_MAX_PIXELS": "1000000"}
+    limits = {
+        "SAGEMAKER_MAX_PAYLOAD_IN_MB": "1",
+        "KENNEL_MAX_PIXELS": "1000000",
+        "KENNEL_METRICS_PORT": str(METRICS_PORT),
+    }
     with serving(trained, KENNEL_MAX_BATCH_DELAY_MS="20", **limits) as running:
         running.wait_for_ping(200)
         yield running

@@ -132,6 +132,7 @@ def free_port() -> int:
 def serving(base_dir: Path, **environment: str) -> Iterator[Running]:
     """Start a server on a bundle in `base_dir`/model; kill what is left of it at the end."""
     port = int(environment.setdefault("SAGEMAKER_BIND_TO_PORT", str(free_port())))
+    environment.setdefault("SAGEMAKER_MODEL_SERVER_WORKERS", "1")
     with tempfile.TemporaryDirectory() as temporary:
         log_file = Path(temporary) / "log"
         with log_file.open("wb") as log:

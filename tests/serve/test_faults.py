@@ -1,18 +1,22 @@
 """What the server does when it is told to stop, given a bad bundle, or harmed."""
 
 import contextlib
+import shutil
 import signal
 import socket
+import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 import pytest
 
+from serve import privileges
 from tests.serve.conftest import picture
-from tests.serve.running import Running, serving, until
+from tests.serve.running import ROOT, Running, serving, until
 from tests.serve.test_handler import drift, tamper
 
 pytestmark = pytest.mark.usefixtures("nginx")
@@ -141,3 +145,63 @@ def test_a_killed_supervisor_takes_everything_with_it(trained: Path) -> None:
         running.wait_for_end()
         psutil.wait_procs(family, timeout=30)
         assert not any(part.is_running() for part in family)
+
+
+@pytest.fixture(scope="module")
+def tight(trained: Path) -> Iterator[Running]:
+    """A server with the least of everything, on a bundle that any user may read."""
+    with tempfile.TemporaryDirectory() as readable:
+        shutil.copytree(trained / "model", Path(readable, "model"))
+        Path(readable).chmod(0o755)
+        limits = {"QUEUE_SIZE": 1, "BATCH_SIZE": 1, "HUNG_SECONDS": 5, "BIND_ADDRESS": "127.0.0.1"}
+        named = {f"KENNEL_{name}": str(value) for name, value in limits.items()}
+        with serving(Path(readable), KENNEL_RUN_DIR=readable, **named) as running:
+            running.wait_for_ping(200)
+            yield running
+
+
+def test_no_part_that_handles_requests_runs_as_root(tight: Running) -> None:
+    if privileges.user_for_parts([Path(sys.executable), Path(privileges.__file__)]) is None:
+        pytest.skip("needs root, and a checkout that other users can read")
+    for child in psutil.Process(tight.process.pid).children(recursive=True):
+        assert set(child.uids()) == set(child.gids()) == {privileges.NOBODY}, child.cmdline()
+    assert tight.classify(picture(1)).status == 200
+
+
+def test_a_full_queue_sends_away_and_loses_nothing(tight: Running) -> None:
+    with ThreadPoolExecutor(24) as clients:
+        answers = list(clients.map(lambda n: tight.classify(picture(n % 3)), range(120)))
+    refused = [answer for answer in answers if answer.status != 200]
+    assert len(refused) < len(answers)
+    for answer in refused:
+        assert answer.status == 503
+        assert answer.headers["retry-after"] == "2"
+        assert "no worker can take" in answer.json()["message"]
+
+
+def test_a_worker_that_hangs_is_replaced_and_ping_tells_the_truth(tight: Running) -> None:
+    _, worker = tight.parts("worker")
+    worker.suspend()
+    assert "worker" in tight.wait_for_ping(503).json()["message"]
+    tight.wait_for_ping(200)
+    assert not worker.is_running()
+    assert tight.classify(picture(1)).status == 200
+
+
+def test_java_that_hangs_is_noticed(tight: Running) -> None:
+    (java,) = tight.parts("java")
+    java.suspend()
+    try:
+        assert "Java" in tight.wait_for_ping(503).json()["message"]
+    finally:
+        java.resume()
+    tight.wait_for_ping(200)
+
+
+def test_workers_killed_while_loading_end_the_server(trained: Path, tmp_path: Path) -> None:
+    """As the kernel does where there is too little memory: no word from them."""
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").write_text("import os\nos.kill(os.getpid(), 9)\n")
+    with serving(trained, PYTHONPATH=f"{ROOT}:{tmp_path}") as running:
+        assert running.wait_for_end() == 1
+        assert "died while loading" in running.log.splitlines()[-1]

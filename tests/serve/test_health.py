@@ -65,13 +65,13 @@ def test_the_dead_are_forgotten_and_refusals_are_kept(tmp_path: Path) -> None:
 
 def test_every_ping_asks_anew(socket_path: Path) -> None:
     verdicts: Iterator[str | None] = iter([None, "the worker died", None])
-    with health.HealthServer(socket_path, lambda: next(verdicts)):
+    with health.HealthServer(socket_path, lambda: next(verdicts), lambda: ""):
         statuses = [ping(socket_path)[0], ping(socket_path)[0], ping(socket_path, "HEAD")[0]]
     assert statuses == [200, 503, 200]
 
 
 def test_a_refused_ping_says_why_in_the_usual_shape(socket_path: Path) -> None:
-    with health.HealthServer(socket_path, lambda: "the model is loading"):
+    with health.HealthServer(socket_path, lambda: "the model is loading", lambda: ""):
         status, body = ping(socket_path)
     answer = json.loads(body)
     assert set(answer) == {"code", "message", "hint", "request_id"}

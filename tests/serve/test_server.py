@@ -2,6 +2,7 @@
 
 import base64
 import json
+import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,7 +11,7 @@ import psutil
 import pytest
 import torch
 
-from tests.serve.conftest import CLASSES, picture
+from tests.serve.conftest import CLASSES, METRICS_PORT, picture
 from tests.serve.running import Answer, Running, serving
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"]
@@ -27,7 +28,6 @@ CLOSED = [
     "/ping/",
     "/pingx",
     "/metrics",
-    "/execution-parameters",
     "/..%2fmodels",
     "/invocations/../models",
     "/nginx.conf",
@@ -168,12 +168,47 @@ def test_nothing_else_is_reachable(server: Running, path: str) -> None:
             check_refusal(answer, 404)
 
 
-def test_the_two_routes_take_their_own_methods_only(server: Running) -> None:
+def test_the_routes_take_their_own_methods_only(server: Running) -> None:
     for method in METHODS:
         if method not in ("GET", "HEAD"):
             assert server.ask(method, "/ping").status == 405
+            assert server.ask(method, "/execution-parameters").status == 405
         if method != "POST":
             assert server.ask(method, "/invocations").status == 405
+
+
+def test_batch_transform_is_told_how_to_ask(server: Running) -> None:
+    answer = server.ask("GET", "/execution-parameters")
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json() == {
+        "MaxConcurrentTransforms": 8,
+        "BatchStrategy": "SINGLE_RECORD",
+        "MaxPayloadInMB": 1,
+    }
+
+
+def test_what_was_done_is_counted_on_loopback(server: Running) -> None:
+    def counted() -> dict[str, float]:
+        with urllib.request.urlopen(f"http://127.0.0.1:{METRICS_PORT}/metrics") as answer:
+            lines = answer.read().decode().splitlines()
+        return {
+            name: float(value)
+            for line in lines
+            if not line.startswith("#")
+            for name, value in [line.split()]
+        }
+
+    before = counted()
+    server.classify(picture(1))
+    server.classify(b"text")
+    after = counted()
+    grown = {name: after[name] - before[name] for name in after}
+    assert grown["kennel_answered_total"] == grown["kennel_pictures_total"] == 1
+    assert grown["kennel_refused_total"] == 1
+    assert after["kennel_failed_total"] == after["kennel_workers_lost_total"] == 0
+    assert after["kennel_workers"] == after["kennel_healthy"] == 1
+    assert after["kennel_workers_memory_bytes"] > 1e8
+    assert server.ask("GET", "/metrics").status == 404
 
 
 def test_only_nginx_listens_beyond_loopback(server: Running) -> None:
@@ -187,7 +222,7 @@ def test_only_nginx_listens_beyond_loopback(server: Running) -> None:
     }
     outside = {port for ip, port in listening if ip not in ("127.0.0.1", "::ffff:127.0.0.1")}
     assert outside == {server.port}
-    assert len(listening) == 3  # nginx, and the model server's two
+    assert len(listening) == 4  # nginx, its metrics, and the model server's two
 
 
 def test_good_and_bad_requests_at_once_keep_their_own_answers(
