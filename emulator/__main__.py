@@ -16,7 +16,7 @@ def _arguments(words: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--state", type=Path, default=Path("run/emulator"), help="where it is kept")
     parser.add_argument("--port", type=int, help="on loopback; a free one unless given")
-    parser.add_argument("--engine", choices=("process", "docker"), help="process unless given")
+    parser.add_argument("--engine", choices=("auto", "process", "docker"), help="auto unless given")
     parser.add_argument("--region", help="us-east-1 unless given")
     parser.add_argument("--config", type=Path, help="a TOML file: see docs/emulator.md")
     return parser.parse_args(words)

@@ -69,7 +69,7 @@ def run(settings: Settings) -> int:
         url = f"http://{HOST}:{server.port}"
         serve(server)
         ending.callback(server.shutdown)
-        said = Found(os.getpid(), url, settings.region, settings.engine)
+        said = Found(os.getpid(), url, settings.region, emulator.engine)
         write_json(_pid_file(settings.state), asdict(said))
         ending.callback(_pid_file(settings.state).unlink)
         print(f"ready: {url}", flush=True)
@@ -147,7 +147,7 @@ def running(state: Path) -> "Found | None":
 
 
 def _show(found: Found) -> None:
-    print(f"# {found.engine} engine, process {found.pid}")
+    print(f"# engine: {found.engine}; process {found.pid}")
     for name, value in environment(found.url, found.region).items():
         print(f"export {name}={value}")
 

@@ -72,6 +72,11 @@ class DockerEngine:
             raise JobError(f"InternalServerError: the emulator mounts only below {OPT_ML}: {path}")
         return path
 
+    def has(self, image: str) -> bool:
+        """Return whether the image is on this machine."""
+        tagged = registry.by_tag(image, self._region)
+        return bool(docker("image", "ls", "--quiet", tagged, check=False).strip())
+
     def sweep(self) -> None:
         """Remove containers and networks that an emulator which was killed has left."""
         left = docker("ps", "--all", "--quiet", "--filter", f"label={self._label}").split()
@@ -140,6 +145,14 @@ class DockerContainer:
             words = ["run", "--rm", "--network", "none", "--volume", volume]
             words += ["--entrypoint", "chown", self._plan.image, "-R", owner, "/left"]
             docker(*words, check=False)
+
+
+def answers() -> bool:
+    """Return whether there is a client, and an engine answers it."""
+    try:
+        return bool(docker("version", "--format", "{{.Server.Version}}", check=False).strip())
+    except JobError:
+        return False
 
 
 def _docker() -> str:

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-from emulator.settings import Settings
-
 OPT_ML = "/opt/ml"
 
 
@@ -92,17 +90,3 @@ class Engine(Protocol):
 
     def seen(self, root: Path, path: str) -> str:
         """Return where a process in the container finds `path`, which is below /opt/ml."""
-
-    def sweep(self) -> None:
-        """Remove what an emulator that was killed has left."""
-
-
-def make(settings: Settings) -> Engine:
-    """Return the engine that the settings name."""
-    if settings.engine == "docker":
-        from emulator.docker import DockerEngine
-
-        return DockerEngine(settings)
-    from emulator.processes import ProcessEngine
-
-    return ProcessEngine(settings)

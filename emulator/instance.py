@@ -87,7 +87,8 @@ class Instance:
         self._world, self.root = world, root
         self._ending = contextlib.ExitStack()
         root.mkdir(parents=True)
-        network = world.engine.network(name, 1, isolated=isolated)
+        self._engine = world.engines.of(container["Image"])
+        network = self._engine.network(name, 1, isolated=isolated)
         plan = Plan(
             name=name,
             image=container["Image"],
@@ -103,7 +104,7 @@ class Instance:
             mounts=(Mount(model, "model", read_only=True),),
         )
         try:
-            self._container: Container = world.engine.start(plan)
+            self._container: Container = self._engine.start(plan)
         except BaseException:
             self._ending.close()
             raise
@@ -111,6 +112,10 @@ class Instance:
         self._pump = threading.Thread(target=self._write_logs, args=(stream.write,), daemon=True)
         self._pump.start()
         self.healthy = False
+
+    def seen(self, path: str) -> str:
+        """Return where the container finds `path`, which is below /opt/ml."""
+        return self._engine.seen(self.root, path)
 
     def wait_healthy(self, seconds: float, who: str) -> None:
         """Ping until it says 200.

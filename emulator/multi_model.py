@@ -62,7 +62,7 @@ class MultiModel:
         """Load a model, unloading those used longest ago while there is no room."""
         self._fetch(variant, instance, target, name)
         loaded = self._loaded[instance]
-        url = self._world.engine.seen(instance.root, f"/opt/ml/models/{name}/model")
+        url = instance.seen(f"/opt/ml/models/{name}/model")
         said = json.dumps({"model_name": name, "url": url}).encode()
         headers = {"Content-Type": "application/json"}
         while True:

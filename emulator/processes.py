@@ -93,9 +93,6 @@ class ProcessEngine:
             )
         return str(root) + path.removeprefix(OPT_ML)
 
-    def sweep(self) -> None:
-        """Leave nothing to do: a keeper ends with its emulator."""
-
 
 class Process:
     """A running keeper; see `engine.Container`."""

@@ -91,6 +91,11 @@ class Emulator:
             self._settle(request)  # before the answer goes out: a 200 is kept
         return answer
 
+    @property
+    def engine(self) -> str:
+        """What runs jobs, in words."""
+        return self._world.engines.said
+
     def close(self) -> None:
         """End all that runs."""
         self._world.closing.set()
@@ -114,7 +119,7 @@ class Emulator:
         path = request.path.removeprefix(_OWN)
         if path == "status":
             settings = self._world.settings
-            return _json({"engine": settings.engine, "state": str(settings.state)})
+            return _json({"engine": self.engine, "state": str(settings.state)})
         if request.method == "POST" and (found := re.fullmatch(r"interrupt/([^/]+)", path)):
             self._training.interrupt(found[1])
             return _json({})

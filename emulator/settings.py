@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 ACCOUNT = "123456789012"
 HOST = "127.0.0.1"
-EngineName = Literal["process", "docker"]
+EngineName = Literal["auto", "process", "docker"]
 
 
 class Strict(BaseModel):
@@ -63,7 +63,7 @@ class Settings(Strict):
 
     state: Path
     port: int = Field(0, ge=0, le=65535)
-    engine: EngineName = "process"
+    engine: EngineName = "auto"
     region: str = "us-east-1"
     # Whether the account has SageMaker Debugger, as those made of late have not.
     debugger: bool = True

@@ -52,6 +52,7 @@ class TrainingRun:
         job = world.records.get(KIND, name)
         assert job
         self._world, self._name, self._job = world, name, job
+        self._engine = world.engines.of(job["AlgorithmSpecification"]["TrainingImage"])
         self._limits = world.settings.limits
         self._folder = world.settings.state / "jobs" / name
         self._metrics = Metrics(job["AlgorithmSpecification"].get("MetricDefinitions", []))
@@ -98,7 +99,7 @@ class TrainingRun:
         count = self._job["ResourceConfig"].get("InstanceCount", 1)
         isolated = bool(self._job.get("EnableNetworkIsolation"))
         with (
-            self._world.engine.network(self._name, count, isolated=isolated) as network,
+            self._engine.network(self._name, count, isolated=isolated) as network,
             contextlib.ExitStack() as removals,
         ):
             if "stop" in self._asked:
@@ -150,7 +151,7 @@ class TrainingRun:
             arguments=tuple(algorithm.get("ContainerArguments", ())),
         )
         stream = world.logs.stream(LOG_GROUP, f"{self._name}/algo-{number + 1}-{int(now())}")
-        container = world.engine.start(plan)
+        container = self._engine.start(plan)
         removals.callback(container.remove)
         return container, root, stream
 
@@ -159,7 +160,7 @@ class TrainingRun:
         seen: dict[str, str] = {}
         for path, uri in synced.folders(self._job):
             # Outside /opt/ml an engine either mounts the folder or says that it cannot.
-            seen[path] = self._world.engine.seen(root, path)
+            seen[path] = self._engine.seen(root, path)
             sync = artifacts.Sync(
                 self._world.objects, synced.below(root, path), Location.parse(uri)
             )

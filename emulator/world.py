@@ -6,9 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from emulator import engine
 from emulator.contract import Record
-from emulator.engine import Engine
+from emulator.engines import Engines
 from emulator.errors import Invalid
 from emulator.logs import Logs
 from emulator.objects import Objects
@@ -21,7 +20,7 @@ Operations = dict[str, Operation]
 
 @dataclass(frozen=True)
 class World:
-    """One emulator's settings, memory and engine.
+    """One emulator's settings, memory and engines.
 
     `closing` is set when the emulator ends: whoever waits for something gives up then.
     """
@@ -30,7 +29,7 @@ class World:
     records: Records
     objects: Objects
     logs: Logs
-    engine: Engine
+    engines: Engines
     closing: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
@@ -42,9 +41,8 @@ class World:
             Records(settings.state / "records"),
             Objects(settings.state / "s3"),
             Logs(settings.state / "logs", settings.region),
-            engine.make(settings),
+            Engines(settings),
         )
-        world.engine.sweep()
         for left in ("endpoints", "transforms"):  # both are laid out anew
             shutil.rmtree(settings.state / left, ignore_errors=True)
         return world

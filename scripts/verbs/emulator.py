@@ -21,7 +21,8 @@ def start(
     state: State = _STATE,
     port: Annotated[int | None, typer.Option(help="on loopback; a free one unless given")] = None,
     engine: Annotated[
-        Literal["process", "docker"] | None, typer.Option(help="what runs jobs; process")
+        Literal["auto", "process", "docker"] | None,
+        typer.Option(help="what runs jobs; auto: Docker where it answers and has the image"),
     ] = None,
 ) -> None:
     """Start it in the background; prints what to export: eval "$(kennel emulator start)"."""

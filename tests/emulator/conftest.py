@@ -36,7 +36,7 @@ class Running:
 
     state: Path
     images: dict[str, dict[str, str]]
-    options: tuple[str, ...] = ()
+    options: tuple[str, ...] = ("--engine", "process")
     limits: dict[str, float] = field(default_factory=dict)
     url: str = ""
     process: "subprocess.Popen[str] | None" = None

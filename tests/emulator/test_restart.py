@@ -126,6 +126,7 @@ def test_start_status_stop(tmp_path: Path) -> None:
     try:
         assert re.search(r"^export AWS_ENDPOINT_URL=http://127\.0\.0\.1:\d+$", started.stdout, re.M)
         assert "export AWS_ACCESS_KEY_ID=emulator" in started.stdout
+        assert re.match(r"# engine: (process|docker for the images that it has)", started.stdout)
         assert verb("status", *state).stdout == started.stdout
         assert verb("start", *state).stdout == started.stdout  # one alone
         second = verb("run", *state)
@@ -135,6 +136,19 @@ def test_start_status_stop(tmp_path: Path) -> None:
         stopped = verb("stop", *state)
     assert stopped.stdout == "stopped\n"
     assert verb("stop", *state).stdout == "not running\n"
+
+
+def test_without_a_docker_engine_jobs_run_as_processes_and_the_start_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER", "no-such-client")
+    state = ("--state", str(tmp_path / "s"))
+    refused = verb("run", *state, "--engine", "docker")
+    assert refused.returncode == 1
+    assert "no docker client on this machine" in refused.stderr
+    started = verb("start", *state)
+    verb("stop", *state)
+    assert started.stdout.startswith("# engine: process (auto: no Docker engine answers)")
 
 
 def test_settings_that_cannot_be_used(tmp_path: Path) -> None:

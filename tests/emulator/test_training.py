@@ -198,6 +198,27 @@ def test_config_files_of_debugger_and_profiler(emulator: Running) -> None:
         assert name in line
 
 
+def test_tensors_and_profiles_go_to_s3_while_the_job_runs(emulator: Running) -> None:
+    emulator.train(
+        "recording",
+        HyperParameters={"record": "1", "sleep": "600"},
+        DebugHookConfig={
+            "S3OutputPath": f"s3://{BUCKET}/recorded",
+            "LocalPath": "/opt/ml/output/elsewhere",
+        },
+        ProfilerConfig={"S3OutputPath": f"s3://{BUCKET}/recorded"},
+    )
+    wanted = {
+        "recorded/recording/debug-output/events/0.json": b"debughookconfig",
+        "recorded/recording/profiler-output/events/0.json": b"profilerconfig",
+    }
+    emulator.until(lambda: wanted.keys() <= set(emulator.keys("recorded/")))
+    assert {key: emulator.body(key) for key in wanted} == wanted
+    assert emulator.job("recording")["TrainingJobStatus"] == "InProgress"
+    emulator.sagemaker.stop_training_job(TrainingJobName="recording")
+    emulator.ended("recording")
+
+
 def test_what_sagemaker_refuses(emulator: Running) -> None:
     client = emulator.sagemaker
     code, message = refused(emulator.train, "-bad-name")
