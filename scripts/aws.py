@@ -48,6 +48,11 @@ class AwsProblem(Problem):
         )
 
     @property
+    def forbidden(self) -> bool:
+        """Whether the caller lacks a right."""
+        return self.code in (*_FORBIDDEN, "403")
+
+    @property
     def present(self) -> bool:
         """Whether what was to be made is there already."""
         return self.code in (

@@ -78,3 +78,24 @@ def invoked(
         "TargetModel": model,
     }
     return Request("sagemaker-runtime", "InvokeEndpoint", given(parameters))
+
+
+def queued(name: str, location: str, content_type: str, accept: str) -> Request:
+    """InvokeEndpointAsync about an object in S3."""
+    parameters = {
+        "EndpointName": name,
+        "InputLocation": location,
+        "ContentType": content_type,
+        "Accept": accept,
+    }
+    return Request("sagemaker-runtime", "InvokeEndpointAsync", parameters)
+
+
+def put(bucket: str, key: str, body: bytes) -> Request:
+    """PutObject."""
+    return Request("s3", "PutObject", {"Bucket": bucket, "Key": key, "Body": body})
+
+
+def fetched(bucket: str, key: str) -> Request:
+    """GetObject."""
+    return Request("s3", "GetObject", {"Bucket": bucket, "Key": key})

@@ -111,8 +111,7 @@ def _checked(what: str, look: Callable[[], str]) -> Finding:
     try:
         return Finding(what, look())
     except AwsProblem as problem:
-        forbidden = "AccessDenied" in problem.code or problem.code == "403"
-        return Finding(what, "cannot be looked at", str(problem), wish=forbidden)
+        return Finding(what, "cannot be looked at", str(problem), wish=problem.forbidden)
     except Problem as problem:
         return Finding(what, "not in order", str(problem))
 

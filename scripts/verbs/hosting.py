@@ -2,23 +2,20 @@
 
 import json
 import mimetypes
-import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from scripts import deployment, names, prices, shown
-from scripts.aws import Aws, AwsProblem
+from scripts import asking, deployment, names, prices, shown
+from scripts.aws import Aws
 from scripts.problem import Problem
 from scripts.requests import endpoints as requests
 from scripts.requests import running
 from scripts.spec.endpoint import MultiModel
 from scripts.verbs import options
 from scripts.verbs.jobs import find
-
-_VERBOSE = "application/json;verbose"
 
 
 def deploy(
@@ -79,11 +76,12 @@ def predict(
     asked = list(zip(photos, kinds, strict=True))
     if dry_run:
         shown.dry(
-            requests.invoked(endpoint, str(photo), kind, _VERBOSE, model) for photo, kind in asked
+            requests.invoked(endpoint, str(photo), kind, asking.ACCEPT, model)
+            for photo, kind in asked
         )
+        shown.say("of an asynchronous endpoint: PutObject and InvokeEndpointAsync instead")
         return
-    aws = Aws(region)
-    answers = {str(photo): _ask(aws, endpoint, photo, kind, model) for photo, kind in asked}
+    answers = asking.ask(Aws(region), endpoint, asked, model)
     if as_json:
         shown.tell(json.dumps(answers, indent=2, ensure_ascii=False))
         return
@@ -114,25 +112,3 @@ def _bundle(aws: Aws, job: str) -> str:
     if not artifacts:
         raise Problem(f"{job} ({about.get(kind.status, kind.name)}) left no bundle")
     return str(artifacts)
-
-
-def _ask(aws: Aws, endpoint: str, photo: Path, kind: str, model: str | None) -> dict[str, Any]:
-    try:
-        body = photo.read_bytes()
-    except OSError as error:
-        raise Problem(f"{photo}: {error.strerror}") from None
-    try:
-        answer = aws.send(requests.invoked(endpoint, body, kind, _VERBOSE, model))
-    except AwsProblem as problem:
-        # SageMaker wraps the server's own words: … from primary with message "{…}".
-        wrapped = re.search(r'"(\{.*\})\s*"', str(problem), re.DOTALL)
-        try:
-            said = json.loads(wrapped[1]) if wrapped else {}
-        except ValueError:
-            said = {}
-        if "message" not in said:
-            raise
-        hint = f": {said['hint']}" if said.get("hint") else ""
-        raise Problem(f"{photo}: {said.get('code', '')} {said['message']}{hint}") from None
-    content: dict[str, Any] = json.loads(answer["Body"].read())
-    return content

@@ -1,14 +1,21 @@
 """AWS on loopback for the verbs: moto's real server for S3, ECR, IAM, Logs; else the emulator."""
 
+import json
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import boto3  # type: ignore[import-untyped]
 import pytest
 from moto.server import ThreadedMotoServer
+
+from tests.scripts.digits_job import GRID, SPEC
+from tests.scripts.kennel import kennel
 
 REGION = "us-east-1"
 
@@ -55,10 +62,11 @@ def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
-@pytest.fixture(scope="session")
-def emulator_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    state = tmp_path_factory.mktemp("emulator")
-    command = ["-m", "emulator", "run", "--state", str(state), "--engine", "process"]
+@contextmanager
+def running(state: Path, *options: str) -> Iterator[str]:
+    """An emulator on the process engine, in a process of its own; its address."""
+    state.mkdir(exist_ok=True)
+    command = ["-m", "emulator", "run", "--state", str(state), "--engine", "process", *options]
     with (state / "log").open("w") as log:
         process = subprocess.Popen(
             [sys.executable, *command], stdout=subprocess.PIPE, stderr=log, text=True
@@ -66,10 +74,18 @@ def emulator_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         assert process.stdout
         ready = re.match(r"ready: (http://\S+)", process.stdout.readline())
         assert ready, Path(log.name).read_text()
-        yield ready[1]
-        process.terminate()
-        process.wait(timeout=60)
-        process.stdout.close()
+        try:
+            yield ready[1]
+        finally:
+            process.terminate()
+            process.wait(timeout=60)
+            process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def emulator_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running(tmp_path_factory.mktemp("emulator")) as address:
+        yield address
 
 
 @pytest.fixture
@@ -77,3 +93,21 @@ def emulator(emulator_address: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """The emulator as boto3's AWS, on the process engine; its address."""
     pointed_at(monkeypatch, emulator_address)
     return emulator_address
+
+
+@pytest.fixture(scope="session")
+def tuned(emulator_address: str, few_digits: Path) -> dict[str, Any]:
+    """A finished tuning job over uploaded digits: what `best --json` says of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        pointed_at(patch, emulator_address)
+        boto3.client("s3").create_bucket(Bucket="kennel-digits")
+        uploaded = kennel("data", "upload", str(few_digits), "s3://kennel-digits/data")
+        assert uploaded.code == 0, uploaded.err
+        done = kennel("tune", SPEC, *GRID)
+        assert done.code == 0, done.err
+        name = done.out.splitlines()[0]
+        assert done.err.startswith("2 training jobs, 1 x ml.m5.large")
+        assert f"{name}: completed" in done.err
+        assert "learning_rate = " in done.out
+        answer: dict[str, Any] = json.loads(kennel("best", name, "--json").out)
+        return answer

@@ -3,44 +3,16 @@
 Nothing here is told that it is an emulator; AWS_ENDPOINT_URL is all the difference.
 """
 
-import json
 import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import boto3  # type: ignore[import-untyped]
-import pytest
 
-from tests.scripts.conftest import pointed_at
+from tests.scripts.digits_job import SMALL, SPEC
 from tests.scripts.kennel import kennel
-
-SPEC = str(Path(__file__).parents[2] / "experiments" / "digits.toml")
-_CHANGES = {"image_size": 16, "epochs": 1, "warmup_epochs": 0.0, "workers": 0}
-SMALL = [
-    part for key, value in _CHANGES.items() for part in ("--set", f"hyperparameters.{key}={value}")
-]
-GRID = [*SMALL, "--set", "tuning.ranges={learning_rate=[0.000001, 0.003]}"]
-
-
-@pytest.fixture(scope="module")
-def tuned(emulator_address: str, few_digits: Path) -> dict[str, Any]:
-    """A finished tuning job over uploaded digits: what `best --json` says of it."""
-    with pytest.MonkeyPatch.context() as patch:
-        pointed_at(patch, emulator_address)
-        boto3.client("s3").create_bucket(Bucket="kennel-digits")
-        uploaded = kennel("data", "upload", str(few_digits), "s3://kennel-digits/data")
-        assert uploaded.code == 0, uploaded.err
-        done = kennel("tune", SPEC, *GRID)
-        assert done.code == 0, done.err
-        name = done.out.splitlines()[0]
-        assert done.err.startswith("2 training jobs, 1 x ml.m5.large")
-        assert f"{name}: completed" in done.err
-        assert "learning_rate = " in done.out
-        answer: dict[str, Any] = json.loads(kennel("best", name, "--json").out)
-        return answer
 
 
 def test_best_is_the_trial_with_the_greatest_value(tuned: dict[str, Any], emulator: str) -> None:
@@ -135,60 +107,6 @@ def test_a_name_that_no_job_has(emulator: str) -> None:
     assert "no job is called no-such-job in us-east-1: `kennel jobs` lists them" in done.err
 
 
-def test_the_best_is_served_asked_replaced_and_taken_down(
-    tuned: dict[str, Any], emulator: str, few_digits: Path, tmp_path: Path
-) -> None:
-    deployed = kennel("deploy", SPEC, "--job", tuned["tuning_job"])
-    assert deployed.code == 0, deployed.err
-    assert deployed.out == "digits\n"
-    assert "$0.12 an hour until `kennel down`" in deployed.err
-
-    photo = next((few_digits / "test").rglob("*.png"))
-    asked = kennel("predict", "digits", str(photo), "--json")
-    answer = json.loads(asked.out)[str(photo)]
-    assert abs(sum(answer["probabilities"]) - 1) < 1e-4
-    assert len(answer["labels"]) == 10
-    assert answer["predicted_label"] in kennel("predict", "digits", str(photo), "--top", "1").out
-
-    text = tmp_path / "letter.jpg"
-    text.write_text("no picture")
-    refused = kennel("predict", "digits", str(text))
-    assert refused.code == 1
-    assert "letter.jpg: 400 these 10 bytes are not a picture" in refused.err
-    assert "send one of: image/jpeg" in refused.err
-
-    models = boto3.client("sagemaker").list_models()["Models"]
-    again = kennel("deploy", SPEC, "--job", tuned["best"]["job"])
-    assert "goes on answering while it changes over" in again.err
-    replaced = boto3.client("sagemaker").list_models()["Models"]
-    assert len(replaced) == len(models) == 1
-    assert replaced[0]["ModelName"] != models[0]["ModelName"]
-
-    (line,) = kennel("endpoints").out.splitlines()[1:]
-    assert line.split()[:7] == ["digits", "InService", "digits", "1", "x", "ml.m5.large", "$0.12"]
-    assert "ready on port 8080" in kennel("logs", "digits", "--endpoint").out
-
-    assert kennel("down", "--all", "--yes", "--older-than", "2h").err == "no such endpoint\n"
-    assert kennel("down", "--all", "--yes", "--expired").err == "no such endpoint\n"
-    assert "deleted endpoint digits" in kennel("down", "--all", "--yes").err
-    sagemaker = boto3.client("sagemaker")
-    assert sagemaker.list_endpoints()["Endpoints"] == []
-    assert sagemaker.list_endpoint_configs()["EndpointConfigs"] == []
-    assert sagemaker.list_models()["Models"] == []
-
-
-def test_an_endpoint_that_fails_leaves_nothing_behind(tuned: dict[str, Any], emulator: str) -> None:
-    boto3.client("s3").put_object(Bucket="kennel-digits", Key="bad.tar.gz", Body=b"no archive")
-    failed = kennel("deploy", SPEC, "--name", "bad", "--model", "s3://kennel-digits/bad.tar.gz")
-    assert failed.code == 1
-    assert "reason: " in failed.err
-    assert "rolled back: DeleteEndpoint bad" in failed.err
-    sagemaker = boto3.client("sagemaker")
-    assert sagemaker.list_endpoints()["Endpoints"] == []
-    assert sagemaker.list_endpoint_configs()["EndpointConfigs"] == []
-    assert sagemaker.list_models()["Models"] == []
-
-
 def test_images_are_registered_and_jobs_find_them_by_alias(emulator: str) -> None:
     done = kennel("register", SPEC, "--alias", "stable", "--processor", "CPU")
     assert done.code == 0, done.err
@@ -209,21 +127,3 @@ def test_images_are_registered_and_jobs_find_them_by_alias(emulator: str) -> Non
         "kennel-serve", "kennel-train"
     )
     kennel("stop", job)
-
-
-def test_batch_transform_answers_every_picture(
-    tuned: dict[str, Any], emulator: str, few_digits: Path
-) -> None:
-    batch = (
-        "endpoint={kind='transform', instance_type='ml.m5.large', "
-        "input='s3://kennel-digits/data/test', output='s3://kennel-digits/answers'}"
-    )
-    done = kennel("deploy", SPEC, "--job", tuned["tuning_job"], "--set", batch)
-    assert done.code == 0, done.err
-    assert done.out == "s3://kennel-digits/answers\n"
-    s3 = boto3.client("s3")
-    listed = s3.list_objects_v2(Bucket="kennel-digits", Prefix="answers/")["Contents"]
-    assert len(listed) == len(list((few_digits / "test").rglob("*.png")))
-    body = s3.get_object(Bucket="kennel-digits", Key=listed[0]["Key"])["Body"].read()
-    assert len(json.loads(body)["labels"]) == 10
-    assert boto3.client("sagemaker").list_models()["Models"] == []

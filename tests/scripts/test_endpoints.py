@@ -1,0 +1,124 @@
+"""Every kind of endpoint by `kennel` alone, on the emulator: made, asked, and taken down."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import boto3  # type: ignore[import-untyped]
+
+from tests.scripts.digits_job import SPEC
+from tests.scripts.kennel import kennel
+
+
+def test_the_best_is_served_asked_replaced_and_taken_down(
+    tuned: dict[str, Any], emulator: str, few_digits: Path, tmp_path: Path
+) -> None:
+    deployed = kennel("deploy", SPEC, "--job", tuned["tuning_job"])
+    assert deployed.code == 0, deployed.err
+    assert deployed.out == "digits\n"
+    assert "$0.12 an hour until `kennel down`" in deployed.err
+
+    photo = next((few_digits / "test").rglob("*.png"))
+    asked = kennel("predict", "digits", str(photo), "--json")
+    answer = json.loads(asked.out)[str(photo)]
+    assert abs(sum(answer["probabilities"]) - 1) < 1e-4
+    assert len(answer["labels"]) == 10
+    assert answer["predicted_label"] in kennel("predict", "digits", str(photo), "--top", "1").out
+
+    text = tmp_path / "letter.jpg"
+    text.write_text("no picture")
+    refused = kennel("predict", "digits", str(text))
+    assert refused.code == 1
+    assert "letter.jpg: 400 these 10 bytes are not a picture" in refused.err
+    assert "send one of: image/jpeg" in refused.err
+
+    models = boto3.client("sagemaker").list_models()["Models"]
+    again = kennel("deploy", SPEC, "--job", tuned["best"]["job"])
+    assert "goes on answering while it changes over" in again.err
+    replaced = boto3.client("sagemaker").list_models()["Models"]
+    assert len(replaced) == len(models) == 1
+    assert replaced[0]["ModelName"] != models[0]["ModelName"]
+
+    (line,) = kennel("endpoints").out.splitlines()[1:]
+    assert line.split()[:7] == ["digits", "InService", "digits", "1", "x", "ml.m5.large", "$0.12"]
+    assert "ready on port 8080" in kennel("logs", "digits", "--endpoint").out
+
+    assert kennel("down", "--all", "--yes", "--older-than", "2h").err == "no such endpoint\n"
+    assert kennel("down", "--all", "--yes", "--expired").err == "no such endpoint\n"
+    assert "deleted endpoint digits" in kennel("down", "--all", "--yes").err
+    sagemaker = boto3.client("sagemaker")
+    assert sagemaker.list_endpoints()["Endpoints"] == []
+    assert sagemaker.list_endpoint_configs()["EndpointConfigs"] == []
+    assert sagemaker.list_models()["Models"] == []
+
+
+def test_an_endpoint_that_fails_leaves_nothing_behind(tuned: dict[str, Any], emulator: str) -> None:
+    boto3.client("s3").put_object(Bucket="kennel-digits", Key="bad.tar.gz", Body=b"no archive")
+    failed = kennel("deploy", SPEC, "--name", "bad", "--model", "s3://kennel-digits/bad.tar.gz")
+    assert failed.code == 1
+    assert "reason: " in failed.err
+    assert "rolled back: DeleteEndpoint bad" in failed.err
+    sagemaker = boto3.client("sagemaker")
+    assert sagemaker.list_endpoints()["Endpoints"] == []
+    assert sagemaker.list_endpoint_configs()["EndpointConfigs"] == []
+    assert sagemaker.list_models()["Models"] == []
+
+
+def test_batch_transform_answers_every_picture(
+    tuned: dict[str, Any], emulator: str, few_digits: Path
+) -> None:
+    batch = (
+        "endpoint={kind='transform', instance_type='ml.m5.large', "
+        "input='s3://kennel-digits/data/test', output='s3://kennel-digits/answers'}"
+    )
+    done = kennel("deploy", SPEC, "--job", tuned["tuning_job"], "--set", batch)
+    assert done.code == 0, done.err
+    assert done.out == "s3://kennel-digits/answers\n"
+    s3 = boto3.client("s3")
+    listed = s3.list_objects_v2(Bucket="kennel-digits", Prefix="answers/")["Contents"]
+    assert len(listed) == len(list((few_digits / "test").rglob("*.png")))
+    body = s3.get_object(Bucket="kennel-digits", Key=listed[0]["Key"])["Body"].read()
+    assert len(json.loads(body)["labels"]) == 10
+    assert boto3.client("sagemaker").list_models()["Models"] == []
+
+
+def test_an_asynchronous_endpoint_is_asked_through_s3(
+    tuned: dict[str, Any], emulator: str, few_digits: Path, tmp_path: Path
+) -> None:
+    kind = (
+        "endpoint={kind='async', instance_type='ml.m5.large', "
+        "output='s3://kennel-digits/later', failures='s3://kennel-digits/failed'}"
+    )
+    job, name = tuned["best"]["job"], "digits-later"
+    deployed = kennel("deploy", SPEC, "--job", job, "--name", name, "--set", kind)
+    assert deployed.code == 0, deployed.err
+    photos = [str(photo) for photo in sorted((few_digits / "test").rglob("*.png"))[:3]]
+    asked = kennel("predict", name, *photos, "--json")
+    assert "pictures and answers go through s3://kennel-digits/later" in asked.err
+    answers = json.loads(asked.out)
+    assert list(answers) == photos
+    assert all(len(answer["labels"]) == 10 for answer in answers.values())
+
+    text = tmp_path / "letter.jpg"
+    text.write_text("no picture")
+    refused = kennel("predict", name, str(text))
+    assert refused.code == 1
+    assert "letter.jpg: 400 these 10 bytes are not a picture" in refused.err
+    assert "deleted endpoint digits-later" in kennel("down", name).err
+
+
+def test_a_serverless_endpoint_answers_and_costs_by_use(
+    tuned: dict[str, Any], emulator: str, few_digits: Path
+) -> None:
+    kind = "endpoint={kind='serverless', memory_mb=2048}"
+    job, name = tuned["best"]["job"], "digits-serverless"
+    deployed = kennel("deploy", SPEC, "--job", job, "--name", name, "--set", kind)
+    assert deployed.code == 0, deployed.err
+    assert "serverless: by the millisecond of use" in deployed.err
+    photo = next((few_digits / "test").rglob("*.png"))
+    answer = json.loads(kennel("predict", name, str(photo), "--json").out)[str(photo)]
+    assert answer["predicted_label"] in list("0123456789")
+    (line,) = kennel("endpoints", name).out.splitlines()[1:]
+    assert "serverless" in line
+    assert "by use" in line
+    assert "deleted endpoint digits-serverless" in kennel("down", name).err

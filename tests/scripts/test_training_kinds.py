@@ -1,0 +1,98 @@
+"""Training jobs of other kinds by `kennel`, on the emulator: on spot, and with AWS's own rules."""
+
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3  # type: ignore[import-untyped]
+import pytest
+
+from tests.scripts.conftest import pointed_at, running
+from tests.scripts.digits_job import SMALL, SPEC
+from tests.scripts.kennel import kennel
+
+# A small network: what is looked at is the going on, not the learning.
+SPOT: dict[str, object] = {
+    "hyperparameters.architecture": "squeezenet1_1",
+    "hyperparameters.workers": 0,
+    "hyperparameters.epochs": 10,
+    "debugger.enabled": "false",
+    "profiler.enabled": "false",
+}
+MANAGED = ["--set", "debugger={managed_rules=['LossNotDecreasing', 'ProfilerReport']}"]
+
+
+def described(job: str) -> dict[str, Any]:
+    found: dict[str, Any] = boto3.client("sagemaker").describe_training_job(TrainingJobName=job)
+    return found
+
+
+def metrics(job: str) -> dict[str, float]:
+    """A job's last figures, but for how fast it was."""
+    final = described(job)["FinalMetricDataList"]
+    figures = {one["MetricName"]: one["Value"] for one in final}
+    figures.pop("train:images_per_second")
+    return figures
+
+
+def test_a_spot_job_that_was_interrupted_ends_where_an_unbroken_one_does(
+    tuned: dict[str, Any], emulator: str
+) -> None:
+    longer = [part for key, value in SPOT.items() for part in ("--set", f"{key}={value}")]
+    unbroken = kennel("train", SPEC, *longer)
+    assert unbroken.code == 0, unbroken.err
+
+    spot = "training={instance_type='ml.m5.large', max_run_seconds=1800, spot=true, "
+    spot += "max_wait_seconds=3600, checkpoints='s3://kennel-digits/checkpoints'}"
+    job = kennel("train", SPEC, *longer, "--set", spot, "--detach").out.strip()
+    while "[metric] validation:accuracy=" not in kennel("logs", job).out:
+        assert described(job)["TrainingJobStatus"] == "InProgress"
+        time.sleep(0.05)
+    interrupt = urllib.request.Request(f"{emulator}/_emulator/interrupt/{job}", method="POST")
+    urllib.request.urlopen(interrupt).close()
+    followed = kennel("logs", job, "--follow")
+    assert f"{job}: completed" in followed.err
+    assert "Interrupted: Spot capacity was reclaimed" in followed.err
+    statuses = [one["Status"] for one in described(job)["SecondaryStatusTransitions"]]
+    assert statuses.count("Interrupted") == 1
+    assert statuses.count("Training") == 2
+    assert metrics(job) == metrics(unbroken.out.splitlines()[0])
+
+
+def test_awss_rules_go_with_a_training_job_and_never_with_a_tuning_job(
+    tuned: dict[str, Any], emulator: str
+) -> None:
+    job = kennel("train", SPEC, *SMALL, *MANAGED, "--detach").out.strip()
+    about = described(job)
+    assert about["DebugHookConfig"]["S3OutputPath"] == "s3://kennel-digits/jobs"
+    assert [one["RuleConfigurationName"] for one in about["DebugRuleConfigurations"]] == [
+        "LossNotDecreasing"
+    ]
+    assert about["ProfilerConfig"]["ProfilingIntervalInMilliseconds"] == 500
+    kennel("stop", job)
+    tuning = kennel("tune", SPEC, *SMALL, *MANAGED, "--dry-run")
+    assert tuning.code == 0
+    assert "a tuning job has no field for them" in tuning.err
+
+
+@pytest.fixture
+def without_debugger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    config = tmp_path / "emulator.toml"
+    config.write_text("debugger = false\n")
+    with running(tmp_path / "state", "--config", str(config)) as address:
+        pointed_at(monkeypatch, address)
+        boto3.client("s3").create_bucket(Bucket="kennel-digits")
+        yield
+
+
+def test_an_account_without_awss_debugger_trains_all_the_same(without_debugger: None) -> None:
+    started = kennel("train", SPEC, *MANAGED, "--detach")
+    assert started.code == 0, started.err
+    assert "goes on without AWS's managed rules" in started.err
+    assert "SageMaker Debugger is not available to this account" in started.err
+    assert "DebugHookConfig" not in described(started.out.strip())
+    wrong = kennel("train", SPEC, *MANAGED, "--detach", "--name", "x" * 64)
+    assert wrong.code == 1
+    assert "trainingJobName" in wrong.err
