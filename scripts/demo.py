@@ -47,12 +47,14 @@ def main() -> None:
         kennel("best", tuning)
         job = kennel("train", spec, "--from-tuning", tuning, show=0).splitlines()[0]
         kennel("status", job, show=20)
+        kennel("report", job, "--output", str(given.out / "report.html"), show=40)
         try:
             kennel("deploy", spec, "--job", job)
             right = ask(photos / "test")
         finally:
             kennel("down", ENDPOINT)
     print(f"\ndone in {time.monotonic() - started:.0f} s; all of it is in {given.out}")
+    print(f"report: {given.out / 'report.html'}")
     print(f"test accuracy {right:.4f}")
 
 

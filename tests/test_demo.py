@@ -24,7 +24,7 @@ def test_the_demo_goes_the_whole_way(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
     verbs = re.findall(r"^\$ kennel (.*?)(?: [/{].*| s3.*| --.*)?$", result.stdout, re.MULTILINE)
     assert [verb.split()[0] for verb in verbs] == (
-        "emulator data data tune best train status deploy predict predict down".split()
+        "emulator data data tune best train status report deploy predict predict down".split()
     )
     trained = re.search(r"test:accuracy: (\S+)", result.stdout)
     served = re.search(r"^test accuracy (\S+)$", result.stdout, re.MULTILINE)
@@ -33,6 +33,11 @@ def test_the_demo_goes_the_whole_way(tmp_path: Path) -> None:
     assert float(served.group(1)) >= 0.95
     # What was measured in training is what is served.
     assert float(served.group(1)) == pytest.approx(float(trained.group(1)), abs=1e-4)
+    assert f"report: {tmp_path / 'report.html'}" in result.stdout
+    page = (tmp_path / "report.html").read_text()
+    assert "The job completed in " in page
+    for shown in ("resnet18", "test accuracy", "Data wait", "validation:accuracy", "StepOutlier"):
+        assert shown in page
 
 
 def test_a_failing_spec_ends_with_the_reason(tmp_path: Path) -> None:
