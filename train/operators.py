@@ -107,9 +107,9 @@ def on_cpu(events: Iterable[Mapping[str, Any]]) -> tuple[Operator, ...]:
                 open_.pop()
             if open_:
                 totals.own[open_[-1][1]] -= event["dur"]
-            # A call inside one of the same name is in that one's total already.
+            # A call inside one of the same name is counted with that one, as torch does.
             nested = any(name == event["name"] for _, name in open_)
-            totals.add(event["name"], event["dur"], 0.0 if nested else event["dur"])
+            totals.add(event["name"], event["dur"], outermost=not nested)
             open_.append((event["ts"] + event["dur"], event["name"]))
     return totals.dearest()
 
@@ -119,7 +119,7 @@ def on_gpu(events: Iterable[Mapping[str, Any]]) -> tuple[Operator, ...]:
     totals = _Totals()
     for event in events:
         if event.get("cat") in ("kernel", "gpu_memcpy", "gpu_memset"):
-            totals.add(event["name"], event["dur"], event["dur"])
+            totals.add(event["name"], event["dur"], outermost=True)
     return totals.dearest()
 
 
@@ -131,10 +131,11 @@ class _Totals:
     own: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     whole: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
 
-    def add(self, name: str, own: float, whole: float) -> None:
-        self.calls[name] += 1
-        self.own[name] += own
-        self.whole[name] += whole
+    def add(self, name: str, took: float, *, outermost: bool) -> None:
+        self.own[name] += took
+        if outermost:
+            self.calls[name] += 1
+            self.whole[name] += took
 
     def dearest(self) -> tuple[Operator, ...]:
         names = sorted(self.own, key=lambda name: -self.own[name])[:SHOWN]

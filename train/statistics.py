@@ -114,7 +114,8 @@ class Table:
         for name, size, extras in zip(self.names, self._sizes, self._extras, strict=True):
             row, numbers = numbers[: len(_BASE) + len(extras)], numbers[len(_BASE) + len(extras) :]
             mean, std, low, high, l2, mean_abs, zeros, nonfinite = row[: len(_BASE)]
-            more = {key: row[at] for key, at in extras.items()}
+            # Not a number: a change from zero.
+            more = {key: row[at] for key, at in extras.items() if not math.isnan(row[at])}
             found[name] = Statistics(
                 mean, std, low, high, l2, mean_abs, zeros, nonfinite, size, **more
             )

@@ -4,6 +4,7 @@ Hooks are on the modules only while such a step's forward pass runs, so that a c
 an average of it or an export never carries them.
 """
 
+import math
 import re
 import sys
 from collections import Counter
@@ -102,7 +103,7 @@ class Look:
         updates = torch._foreach_norm(self._before)
         self._before = []
         for (name, parameter), norm, update in zip(trained.items(), norms, updates, strict=True):
-            self._take(WEIGHTS, name, parameter, change=update / norm.clamp(min=1e-12))
+            self._take(WEIGHTS, name, parameter, change=_ratio(update, norm))
 
     def fetch(self) -> None:
         """Begin to copy all of it to the host."""
@@ -167,3 +168,8 @@ def _eager() -> AbstractContextManager[object]:
         return nullcontext()
     stance: AbstractContextManager[object] = torch.compiler.set_stance("force_eager")
     return stance
+
+
+def _ratio(update: torch.Tensor, norm: torch.Tensor) -> torch.Tensor:
+    """Return a weight's change; not a number where it was zero before, as new biases are."""
+    return torch.where(norm > 0, update / norm, math.nan)
