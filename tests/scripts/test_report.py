@@ -1,0 +1,139 @@
+"""`kennel report`: of a folder, an archive, what lies in S3; and of jobs."""
+
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import boto3  # type: ignore[import-untyped]
+import pytest
+
+from debugger.report.facts import Report
+from scripts import recordings
+from tests.debugger.recorded import Made
+from tests.scripts.kennel import kennel
+
+MADE = Made(steps=300, epochs=1, layers=4, slow_every=60, classes=("cat", "dog"))
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    return MADE.write(tmp_path / "recording")
+
+
+@pytest.fixture
+def at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to stand in."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def test_a_folder_needs_no_aws(recording: Path, at: Path, nowhere: None) -> None:
+    done = kennel("report", str(recording))
+    assert done.code == 0, done.err
+    assert done.out.startswith("The job completed in 4 min 15 s")
+    assert "Data wait" in done.out
+    assert "DeadRelu" in done.out
+    assert "the loop waited for data" in done.out.lower()
+    assert done.err == "report: recording-report.html\n"
+    assert "DeadRelu" in (at / "recording-report.html").read_text()
+
+
+def test_json_has_all_that_the_page_shows(recording: Path, at: Path, nowhere: None) -> None:
+    done = kennel("report", str(recording), "--json", "--output", "out/page.html")
+    facts = Report.model_validate_json(done.out)
+    assert facts.version == 1
+    assert facts.job.name == MADE.job
+    assert facts.steps
+    assert facts.steps.durations.count == 300
+    assert (at / "out" / "page.html").is_file()
+
+
+def test_curves_for_tensorboard(recording: Path, at: Path, nowhere: None) -> None:
+    done = kennel("report", str(recording), "--tensorboard", "curves")
+    assert "curves: tensorboard --logdir curves" in done.err
+    assert list((at / "curves").rglob("events.out.tfevents*"))
+
+
+def test_an_archive_such_as_a_jobs_output(recording: Path, at: Path, nowhere: None) -> None:
+    with tarfile.open("output.tar.gz", "w:gz") as archive:
+        archive.add(recording, "recording")
+    assert kennel("report", "output.tar.gz").out.startswith("The job completed")
+    Path("torn.tar.gz").write_bytes(Path("output.tar.gz").read_bytes()[:500])
+    torn = kennel("report", "torn.tar.gz")
+    assert torn.code == 1
+    assert torn.err.startswith("kennel: torn.tar.gz: ")
+
+
+def test_whatever_lies_below_an_address(recording: Path, at: Path, moto: str) -> None:
+    s3 = boto3.client("s3")
+    s3.create_bucket(Bucket="recorded")
+    for path in recording.rglob("*.jsonl"):
+        key = f"jobs/one/recording/{path.relative_to(recording)}"
+        s3.put_object(Bucket="recorded", Key=key, Body=path.read_bytes())
+    s3.put_object(Bucket="recorded", Key="jobs/one/recording/algo-1-0/tensors/1.npy", Body=b"0" * 9)
+    done = kennel("report", "s3://recorded/jobs/one/recording/")
+    assert done.code == 0, done.err
+    assert done.out.startswith("The job completed")
+    nothing = kennel("report", "s3://recorded/other/")
+    assert nothing.code == 1
+    assert nothing.err == "kennel: nothing lies below s3://recorded/other/\n"
+    s3.put_object(Bucket="recorded", Key="bad/../../../evil", Body=b"")
+    evil = kennel("report", "s3://recorded/bad/")
+    assert evil.code == 1
+    assert "such a name is not written to disk" in evil.err
+
+
+def test_a_folder_without_a_recording(at: Path, nowhere: None) -> None:
+    (at / "empty").mkdir()
+    done = kennel("report", "empty")
+    assert done.code == 1
+    assert "holds nothing to read" in done.err
+    assert not (at / "empty-report.html").exists()
+
+
+def test_a_dry_run_says_what_it_would_ask_first(nowhere: None) -> None:
+    (asked,) = json.loads(kennel("report", "dogs-1", "--dry-run").out)
+    assert asked["operation"] == "DescribeTrainingJob"
+    assert asked["parameters"] == {"TrainingJobName": "dogs-1"}
+    (asked,) = json.loads(kennel("report", "s3://b/k/", "--dry-run").out)
+    assert asked["parameters"] == {"Bucket": "b", "Prefix": "k/"}
+
+
+def test_where_a_job_leaves_its_recording() -> None:
+    about = {
+        "TrainingJobName": "dogs-1",
+        "OutputDataConfig": {"S3OutputPath": "s3://b/jobs"},
+        "CheckpointConfig": {"S3Uri": "s3://b/checkpoints/"},
+        "DebugHookConfig": {"S3OutputPath": "s3://b/debug"},
+    }
+    assert recordings.places(about) == [
+        "s3://b/debug/dogs-1/debug-output/",
+        "s3://b/checkpoints/dogs-1/recording/",
+        "s3://b/jobs/dogs-1/output/output.tar.gz",
+    ]
+    plain = {"S3OutputPath": "s3://b/jobs/", "CompressionType": "NONE"}
+    (last,) = recordings.places({"TrainingJobName": "d", "OutputDataConfig": plain})
+    assert last == "s3://b/jobs/d/output/output/"
+
+
+def test_a_finished_trial_has_a_report(
+    tuned: dict[str, Any], emulator: str, tmp_path: Path
+) -> None:
+    job = tuned["best"]["job"]
+    page = tmp_path / "report.html"
+    done = kennel("report", job, "--json", "--output", str(page))
+    assert done.code == 0, done.err
+    facts = json.loads(done.out)
+    assert facts["job"]["name"] == job
+    assert facts["job"]["status"] == "completed"
+    assert facts["job"]["about"]["architecture"] == "resnet18"
+    assert facts["steps"]["durations"]["count"] > 0
+    assert facts["curves"]["validation:accuracy"][-1]["value"] == pytest.approx(
+        tuned["trials"][0]["value"], abs=1e-6
+    )
+    assert job in page.read_text()
+    best = kennel("report", tuned["tuning_job"], "--output", str(page))
+    assert f"the best of {tuned['tuning_job']}: {job}" in best.err
