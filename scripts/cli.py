@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from scripts.problem import Problem
 from scripts.verbs import (
     best,
+    build,
     data,
     doctor,
     emulator,
@@ -20,6 +21,7 @@ from scripts.verbs import (
     hosting,
     jobs,
     launch,
+    prices,
     push,
     register,
     report,
@@ -94,6 +96,7 @@ def hyperparameters() -> list[tuple[str, str, str]]:
 
 VERBS: tuple[Callable[..., None], ...] = (
     doctor.doctor,
+    build.build,
     push.push,
     register.register,
     launch.tune,
@@ -108,6 +111,7 @@ VERBS: tuple[Callable[..., None], ...] = (
     hosting.predict,
     endpoints.endpoints,
     endpoints.down,
+    prices.prices,
 )
 for verb in VERBS:
     app.command()(verb)

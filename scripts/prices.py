@@ -29,6 +29,21 @@ def table() -> Prices:
     return Prices(content["region"], content["collected"], content["hourly"])
 
 
+def written(prices: Prices) -> str:
+    """prices.toml with these prices, as the Pricing API has them."""
+    lines = [
+        "# On-demand US dollars an hour of SageMaker instances: an estimate, not a bill.",
+        "# Other regions differ by up to some 40 %. Of training and hosting the dearer counts.",
+        "# Source: AWS's Pricing API on the day below (`kennel prices --refresh`).",
+        f'region = "{prices.region}"',
+        f"collected = {prices.collected.isoformat()}",
+        "",
+        "[hourly]",
+        *(f'"{name}" = {price:g}' for name, price in prices.hourly.items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def label() -> str:
     """What every figure made from the table has to carry."""
     return f"estimate: {table().region} on-demand prices collected {table().collected}"

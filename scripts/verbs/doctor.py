@@ -14,12 +14,12 @@ from typing import Annotated, Any
 
 import typer
 
-from scripts import names, shown
+from scripts import names, quotas, shown
 from scripts.aws import Aws, AwsProblem
 from scripts.local import gpu_options
 from scripts.problem import Problem
 from scripts.pushing import SCHEMA_2
-from scripts.requests import account, registry
+from scripts.requests import account, market, registry
 from scripts.requests.request import Request
 from scripts.spec import Experiment
 from scripts.verbs import options
@@ -104,6 +104,27 @@ def in_the_account(aws: Aws, experiment: Experiment | None) -> Iterator[Finding]
         yield _checked(f"bucket {bucket}", lambda bucket=bucket: _bucket(aws, bucket))  # type: ignore[misc]
     for image in (experiment.images.train, experiment.images.serve):
         yield _checked(f"image {image}", lambda image=image: _image(aws, image))  # type: ignore[misc]
+
+    yield from _quotas(aws, experiment)
+
+
+def _quotas(aws: Aws, experiment: Experiment) -> Iterator[Finding]:
+    """Whether the account may have the experiment's machines, by the quotas' own names."""
+    needed = quotas.wanted(experiment)
+    try:
+        allowed = {one["QuotaName"]: one["Value"] for one in aws.pages(market.quotas(), "Quotas")}
+    except AwsProblem as problem:
+        yield Finding("quotas", f"cannot be looked at; needed: {needed}", str(problem), wish=True)
+        return
+    for name, count in needed.items():
+        have = allowed.get(name)
+        if have is None:
+            yield Finding(f"quota {name}", f"AWS lists none; {count} needed")
+            continue
+        cure = (
+            f"ask for {count}: Service Quotas > Amazon SageMaker > {name}" if have < count else ""
+        )
+        yield Finding(f"quota {name}", f"{have:g}, {count} needed", cure)
 
 
 def _checked(what: str, look: Callable[[], str]) -> Finding:
@@ -195,3 +216,4 @@ def _calls(experiment: Experiment | None) -> Iterator[Request]:
         elif found:
             identity = {"imageTag": found[4]} if found[4] else {"imageDigest": found[5]}
             yield registry.described_images(found[3], identity)
+    yield market.quotas()

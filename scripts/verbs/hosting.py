@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from scripts import asking, deployment, names, prices, shown
+from scripts import asking, deployment, names, prices, shown, snippets
 from scripts.aws import Aws
 from scripts.problem import Problem
 from scripts.requests import endpoints as requests
@@ -26,6 +26,7 @@ def deploy(
     model: Annotated[str | None, typer.Option(metavar="S3://…", help="a model.tar.gz")] = None,
     name: Annotated[str | None, typer.Option(help="of the endpoint; the experiment's")] = None,
     changes: options.Changes = None,
+    snippet: options.Snippet = False,
     dry_run: options.DryRun = False,
 ) -> None:
     """Put a job's bundle behind the experiment's endpoint, or run its batch transform."""
@@ -58,6 +59,8 @@ def deploy(
         return
     deployment.deploy(aws, plan)
     shown.tell(endpoint)
+    if snippet:
+        shown.say(snippets.endpoint(endpoint))
     shown.say(f"ask it: kennel predict {endpoint} photo.jpg; end it: kennel down {endpoint}")
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from scripts import names, prices, shown, spec, trials, watch
+from scripts import names, prices, shown, snippets, spec, trials, watch
 from scripts.aws import Aws, AwsProblem
 from scripts.problem import Problem
 from scripts.requests import debugging, running, training
@@ -23,6 +23,7 @@ def tune(
     changes: options.Changes = None,
     name: Name = None,
     detach: Detach = False,
+    snippet: options.Snippet = False,
     dry_run: options.DryRun = False,
 ) -> None:
     """Start the experiment's tuning job: its number of jobs and cost first, then every trial."""
@@ -41,7 +42,7 @@ def tune(
     aws = Aws(experiment.region)
     image = options.resolved(aws, experiment.images.train)
     aws.send(training.tuning_job(experiment, job, image))
-    _started(job, detach)
+    _started(job, detach, snippets.tuning_job(job) if snippet else "")
     if not detach:
         about = watch.tuning_job(aws, job)
         show_best(about, trials.fetch(aws, job))
@@ -57,6 +58,7 @@ def train(
     ] = None,
     name: Name = None,
     detach: Detach = False,
+    snippet: options.Snippet = False,
     dry_run: options.DryRun = False,
 ) -> None:
     """Start one training job of the experiment, and follow its states and its log to the end."""
@@ -75,7 +77,7 @@ def train(
     image = options.resolved(aws, experiment.images.train)
     chosen = _found_best(aws, experiment, from_tuning) if from_tuning else None
     _send(aws, training.training_job(experiment, job, image, chosen))
-    _started(job, detach)
+    _started(job, detach, snippets.training_job(job) if snippet else "")
     if not detach:
         about = watch.training_job(aws, job)
         if about["TrainingJobStatus"] == "Failed":
@@ -94,8 +96,10 @@ def _send(aws: Aws, request: Request) -> None:
         shown.say(f"goes on without AWS's managed rules, Kennel's own run in the job: {problem}")
 
 
-def _started(job: str, detach: bool) -> None:
+def _started(job: str, detach: bool, snippet: str) -> None:
     shown.tell(job)
+    if snippet:
+        shown.say(snippet)
     if detach:
         shown.say(f"watch it: kennel logs {job} --follow; end it: kennel stop {job}")
 

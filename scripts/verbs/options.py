@@ -21,6 +21,9 @@ DryRun = Annotated[
     bool, typer.Option("--dry-run", help="print the exact requests as JSON; needs no credentials")
 ]
 Region = Annotated[str | None, typer.Option(help="in place of AWS_REGION and the profile's")]
+Snippet = Annotated[
+    bool, typer.Option("--snippet", help="also print how to go on with the SageMaker SDK")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 

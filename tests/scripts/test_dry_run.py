@@ -54,8 +54,10 @@ VERBS: dict[str, tuple[list[str], list[str]]] = {
     "doctor": (
         ["doctor", DOGS],
         ["GetCallerIdentity", "GetRole", "HeadBucket", "GetBucketLocation"]
-        + ["DescribeImages"] * 2,
+        + ["DescribeImages"] * 2
+        + ["ListServiceQuotas"],
     ),
+    "prices": (["prices", "--refresh", "--region", "eu-west-1"], ["GetProducts"]),
     "register": (
         ["register", DOGS, "--alias", "stable"],
         ["CreateImage", "CreateImageVersion", "CreateImage", "CreateImageVersion"],
