@@ -99,7 +99,8 @@ def read_losses(folder: Path) -> dict[Key, float]:
             if known.ours(name).collection == LOSSES and isinstance(start, int) and start >= 0:
                 records = itertools.islice(tfrecord.records(event_file, start), 1)
                 for moment in _moments(event_file, records):
-                    found.setdefault(moment.key, moment.tensors[name].mean)
+                    for tensor in moment.tensors.values():
+                        found.setdefault(moment.key, tensor.mean)
     return found
 
 
