@@ -1,0 +1,65 @@
+"""Writes recordings and kills each writer at a random moment: run by test_report_killed.py.
+
+    python -m tests.debugger.killed FOLDER TIMES
+
+Prints, for each, the last step that had been written before the kill.
+"""
+
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+from debugger.recording import Writer
+from debugger.records import Span, Start, Statistics, Step, Tensors
+
+LONGEST = 0.05  # seconds until the kill
+VALUE = Statistics(0.0, 1.0, -1.0, 1.0, 3.0, 0.5, 0.0, 0.0, 100, change=1e-3)
+
+
+def main() -> None:
+    folder, times = Path(sys.argv[1]), int(sys.argv[2])
+    moments = random.Random(0)  # noqa: S311
+    for number in range(times):
+        read, write = os.pipe()
+        child = os.fork()
+        if not child:
+            write_for_ever(folder / str(number), write)
+        os.close(write)
+        assert os.read(read, 4)  # it has begun
+        time.sleep(moments.uniform(0, LONGEST))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        print(last(read), flush=True)
+        os.close(read)
+
+
+def write_for_ever(recording: Path, told: int) -> None:
+    """Write steps until killed; tell the number of each once it is written."""
+    with Writer(recording, "algo-1", 0) as writer:
+        begun = time.time()
+        writer.write(Start(begun, "killed", 1, begun, {"architecture": "resnet18"}))
+        os.write(told, (0).to_bytes(4, "big"))
+        step = 0
+        while True:
+            now = time.time()
+            spans = (Span("forward", now - 1e-3, 5e-4), Span("backward", now - 5e-4, 5e-4))
+            writer.write(Step(now, "train", step, 0, now - 1e-3, spans, 8, 1.0))
+            step += 1
+            os.write(told, step.to_bytes(4, "big"))
+            layers = {f"layer{i}.weight": VALUE for i in range(50)}
+            writer.write(Tensors(now, "train", step, "weights", layers))
+
+
+def last(read: int) -> int:
+    """Return the last step told, -1 where there was none."""
+    seen = b""
+    while part := os.read(read, 1 << 16):
+        seen += part
+    return int.from_bytes(seen[-4:], "big") - 1
+
+
+if __name__ == "__main__":
+    main()
