@@ -115,8 +115,8 @@ class Confusion(Rule):
 
     That is, when a class of at least `min_pictures` is right in less than `min_diag` of its
     pictures, and over `max_off_diag` of them, and no fewer than are right, are taken for one other
-    class; while at least half of all pictures are right. AWS asks for the first two numbers alone,
-    which few networks of many classes satisfy.
+    class; while at least half of all pictures are right, and in two evaluations in a row. AWS asks
+    for the first two numbers alone, which few networks of many classes satisfy.
     """
 
     class Parameters(RuleParameters):
@@ -135,6 +135,7 @@ class Confusion(Rule):
     needs = NEEDS
 
     _pairs: list[dict[str, Any]] = field(default_factory=list)
+    _before: set[tuple[int, int]] = field(default_factory=set)
 
     def see(self, record: Record) -> Iterator[Fired]:
         """Look at the confusion matrices of evaluations."""
@@ -142,19 +143,21 @@ class Confusion(Rule):
             return
         counts, right = rows(record), hits(record)
         self.datapoints += 1
-        self._pairs = []
-        if 2 * right.total() < counts.total():
-            return
-        for true, answer, pictures in record.counts:
-            share = pictures / counts[true]
-            if (
-                true != answer
-                and counts[true] >= self.parameters.min_pictures
-                and right[true] < self.parameters.min_diag * counts[true]
-                and share > self.parameters.max_off_diag
-                and pictures >= right[true]
-            ):
-                self._pairs.append({"true": true, "answered": answer, "share": share})
+        known = 2 * right.total() >= counts.total()
+        shares = {
+            (true, answer): pictures / counts[true]
+            for true, answer, pictures in record.counts
+            if known and true != answer and pictures >= right[true]
+            if counts[true] >= self.parameters.min_pictures
+            if right[true] < self.parameters.min_diag * counts[true]
+            if pictures > self.parameters.max_off_diag * counts[true]
+        }
+        self._pairs = [
+            {"true": true, "answered": answer, "share": share}
+            for (true, answer), share in shares.items()
+            if (true, answer) in self._before
+        ]
+        self._before = set(shares)
         if self._pairs:
             worst = max(self._pairs, key=lambda pair: pair["share"])
             text = (

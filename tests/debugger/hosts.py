@@ -1,0 +1,66 @@
+"""Samples of a host with two GPUs, which the machines of the tests have not: planted figures.
+
+They stand for what the sampler would have recorded beside a real training, 14 minutes of it, every
+half second.
+"""
+
+from collections.abc import Callable
+
+from debugger.records import System
+
+SAMPLES = 1700
+
+
+def busy(number: int) -> dict[str, float]:
+    """Return a sample of a host in good health."""
+    swing = number % 7
+    return {
+        "cpu": 60.0 + swing,
+        "iowait": 2.0,
+        "gpu/0": 88.0 + swing,
+        "gpu/1": 90.0 + swing,
+        "gpu_memory/0": 80.0,
+        "gpu_memory/1": 80.0,
+    }
+
+
+def batches_of_two(number: int) -> dict[str, float]:
+    few = {"cpu": 20.0, "gpu/0": 30.0, "gpu/1": 30.0, "gpu_memory/0": 15.0, "gpu_memory/1": 15.0}
+    return busy(number) | few
+
+
+def slow_decoding(number: int) -> dict[str, float]:
+    starved = {"cpu": 97.0, "gpu/0": 4.0, "gpu/1": 4.0}
+    return busy(number) | (starved if number % 5 else {})
+
+
+def slow_storage(number: int) -> dict[str, float]:
+    starved = {"cpu": 15.0, "iowait": 70.0, "gpu/0": 4.0, "gpu/1": 4.0}
+    return busy(number) | (starved if number % 5 else {})
+
+
+def one_gpu_left_out(number: int) -> dict[str, float]:
+    return busy(number) | {"gpu/1": 12.0}
+
+
+def by_fits_and_starts(number: int) -> dict[str, float]:
+    return busy(number) | ({"gpu/0": 0.0, "gpu/1": 0.0} if number % 8 == 0 else {})
+
+
+def tensors_kept_on_the_gpu(number: int) -> dict[str, float]:
+    return busy(number) | {"gpu_memory/0": 60.0 + number / 100}
+
+
+FAULTS: dict[Callable[[int], dict[str, float]], tuple[str, ...]] = {
+    batches_of_two: ("BatchSize", "LowGPUUtilization"),
+    slow_decoding: ("CPUBottleneck", "LowGPUUtilization"),
+    slow_storage: ("IOBottleneck", "LowGPUUtilization"),
+    one_gpu_left_out: ("LoadBalancing", "LowGPUUtilization"),
+    by_fits_and_starts: ("LowGPUUtilization",),
+    tensors_kept_on_the_gpu: ("GPUMemoryIncrease",),
+}
+
+
+def samples(host: Callable[[int], dict[str, float]], begin: float) -> list[System]:
+    """Return a host's samples from `begin` on."""
+    return [System(begin + number / 2, host(number)) for number in range(1, SAMPLES)]

@@ -1,0 +1,174 @@
+"""A fault planted in real training for each rule: it fires; in good health, none does."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from debugger import rules
+from debugger.records import End, Fired, Record
+from debugger.rules.settings import BUILT_IN
+from tests.debugger import faults, hosts
+from tests.debugger.faults import Training
+
+TABLE = Path(__file__).parents[2] / "build" / "rules-and-faults.txt"
+NEVER = {"OverallSystemUsage", "OverallFrameworkMetrics", "ProfilerReport"}
+GPU_ONLY = {name for fired in hosts.FAULTS.values() for name in fired}
+
+Found = dict[str, Counter[str]]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tiny networks, and runs that are to be the same to the bit."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def found() -> Iterator[Found]:
+    """How often each rule fired, by what was planted; written down at the end."""
+    table: Found = {}
+    yield table
+    TABLE.parent.mkdir(exist_ok=True)
+    TABLE.write_text(shown(table))
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    """The rules' settings of every run: defaults, but for rules that a short run gives no time.
+
+    SimilarAcrossRuns compares with a healthy run.
+    """
+    folder = tmp_path_factory.mktemp("twin")
+    Training(epochs=1).run(folder)
+    return {
+        "SimilarAcrossRuns": {"other_recording": str(folder / "output" / "recording")},
+        "TensorVariance": {"max_threshold": 100.0},
+        "MemoryIncrease": {"patience": 2, "window": 2},
+    }
+
+
+@pytest.fixture(scope="module")
+def healthy(settings: dict[str, object], tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
+    """What a training in good health recorded."""
+    training = Training(sample_every=0.05, settings={"debugger_rules": json.dumps(settings)})
+    return training.run(tmp_path_factory.mktemp("healthy"))
+
+
+def shown(table: Found) -> str:
+    """Return the table of rules and faults."""
+    width = max(map(len, table), default=0)
+    lines = [
+        f"{name:{width}}  " + (", ".join(f"{rule} {n}" for rule, n in counts.items()) or "-")
+        for name, counts in table.items()
+    ]
+    return "\n".join(["rules that fired, and how often, by what was planted", *lines, ""])
+
+
+def times(results: list[rules.Result]) -> Counter[str]:
+    return Counter({result.rule: result.times for result in results if result.times})
+
+
+def with_samples(recorded: list[Record], host: Callable[[int], dict[str, float]]) -> list[Record]:
+    """Return a real run's records on a host of planted figures, at work until its last sample."""
+    samples = hosts.samples(host, recorded[0].at)
+    rest = [replace(one, at=samples[-1].at) if isinstance(one, End) else one for one in recorded]
+    return sorted([*rest, *samples], key=lambda record: record.at)
+
+
+def test_in_good_health_no_rule_fires(
+    healthy: list[Record], settings: dict[str, object], found: Found
+) -> None:
+    results = rules.evaluate(healthy, rules.make(settings))
+    found["good health"] = times(results)
+    assert found["good health"] == {}
+    assert not any(isinstance(record, Fired) for record in healthy)
+    silent = {result.rule for result in results if result.status == "no data"}
+    assert silent == GPU_ONLY | {"SaturatedActivation"}  # it has neither GPU nor sigmoid
+
+
+def test_in_good_health_on_a_busy_host_no_rule_fires(
+    healthy: list[Record], settings: dict[str, object], found: Found
+) -> None:
+    results = rules.evaluate(with_samples(healthy, hosts.busy), rules.make(settings))
+    found["good health, GPUs busy"] = times(results)
+    assert found["good health, GPUs busy"] == {}
+    silent = {result.rule for result in results if result.status == "no data"}
+    assert silent == {"SaturatedActivation"}
+
+
+def frozen_backbone(training: Training) -> None:
+    for name, parameter in training.network.named_parameters():
+        parameter.requires_grad_(name.startswith("fc"))
+
+
+def few_epochs(training: Training) -> None:
+    training.epochs = 3
+
+
+@pytest.mark.parametrize("variant", [frozen_backbone, few_epochs])
+def test_other_healthy_runs_are_quiet_too(
+    variant: Callable[[Training], None], tmp_path: Path, found: Found
+) -> None:
+    training = Training()
+    variant(training)
+    results = rules.evaluate(training.run(tmp_path), rules.make({}))
+    name = variant.__name__.replace("_", " ")
+    found[f"good health, {name}"] = times(results)
+    assert times(results) == {}
+
+
+@pytest.mark.parametrize("fault", faults.FAULTS, ids=lambda fault: fault.__name__)
+def test_a_fault_in_training_is_found(
+    fault: Callable[[Training], None], settings: dict[str, object], tmp_path: Path, found: Found
+) -> None:
+    training = Training(settings={"debugger_rules": json.dumps(settings)})
+    fault(training)
+    recorded = training.run(tmp_path)
+    results = rules.evaluate(recorded, rules.make(settings))
+    fired = found[fault.__name__.replace("_", " ")] = times(results)
+    assert set(faults.FAULTS[fault]) <= set(fired)
+    if training.config().debugger:  # the rules found the same while it ran
+        live = Counter(record.rule for record in recorded if isinstance(record, Fired))
+        assert live == Counter({name: min(20, count) for name, count in fired.items()})
+
+
+@pytest.mark.parametrize("host", hosts.FAULTS, ids=lambda host: host.__name__)
+def test_a_fault_of_a_host_is_found_in_planted_figures(
+    host: Callable[[int], dict[str, float]],
+    healthy: list[Record],
+    settings: dict[str, object],
+    found: Found,
+) -> None:
+    results = rules.evaluate(with_samples(healthy, host), rules.make(settings))
+    fired = found[f"{host.__name__.replace('_', ' ')} (planted figures)"] = times(results)
+    assert set(fired) == set(hosts.FAULTS[host])
+
+
+def test_every_rule_has_its_fault(found: Found, capsys: pytest.CaptureFixture[str]) -> None:
+    planted = [*faults.FAULTS.values(), *hosts.FAULTS.values()]
+    have = {rule for fired in planted for rule in fired}
+    assert have == {rule.__name__ for rule in BUILT_IN} - NEVER
+    with capsys.disabled():
+        print("\n" + shown(found))
+
+
+def test_outliers_are_listed_with_what_was_different(tmp_path: Path) -> None:
+    training = Training()
+    faults.sleeping_step_every_50(training)
+    results = rules.evaluate(training.run(tmp_path), rules.make({}))
+    (outlier,) = (result for result in results if result.rule == "StepOutlier")
+    table = next(one for one in outlier.details["steps"] if one["mode"] == "train")
+    assert [one["step"] for one in table["longest"]] == list(range(49, 600, 50))
+    assert table["outliers"] == 12
+    assert outlier.datapoints == 599 + 24 * 3 - 1  # all steps but the first of each mode
+    for one in table["longest"]:
+        assert one["longer"] == "forward"
+        assert one["longer_by"] == pytest.approx(0.5 * (1 - 12 / 599), rel=0.02)

@@ -1,0 +1,168 @@
+"""The user's findings, against a truth that is known: where the time went, which steps stood out.
+
+First a job as theirs was (4,088 s; initialisation 73 s, finalisation 1 s; a third of the loop
+outside TRAIN and EVAL; 212 steps looked at, StepOutlier seven times), made as records. Then a real
+short one, its delays measured by the test's own stopwatch.
+"""
+
+import math
+import statistics
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from debugger import records, rules
+from debugger.records import Phase, Record, Span, Step
+from debugger.timeline import Timeline
+from tests.debugger.faults import Clock, Training
+
+START = 1_683_477_831.0  # 2023-05-07 16:43:51
+INITIALISATION, LOOP, FINALISATION = 73.0, 4013.4, 1.2
+STEPS, OUTLIERS = 213, 12  # the first step is not looked at
+EVALUATION = 120.0  # after each epoch of 71 steps
+OUTSIDE = LOOP / 3
+EARLY = range(20, 60, 4)  # ten steps that stand out at once
+LATE = (192, 193)  # the last two make them more than ten
+
+
+def planted() -> list[float]:
+    """Return the seconds of each step's work: all alike but for the outliers."""
+    work = LOOP - OUTSIDE - 3 * EVALUATION
+    outliers = {*EARLY, *LATE}
+    usual = work / (STEPS + 5 * len(outliers))
+    return [6 * usual if step in outliers else usual for step in range(STEPS)]
+
+
+def job() -> list[Record]:
+    """Return the records of the user's job; its outliers are in the backward pass."""
+    seconds = planted()
+    wait, between = 0.4 * OUTSIDE / STEPS, 0.6 * OUTSIDE / STEPS
+    at = START + INITIALISATION
+    made: list[Record] = [
+        records.Start(START + 9, "dogs", 1, START, {"workers": 4, "cores": 4}),
+        Phase(at, records.INITIALISATION, START, 0),
+    ]
+    for step, took in enumerate(seconds):
+        forward = min(seconds) / 3
+        spans = (
+            Span(records.DATA_WAIT, at, wait),
+            Span(records.FORWARD, at + wait, forward),
+            Span(records.BACKWARD, at + wait + forward, took - forward),
+        )
+        made.append(
+            Step(at + wait + took, "train", step, step // 71, at, spans, 32, 4.0 / (1 + step))
+        )
+        at += wait + took + between
+        if step % 71 == 70:
+            at -= between if step == STEPS - 1 else 0  # the loop ends with an evaluation
+            made.append(Phase(at + EVALUATION, records.EVALUATION, at, step))
+            at += EVALUATION
+    end = at + FINALISATION
+    made.append(Phase(end, records.FINALISATION, at, STEPS - 1))
+    return [*made, records.End(end, "completed")]
+
+
+def scans_that_fire(made: list[Record]) -> int:
+    """Count, by the definition alone, the scans with more than ten outliers."""
+    steps = [record for record in made if isinstance(record, Step)][1:]
+    fired, scan = 0, made[0].at + 60
+    for number, step in enumerate(steps, start=1):
+        if step.at >= scan:
+            scan += 60 * math.ceil((step.at - scan + 1e-9) / 60)
+            fired += _many([one.seconds for one in steps[:number]])
+    return fired + _many([one.seconds for one in steps])  # and one at the end
+
+
+def _many(seconds: list[float]) -> bool:
+    limit = statistics.mean(seconds) + 3 * statistics.pstdev(seconds)
+    return len(seconds) > 100 and sum(one > limit for one in seconds) > 10
+
+
+def test_the_user_s_job_yields_the_user_s_findings() -> None:
+    made = job()
+    results = {
+        result.rule: result
+        for result in rules.evaluate(
+            made, rules.make({"MaxInitializationTime": {"threshold": 1.0}})
+        )
+    }
+    time_split = results["OverallFrameworkMetrics"].details["algo-1-0"]
+    seconds, percent = time_split["seconds"], time_split["percent_of_loop"]
+    assert seconds["start"] == START
+    within = {
+        "initialisation": INITIALISATION,
+        "loop": LOOP,
+        "finalisation": FINALISATION,
+        "total": INITIALISATION + LOOP + FINALISATION,
+        "train": sum(planted()),
+        "evaluation": 3 * EVALUATION,
+        "outside": OUTSIDE,
+        "data_wait": 0.4 * OUTSIDE,
+        "other": 0.6 * OUTSIDE,
+    }
+    for name, truth in within.items():
+        assert seconds[name] == pytest.approx(truth, rel=0.02), name
+    assert percent["outside"] == pytest.approx(100 / 3, rel=0.02)
+
+    outlier = results["StepOutlier"]
+    assert outlier.datapoints == 212
+    assert outlier.times == scans_that_fire(made) == 7
+    assert outlier.first[0].evidence["outliers"] > 10
+    (table,) = outlier.details["steps"]
+    assert table["outliers"] == OUTLIERS
+    assert [one["step"] for one in table["longest"]] == [*EARLY, *LATE]
+    usual = min(planted())
+    for one in table["longest"]:
+        assert one["longer"] == "backward"
+        assert one["seconds"] == pytest.approx(6 * usual + 0.4 * OUTSIDE / STEPS, rel=0.02)
+
+    slow = results["MaxInitializationTime"]
+    assert (slow.times, slow.datapoints) == (1, 1)
+    assert slow.first[0].evidence["seconds"] == pytest.approx(INITIALISATION, rel=0.02)
+    fired = {name for name, result in results.items() if result.times}
+    assert fired == {"StepOutlier", "MaxInitializationTime"}
+
+
+class RealClock(Clock):
+    """The host's clock, and a stopwatch of the delays that are planted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._offset = time.time() - time.perf_counter()
+        self.waited: dict[str, float] = {}
+
+    def mark(self) -> float:
+        return self._offset + time.perf_counter()
+
+    def sleep(self, kind: str, seconds: float) -> None:
+        begun = time.perf_counter()
+        time.sleep(seconds)
+        self.waited[kind] = self.waited.get(kind, 0.0) + time.perf_counter() - begun
+
+
+def test_a_real_run_s_delays_are_found_where_they_were_planted(tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    clock = RealClock()
+    training = Training(clock=clock, epochs=2, initialisation=3.0)
+    training.in_wait = lambda _: clock.sleep("data_wait", 0.03)
+    training.in_step = lambda step: clock.sleep("forward", 0.02 if step != 31 else 1.0)
+    training.in_loop = lambda: clock.sleep("other", 0.5)
+    begun = clock.mark()
+    recorded = training.run(tmp_path)
+    ended = clock.mark()
+    split = Timeline.of(recorded)
+    close = 0.02 * split.total
+    assert split.start == pytest.approx(begun - 3.0, abs=close)
+    assert split.total == pytest.approx(ended - begun + 3.0, abs=close)
+    assert split.initialisation >= 3.0
+    trained = {"forward": split.forward, "data_wait": split.data_wait, "other": split.other}
+    for kind, found in trained.items():
+        assert found >= clock.waited[kind] - 0.001  # what it does beside sleeping comes on top
+    assert split.data_wait == pytest.approx(clock.waited["data_wait"], abs=close)
+    assert split.other == pytest.approx(clock.waited["other"], abs=close)
+    assert split.outside == pytest.approx(
+        clock.waited["data_wait"] + clock.waited["other"] + split.recording, abs=close
+    )
+    assert 100 * split.outside / split.loop > 30
