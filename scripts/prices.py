@@ -25,7 +25,12 @@ class Prices:
 @cache
 def table() -> Prices:
     """Read prices.toml."""
-    content: dict[str, Any] = tomllib.loads(TABLE.read_text())
+    return read(TABLE)
+
+
+def read(file: Path) -> Prices:
+    """Read a table of prices."""
+    content: dict[str, Any] = tomllib.loads(file.read_text())
     return Prices(content["region"], content["collected"], content["hourly"])
 
 
