@@ -74,31 +74,23 @@ def test_everything_wrong_with_the_settings_is_told_at_once() -> None:
         assert part in text
 
 
-PLUGIN = '''
-from collections.abc import Iterator
-
-from debugger.records import Fired, Record, Scalar
-from debugger.rules import Rule, RuleParameters
+DOCS = (Path(__file__).parents[2] / "docs" / "debugger.md").read_text()
+PLUGIN = DOCS.partition("### A rule of your own")[2].partition("```python")[2].partition("```")[0]
 
 
-class TooGood(Rule):
-    """Fires when validation accuracy is over `limit`: the test set may be in the training set."""
-
-    class Parameters(RuleParameters):
-        limit: float = 0.999
-
-    kind = "tensor"
-    description = "Validation is too good to be true."
-    advice = "Look for the same pictures in both sets."
-    source = "us"
-    needs = "the metric validation:accuracy"
-
-    def see(self, record: Record) -> Iterator[Fired]:
-        if isinstance(record, Scalar) and record.name == "validation:accuracy":
-            self.datapoints += 1
-            if record.value > self.parameters.limit:
-                yield self.fire(record, record.step, f"accuracy {record.value}", value=record.value)
-'''
+def test_the_docs_table_has_every_rule_with_its_defaults() -> None:
+    table = DOCS.partition("| rule | fires when | defaults |")[2].partition("\n\n")[0]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines()[2:]]
+    told = {row[0]: row[2].rstrip("| ") if len(row) > 2 else "" for row in rows}
+    defaults = {
+        rule.__name__: ", ".join(
+            f"`{name}` {field.default!r}"
+            for name, field in rule.Parameters.model_fields.items()
+            if name != "action"
+        )
+        for rule in BUILT_IN
+    }
+    assert told == defaults
 
 
 @pytest.fixture
