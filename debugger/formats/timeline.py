@@ -39,7 +39,11 @@ SPANS = {
     "Backward(post-forward)": records.BACKWARD,
     "Optimizer": records.OPTIMIZER,
 }
-PHASES = {"Evaluation": records.EVALUATION, "Checkpoint": records.CHECKPOINT}  # ours alone
+PHASES = {  # ours alone
+    "Features": records.FEATURES,
+    "Evaluation": records.EVALUATION,
+    "Checkpoint": records.CHECKPOINT,
+}
 _LINE = 1 << 20  # a longer one is no event
 
 
