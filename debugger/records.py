@@ -48,8 +48,8 @@ class Start(Record):
     """A process of the job began; a job started again (spot) has several of each rank.
 
     `process_started` is when the operating system started it. `facts` says what ran: any of
-    architecture, device, precision, batch_size, workers, cores, world, classes, hyperparameters,
-    versions, layers (module name to class name, in order of execution), settings.
+    architecture, device, precision, batch_size, workers, cores, world, classes, class_names,
+    hyperparameters, versions, layers (module name to class name, in order of execution), settings.
     """
 
     job: str

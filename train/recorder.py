@@ -87,6 +87,7 @@ class Recorder(hooks.Hooks):
                 "precision": str(run.precision or torch.float32).removeprefix("torch."),
                 "workers": run.workers,
                 "classes": self._steps.classes,
+                "class_names": list(run.splits.classes),
                 "layers": {
                     name: type(module).__name__ for name, module in tensors.leaves(network).items()
                 },

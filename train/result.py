@@ -65,6 +65,7 @@ def leave(
     if test:
         for name, value in test.metrics("test").items():
             metrics.emit(name, value, state.best.epoch + 1)
+        run.hooks.figures(test.metrics("test"), state.best.epoch + 1)
         worst = sorted(zip(test.recall.tolist(), splits.classes, strict=True))[:3]
         print(
             "hardest classes: " + ", ".join(f"{name} ({share:.0%} found)" for share, name in worst)

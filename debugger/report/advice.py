@@ -39,6 +39,7 @@ def _of_loop(
         parts = {
             "waiting for data": took["data_wait"].seconds,
             "writing checkpoints": took["checkpoint"].seconds,
+            "recording": took["recording"].seconds if "recording" in took else 0.0,
         }
         parts["between the steps"] = max(time.others - sum(parts.values()), 0.0)
         ordered = sorted(parts.items(), key=lambda one: -one[1])

@@ -76,7 +76,7 @@ class Time(Facts):
 
 
 class Point(Facts):
-    """A figure of a step."""
+    """A figure of a step; its epoch counts from 0, as a step's does."""
 
     at: float
     step: int

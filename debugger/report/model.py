@@ -85,7 +85,7 @@ def confusion(record: Confusion | None, names: list[str]) -> facts.Confusion | N
 
 def class_names(about: dict[str, object]) -> list[str]:
     """Return the classes' names where the job's facts have them."""
-    classes = about.get("classes")
+    classes = about.get("class_names") or about.get("classes")
     return [str(one) for one in classes] if isinstance(classes, list | tuple) else []
 
 

@@ -7,15 +7,12 @@ from debugger.timeline import LOOP_PHASES
 
 
 def time(gathered: Gathered) -> facts.Time:
-    """Return the split; what the recorder took is told apart from other."""
+    """Return the split."""
     split = gathered.timelines[gathered.chief].split()
-    recorder = sum(step.took(records.RECORDING) for step in gathered.of_chief(gathered.steps))
-    recorder = min(recorder, split.other)
     seconds = {
         records.INITIALISATION: split.initialisation,
         **{name: float(getattr(split, name)) for name in LOOP_PHASES},
-        records.RECORDING: recorder,
-        "other": split.other - recorder,
+        "other": split.other,
         records.FINALISATION: split.finalisation,
     }
     total = split.total

@@ -8,7 +8,7 @@ from debugger import rules
 from debugger.records import Record
 from debugger.report import advice, facts, job, model, spent, steps, system
 from debugger.report.gathering import Gathered, label
-from debugger.report.wording import clock, count, share, times
+from debugger.report.wording import clock, count, times
 from debugger.rules.rule import Result
 
 _DEVIATIONS = 3.0  # of StepOutlier, where that rule is switched off
@@ -41,8 +41,11 @@ def from_results(gathered: Gathered, results: list[Result], *, running: bool) ->
     tips = advice.find(time, taken, usage, operators, about.about)
     found = sorted((_rule(one) for one in results), key=lambda one: (-one.times, one.rule))
     curves: dict[str, list[facts.Point]] = defaultdict(list)
+    # An epoch's figures carry its last step; their own epoch counts from 1 in CloudWatch's way.
+    epochs = {step.step: step.epoch for step in gathered.of_chief(gathered.steps)}
     for one in gathered.of_chief(gathered.scalars):
-        point = facts.Point(at=one.at, step=one.step, epoch=one.epoch, value=one.value)
+        epoch = epochs.get(one.step, one.epoch)
+        point = facts.Point(at=one.at, step=one.step, epoch=epoch, value=one.value)
         curves[one.name].append(point)
     report = facts.Report(
         headline="",
@@ -96,7 +99,7 @@ def _headline(report: facts.Report) -> str:
     sentences = [_ended(report.job)]
     if accuracy := report.curves.get("validation:accuracy"):
         best = max(one.value for one in accuracy)
-        sentences.append(f"The best validation accuracy was {share(best)}.")
+        sentences.append(f"The best validation accuracy was {100 * best:.1f} %.")
     judging, tips = report.judging, report.advice
     fired = [one for one in judging if one.status == "fired"]
     if fired:

@@ -9,6 +9,7 @@ PARTS = {
     "data_wait": "Data wait",
     "copy": "Copy to device",
     "forward": "Forward",
+    "features": "Features of the frozen backbone",
     "backward": "Backward",
     "optimizer": "Optimizer",
     "evaluation": "Evaluation",

@@ -125,7 +125,8 @@ class Made:
             "batch_size": 64,
             "workers": 2,
             "cores": 8,
-            "classes": list(self.classes),
+            "classes": len(self.classes),
+            "class_names": list(self.classes),
             "hyperparameters": {"learning_rate": 0.01, "epochs": self.epochs, "optimizer": "sgd"},
             "versions": {"torch": "2.15.0", "kennel": "0.1.0", "python": "3.11.9"},
         }

@@ -70,9 +70,11 @@ def _tiles(report: facts.Report) -> list[Html]:
         ]
     if accuracy := report.curves.get("validation:accuracy"):
         best = max(accuracy, key=lambda one: one.value)
-        tiles.append(_tile(share(best.value), f"best validation accuracy, epoch {best.epoch + 1}"))
+        tiles.append(
+            _tile(f"{100 * best.value:.1f} %", f"best validation accuracy, epoch {best.epoch + 1}")
+        )
     if test := report.curves.get("test:accuracy"):
-        tiles.append(_tile(share(test[-1].value), "test accuracy"))
+        tiles.append(_tile(f"{100 * test[-1].value:.1f} %", "test accuracy"))
     if report.rules:
         tiles.append(_tile(f"{len(fired)} of {len(report.judging)}", "rules fired"))
     return tiles
@@ -107,7 +109,7 @@ def time(report: facts.Report) -> Html:
         *(
             tag(
                 "i",
-                style=f"flex-grow:{max(one.share, 1e-6):.6f}",
+                style=f"flex-grow:{1000 * one.share:.3f}",
                 class_=f"p-{one.name}",
                 title=f"{part(one.name)}: {seconds(one.seconds)}, {share(one.share)}",
             )
@@ -196,7 +198,9 @@ def about(job: facts.Job) -> Html:
         "processes": f"{job.world} ({'; '.join(job.processes)})",
     }
     nested = {k: v for k, v in job.about.items() if isinstance(v, dict)}
-    flat = {k: v for k, v in job.about.items() if k not in nested and k not in ("classes", "world")}
+    flat = {
+        k: v for k, v in job.about.items() if k not in (*nested, "classes", "class_names", "world")
+    }
     classes = job.about.get("classes")
     if classes is not None:
         flat["classes"] = len(classes) if isinstance(classes, list | tuple) else classes
