@@ -191,6 +191,12 @@ def worker_count(config: TrainConfig, crop: int, processes: int) -> tuple[int, s
     )
 
 
+def class_weights(pictures: Sequence[Picture], classes: int) -> torch.Tensor:
+    """Return float32 [classes]: inverse frequency, 1 on average over the pictures."""
+    counts = torch.bincount(torch.tensor([one.label for one in pictures]), minlength=classes)
+    return len(pictures) / (len(counts) * counts)
+
+
 class Unreadable:
     """Counts the pictures that could not be read, names each once, and fails past the limit."""
 

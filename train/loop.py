@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from torchvision.transforms import v2
 from classifier import networks, weights
 from classifier.transform import EvaluationTransform
 from debugger.records import BACKWARD, CHECKPOINT, COPY, EVALUATION, FORWARD, OPTIMIZER
-from train import checkpoint, data, features, frozen, metrics, optimizer, result
+from train import checkpoint, data, features, frozen, metrics, optimizer, result, sweep
 from train.channels import PRETRAINED, DataError, Picture, Splits
 from train.config import ConfigError, TrainConfig
 from train.evaluate import Scores, evaluate
@@ -55,6 +55,12 @@ class Run:
         total = sum(map(len, (self.splits.train, self.splits.valid, self.splits.test)))
         unreadable = data.Unreadable(self.config.max_unreadable, total)
         object.__setattr__(self, "unreadable", unreadable)
+
+    def told(self, config: TrainConfig) -> "Run":
+        """Return the same run with other hyperparameters, as one trial of a sweep has."""
+        other = replace(self, config=config)
+        object.__setattr__(other, "unreadable", self.unreadable)
+        return other
 
     @property
     def chief(self) -> bool:
@@ -126,13 +132,16 @@ def train(config: TrainConfig, splits: Splits, job: "Job", stop: Stop, hooks: Ho
     """
     # ---- set up --------------------------------------------------------------------------------
     run, network = set_up(config, splits, job, stop, hooks)
+    kept = features.choose(run, network)
+    if config.sweep:
+        train_trials(run, network, kept)
+        return
     state = initial_state(run, network)
     train_batches: Iterable[data.Batch]
     train_batches, order = run.loader(
         splits.train, data.training_transform(config, run.transform), shuffle=True
     )
     model = DistributedDataParallel(network) if job.world > 1 else network
-    kept = features.choose(run, network)
     if kept:
         model = kept.tail
 
@@ -185,6 +194,30 @@ def train(config: TrainConfig, splits: Splits, job: "Job", stop: Stop, hooks: Ho
         raise
     if run.chief:
         result.leave(run, network, state, test)
+
+
+def train_trials(run: Run, network: nn.Module, kept: features.Features | None) -> None:
+    """Train every trial of a sweep, and leave the best as a bundle.
+
+    Raises:
+        ConfigError, DataError, TrainingError: with what to mend.
+        Interrupted: asked to stop. Nothing is left; a second start begins anew.
+    """
+    trials = sweep.train(run, network, kept)
+    won = sweep.winner(trials)
+    if won is None or won.best is None:
+        raise TrainingError("the loss of every trial was not a number: lower learning_rate")
+    run = run.told(won.config)
+    run.say(f"best trial {won.number}: validation accuracy {won.best.accuracy:.4f}")
+    for figures in won.history:
+        for name in figures.keys() & metrics.METRICS.keys():
+            metrics.emit(name, figures[name], int(figures["epoch"]))
+        run.hooks.figures(figures, int(figures["epoch"]))
+    state = initial_state(run, network)
+    state.best, state.history, state.epoch = won.best, won.history, len(won.history)
+    network.load_state_dict(won.best.weights, strict=False)
+    test = run.measure(network, run.splits.test) if run.splits.test else None
+    result.leave(run, network, state, test)
 
 
 def set_up(
@@ -285,7 +318,9 @@ def train_epoch(
     order.first = state.batch
     mixing = choose_mixing(config, classes)
     criterion = nn.CrossEntropyLoss(
-        weight=class_weights(run) if config.class_weights == "balanced" else None,
+        weight=data.class_weights(run.splits.train, classes).to(run.device)
+        if config.class_weights == "balanced"
+        else None,
         label_smoothing=config.label_smoothing,
     )
     optimizer.set_training_mode(state.network, freeze_batch_norm=config.freeze_batch_norm)
@@ -367,10 +402,3 @@ def choose_mixing(config: TrainConfig, classes: int) -> v2.Transform | None:
     if config.cutmix:
         mixings.append(v2.CutMix(alpha=config.cutmix, num_classes=classes))
     return v2.RandomChoice(mixings) if mixings else None
-
-
-def class_weights(run: Run) -> torch.Tensor:
-    """Return float32 [classes]: inverse frequency in train, 1 on average over the pictures."""
-    labels = torch.tensor([picture.label for picture in run.splits.train])
-    counts = torch.bincount(labels, minlength=len(run.splits.classes))
-    return (len(labels) / (len(counts) * counts)).to(run.device)

@@ -3,9 +3,13 @@
 Emitter and regex come from the same table. Imports no torch.
 """
 
+import json
 import math
+import re
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 _NUMBER = r"([-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)"
 
@@ -58,6 +62,19 @@ def emit(name: str, value: float, epoch: int) -> None:
         line = f"{name} is {value} in epoch {epoch}\n"
     sys.stdout.write(line)
     sys.stdout.flush()
+
+
+def emit_trial(facts: Mapping[str, object]) -> None:
+    """Print how one trial of a sweep ended, as one write."""
+    sys.stdout.write(f"[trial] {json.dumps(facts)}\n")
+    sys.stdout.flush()
+
+
+def trial(line: str) -> dict[str, Any] | None:
+    """Return the facts in a line of `emit_trial`, None of any other line."""
+    found = re.search(r"\[trial\] (\{.*\})\s*$", line)
+    facts: dict[str, Any] | None = json.loads(found[1]) if found else None
+    return facts
 
 
 def definitions() -> list[dict[str, str]]:
