@@ -11,8 +11,10 @@ from typing import Any
 
 import boto3  # type: ignore[import-untyped]
 
+from scripts import snippets
 from tests.scripts.digits_job import SMALL, SPEC
 from tests.scripts.kennel import kennel
+from tests.scripts.sdk import interpreter
 
 
 def test_best_is_the_trial_with_the_greatest_value(tuned: dict[str, Any], emulator: str) -> None:
@@ -40,6 +42,19 @@ def test_a_finished_trial_can_be_looked_at(tuned: dict[str, Any], emulator: str)
     assert "[metric] validation:accuracy=" in kennel("logs", job).out
     assert "already ended" in kennel("stop", job).err
     assert "2 Completed" in kennel("status", tuned["tuning_job"]).out
+
+
+def test_the_snippets_go_on_with_the_sdk(tuned: dict[str, Any], emulator: str) -> None:
+    job, tuning = tuned["best"]["job"], tuned["tuning_job"]
+    asking = snippets.endpoint("digits").splitlines()[1]  # none is up: that it can be imported
+    code = [snippets.training_job(job), snippets.tuning_job(tuning), asking]
+    python = interpreter("sdk.txt")
+    done = subprocess.run(
+        [python, "-c", "\n".join(code)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"Completed s3://kennel-digits/jobs/{job}/output/model.tar.gz" in done.stdout
+    assert "'learning_rate': " in done.stdout
 
 
 def test_training_goes_on_from_what_tuning_found_and_can_be_stopped(

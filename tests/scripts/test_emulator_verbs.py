@@ -1,0 +1,40 @@
+"""`kennel emulator`: started, found, used and stopped by the command alone."""
+
+import re
+from pathlib import Path
+
+import boto3  # type: ignore[import-untyped]
+import pytest
+
+from tests.scripts.conftest import pointed_at
+from tests.scripts.kennel import kennel
+
+
+def test_start_use_status_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    state = ("--state", str(tmp_path / "state"))
+    assert kennel("emulator", "status", *state).code == 3
+    assert capfd.readouterr().out == "not running\n"
+    assert kennel("emulator", "start", *state, "--engine", "process").code == 0
+    said = capfd.readouterr().out
+    try:
+        assert said.startswith("# engine: process; process ")
+        exported = dict(re.findall(r"^export (\w+)=(.*)$", said, re.MULTILINE))
+        pointed_at(monkeypatch, exported["AWS_ENDPOINT_URL"])
+        boto3.client("s3").create_bucket(Bucket="kept")
+        assert "no such job" in kennel("jobs").err
+        assert kennel("emulator", "status", *state).code == 0
+        assert capfd.readouterr().out == said
+    finally:
+        stopped = kennel("emulator", "stop", *state)
+    assert stopped.code == 0
+    assert capfd.readouterr().out == "stopped\n"
+    done = kennel("jobs")
+    assert done.code == 1
+    assert "kennel emulator start" in done.err
+    # What it held is there again.
+    port = ("--port", exported["AWS_ENDPOINT_URL"].rpartition(":")[2])
+    kennel("emulator", "start", *state, *port)
+    assert [one["Name"] for one in boto3.client("s3").list_buckets()["Buckets"]] == ["kept"]
+    kennel("emulator", "stop", *state)
