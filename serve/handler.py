@@ -75,7 +75,7 @@ class Handler:
         self._settings = Settings.from_environment()
         reports = Path(os.environ[health.DIRECTORY_VARIABLE])
         try:
-            difference = self._load(context.system_properties.get("gpu_id"))
+            difference = self._load(context)
         except Exception as error:
             known = isinstance(error, ValueError)
             reason = str(error) if known else f"{type(error).__name__}: {error}"
@@ -86,7 +86,9 @@ class Handler:
         self._heart = pulse.Heart(reports)
         health.report(reports, difference=difference)
 
-    def _load(self, gpu: int | None) -> float:
+    def _load(self, context: Context) -> float | None:
+        """Make ready to answer; return how far the golden inputs came out."""
+        gpu = context.system_properties.get("gpu_id")
         settings, layout = self._settings, self._settings.layout
         loaded = bundle.load(settings.model_dir)
         self._description = loaded.description
@@ -117,7 +119,7 @@ class Handler:
 
     def preprocess(self, data: Sequence[dict[str, Any]], context: Context) -> list[Prepared]:
         """Turn each request into pixels, or into the reason why not."""
-        headers = [_headers(context, place) for place in range(len(data))]
+        headers = [headers_of(context, place) for place in range(len(data))]
         if len(data) == 1:
             return [self._prepare(data[0], headers[0])]
         return list(self._decoders.map(self._prepare, data, headers))
@@ -205,7 +207,7 @@ class Handler:
         phrase = HTTPStatus(outcome.code).phrase
         context.set_response_status(outcome.code, phrase, index)
         context.set_response_content_type(index, answers.JSON)
-        return outcome.body(_headers(context, index).get(REQUEST_ID, ""))
+        return outcome.body(headers_of(context, index).get(REQUEST_ID, ""))
 
     def handle(self, data: Sequence[dict[str, Any]], context: Context) -> list[bytes]:
         """Answer a batch: as many bodies as requests, in their order. Never raises.
@@ -215,18 +217,23 @@ class Handler:
             context: MMS's, with the request headers; statuses and content types go into it.
         """
         with self._heart.busy() as work:
-            outcomes = self.inference(self.preprocess(data, context))
-            bodies = self.postprocess(outcomes, context)
-            for place, outcome in enumerate(outcomes):
+            bodies = self._answer(data, context)
+            for place in range(len(data)):
                 status = context.get_response_status(place)[0]
                 work.answered += status < 400
                 work.refused += 400 <= status < 500
                 work.failed += status >= 500
-                work.pictures += 0 if isinstance(outcome, RequestError) else len(outcome[1])
             return bodies
 
+    def _answer(self, data: Sequence[dict[str, Any]], context: Context) -> list[bytes]:
+        outcomes = self.inference(self.preprocess(data, context))
+        done = (len(one[1]) for one in outcomes if not isinstance(one, RequestError))
+        self._heart.work.pictures += sum(done)
+        return self.postprocess(outcomes, context)
 
-def _headers(context: Context, index: int) -> dict[str, str]:
+
+def headers_of(context: Context, index: int) -> dict[str, str]:
+    """Return the headers of one request of a batch."""
     headers: dict[str, str] = context.get_all_request_header(index)
     return headers
 

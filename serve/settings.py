@@ -55,6 +55,7 @@ class Settings(BaseModel):
     address: IPvAnyAddress = Field(IPv4Address("0.0.0.0"), alias="KENNEL_BIND_ADDRESS")  # noqa: S104
     metrics_port: Port | None = Field(None, alias="KENNEL_METRICS_PORT")
     emf_s: Annotated[int, Field(ge=0)] = Field(0, alias="KENNEL_EMF_SECONDS")
+    code: str | None = Field(None, alias="KENNEL_CODE")
     run_dir: Path | None = Field(None, alias="KENNEL_RUN_DIR")
     model_server_port: InnerPort | None = Field(None, alias="KENNEL_MODEL_SERVER_PORT")
     batch_wanted: Annotated[int, Field(ge=1, le=256)] | None = Field(

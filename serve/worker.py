@@ -4,10 +4,15 @@ A process that ends between these two lines, killed for its memory or by a broke
 at once and not only when the time for loading is over.
 """
 
+import os
+
 from serve import health
 
 health.announce()
 
-from serve.handler import handle  # noqa: E402
+if os.environ.get("KENNEL_CODE", "").strip():
+    from serve.custom import handle
+else:
+    from serve.handler import handle
 
 __all__ = ["handle"]

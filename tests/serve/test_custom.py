@@ -1,0 +1,152 @@
+"""A worker with code of the user's own around the bundle, or in its place."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mms.model_loader import ModelLoaderFactory
+from mms.service import Service
+
+from serve import custom, health
+from tests.serve.conftest import picture
+from tests.serve.test_handler import environment
+from tests.serve.worker import Request, ask
+
+OWN_INFERENCE_PY = """
+import io, json
+from pathlib import Path
+import safetensors.torch, torch, torchvision
+from PIL import Image
+from torchvision import transforms
+
+PREPARE = transforms.Compose([
+    transforms.Resize(72), transforms.CenterCrop(64), transforms.ToTensor(),
+    transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))])
+
+def model_fn(model_dir):
+    state = safetensors.torch.load_file(Path(model_dir, "model.safetensors"))
+    network = torchvision.models.resnet18(num_classes=len(state["fc.bias"]))
+    network.load_state_dict(state)
+    return network.eval()
+
+def input_fn(body, content_type, context):
+    assert context.system_properties
+    if content_type != "image/jpeg":
+        raise ValueError(f"no {content_type}")
+    return PREPARE(Image.open(io.BytesIO(body)).convert("RGB")).unsqueeze(0)
+
+def predict_fn(pixels, network):
+    return network(pixels)
+
+def output_fn(logits, accept):
+    return json.dumps({"own": logits[0].tolist()}), accept
+"""
+
+
+@pytest.fixture
+def load_code(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], Service]:
+    def load(code: str) -> Service:
+        run_dir = tmp_path / str(len(list(tmp_path.iterdir())))
+        environment(monkeypatch, trained, run_dir)
+        file = run_dir / "inference.py"
+        file.write_text(code)
+        monkeypatch.setenv("KENNEL_CODE", str(file))
+        empty = str(run_dir / "empty")
+        loader = ModelLoaderFactory.get_model_loader(empty)
+        return loader.load("model", empty, "serve.custom:handle", None, 8)
+
+    return load
+
+
+def test_an_inference_py_of_the_toolkits_kind_moves_over_as_it_is(
+    load_code: Callable[[str], Service], logits: Callable[[bytes], list[float]]
+) -> None:
+    service = load_code(OWN_INFERENCE_PY)
+    _, (good, bad, broken) = ask(
+        service,
+        Request(picture(1), accept="application/x-own"),
+        Request(picture(1), "text/csv"),
+        Request(b"text"),
+    )
+    assert good.json()["own"] == pytest.approx(logits(picture(1)), abs=1e-3)
+    assert good.content_type.rstrip(" ") == "application/x-own"
+    assert (bad.status, broken.status) == (400, 400)
+    assert "no text/csv" in bad.json()["message"]
+
+
+def test_what_is_not_given_is_ours(
+    load_code: Callable[[str], Service],
+    logits: Callable[[bytes], list[float]],
+    tmp_path: Path,
+) -> None:
+    service = load_code("def predict_fn(data, model):\n    return -model(data)\n")
+    (mine,) = health.reports(tmp_path / "0" / "workers")
+    assert mine.difference is not None
+    _, (raw, verbose, bad) = ask(
+        service,
+        Request(picture(1)),
+        Request(picture(1), accept="application/json;verbose", query="top_k=1"),
+        Request(b"text"),
+    )
+    expected = [-logit for logit in logits(picture(1))]
+    assert raw.json() == pytest.approx(expected, abs=1e-3)
+    assert len(verbose.json()["labels"]) == 1
+    assert bad.status == 400
+
+
+def test_code_that_fails_fails_its_request_alone(load_code: Callable[[str], Service]) -> None:
+    service = load_code(
+        "class Busy(Exception):\n    status_code = 429\n"
+        "def output_fn(prediction, accept):\n"
+        "    if accept == 'a/b': raise Busy('later')\n"
+        "    if accept == 'c/d': raise KeyError('x')\n"
+        "    return 'fine'\n"
+    )
+    requests = [Request(picture(1), accept=accept) for accept in (None, "application/json")]
+    requests += [Request(picture(1), accept=accept) for accept in ("a/b", "c/d", "*/*")]
+    _, replies = ask(service, *requests)
+    fine = b"fine"
+    assert [reply.status for reply in replies] == [200, 200, 429, 500, 200]
+    assert [replies[place].body for place in (0, 1, 4)] == [fine] * 3
+    service = load_code(
+        "class Busy(Exception):\n    status_code = 429\n"
+        "def predict_fn(data, model):\n    raise Busy('later')\n"
+    )
+    _, (busy,) = ask(service, Request(picture(1)))
+    assert (busy.status, busy.json()["message"]) == (429, "later")
+    service = load_code("def predict_fn(data, model):\n    raise KeyError('x')\n")
+    _, (failed,) = ask(service, Request(picture(1)))
+    assert failed.status == 500
+    assert set(json.loads(failed.body)) == {"code", "message", "hint", "request_id"}
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("no_such_module", "no such module"),
+        ("/nowhere/inference.py", "no such module"),
+        ("json", "none of model_fn"),
+    ],
+)
+def test_code_that_cannot_be_used_is_refused(name: str, reason: str, tmp_path: Path) -> None:
+    with pytest.raises(custom.CodeError, match=reason):
+        custom.load_module(name, tmp_path)
+
+
+def test_code_in_a_bundle_is_never_imported(tmp_path: Path) -> None:
+    inside = tmp_path / "model" / "code" / "inference.py"
+    inside.parent.mkdir(parents=True)
+    inside.write_text("raise SystemExit('imported')")
+    link = tmp_path / "inference.py"
+    link.symlink_to(inside)
+    for path in (inside, link):
+        with pytest.raises(custom.CodeError, match="carries no code"):
+            custom.load_module(str(path), tmp_path / "model")
+
+
+def test_a_model_fn_alone_is_not_enough(load_code: Callable[[str], Service]) -> None:
+    with pytest.raises(custom.CodeError, match="input_fn and a predict_fn"):
+        load_code("def model_fn(model_dir):\n    return None\n")
