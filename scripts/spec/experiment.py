@@ -19,6 +19,8 @@ ChannelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 
 def _problems(hyperparameters: dict[str, Scalar]) -> list[tuple[str, str]]:
     """What the training job would say of them: (name, what is wrong)."""
+    if wrong := wrong_rules(hyperparameters.get("debugger_rules")):
+        return [("debugger_rules", what) for what in wrong]
     try:
         from_hyperparameters(hyperparameters)
     except ConfigError as error:
@@ -50,9 +52,6 @@ class Experiment(Section):
     @classmethod
     def _as_the_job_reads_them(cls, given: dict[str, Scalar]) -> dict[str, Scalar]:
         found = _problems(given)
-        if not found:
-            rules = json.loads(from_hyperparameters(given).debugger_rules or "{}")
-            found = [("debugger_rules", what) for what in wrong_rules(rules)]
         if found:
             raise Conflicts(found)
         return given
@@ -92,6 +91,15 @@ class Experiment(Section):
                 yield "debugger.managed_rules", f"AWS runs none in {self.region}: remove them"
 
     def _refused_trials(self) -> Iterator[tuple[str, str]]:
+        if self.tuning and self.tuning.strategy == "sweep":
+            for name, what in _problems(self.swept()):
+                place = (
+                    "tuning.strategy"
+                    if name in ("sweep", "together")
+                    else f"hyperparameters.{name}"
+                )
+                yield place, what
+            return
         told = set()
         for trial in self.tuning.trials() if self.tuning else ():
             for problem in _problems(self.fixed() | trial):
@@ -108,6 +116,17 @@ class Experiment(Section):
         return self.hyperparameters | {
             name: value for keys in recorded for name, value in keys.values()
         }
+
+    def swept(self) -> dict[str, Scalar]:
+        """The hyperparameters of the one job that trains the grid of `[tuning]`."""
+        assert self.tuning is not None
+        return self.fixed() | {"sweep": self.tuning.lists}
+
+    @property
+    def could_sweep(self) -> bool:
+        """Whether a grid of jobs could be one job instead: the backbone is frozen."""
+        grid = self.tuning is not None and self.tuning.strategy == "grid"
+        return grid and not _problems(self.swept())
 
     def fixed(self) -> dict[str, Scalar]:
         """The hyperparameters that all trials of the tuning job share."""

@@ -2,6 +2,7 @@
 
 import difflib
 import itertools
+import json
 import math
 from collections.abc import Iterator
 from typing import Any, Literal
@@ -94,7 +95,7 @@ class WarmStart(Section):
 class Tuning(Section):
     """A tuning job. A range takes the place of the same key in `[hyperparameters]`."""
 
-    strategy: Literal["grid", "random", "bayesian", "hyperband"]
+    strategy: Literal["grid", "random", "bayesian", "hyperband", "sweep"]
     ranges: dict[str, Range] = Field(min_length=1, max_length=MOST_RANGES)
     max_jobs: Count | None = None
     parallel: Count = 1
@@ -109,6 +110,8 @@ class Tuning(Section):
     @property
     def jobs(self) -> int:
         """How many training jobs are started: the whole grid, or at most `max_jobs`."""
+        if self.strategy == "sweep":
+            return 1
         return self.grid_size if self.strategy == "grid" else self.max_jobs or 0
 
     @property
@@ -125,10 +128,12 @@ class Tuning(Section):
     def conflicts(self) -> Iterator[tuple[str, str]]:
         """What SageMaker would refuse after the call, and an objective that misleads."""
         yield from self._about_names()
-        if self.strategy == "grid":
+        if self.strategy in ("grid", "sweep"):
             yield from self._about_grid()
         elif self.max_jobs is None:
             yield "max_jobs", f"strategy {self.strategy} needs it: the most training jobs to start"
+        if self.strategy == "sweep":
+            yield from self._about_sweep()
         if self.jobs and self.parallel > self.jobs:
             yield "parallel", f"{self.parallel} at once, but there are {self.jobs} jobs: lower it"
         if self.strategy == "hyperband":
@@ -151,7 +156,7 @@ class Tuning(Section):
         for name in spans:
             yield (
                 f"ranges.{name}",
-                "a grid takes lists of values only: list them, "
+                f"a {self.strategy} takes lists of values only: list them, "
                 'or use strategy "random" or "bayesian"',
             )
         if self.max_jobs is not None and not spans and self.max_jobs != self.grid_size:
@@ -160,6 +165,18 @@ class Tuning(Section):
                 f"{self.max_jobs}, but the grid has {self.grid_size} combinations and SageMaker "
                 f"wants the very number: remove it, or set {self.grid_size}",
             )
+
+    def _about_sweep(self) -> Iterator[tuple[str, str]]:
+        if self.objective != OBJECTIVE.name:
+            yield "objective", f"a sweep's trials are ranked by {OBJECTIVE.name}: remove it"
+        for key in ("early_stopping", "target", "max_run_seconds", "warm_start", "seed"):
+            if getattr(self, key):
+                yield key, "a sweep is one training job, and has no such thing: remove it"
+
+    @property
+    def lists(self) -> str:
+        """The hyperparameter `sweep` of the one job that trains the whole grid."""
+        return json.dumps({canonical(name): one.values for name, one in self.ranges.items()})
 
     def _about_names(self) -> Iterator[tuple[str, str]]:
         seen: dict[str, str] = {}

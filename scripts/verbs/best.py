@@ -5,11 +5,12 @@ from typing import Annotated, Any
 
 import typer
 
-from scripts import shown, trials
-from scripts.aws import Aws
+from scripts import shown, sweeps, trials
+from scripts.aws import Aws, AwsProblem
 from scripts.problem import Problem
 from scripts.requests import running
 from scripts.verbs import options
+from train.metrics import OBJECTIVE
 
 
 def best(
@@ -23,6 +24,12 @@ def best(
         shown.dry([running.tuning_job(job), running.trials(job)])
         return
     aws = Aws(region)
+    if swept := _swept(aws, job):
+        if as_json:
+            shown.tell(json.dumps(_sweep_as_json(job, swept), indent=2))
+        else:
+            show_sweep(job, swept)
+        return
     about = aws.send(running.tuning_job(job))
     tried = trials.fetch(aws, job)
     if as_json:
@@ -31,6 +38,34 @@ def best(
     show_best(about, tried)
     if "BestTrainingJob" not in about:
         raise Problem(f"{job} ({about['HyperParameterTuningJobStatus']}): no trial has a value yet")
+
+
+def _swept(aws: Aws, job: str) -> list[dict[str, Any]]:
+    """The trials of a training job that trained a whole grid; none where it is a tuning job."""
+    try:
+        about = aws.send(running.training_job(job))
+    except AwsProblem as problem:
+        if problem.missing:
+            return []
+        raise
+    trials_ = sweeps.fetch(aws, job)
+    if not trials_:
+        raise Problem(f"{job} ({about['TrainingJobStatus']}): no trial of a sweep has ended in it")
+    return trials_
+
+
+def show_sweep(job: str, swept: list[dict[str, Any]]) -> None:
+    """Print the table, then the best hyperparameters; the job's bundle is the best trial's."""
+    sweeps.show(swept)
+    shown.tell("")
+    for name, value in sweeps.hyperparameters(swept[0]).items():
+        shown.tell(f"{name} = {json.dumps(value)}")
+    shown.say(f"its bundle is there already: kennel deploy SPEC --job {job}")
+
+
+def _sweep_as_json(job: str, swept: list[dict[str, Any]]) -> dict[str, Any]:
+    listed = [{"job": job, **one, "hyperparameters": sweeps.hyperparameters(one)} for one in swept]
+    return {"training_job": job, "objective": OBJECTIVE.name, "best": listed[0], "trials": listed}
 
 
 def show_best(about: dict[str, Any], tried: list[trials.Trial]) -> None:

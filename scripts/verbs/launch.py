@@ -5,14 +5,14 @@ from typing import Annotated, Any
 
 import typer
 
-from scripts import names, prices, shown, snippets, spec, trials, watch
+from scripts import names, prices, shown, snippets, spec, sweeps, trials, watch
 from scripts.aws import Aws, AwsProblem
 from scripts.problem import Problem
 from scripts.requests import debugging, running, training
 from scripts.requests.request import Request
 from scripts.spec.section import Scalar
 from scripts.verbs import options
-from scripts.verbs.best import show_best
+from scripts.verbs.best import show_best, show_sweep
 
 Name = Annotated[str | None, typer.Option(help="of the job; by default the experiment's and time")]
 Detach = Annotated[bool, typer.Option("--detach", help="start it, and do not wait for its end")]
@@ -31,6 +31,15 @@ def tune(
     if experiment.tuning is None:
         raise Problem(f"{file} has no [tuning]: add a strategy and ranges, or use `kennel train`")
     shown.say(prices.before_training(experiment, experiment.tuning.jobs))
+    if experiment.tuning.strategy == "sweep":
+        _sweep(experiment, name, detach, snippet, dry_run)
+        return
+    if experiment.could_sweep:
+        shown.say(
+            f'the backbone is frozen: strategy = "sweep" trains all {experiment.tuning.jobs} '
+            "trials in 1 job, in about the time of the longest, and saves the other "
+            f"{experiment.tuning.jobs - 1} (--set tuning.strategy=sweep --set tuning.parallel=1)"
+        )
     job = name or names.stamped(experiment.name, datetime.now(UTC), names.LONGEST_TUNING)
     if experiment.debugger and experiment.debugger.managed_rules:
         shown.say("without debugger.managed_rules: a tuning job has no field for them")
@@ -48,6 +57,28 @@ def tune(
         show_best(about, trials.fetch(aws, job))
         if about["HyperParameterTuningJobStatus"] == "Failed":
             raise typer.Exit(1)
+
+
+def _sweep(
+    experiment: spec.Experiment, name: str | None, detach: bool, snippet: bool, dry_run: bool
+) -> None:
+    """Start the one training job that trains the whole grid, and print what it found."""
+    job = name or names.stamped(experiment.name, datetime.now(UTC))
+    told = experiment.swept()
+    if dry_run:
+        question = options.alias(experiment.images.train)
+        request = training.training_job(experiment, job, experiment.images.train, told)
+        shown.dry([one for one in (question, request) if one])
+        return
+    aws = Aws(experiment.region)
+    image = options.resolved(aws, experiment.images.train)
+    aws.send(training.training_job(experiment, job, image, told))
+    _started(job, detach, snippets.training_job(job) if snippet else "")
+    if not detach:
+        about = watch.training_job(aws, job)
+        if about["TrainingJobStatus"] == "Failed":
+            raise typer.Exit(1)
+        show_sweep(job, sweeps.fetch(aws, job))
 
 
 def train(

@@ -97,6 +97,21 @@ CONFLICTS: dict[str, tuple[dict[str, Any], str]] = {
         "tuning.ranges.learning_rate: a grid takes lists of values only: list them, "
         'or use strategy "random" or "bayesian"',
     ),
+    "sweep of what is not frozen": (
+        {"tuning": GRID | {"strategy": "sweep"}, "hyperparameters": {"trainable": "all"}},
+        "tuning.strategy: sweep trains many heads on one frozen backbone, and trainable is all: "
+        "set trainable=head, or use a tuning job",
+    ),
+    "sweep over what makes other features": (
+        {"tuning": {"strategy": "sweep", "ranges": {"augment": ["crop", "none"]}}},
+        "tuning.strategy: augment cannot be swept, only learning_rate, batch_size, epochs, "
+        "momentum, weight_decay, warmup_epochs, label_smoothing, clip_gradient_norm, patience "
+        '(given \'{"augment": ["crop", "none"]}\')',
+    ),
+    "sweep by another objective": (
+        {"tuning": GRID | {"strategy": "sweep", "objective": "validation:loss"}},
+        "tuning.objective: a sweep's trials are ranked by validation:accuracy: remove it",
+    ),
     "31 values": (
         {"tuning": GRID | {"ranges": {"batch_size": list(range(2, 33))}}},
         "tuning.ranges.batch_size: 31 values, and SageMaker takes 30: drop some",
