@@ -1,0 +1,285 @@
+"""Where the rules part from AWS's naive definitions: what healthy jobs do, and what they do not."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from debugger import records, rules
+from debugger.records import (
+    ACTIVATIONS,
+    GRADIENTS,
+    INPUTS,
+    WEIGHTS,
+    Confusion,
+    Operators,
+    Record,
+    Scalar,
+    Span,
+    Start,
+    Statistics,
+    Step,
+    Tensors,
+)
+
+PLAIN = Statistics(0.0, 0.1, -1.0, 1.0, 5.0, 0.05, 0.0, 0.0, 64)
+ZERO = Statistics(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 64)
+
+
+def result(
+    rule: str, stream: Sequence[Record], parameters: Mapping[str, Any] | None = None
+) -> rules.Result:
+    made = rules.make({rule: dict(parameters or {})})
+    (found,) = (one for one in rules.evaluate(stream, made) if one.rule == rule)
+    return found
+
+
+def tensors(collection: str, *values: Mapping[str, Statistics]) -> list[Record]:
+    """Return a record of each of the values, ten steps apart."""
+    return [
+        Tensors(float(number), "train", 10 * number, collection, one)
+        for number, one in enumerate(values)
+    ]
+
+
+def weights(*changes: float, name: str = "conv.weight", l2: float = 5.0) -> list[Record]:
+    return tensors(WEIGHTS, *({name: replace(PLAIN, change=one, l2=l2)} for one in changes))
+
+
+def training(losses: Sequence[float], seconds: Sequence[float] = ()) -> list[Record]:
+    made, at = list[Record](), 0.0
+    for number, loss in enumerate(losses):
+        took = seconds[number] if seconds else 1.0
+        spans = (Span(records.FORWARD, at, took),)
+        made.append(Step(at + took, "train", number, 0, at, spans, 8, loss))
+        at += took
+    return made
+
+
+# ---- gradients and weights -------------------------------------------------------------------
+
+
+def test_the_bias_before_a_batch_norm_has_no_gradient_in_good_health() -> None:
+    one = {"conv.weight": PLAIN, "conv.bias": replace(PLAIN, mean_abs=1e-10)}
+    assert result("VanishingGradient", tensors(GRADIENTS, one)).status == "quiet"
+    both = one | {"conv.weight": replace(PLAIN, mean_abs=1e-9)}
+    found = result("VanishingGradient", tensors(GRADIENTS, both))
+    assert (found.times, found.first[0].evidence["modules"]) == (1, {"conv": 1e-9})
+
+
+def test_gradients_may_vanish_once_the_loss_has() -> None:
+    small = tensors(GRADIENTS, {"fc.weight": replace(PLAIN, mean_abs=1e-9)})
+    assert result("VanishingGradient", [*training([1e-6]), *small]).times == 0
+    assert result("VanishingGradient", [*training([1.0]), *small]).times == 1
+
+
+def test_a_loss_scale_is_found_by_trying() -> None:
+    infinite = tensors(GRADIENTS, {"fc.weight": replace(PLAIN, nonfinite=0.5)})
+    start = Start(0.0, "job", 1, 0.0, {"precision": "float16"})
+    assert result("ExplodingTensor", [start, *infinite]).times == 0
+    assert result("ExplodingTensor", infinite).times == 1
+    assert result("ExplodingTensor", [start, *training([float("nan")])]).times == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "times"),
+    [
+        ((0.0, 1e-4, 1e-3), 0),  # the rate begins at 0
+        ((1e-3, 1e-5, 1e-9, 1e-10), 0),  # and ends near it
+        ((1e-9, 1e-9, 1e-9), 2),  # but must not be so from the first step on
+        ((1e-3, 20.0), 1),
+    ],
+)
+def test_how_far_weights_move(changes: tuple[float, ...], times: int) -> None:
+    assert result("WeightUpdateRatio", weights(*changes)).times == times
+
+
+def test_a_weight_that_rests_while_others_move_is_found() -> None:
+    moving = replace(PLAIN, change=1e-3)
+    both = {"conv.weight": replace(PLAIN, change=0.0), "fc.weight": moving}
+    found = result("WeightUpdateRatio", tensors(WEIGHTS, both))
+    assert found.first[0].evidence["tensors"] == {"conv.weight": 0.0}
+
+
+def test_what_begins_at_zero_may_move_by_more_than_its_length() -> None:
+    assert result("WeightUpdateRatio", weights(1e9, l2=1e-3)).times == 0  # 1e-3 / 1e-12
+    assert result("WeightUpdateRatio", weights(50.0, name="fc.bias")).times == 0
+
+
+def test_what_begins_at_zero_is_no_finding_unless_it_stays_there() -> None:
+    zero = {"bn.weight": ZERO, "bn.bias": ZERO}
+    plain = {"bn.weight": PLAIN, "bn.bias": ZERO}
+    assert result("AllZero", tensors(WEIGHTS, zero, plain, zero)).times == 0
+    assert result("AllZero", tensors(WEIGHTS, zero, zero, plain)).times == 1
+
+
+def test_weights_that_are_not_trained_may_stay_as_they_are() -> None:
+    same = [{"conv.weight": PLAIN}] * 4
+    assert result("UnchangedTensor", tensors(WEIGHTS, *same)).status == "no data"
+    graded = tensors(GRADIENTS, {"conv.weight": PLAIN})
+    assert result("UnchangedTensor", [*graded, *tensors(WEIGHTS, *same)]).times == 2
+    assert result("UnchangedTensor", weights(*[1e-6] * 4)).times == 0  # small steps are steps
+    assert result("UnchangedTensor", weights(*[0.0] * 4)).times == 2
+
+
+def test_a_variance_counts_once_a_bound_is_set() -> None:
+    stream = tensors(WEIGHTS, {"fc.weight": PLAIN, "fc.bias": replace(PLAIN, std=50.0)})
+    assert result("TensorVariance", stream).status == "no data"
+    assert result("TensorVariance", stream, {"max_threshold": 1.0}).times == 0
+    assert result("TensorVariance", stream, {"max_threshold": 0.009}).times == 1
+    assert result("TensorVariance", stream, {"min_threshold": 0.011}).times == 1
+
+
+# ---- pictures and losses ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("low", "mean", "high", "times"),
+    [
+        (-2.1, -1.2, 2.6, 0),  # dark pictures, normalised
+        (0.0, 0.45, 1.0, 1),
+        (0.0, 110.0, 255.0, 1),
+        (-2.1, 480.0, 1111.0, 1),  # normalised by figures for 0..1
+        (-0.5, 0.0, 0.5, 0),
+    ],
+)
+def test_pictures_are_normalised(low: float, mean: float, high: float, times: int) -> None:
+    one = replace(PLAIN, min=low, mean=mean, max=high)
+    stream = [*training([1.0]), *tensors(INPUTS, *[{"images": one}] * 63)]  # 8 pictures each
+    assert result("CheckInputImages", stream).times == times
+    assert result("CheckInputImages", stream[:-1]).status == "no data"
+
+
+def noisy(falls: float, steps: int = 400) -> list[float]:
+    """Return losses that swing by a third and fall by `falls` in all."""
+    return [
+        2.0 - falls * number / steps + 0.6 * ((number * 7919) % 101 / 100 - 0.5)
+        for number in range(steps)
+    ]
+
+
+def test_the_loss_may_swing_while_it_falls_but_not_stay_or_rise() -> None:
+    assert result("LossNotDecreasing", training(noisy(1.0))).times == 0
+    assert result("LossNotDecreasing", training(noisy(-1.0))).times > 30
+    assert result("LossNotDecreasing", training([2.0] * 60)).times == 3
+    assert result("LossNotDecreasing", training([2.0] * 39)).status == "no data"
+    burst = [*noisy(1.5), *[number / 50 for number in range(100, 200)]]
+    rising = result("LossNotDecreasing", training(burst))
+    assert "rises" in rising.first[0].text
+
+
+def epochs(*losses: tuple[float, float]) -> list[Record]:
+    return [
+        Scalar(float(epoch), name, 10 * epoch, epoch, value)
+        for epoch, pair in enumerate(losses, start=1)
+        for name, value in zip(("train:loss", "validation:loss"), pair, strict=True)
+    ]
+
+
+def test_validation_may_be_worse_than_training_as_long_as_it_improves() -> None:
+    better = [(1 / epoch**2, 1 / epoch) for epoch in range(1, 9)]
+    assert result("Overfit", epochs(*better)).times == 0
+    worse = [*better, (0.01, 0.15), (0.01, 0.2), (0.01, 0.13), (0.01, 0.2)]
+    found = result("Overfit", epochs(*worse))
+    assert [fired.evidence["epoch"] for fired in found.first] == [10]
+
+
+# ---- classes ---------------------------------------------------------------------------------
+
+
+def confusion(
+    *counts: tuple[int, int, int], mode: records.Mode = "eval", classes: int = 3
+) -> Record:
+    return Confusion(1.0, mode, 0, 0, classes, counts)
+
+
+def test_few_pictures_say_nothing_of_the_balance_of_classes() -> None:
+    few = confusion((0, 0, 30), (1, 1, 1), mode="train")
+    assert result("ClassImbalance", [few] * 2).status == "no data"
+    found = result("ClassImbalance", [few] * 20)  # training batches are added up
+    assert (found.datapoints, found.times) == (4, 4)
+    assert found.details == {"pictures": {"train": {"0": 600, "1": 20, "2": 0}}}
+
+
+def test_a_rare_class_that_is_lost_is_found_where_the_others_are_not() -> None:
+    counts = ((0, 0, 300), (1, 1, 280), (2, 0, 60))
+    found = result("ClassImbalance", [confusion(*counts)])
+    assert found.first[0].evidence["classes"] == {"2": 1.0}
+    untrained = ((0, 1, 300), (1, 0, 280), (2, 0, 60))
+    assert result("ClassImbalance", [confusion(*untrained)]).times == 0
+
+
+def test_confusion_is_systematic_and_stays() -> None:
+    mistaken = confusion((0, 0, 40), (1, 2, 12), (1, 1, 8), (2, 2, 40))
+    better = confusion((0, 0, 40), (1, 2, 9), (1, 1, 11), (2, 2, 40))
+    few = confusion((0, 0, 40), (1, 2, 5), (1, 1, 2), (2, 2, 40))
+    untrained = confusion((0, 2, 40), (1, 2, 20), (2, 2, 40))
+    assert result("Confusion", [mistaken]).times == 0
+    assert result("Confusion", [mistaken, mistaken]).times == 1
+    assert result("Confusion", [mistaken, mistaken]).details["pairs"] == [
+        {"true": 1, "answered": 2, "share": 0.6}
+    ]
+    for stream in ([mistaken, better, mistaken], [few, few], [untrained, untrained]):
+        assert result("Confusion", stream).status == "quiet"
+
+
+# ---- time ------------------------------------------------------------------------------------
+
+
+def test_slow_steps_are_outliers_from_a_hundred_on_and_more_than_ten() -> None:
+    seconds = [3.0 if number % 40 == 39 else 0.2 for number in range(480)]
+    found = result("StepOutlier", [*training([1.0] * 480, seconds), end(130.0)])
+    assert [fired.evidence["outliers"] for fired in found.first] == [11, 12]  # at 120 s, at the end
+    assert result("StepOutlier", [*training([1.0] * 399, seconds[:399]), end(500.0)]).times == 0
+    ten = [1.0 if number < 20 and number % 2 else 0.2 for number in range(99)]
+    assert result("StepOutlier", [*training([1.0] * 99, ten), end(500.0)]).times == 0
+
+
+def end(at: float) -> Record:
+    return records.End(at, "completed")
+
+
+def test_profiled_and_first_steps_do_not_hide_the_outliers() -> None:
+    seconds = [3.0 if number % 40 == 39 else 0.2 for number in range(480)]
+    seconds[0] = seconds[11] = seconds[12] = 60.0
+    start = Start(0.0, "job", 1, 0.0, {})
+    steps = training([1.0] * 480, seconds)
+    profiled = Operators(steps[13].at, "cpu", 10, 2, 1.0, ())
+    stream = [start, *steps[:14], profiled, *steps[14:], end(2000.0)]
+    quiet = {"scan_interval_us": 10**12}
+    found = result("StepOutlier", stream, quiet)
+    assert found.times == 1
+    assert found.details["steps"][0]["outliers"] == 12
+    hidden = result("StepOutlier", [*steps, end(2000.0)], quiet)
+    assert hidden.times == 0
+
+
+def test_a_standstill_is_told_by_the_host_s_samples_once() -> None:
+    def samples(begin: int, until: int) -> list[Record]:
+        return [records.System(float(at), {"cpu": 1.0}) for at in range(begin, until, 60)]
+
+    stream = [*training([1.0]), *samples(2, 4000), *[replace_at(4000.0)], *samples(4001, 5000)]
+    found = result("StalledTraining", stream)
+    assert found.times == 1
+    assert found.first[0].at < 1900
+
+
+def replace_at(at: float) -> Record:
+    return Step(at, "train", 1, 0, at - 1, (), 8, 1.0)
+
+
+def test_a_job_started_again_is_no_standstill_and_its_first_step_no_outlier() -> None:
+    later = Start(90_000.0, "job", 1, 89_990.0, {})
+    stream = [*training([1.0]), later, replace_at(90_010.0)]
+    assert result("StalledTraining", stream).times == 0
+    slow = result("MaxInitializationTime", stream, {"threshold": 0.3})
+    assert slow.first[0].evidence["seconds"] == 19.0
+
+
+def test_activations_of_every_layer_are_looked_at() -> None:
+    layers = {"relu": replace(PLAIN, dead=0.6), "other": replace(PLAIN, dead=0.4), "conv": PLAIN}
+    found = result("DeadRelu", tensors(ACTIVATIONS, layers))
+    assert (found.datapoints, found.first[0].evidence["layers"]) == (2, {"relu": 0.6})
+    assert result("DeadRelu", tensors(ACTIVATIONS, layers), {"threshold_layer": 70}).times == 0
+    assert result("SaturatedActivation", tensors(ACTIVATIONS, layers)).status == "no data"
