@@ -70,9 +70,13 @@ class Profiler(_Recorded):
         )
 
 
-def wrong_rules(settings: dict[str, Any]) -> list[str]:
-    """What the job would say of its rules' settings."""
-    if not settings:
+def wrong_rules(given: object) -> list[str]:
+    """What the job would say of its rules' settings, a mapping or its JSON; nothing of others."""
+    try:
+        settings = json.loads(given) if isinstance(given, str) else given
+    except ValueError:
+        return []
+    if not settings or not isinstance(settings, dict):
         return []
     from debugger.rules import RuleSettingsError, make  # a spec that sets no rule needs none
 
