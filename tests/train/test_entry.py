@@ -16,6 +16,8 @@ import torch
 from PIL import Image
 
 from classifier import bundle
+from debugger import recording
+from debugger.records import End, Start, Step, System, Tensors
 from tests.opt_ml import OptMl
 from train.metrics import definitions
 
@@ -248,6 +250,14 @@ def test_two_hosts_train_together(few_digits: Path, tmp_path: Path) -> None:
     bundles = [job.model / bundle.DESCRIPTION for job in jobs]
     assert [path.exists() for path in bundles] == [True, False]
     assert "2 training processes" in logs[0]
+    for rank, (job, host) in enumerate(zip(jobs, hosts, strict=True)):
+        # Each host records its own steps; tensors are alike in all processes, and the first's do.
+        records = list(recording.read(job.root / "checkpoints" / "recording"))
+        assert {(one.host, one.rank) for one in records} == {(host, rank)}
+        kinds = {type(one) for one in records}
+        assert {Start, Step, System, End} <= kinds
+        assert (Tensors in kinds) == (rank == 0)
+        assert (job.root / "output" / "data" / "report.html").exists() == (rank == 0)
 
 
 def test_a_users_own_script_runs_instead(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from classifier import bundle
 from debugger import recording
 from debugger.recording import load_tensor
 from debugger.records import (
@@ -18,6 +19,7 @@ from debugger.records import (
     STEP_PHASES,
     Confusion,
     End,
+    Fired,
     Note,
     Operators,
     Phase,
@@ -28,7 +30,8 @@ from debugger.records import (
     System,
     Tensors,
 )
-from tests.train.recorded import Recorded
+from tests.opt_ml import OptMl
+from tests.train.recorded import SMALL, Recorded
 from train.hooks import Hooks
 from train.stop import Interrupted, Stop
 
@@ -226,6 +229,49 @@ def test_a_folder_that_cannot_be_written_is_said_and_training_goes_on(
     assert f"{job.folder} failed its test: " in out
     assert "Training goes on." in out
     assert job.weights
+
+
+def test_a_rule_stops_training_and_the_best_so_far_is_left(
+    few_digits: Path, tmp_path: Path
+) -> None:
+    """With exit code 0: a job that failed would have its model thrown away."""
+    # So set, it fires once there is a second epoch to compare.
+    rule = {"ratio_threshold": -0.99, "patience": 0, "action": "stop"}
+    job = OptMl.lay_out(
+        tmp_path,
+        {"train": few_digits},
+        {**SMALL, "epochs": 50, "debugger_rules": json.dumps({"Overfit": rule})},
+    )
+    code, log = job.run()
+    assert code == 0, log
+    reason = "stopped by rule Overfit: epoch 2: validation loss"
+    assert log.count(reason) == 1
+    assert job.failure.startswith(f"Interrupted: {reason}")
+    figures = json.loads((job.root / "output" / "data" / "metrics.json").read_text())
+    assert figures["stopped"].startswith(reason)
+    assert len(figures["history"]) == 2
+    assert bundle.load(job.model).description.training["finished"] is False
+    ends = [
+        one
+        for one in recording.read(job.root / "checkpoints" / "recording")
+        if isinstance(one, End | Fired)
+    ]
+    assert [type(one) for one in ends] == [Fired, End]
+    assert isinstance(ends[1], End)
+    assert ends[1].status == "stopped"
+    assert ends[1].reason.startswith(reason)
+    assert "stopped by rule Overfit" in (job.root / "output/data/report.html").read_text()
+
+
+def test_a_rule_that_stops_before_there_is_a_model_fails_the_job(
+    few_digits: Path, tmp_path: Path
+) -> None:
+    rules = {"VanishingGradient": {"threshold": 1e9, "action": "stop"}}
+    job = Recorded.lay_out(tmp_path, few_digits, debugger_rules=json.dumps(rules))
+    with pytest.raises(RuntimeError, match=r"stopped by rule Van.* no epoch was done"):
+        job.run()
+    (end,) = job.records(End)
+    assert end.status == "failed"
 
 
 FULL = """

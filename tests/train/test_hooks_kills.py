@@ -1,0 +1,67 @@
+"""`kill -9` at a random moment, fifty times: the recording opens, and has no end."""
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from debugger import recording
+from debugger.records import End, Record, Start, Step, Tensors
+from debugger.report import write
+from tests.train import kills
+
+WRITERS, JOBS = 42, 8
+
+
+def killed(run: Callable[..., None], *given: Any, folder: Path, within: float) -> list[Record]:
+    """Run in a process, kill it at a random moment once there is a recording, and read that."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.train.kills"])
+    process = context.Process(target=run, args=given)
+    process.start()
+    assert process.pid
+    while not recording.is_recording(folder) and process.is_alive():
+        time.sleep(0.001)
+    time.sleep(random.uniform(0, within))  # noqa: S311
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    return list(recording.read(folder))
+
+
+def whole(found: list[Record]) -> None:
+    """Check that what is there is what was written, from the first on."""
+    assert not any(isinstance(record, End) for record in found)
+    steps = [record.step for record in found if isinstance(record, Step) and record.mode == "train"]
+    assert steps == list(range(len(steps)))
+
+
+def test_a_recording_survives_a_kill(tmp_path: Path) -> None:
+    lengths = []
+    for number in range(WRITERS):
+        folder = tmp_path / str(number)
+        found = killed(kills.write, folder, folder=folder, within=0.1)
+        whole(found)
+        lengths.append(len(found))
+        tensors = [record for record in found if isinstance(record, Tensors)]
+        assert all(record.values == kills.LAYERS for record in tensors)
+    assert len(set(lengths)) > WRITERS // 4  # they were killed at different moments
+
+
+def test_a_training_jobs_recording_survives_a_kill(
+    few_digits: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(JOBS):
+        root = tmp_path / str(number)
+        folder = root / "checkpoints" / "recording"
+        found = killed(kills.train, root, few_digits, folder=folder, within=1.5)
+        whole(found)
+        assert not found or isinstance(found[0], Start)  # none where it died in its first write
+    write(folder, root / "report.html", root / "report.json")
+    assert "abrupt" in (root / "report.html").read_text()
