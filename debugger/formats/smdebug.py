@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from debugger.formats import found as finding
 from debugger.formats.profiler_writer import SystemWriter, TimelineWriter
 from debugger.formats.tensor_writer import TensorWriter
 from debugger.recording import RecordingError
@@ -18,7 +19,7 @@ def to_smdebug(records: Iterable[Record], folder: Path, recording: Path | None =
         debug-output/                      smdebug.trials.create_trial(…)
         profiler-output/framework/, …/system/     PandasFrame("…/profiler-output")
 
-    Whole tensors are taken from `recording`, where it is given.
+    Whole tensors are taken from `recording`, the folder that the records were read in.
 
     Raises:
         RecordingError: the folder is not empty.
@@ -26,6 +27,7 @@ def to_smdebug(records: Iterable[Record], folder: Path, recording: Path | None =
     if folder.exists() and any(folder.iterdir()):
         raise RecordingError(f"{folder} is not empty: name a new folder")
     profiler = folder / "profiler-output"
+    ours = finding.recording(recording) if recording else None
     network = "model"
     tensors: dict[int, TensorWriter] = {}
     timelines: dict[tuple[str, int], TimelineWriter] = {}
@@ -50,7 +52,7 @@ def to_smdebug(records: Iterable[Record], folder: Path, recording: Path | None =
                 systems[host] = SystemWriter(profiler, host)
                 systems[host].mark(record.start)
         writer = tensors.setdefault(
-            record.rank, TensorWriter(folder / "debug-output", record.rank, network, recording)
+            record.rank, TensorWriter(folder / "debug-output", record.rank, network, ours)
         )
         writer.see(record)
     for timeline in timelines.values():

@@ -48,6 +48,9 @@ class _Tensor:
             return self.whole
         held = self.reductions
         mean_abs, l1 = held.get("abs_mean", math.nan), held.get("l1", held.get("abs_sum", math.nan))
+        # A reduction over an element that is not finite is none either; how many there were it
+        # does not say.
+        finite = all(map(math.isfinite, held.values()))
         return Statistics(
             mean=held.get("mean", math.nan),
             std=held["std"] if "std" in held else _root(held.get("variance", math.nan)),
@@ -56,7 +59,7 @@ class _Tensor:
             l2=held.get("l2", held.get("abs_l2", math.nan)),
             mean_abs=mean_abs if not math.isnan(mean_abs) or not size else l1 / size,
             zeros=math.nan,
-            nonfinite=math.nan,
+            nonfinite=0.0 if finite else 1 / size if size else 1.0,
             size=size,
         )
 

@@ -27,6 +27,9 @@ def report(
     tensorboard: Annotated[
         Path | None, typer.Option(metavar="DIR", help="write TensorBoard's event files too")
     ] = None,
+    smdebug: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="write the files that smdebug reads too")
+    ] = None,
     region: options.Region = None,
     as_json: options.AsJson = False,
     dry_run: options.DryRun = False,
@@ -38,11 +41,13 @@ def report(
     with tempfile.TemporaryDirectory() as temporary:
         found, is_running = _find(what, region, Path(temporary))
         target = output or Path(f"{_name(what)}-report.html")
-        facts = _write(found, target, tensorboard, is_running=is_running)
+        facts = _write(found, target, tensorboard, smdebug, is_running=is_running)
     shown.tell(facts.model_dump_json(indent=2)) if as_json else _show(facts)
     shown.say(f"report: {target}")
     if tensorboard:
         shown.say(f"curves: tensorboard --logdir {tensorboard}")
+    if smdebug:
+        shown.say(f"for smdebug: {smdebug}/debug-output, {smdebug}/profiler-output")
 
 
 def _requests(what: str) -> list[Request]:
@@ -82,7 +87,9 @@ def _described(aws: Aws, name: str) -> dict[str, Any]:
     return aws.send(running.training_job(best["TrainingJobName"]))
 
 
-def _write(found: Path, target: Path, tensorboard: Path | None, *, is_running: bool) -> Any:
+def _write(
+    found: Path, target: Path, tensorboard: Path | None, smdebug: Path | None, *, is_running: bool
+) -> Any:
     """Write what was asked for; the facts.
 
     The debugger's packages are slow to import: only when they are needed.
@@ -100,6 +107,8 @@ def _write(found: Path, target: Path, tensorboard: Path | None, *, is_running: b
         facts = reporting.write(found, target, running=is_running)
         if tensorboard:
             formats.to_tensorboard(formats.read(found), tensorboard)
+        if smdebug:
+            formats.to_smdebug(formats.read(found), smdebug, found)
     except (RecordingError, RuleSettingsError) as error:
         raise Problem(str(error)) from error
     return facts

@@ -244,6 +244,7 @@ def compare(held: Statistics, one: Any) -> int:
         assert math.isnan(held.mean)
         assert held.size == 0
     assert math.isnan(held.zeros)
+    assert held.nonfinite == 0  # or its reductions were none either
     return len(one["reductions"])
 
 

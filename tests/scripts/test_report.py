@@ -57,6 +57,20 @@ def test_curves_for_tensorboard(recording: Path, at: Path, nowhere: None) -> Non
     assert list((at / "curves").rglob("events.out.tfevents*"))
 
 
+def test_smdebugs_files_are_reported_on_and_written(
+    recording: Path, at: Path, nowhere: None
+) -> None:
+    done = kennel("report", str(recording), "--smdebug", "export")
+    assert "for smdebug: export/debug-output, export/profiler-output\n" in done.err
+    again = kennel("report", "export", "--json")
+    facts = Report.model_validate_json(again.out)
+    assert facts.steps
+    assert facts.steps.durations.count == 300
+    assert facts.layers
+    refused = kennel("report", str(recording), "--smdebug", "export")
+    assert (refused.code, "not empty" in refused.err) == (1, True)
+
+
 def test_an_archive_such_as_a_jobs_output(recording: Path, at: Path, nowhere: None) -> None:
     with tarfile.open("output.tar.gz", "w:gz") as archive:
         archive.add(recording, "recording")

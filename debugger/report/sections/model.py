@@ -89,7 +89,7 @@ def _worst(found: list[facts.Layer]) -> Html:
         if (
             one.collection == GRADIENTS
             and one.l2 is not None
-            and one.l2 / math.sqrt(one.size) < 1e-9
+            and one.l2 / math.sqrt(one.size or 1) < 1e-9
         ):
             told.append((3, one, f"its gradient all but vanishes: l2 {number(one.l2)}"))
         if one.dead is not None and one.dead > 0.5:
