@@ -5,6 +5,7 @@ The job records without them, and Kennel's rules run in it; these are for those 
 
 from typing import Any
 
+from debugger.records import LOSSES
 from scripts import managed
 from scripts.requests.request import Request, given
 from scripts.spec import Experiment
@@ -59,11 +60,15 @@ def _hook(experiment: Experiment, config: TrainConfig, rules: list[str]) -> dict
     own = [name.strip() for name in config.debugger_collections.split(",") if name.strip()]
     needed = [name for rule in rules for name in managed.rules("debugger")[rule]]
     every = {"save_interval": str(config.debugger_interval)}
+    each_step = {"save_interval": "1"}  # as the job records its losses anyway
     return {
         "S3OutputPath": experiment.output,
         "HookParameters": every,
         "CollectionConfigurations": [
-            {"CollectionName": name, "CollectionParameters": every}
+            {
+                "CollectionName": name,
+                "CollectionParameters": each_step if name == LOSSES else every,
+            }
             for name in dict.fromkeys([*own, *needed])
         ],
     }

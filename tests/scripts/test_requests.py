@@ -115,6 +115,10 @@ def test_awss_own_rules_are_asked_for_with_what_they_need() -> None:
     assert hook["S3OutputPath"] == "s3://a-bucket/pets"
     names = [one["CollectionName"] for one in hook["CollectionConfigurations"]]
     assert names == ["losses", "gradients", "weights"]
+    intervals = [
+        one["CollectionParameters"]["save_interval"] for one in hook["CollectionConfigurations"]
+    ]
+    assert intervals == ["1", "20", "20"]
     rules = request.parameters["DebugRuleConfigurations"]
     assert [one["RuleConfigurationName"] for one in rules] == [
         "LossNotDecreasing",
