@@ -102,7 +102,10 @@ def unpack(archive: Path, into: Path) -> None:
             members = [one for one in packed if not one.name.endswith(_LARGE)]
             packed.extractall(into, members, filter="data")
     except (tarfile.TarError, OSError, EOFError) as error:
-        raise Problem(f"{archive.name}: {error}") from error
+        why = str(error).splitlines()[0].rstrip(":") if str(error) else type(error).__name__
+        raise Problem(
+            f"{archive.name}: no whole archive ({why}): name a .tar.gz, or a folder"
+        ) from error
 
 
 def _below(folder: Path) -> list[Path]:

@@ -122,10 +122,11 @@ def _of_outliers(steps: facts.Steps) -> Iterator[facts.Advice]:
         if one.longer:
             causes[one.longer[0].phase] = causes.get(one.longer[0].phase, 0) + 1
     most = max(causes, key=lambda name: causes[name]) if causes else ""
-    why = (
-        f" In {causes[most]} of the {len(steps.outliers)} slowest it was mostly "
-        f"{part(most).lower()}." if most else ""
-    )  # fmt: skip
+    listed = len(steps.outliers)
+    which = f"{causes[most]} of the {listed} slowest" if most and causes[most] < listed else ""
+    which = which or ("all of them" if listed == steps.outlier_count else f"all {listed} slowest")
+    why = f" What was longer in {which} was mostly {part(most).lower()}." if most else ""
+    why = why.replace("in all of them ", "") if listed == 1 else why
     period = (
         f" Most come {steps.outlier_every} steps after the one before." if steps.outlier_every
         else ""

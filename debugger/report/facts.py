@@ -137,8 +137,9 @@ class Outlier(Facts):
 class Steps(Facts):
     """The training steps of all processes.
 
-    `outlier_threshold` is the slowest process's, `outlier_seconds` what outliers took over the
-    mean, `outlier_every` the gap in steps that most of them have to the next, if there is one.
+    `outlier_threshold` is the slowest process's; `outlier_seconds` what outliers took over the
+    mean, in the process that lost most; `outlier_every` the gap in steps that most of them have to
+    the next, if there is one.
     """
 
     durations: Distribution

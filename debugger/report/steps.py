@@ -42,7 +42,8 @@ def find(gathered: Gathered, deviations: float) -> facts.Steps | None:
     if not gathered.steps:
         return None
     seconds = np.array([step.seconds for step in gathered.steps])
-    outliers, cost = [], 0.0
+    outliers = []
+    costs: list[float] = []
     usage = _Usage(gathered)
     thresholds = []
     for process, steps in gathered.by_process().items():
@@ -51,10 +52,9 @@ def find(gathered: Gathered, deviations: float) -> facts.Steps | None:
         thresholds.append(threshold)
         usual = {name: _median([s.took(name) for s in steps]) for name in STEP_PHASES}
         beside = _Beside(gathered, process, steps)
-        for index in np.flatnonzero(took > threshold):
-            step = steps[index]
-            cost += step.seconds - float(took.mean())
-            outliers.append(_outlier(step, usual, usage, beside, int(index)))
+        far = np.flatnonzero(took > threshold)
+        costs.append(float((took[far] - took.mean()).sum()))
+        outliers += [_outlier(steps[i], usual, usage, beside, int(i)) for i in far]
     outliers.sort(key=lambda one: -one.seconds)
     busy = sum(step.seconds for step in gathered.of_chief(gathered.steps))
     pictures = sum(step.size for step in gathered.steps)
@@ -69,7 +69,7 @@ def find(gathered: Gathered, deviations: float) -> facts.Steps | None:
         pictures_per_second=pictures / busy if busy else 0.0,
         outlier_threshold=max(thresholds),
         outlier_count=len(outliers),
-        outlier_seconds=cost,
+        outlier_seconds=max(costs),
         outliers=outliers[:_LISTED],
         outlier_every=_period([one.step for one in outliers]),
     )

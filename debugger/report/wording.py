@@ -59,7 +59,8 @@ def number(value: float | None, digits: int = 3) -> str:
     if abs(value) >= 10 ** (digits - 1):
         return f"{value:,.0f}" if abs(value) < 1e9 else f"{value:.{digits - 1}e}"
     if abs(value) < 1e-3:
-        return f"{value:.{digits - 1}e}".replace("e-0", "e-")
+        mantissa, power = f"{value:.{digits - 1}e}".split("e-")
+        return f"{float(mantissa):g}e-{int(power)}"
     return f"{value:.{digits}g}"
 
 

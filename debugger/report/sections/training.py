@@ -9,11 +9,12 @@ from debugger.report.charts import Axis, Series
 from debugger.report.gathering import Gathered, label
 from debugger.report.markup import Html, join, tag
 from debugger.report.steps import unit
-from debugger.report.tables import Column, table
+from debugger.report.tables import Column, folded, table
 from debugger.report.wording import clock, figure, measure, number, part, seconds
 
 _COLOURS = "abcdef"
 _MOMENTS = 400
+_HOSTS = 2  # more are folded away
 
 
 def curves(report: facts.Report, gathered: Gathered) -> Html:
@@ -65,26 +66,42 @@ def timeline(report: facts.Report, gathered: Gathered) -> Html:
         drawn.append(charts.ribbon("What the job did", spans, x, "time"))
     by_process = sorted(gathered.by_process().items(), key=lambda one: one[0][1])
     if report.steps:
-        series = [
-            Series(
-                label(*process) if len(by_process) > 1 else "steps",
-                np.array([s.at - job.started for s in steps]),
-                np.array([s.seconds for s in steps]),
-                _COLOURS[i % len(_COLOURS)],
-            )
-            for i, (process, steps) in enumerate(by_process[: len(_COLOURS)])
-        ]
+        series = _told_apart(
+            {
+                label(*process) if len(by_process) > 1 else "steps": (
+                    np.array([s.at - job.started for s in steps]),
+                    np.array([s.seconds for s in steps]),
+                )
+                for process, steps in by_process
+            },
+            "processes",
+        )
         level = (report.steps.outlier_threshold, "outlier threshold")
         low, high = charts.span(series, zero=True)
         y = Axis(low, max(high, level[0] * 1.05), seconds)
-        drawn.append(
-            charts.lines("Step duration", series, x, y, group="time", tall=True, level=level)
-        )
-    for host in sorted({one.host for one in gathered.systems}):
+        title = "Step duration"
+        title = f"{title}, {series[0].name}" if len(series) < len(by_process) else title
+        drawn.append(charts.lines(title, series, x, y, group="time", tall=True, level=level))
+    hosts = sorted({one.host for one in gathered.systems})
+    for host in hosts[:_HOSTS]:
         drawn += _machine(gathered, host, x, job.started)
+    rest = [
+        folded(host, tag("div", *_machine(gathered, host, x, job.started), class_="stack"))
+        for host in hosts[_HOSTS:]
+    ]
     if not drawn:
         return tag("p", "Neither steps nor the machine were recorded.")
-    return tag("div", *drawn, class_="stack")
+    return join(tag("div", *drawn, class_="stack"), *rest)
+
+
+def _told_apart(found: dict[str, tuple[np.ndarray, np.ndarray]], kind: str) -> list[Series]:
+    """Return a line for each, or one band over all where there are more than colours."""
+    if len(found) <= len(_COLOURS):
+        return [Series(name, x, y, _COLOURS[i]) for i, (name, (x, y)) in enumerate(found.items())]
+    x = np.concatenate([one for one, _ in found.values()])
+    y = np.concatenate([one for _, one in found.values()])
+    order = np.argsort(x, kind="stable")
+    return [Series(f"all {len(found)} {kind}", x[order], y[order])]
 
 
 def _machine(gathered: Gathered, host: str, x: Axis, started: float) -> list[Html]:
@@ -105,19 +122,18 @@ def _machine(gathered: Gathered, host: str, x: Axis, started: float) -> list[Htm
     for title, found in families.items():
         if not found:
             continue
-        series = [
-            Series(
-                figure(name),
-                at,
-                np.array([one.values.get(name, np.nan) for one in samples]),
-                _COLOURS[i % len(_COLOURS)],
-            )
-            for i, name in enumerate(found)
-        ]
+        series = _told_apart(
+            {
+                figure(name): (at, np.array([one.values.get(name, np.nan) for one in samples]))
+                for name in found
+            },
+            "GPUs",
+        )
         kind = unit(found[0])
         low, high = (0.0, 104.0) if kind == "%" else charts.span(series, zero=True)
         y = Axis(low, high, _words(kind))
         shown = f"{title}, {host}" if several else title
+        shown = f"{shown}, {series[0].name}" if len(series) < len(found) else shown
         drawn.append(charts.lines(shown, series, x, y, group="time"))
     return drawn
 
