@@ -151,12 +151,12 @@ def train(config: TrainConfig, splits: Splits, job: "Job", stop: Stop, hooks: Ho
         state.restore(found[0], config, splits.folders)
         run.say(f"going on from {found[1].name}: epoch {state.epoch + 1}, batch {state.batch}")
 
+    saver = checkpoint.Saver(job.checkpoints) if run.chief and job.checkpoints else None
+
     def save() -> None:
-        if run.chief and job.checkpoints:
+        if saver:
             with hooks.phase(CHECKPOINT):
-                contents = state.to_checkpoint(config, splits.folders)
-                path = checkpoint.save(job.checkpoints, contents, state.step)
-            run.say(f"saved checkpoint {path.name}")
+                saver.save(state.to_checkpoint(config, splits.folders), state.step)
 
     try:
         # ---- epochs ----------------------------------------------------------------------------
@@ -192,6 +192,9 @@ def train(config: TrainConfig, splits: Splits, job: "Job", stop: Stop, hooks: Ho
         elif interrupted.rule:
             raise TrainingError(f"{interrupted}; no epoch was done, so no model is left") from None
         raise
+    finally:
+        if saver:
+            saver.wait()
     if run.chief:
         result.leave(run, network, state, test)
 

@@ -1,0 +1,51 @@
+"""`kill -9` at a hundred random moments of a small CPU job: does it end with the same weights?
+
+One job is killed and started again until it has been killed so often; its final weights must be
+those of a job that nobody killed, bit for bit. A checkpoint is written after every step.
+
+    python -m benchmarks.resume [--kills 100] [--epochs 40] [--out benchmarks/results/resume.json]
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from scripts import digits
+from tests.train import resuming
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/resume.json"))
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        digits.write(root / "digits", limit=200)
+        began = time.monotonic()
+        resuming.survive(root / "unbroken", root / "digits", given.epochs, 0, seed=0)
+        unbroken = time.monotonic() - began
+        killed = resuming.survive(
+            root / "killed", root / "digits", given.epochs, given.kills, seed=1
+        )
+        one, other = (resuming.weights(root / name) for name in ("unbroken", "killed"))
+    alike = all(torch.equal(one[name], other[name]) for name in one)
+    found = {
+        "kills": killed,
+        "bit_identical": alike,
+        "unbroken_s": round(unbroken, 1),
+        "killed_s": round(time.monotonic() - began - unbroken, 1),
+    }
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    given.out.write_text(json.dumps(found, indent=2) + "\n")
+    print(json.dumps(found, indent=2))
+    return int(not alike or killed < given.kills)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,69 @@
+"""A small training job that is killed again and again, each time in a process of its own."""
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import torch
+
+from classifier import bundle
+from tests.train import heads
+from train import loop
+from train.config import TrainConfig
+from train.hooks import Hooks
+from train.stop import Stop
+
+
+def config(epochs: int) -> TrainConfig:
+    """Every kind of state at work, and a checkpoint after every step."""
+    return TrainConfig.model_validate(
+        {
+            **{"architecture": "mobilenet_v3_small", "weights": "none", "trainable": "all"},
+            **{"image_size": 32, "epochs": epochs, "batch_size": 32, "workers": 0},
+            **{"optimizer": "adamw", "ema": 0.9, "mixup": 0.2, "label_smoothing": 0.1},
+            "checkpoint_minutes": 1e-9,
+        }
+    )
+
+
+def train(root: Path, data: Path, epochs: int) -> None:
+    torch.set_num_threads(1)
+    loop.train(config(epochs), heads.find(data), heads.job(root), Stop(), Hooks())
+
+
+def weights(root: Path) -> dict[str, torch.Tensor]:
+    return bundle.load(root / "model").network.state_dict()
+
+
+def survive(root: Path, data: Path, epochs: int, kills: int, seed: int) -> int:
+    """Kill a job at `kills` random moments, let it end, and return how often it was killed.
+
+    Each start is killed after it has saved a checkpoint or two, at any moment of the next steps.
+    """
+    draw = random.Random(seed)  # noqa: S311
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.train.resuming"])
+    killed = 0
+    while True:
+        process = context.Process(target=train, args=(root, data, epochs))
+        process.start()
+        assert process.pid
+        if killed < kills:
+            before = _saved(root)
+            while _saved(root) == before and process.is_alive():
+                time.sleep(0.001)
+            time.sleep(draw.uniform(0, 0.5))
+            if process.is_alive():
+                os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        if process.exitcode != -signal.SIGKILL:
+            assert process.exitcode == 0, process.exitcode
+            return killed
+        killed += 1
+
+
+def _saved(root: Path) -> set[str]:
+    return {path.name for path in (root / "checkpoints").glob("step-*")}
