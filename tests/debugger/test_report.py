@@ -49,6 +49,9 @@ def test_the_time_is_split_as_it_was_spent(tmp_path: Path) -> None:
     assert took["other"] == pytest.approx(600 * SMALL.between, rel=0.02)
     assert sum(took.values()) == pytest.approx(facts.time.seconds)
     assert facts.job.status == "completed"
+    # Waiting, between the steps, and the first epoch's checkpoint: the last one is finalisation.
+    planted = 600 * 0.04 + 6 * SMALL.slow + 600 * SMALL.between + SMALL.checkpoint
+    assert facts.time.others == pytest.approx(planted, rel=0.02)
     others = facts.time.others / facts.time.loop
     assert f"{100 * others:.0f} % of the loop was neither TRAIN nor EVAL" in page
 
