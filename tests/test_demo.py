@@ -36,7 +36,13 @@ def test_the_demo_goes_the_whole_way(tmp_path: Path) -> None:
     assert f"report: {tmp_path / 'report.html'}" in result.stdout
     page = (tmp_path / "report.html").read_text()
     assert "The job completed in " in page
-    for shown in ("resnet18", "test accuracy", "Data wait", "validation:accuracy", "StepOutlier"):
+    for shown in (
+        "resnet18",
+        "test accuracy",
+        "Data wait",
+        "best validation accuracy",
+        "StepOutlier",
+    ):
         assert shown in page
 
 
