@@ -63,7 +63,8 @@ class Server:
         (self._run_dir / "tmp").mkdir()
         port = self._settings.model_server_port or free_port()
         needed = [*self._settings.model_dir.glob("*"), Path(sys.executable), Path(__file__), java()]
-        user = privileges.user_for_parts(needed)
+        # In multi-model mode the bundles come later, readable for whom nobody knows yet.
+        user = None if self._settings.multi_model else privileges.user_for_parts(needed)
         socket = self._run_dir / nginx.HEALTH_SOCKET
         with health.HealthServer(socket, self._verdict, self._metrics):
             privileges.give(self._run_dir, user)

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from mms.context import Context
 from PIL import Image
+from torch import nn
 
 from classifier import bundle
 from classifier.images import ImageError
@@ -59,6 +60,7 @@ class Handler:
 
     def __init__(self) -> None:
         self._settings: Settings
+        self._device: torch.device
         self._description: bundle.Description
         self._predictor: Predictor
         self._decoders: ThreadPoolExecutor
@@ -88,15 +90,22 @@ class Handler:
 
     def _load(self, context: Context) -> float | None:
         """Make ready to answer; return how far the golden inputs came out."""
+        self._prepare_process(context)
+        return self._open(self._settings.model_dir)
+
+    def _prepare_process(self, context: Context) -> None:
         gpu = context.system_properties.get("gpu_id")
-        settings, layout = self._settings, self._settings.layout
-        loaded = bundle.load(settings.model_dir)
-        self._description = loaded.description
-        device = choose_device(settings.device, gpu)
+        self._device = choose_device(self._settings.device, gpu)
         # One thread each: together they are as many as the forward pass has.
         self._decoders = ThreadPoolExecutor(
-            layout.threads, "decode", lambda: torch.set_num_threads(1)
+            self._settings.layout.threads, "decode", lambda: torch.set_num_threads(1)
         )
+
+    def _open(self, directory: Path) -> float:
+        """Load a bundle, in the best precision that the golden inputs allow."""
+        settings, layout, device = self._settings, self._settings.layout, self._device
+        loaded = bundle.load(directory)
+        self._description = loaded.description
         for precision in choose_precisions(settings.precision, device):
             self._predictor = Predictor(
                 loaded, device, layout.threads, precision, layout.batch_size
@@ -112,14 +121,28 @@ class Handler:
                 "golden inputs come out %.2g away in %s on %s", difference, precision, device
             )
         raise bundle.BundleError(
-            f"the golden inputs of {settings.model_dir} come out {difference:.2g} away from "
+            f"the golden inputs of {directory} come out {difference:.2g} away from "
             f"what training saw (at most {tolerance:g} is allowed) on {device}:"
             " the decoder, the transform or the network is not the one that was trained"
         )
 
-    def preprocess(self, data: Sequence[dict[str, Any]], context: Context) -> list[Prepared]:
+    def beside(self, directory: Path) -> "Handler":
+        """Return a handler of another bundle in this process, with the same settings."""
+        other = Handler()
+        other._settings, other._device = self._settings, self._device
+        other._decoders = self._decoders
+        other._open(directory)
+        return other
+
+    @property
+    def network(self) -> nn.Module:
+        """The network as it is run."""
+        return self._predictor.network
+
+    def preprocess(
+        self, data: Sequence[dict[str, Any]], headers: Sequence[dict[str, str]]
+    ) -> list[Prepared]:
         """Turn each request into pixels, or into the reason why not."""
-        headers = [headers_of(context, place) for place in range(len(data))]
         if len(data) == 1:
             return [self._prepare(data[0], headers[0])]
         return list(self._decoders.map(self._prepare, data, headers))
@@ -226,10 +249,15 @@ class Handler:
             return bodies
 
     def _answer(self, data: Sequence[dict[str, Any]], context: Context) -> list[bytes]:
-        outcomes = self.inference(self.preprocess(data, context))
+        outcomes = self.inference(self.preprocess(data, headers_of_all(context, len(data))))
         done = (len(one[1]) for one in outcomes if not isinstance(one, RequestError))
         self._heart.work.pictures += sum(done)
         return self.postprocess(outcomes, context)
+
+
+def headers_of_all(context: Context, count: int) -> list[dict[str, str]]:
+    """Return the headers of each request of a batch."""
+    return [headers_of(context, place) for place in range(count)]
 
 
 def headers_of(context: Context, index: int) -> dict[str, str]:

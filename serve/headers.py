@@ -7,5 +7,7 @@ the model server parses no forms, JSON or text on its own.
 ACCEPT = "Accept"
 CONTENT_TYPE = "Kennel-Content-Type"
 REQUEST_ID = "X-Request-Id"
+# In multi-model mode: method and path, such as `DELETE /models/dogs`.
+CALL = "Kennel-Call"
 QUERY = "Kennel-Query"
 ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"

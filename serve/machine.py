@@ -62,6 +62,19 @@ def memory_mb() -> int:
     return total // 2**20
 
 
+def memory_left_mb() -> int:
+    """Return how many MiB this container may still take."""
+    text = Path("/proc/meminfo").read_text()
+    left = int(text.partition("MemAvailable:")[2].split()[0]) * 1024
+    for most, used in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        with contextlib.suppress(OSError, ValueError):
+            left = min(left, int(_cgroup(most)) - int(_cgroup(used)))
+    return left // 2**20
+
+
 def gpus() -> int:
     """Return how many GPUs this container sees, without starting CUDA."""
     return len(list(Path("/dev").glob("nvidia[0-9]*")))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from serve import processes
 from serve.errors import RequestError
-from serve.headers import ACCEPT, ATTRIBUTES, CONTENT_TYPE, QUERY, REQUEST_ID
+from serve.headers import ACCEPT, ATTRIBUTES, CALL, CONTENT_TYPE, QUERY, REQUEST_ID
 from serve.settings import Settings
 
 HEALTH_SOCKET = "health.sock"
@@ -77,12 +77,10 @@ http {{
       proxy_read_timeout 1s;
       error_page 502 504 = @silent;
     }}
-    location = /invocations {{
-      if ($request_method != POST) {{ return 405; }}
-      root {run_dir}/none;
-      try_files /none @invoke;  # a location apart, for error pages of its own
-    }}
+{invoke}
     location @invoke {{
+      set $kennel_call "$request_method $uri";
+      proxy_method POST;
       set $kennel_wishes $kennel_query;  # before the rewrite takes it away
       # The question mark drops the query, which would reach the handler as further inputs.
       rewrite ^ /models/model/invoke? break;
@@ -92,6 +90,7 @@ http {{
       proxy_set_header {accept} $http_accept;
       proxy_set_header Content-Type application/octet-stream;
       proxy_set_header {content_type} $content_type;
+      proxy_set_header {call} $kennel_call;
       proxy_set_header {query} $kennel_wishes;
       proxy_set_header {attributes} $kennel_attributes;
       proxy_read_timeout {answer_within_s}s;
@@ -99,8 +98,8 @@ http {{
       proxy_buffering off;
       # What the model server says of its own; the handler's 4xx pass through.
       proxy_intercept_errors on;
-      error_page 404 502 503 = @503;  # 404: the model is being registered
-      error_page 500 507 = @500;
+      error_page {unavailable} = @503;
+      error_page {failed} = @500;
       error_page 408 = @408;
       error_page 413 = @413;  # of a body in chunks, whose size shows only here
       error_page 504 = @504;
@@ -113,6 +112,24 @@ http {{
 {error_locations}
   }}
 {metrics}}}
+"""
+
+
+# A location apart for the invocation, for error pages of its own.
+_INVOCATIONS = """
+    location = /invocations {{
+      if ($request_method != POST) {{ return 405; }}
+      root {run_dir}/none;
+      try_files /none @invoke;
+    }}
+"""
+# Methods are told apart by the worker.
+_MODELS = """
+    location ~ "^/models(/[A-Za-z0-9._-]+(/invoke)?)?$" {{
+      if ($request_method !~ ^(GET|POST|DELETE)$) {{ return 405; }}
+      root {run_dir}/none;
+      try_files /none @invoke;
+    }}
 """
 
 
@@ -189,6 +206,12 @@ def configuration(
         accept=ACCEPT,
         content_type=CONTENT_TYPE,
         query=QUERY,
+        call=CALL,
+        invoke=(_MODELS if settings.multi_model else _INVOCATIONS).format(run_dir=run_dir),
+        # A 404 of the model server's own means that the model is being registered. With many
+        # models, 404 and 507 are the contract's.
+        unavailable="502 503" if settings.multi_model else "404 502 503",
+        failed="500" if settings.multi_model else "500 507",
         attributes=ATTRIBUTES,
         request_id=REQUEST_ID,
         temporary="\n".join(f"  {kind}_temp_path {run_dir}/nginx-{kind};" for kind in temporary),

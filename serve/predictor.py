@@ -86,13 +86,13 @@ class Predictor:
         self.precision = precision
         self._most = most
         network = _for_inference(bundle.network).to(device, precision)
-        self._network = network.to(memory_format=torch.channels_last)
+        self.network = network.to(memory_format=torch.channels_last)
 
     def predict(self, batch: torch.Tensor) -> torch.Tensor:
         """Return logits, float32 [B, C] on the CPU, for float32 [B, 3, H, W]."""
         with torch.inference_mode():
             rows = [
-                self._network(self._laid_out(part)).float().cpu()
+                self.network(self._laid_out(part)).float().cpu()
                 for part in torch.split(batch, self._most)
             ]
             return torch.cat(rows)
@@ -108,7 +108,7 @@ class Predictor:
         Raises:
             RequestError: 400, this network cannot be explained so.
         """
-        return gradcam.heat_map(self._network, self._laid_out(pixels[None]), target)
+        return gradcam.heat_map(self.network, self._laid_out(pixels[None]), target)
 
     def _laid_out(self, batch: torch.Tensor) -> torch.Tensor:
         return batch.to(device=self.device, dtype=self.precision, memory_format=torch.channels_last)

@@ -16,6 +16,7 @@ from pydantic import (
     IPvAnyAddress,
     ValidationError,
     field_validator,
+    model_validator,
 )
 from sagemaker_inference import parameters
 
@@ -87,12 +88,11 @@ class Settings(BaseModel):
             raise ValueError(f"{error.message}: {error.hint}") from None
         return accept
 
-    @field_validator("multi_model")
-    @classmethod
-    def _is_single(cls, multi_model: bool) -> bool:
-        if multi_model:
-            raise ValueError("multi-model endpoints are not served yet: unset it")
-        return multi_model
+    @model_validator(mode="after")
+    def _is_one_or_the_other(self) -> "Settings":
+        if self.multi_model and self.code:
+            raise ValueError("KENNEL_CODE does not go with SAGEMAKER_MULTI_MODEL: unset one")
+        return self
 
     @field_validator("run_dir")
     @classmethod
@@ -116,6 +116,8 @@ class Settings(BaseModel):
         except ValidationError as error:
             lines = [
                 f"{problem['loc'][0]}={problem['input']}: {problem['msg']}"
+                if problem["loc"]
+                else problem["msg"]
                 for problem in error.errors()
             ]
             raise SettingsError("\n".join(lines)) from None
@@ -133,8 +135,10 @@ class Settings(BaseModel):
     @property
     def layout(self) -> machine.Layout:
         """Workers, threads and batch size: what is set, and for the rest what suits the machine."""
+        # Bundles that share weights have to be in one process.
+        wanted = 1 if self.multi_model else self.workers_wanted
         gpus = 0 if self.device == "cpu" else machine.gpus()
-        chosen = machine.layout(machine.cores(), gpus, machine.memory_mb(), self.workers_wanted)
+        chosen = machine.layout(machine.cores(), gpus, machine.memory_mb(), wanted)
         return machine.Layout(
             chosen.workers, self.threads or chosen.threads, self.batch_wanted or chosen.batch_size
         )

@@ -4,13 +4,15 @@ A process that ends between these two lines, killed for its memory or by a broke
 at once and not only when the time for loading is over.
 """
 
-import os
-
 from serve import health
+from serve.settings import Settings
 
 health.announce()
 
-if os.environ.get("KENNEL_CODE", "").strip():
+_settings = Settings.from_environment()
+if _settings.multi_model:
+    from serve.registry import handle
+elif _settings.code:
     from serve.custom import handle
 else:
     from serve.handler import handle

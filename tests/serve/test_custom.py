@@ -5,10 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from mms.model_loader import ModelLoaderFactory
 from mms.service import Service
 
 from serve import custom, health
+from tests.serve import worker
 from tests.serve.conftest import picture
 from tests.serve.test_handler import environment
 from tests.serve.worker import Request, ask
@@ -54,9 +54,7 @@ def load_code(
         file = run_dir / "inference.py"
         file.write_text(code)
         monkeypatch.setenv("KENNEL_CODE", str(file))
-        empty = str(run_dir / "empty")
-        loader = ModelLoaderFactory.get_model_loader(empty)
-        return loader.load("model", empty, "serve.custom:handle", None, 8)
+        return worker.load(run_dir / "empty", "serve.custom:handle")
 
     return load
 

@@ -44,7 +44,7 @@ def test_a_bad_bundle_is_never_healthy_and_ends_the_server_with_the_reason(
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("KENNEL_BATCH_SIZE", "some"), ("SAGEMAKER_MULTI_MODEL", "true")],
+    [("KENNEL_BATCH_SIZE", "some"), ("KENNEL_DEVICE", "tpu")],
 )
 def test_a_setting_that_cannot_be_used_ends_the_server_at_once(
     trained: Path, name: str, value: str

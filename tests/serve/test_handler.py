@@ -225,7 +225,7 @@ def test_a_network_that_breaks_fails_its_requests_and_not_the_worker(
     """A network that gives no number, and one that cannot take the pictures at all."""
     environment(monkeypatch, trained, tmp_path)
     service = load(tmp_path / "empty")
-    network = handler._handler._predictor._network
+    network = handler._handler._predictor.network
     with torch.no_grad():
         next(network.parameters()).fill_(float("nan"))
     code, replies = ask(service, GOOD[0], BAD[400])

@@ -42,7 +42,7 @@ def test_every_problem_is_reported_at_once_with_its_variable() -> None:
                 "KENNEL_BATCH_SIZE": "0",
                 "KENNEL_DEVICE": "tpu",
                 "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT": "text/html",
-                "SAGEMAKER_MULTI_MODEL": "true",
+                "SAGEMAKER_MULTI_MODEL": "some",
                 "KENNEL_RUN_DIR": "/tmp/" + "x" * 80,  # noqa: S108
             }
         )
@@ -90,3 +90,10 @@ def test_the_run_directory_must_be_there() -> None:
         assert Settings.from_environment({"KENNEL_RUN_DIR": short}).run_dir == Path(short)
         with pytest.raises(SettingsError, match="no directory to write in"):
             Settings.from_environment({"KENNEL_RUN_DIR": f"{short}/none"})
+
+
+def test_many_models_have_one_worker_and_no_code() -> None:
+    given = {"SAGEMAKER_MULTI_MODEL": "true", "SAGEMAKER_MODEL_SERVER_WORKERS": "4"}
+    assert Settings.from_environment(given).layout.workers == 1
+    with pytest.raises(SettingsError, match="KENNEL_CODE does not go with"):
+        Settings.from_environment({"SAGEMAKER_MULTI_MODEL": "true", "KENNEL_CODE": "mine"})

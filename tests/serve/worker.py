@@ -19,6 +19,7 @@ class Request:
     content_type: str | None = "image/jpeg"
     accept: str | None = None
     query: str | None = None
+    call: str | None = None  # in multi-model mode
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,10 @@ class Reply:
         return json.loads(self.body)
 
 
-def load(empty: Path) -> Service:
+def load(empty: Path, handler: str = "serve.handler:handle") -> Service:
     """Load the handler as a worker process does; raises what the handler raises."""
     loader = ModelLoaderFactory.get_model_loader(str(empty))
-    return loader.load("model", str(empty), "serve.handler:handle", None, 8)
+    return loader.load("model", str(empty), handler, None, 8)
 
 
 def ask(service: Service, *requests: Request) -> tuple[int, list[Reply]]:
@@ -51,6 +52,7 @@ def ask(service: Service, *requests: Request) -> tuple[int, list[Reply]]:
             "Kennel-Content-Type": request.content_type,
             "Accept": request.accept,
             "Kennel-Query": request.query,
+            "Kennel-Call": request.call,
         }
         headers = [
             {"name": bytearray(name.encode()), "value": bytearray(value.encode())}

@@ -1,0 +1,165 @@
+"""SageMaker's multi-model contract: in a worker alone, and through the whole server."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from mms.service import Service
+
+from classifier import bundle
+from serve import machine, registry
+from serve.registry import Pool
+from tests.serve.conftest import picture
+from tests.serve.running import serving, until
+from tests.serve.test_handler import environment, tamper
+from tests.serve.worker import Reply, Request, ask, load
+
+Infer = Callable[[bytes], list[float]]
+
+
+def call(
+    service: Service, verb: str, path: str = "/models", fields: dict[str, object] | None = None
+) -> Reply:
+    body = json.dumps(fields).encode() if fields else b""
+    _, (reply,) = ask(service, Request(body, call=f"{verb} {path}"))
+    return reply
+
+
+def named(name: str, directory: Path) -> dict[str, object]:
+    return {"model_name": name, "url": str(directory)}
+
+
+@pytest.fixture
+def worker(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Service:
+    environment(monkeypatch, trained, tmp_path / "r")
+    monkeypatch.setenv("SAGEMAKER_MULTI_MODEL", "true")
+    return load(tmp_path / "r" / "empty", "serve.registry:handle")
+
+
+@pytest.fixture
+def other(trained: Path, tmp_path: Path) -> Path:
+    """A bundle with the same backbone and another head."""
+    loaded = bundle.load(trained / "model")
+    with torch.no_grad():
+        loaded.network.get_parameter("fc.bias").add_(1.0)
+    golden = bundle.Golden(loaded.golden.photos, loaded.golden.logits + 1.0)
+    bundle.save(bundle.Bundle(loaded.description, loaded.network, golden), tmp_path / "other")
+    return tmp_path / "other"
+
+
+def test_models_are_loaded_listed_asked_and_unloaded(
+    worker: Service, trained: Path, other: Path, logits: Infer
+) -> None:
+    assert call(worker, "GET").json() == {"models": []}
+    for name, directory in (("one", trained / "model"), ("two", other)):
+        assert call(worker, "POST", fields=named(name, directory)).status == 200
+    about = {"modelName": "one", "modelUrl": str(trained / "model")}
+    assert call(worker, "GET", "/models/one").json() == about
+    assert [one["modelName"] for one in call(worker, "GET").json()["models"]] == ["one", "two"]
+    assert call(worker, "POST", fields=named("one", other)).status == 409
+
+    expected = logits(picture(1))
+    asked = [Request(picture(1), call=f"POST /models/{name}/invoke") for name in ("two", "one")]
+    gone = Request(picture(1), call="POST /models/three/invoke")
+    _, (two, bad, missing, one) = ask(
+        worker, asked[0], Request(b"text", call="POST /models/one/invoke"), gone, asked[1]
+    )
+    assert one.json() == pytest.approx(expected, abs=1e-4)
+    assert two.json() == pytest.approx([logit + 1 for logit in expected], abs=1e-4)
+    assert (bad.status, missing.status) == (400, 404)
+
+    assert call(worker, "DELETE", "/models/one").status == 200
+    assert call(worker, "DELETE", "/models/one").status == 404
+    assert call(worker, "GET", "/models/one").status == 404
+    _, (two, one) = ask(worker, *asked)
+    assert (two.status, one.status) == (200, 404)
+
+
+def test_equal_weights_are_kept_once_and_go_with_the_last_model(
+    worker: Service, trained: Path, other: Path
+) -> None:
+    pool = registry._handler._pool
+    call(worker, "POST", fields=named("one", trained / "model"))
+    alone = len(pool)
+    call(worker, "POST", fields=named("two", other))
+    assert len(pool) == alone + 1, "only the changed bias is new"
+    networks = [registry._handler._models[name][1].network for name in ("one", "two")]
+    first, second = (next(network.parameters()) for network in networks)
+    assert first is second
+    del networks, first, second
+    call(worker, "DELETE", "/models/one")
+    assert len(pool) == alone
+    call(worker, "DELETE", "/models/two")
+    assert len(pool) == 0
+
+
+def test_what_cannot_be_loaded_is_refused_with_the_reason(
+    worker: Service, spoilt: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = spoilt / "model"
+    assert call(worker, "POST", fields=named("a/b", model)).status == 400
+    assert call(worker, "POST", fields={"model_name": "x"}).status == 400
+    assert call(worker, "POST").status == 400
+    assert (
+        "kennel.json" in call(worker, "POST", fields=named("x", tmp_path / "no")).json()["message"]
+    )
+    tamper(model)
+    refused = call(worker, "POST", fields=named("x", model))
+    assert refused.status == 400
+    assert "damaged" in refused.json()["message"]
+    monkeypatch.setattr(machine, "memory_left_mb", lambda: 300)
+    short = call(worker, "POST", fields=named("x", model))
+    assert short.status == 507
+    assert "unload" in short.json()["hint"]
+    assert call(worker, "GET").json() == {"models": []}
+    for verb, path in (("DELETE", "/models"), ("GET", "/models/x/invoke"), ("POST", "/models/x")):
+        assert call(worker, verb, path).status == 405
+
+
+def test_memory_left_is_within_the_machines() -> None:
+    assert 0 < machine.memory_left_mb() <= machine.memory_mb()
+
+
+def test_networks_on_their_own_share_nothing_but_what_is_equal() -> None:
+    pool = Pool()
+    one, two = torch.nn.Linear(4, 4), torch.nn.Linear(4, 4)
+    two.load_state_dict({"weight": one.weight, "bias": one.bias + 1})
+    pool.share(one)
+    pool.share(two)
+    assert one.weight is two.weight
+    assert one.bias is not two.bias
+
+
+def test_the_server_keeps_the_contract_and_its_models_outlive_a_worker(
+    trained: Path, tmp_path: Path, logits: Infer, nginx: None
+) -> None:
+    shutil.copytree(trained / "model", tmp_path / "models" / "dogs")
+    fields = json.dumps(named("dogs-1.0", tmp_path / "models" / "dogs"))
+    as_json = {"Content-Type": "application/json"}
+    with serving(tmp_path, SAGEMAKER_MULTI_MODEL="true") as server:
+        server.wait_for_ping(200)
+        invoke = "/models/dogs-1.0/invoke"
+        jpeg = {"Content-Type": "image/jpeg"}
+        assert server.ask("POST", invoke, picture(1), jpeg).status == 404
+        assert server.ask("GET", "/models").json() == {"models": []}
+        assert server.ask("POST", "/models", fields.encode(), as_json).status == 200
+        assert server.ask("POST", "/models", fields.encode(), as_json).status == 409
+
+        def right() -> bool | None:
+            answer = server.ask("POST", invoke, picture(1), jpeg)
+            expected = pytest.approx(logits(picture(1)), abs=1e-4)
+            return True if answer.status == 200 and answer.json() == expected else None
+
+        assert right()
+        server.kill(server.parts("worker")[1])
+        server.wait_for_ping(503)
+        server.wait_for_ping(200)
+        assert until(right)
+        assert server.ask("GET", "/invocations").status == 404
+        assert server.ask("PUT", "/models").status == 405
+        assert server.ask("GET", "/models/dogs-1.0/../x").status == 404
+        assert server.ask("DELETE", "/models/dogs-1.0").status == 200
+        assert server.ask("DELETE", "/models/dogs-1.0").status == 404
