@@ -72,6 +72,10 @@ class Recorder(hooks.Hooks):
     # ---- the job -------------------------------------------------------------------------------
     def watch(self, run: "Run", network: nn.Module) -> None:
         """Write the Start, now that all is known of it."""
+        self._sink.attempt("recording", lambda: self._watch(run, network))
+
+    def _watch(self, run: "Run", network: nn.Module) -> None:
+        self._steps.scaled = run.precision is torch.float16
         if run.chief:
             self._steps.network = network
         self._steps.classes = len(run.splits.classes)
@@ -193,10 +197,13 @@ class Recorder(hooks.Hooks):
     def scored(self, scores: "Scores") -> None:
         """Write an evaluation's confusion matrix."""
         if self._settings.debugger:
-            true, answered = scores.confusion.nonzero(as_tuple=True)
-            counts = scores.confusion[true, answered].tolist()
-            cells = zip(true.tolist(), answered.tolist(), counts, strict=True)
-            self._steps.tell_confusion("eval", self._steps.last, tuple(cells))
+            self._sink.attempt("confusion", lambda: self._tell_scores(scores))
+
+    def _tell_scores(self, scores: "Scores") -> None:
+        true, answered = scores.confusion.nonzero(as_tuple=True)
+        counts = scores.confusion[true, answered].tolist()
+        cells = zip(true.tolist(), answered.tolist(), counts, strict=True)
+        self._steps.tell_confusion("eval", self._steps.last, tuple(cells))
 
     def figures(self, figures: Mapping[str, float], epoch: int) -> None:
         """Write an epoch's metrics."""

@@ -86,6 +86,7 @@ class Steps:
     clock: Clock[Any]
     window: Window | None
     network: nn.Module | None = None
+    scaled: bool = False  # the loss, and so the gradients, for float16
     classes: int = 0
     number: int = 0
     epoch: int = 0
@@ -142,8 +143,11 @@ class Steps:
                 for name, interval in self.settings.intervals.items()
                 if name != LOSSES and number % interval == 0
             )
-            look = tensors.Look(self.network, due, self.settings.raw) if due else None
+            look = self._look(self.network, due) if due else None
         return Step(self.sink, mode, number, self.epoch, Trace(self.clock), look)
+
+    def _look(self, network: nn.Module, due: tuple[str, ...]) -> tensors.Look:
+        return tensors.Look(network, due, self.settings.raw, scaled=self.scaled)
 
     def finish(self) -> None:
         """End the step at work, and write those that the device is done with."""

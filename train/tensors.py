@@ -29,10 +29,16 @@ Around = Callable[[], AbstractContextManager[None]]
 
 
 class Look:
-    """What one step shows of the network's tensors."""
+    """What one step shows of the network's tensors.
 
-    def __init__(self, network: nn.Module, collections: tuple[str, ...], raw: str) -> None:
-        self.network = network
+    Where gradients were `scaled`, for float16, a step whose gradients overflowed is no step: the
+    optimizer passes it over and the scale is lowered. They are then not told.
+    """
+
+    def __init__(
+        self, network: nn.Module, collections: tuple[str, ...], raw: str, *, scaled: bool = False
+    ) -> None:
+        self.network, self._scaled = network, scaled
         self.tables = {name: Table() for name in collections}
         self.whole: list[tuple[str, str, torch.Tensor]] = []  # collection, name, on the host
         self._raw = re.compile(raw) if raw else None
@@ -113,8 +119,10 @@ class Look:
     def read(self) -> Iterator[tuple[str, Mapping[str, Statistics]]]:
         """Yield the statistics by collection, once the device has come so far."""
         for collection, table in self.tables.items():
-            if table.names:
-                yield collection, table.read()
+            values = table.read()
+            passed_over = self._scaled and any(one.nonfinite for one in values.values())
+            if values and not (collection == GRADIENTS and passed_over):
+                yield collection, values
 
     def _inputs(self, given: tuple[object, ...]) -> None:
         if given and isinstance(given[0], torch.Tensor):

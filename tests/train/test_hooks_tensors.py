@@ -219,3 +219,15 @@ def test_what_fails_inside_a_hook_reaches_its_guard_alone() -> None:
         output = network(torch.eye(3))
     assert output.is_sparse
     assert len(caught) == 1
+
+
+@pytest.mark.parametrize("scaled", [True, False])
+def test_a_step_that_float16_passes_over_shows_no_gradients(scaled: bool) -> None:
+    network, _ = made()
+    network(torch.randn(4, 3, 12, 12)).sum().backward()
+    assert network.head.weight.grad is not None
+    network.head.weight.grad[0, 0] = math.inf
+    look = Look(network, (GRADIENTS,), "", scaled=scaled)
+    look.before_optimizer()
+    look.fetch()
+    assert [name for name, _ in look.read()] == ([] if scaled else [GRADIENTS])
