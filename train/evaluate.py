@@ -18,7 +18,8 @@ from train.hooks import Hooks
 class Scores:
     """Measured on `count` pictures.
 
-    `confusion` is int64 [classes, classes]: rows are the true class, columns the answer.
+    `confusion` is int64 [classes, classes]: rows are the true class, columns the answer. `logits`
+    float32 [N, classes] and `labels` int64 [N] are of the pictures kept, on the CPU.
     """
 
     loss: float
@@ -26,6 +27,8 @@ class Scores:
     top5_accuracy: float
     count: int
     confusion: torch.Tensor
+    logits: torch.Tensor | None = None
+    labels: torch.Tensor | None = None
 
     @property
     def precision(self) -> torch.Tensor:
@@ -66,8 +69,11 @@ def evaluate(
     autocast: AbstractContextManager[object],
     unreadable: Unreadable,
     hooks: Hooks,
+    keep: int = 0,
 ) -> Scores:
     """Measure a network. With several processes, each brings its share and all get the sum.
+
+    The logits of every `keep`th picture of a process are kept, for calibration; 0 keeps none.
 
     Raises:
         DataError: too many pictures cannot be read, or none is left.
@@ -75,6 +81,7 @@ def evaluate(
     network.eval()
     confusion = torch.zeros(classes * classes, dtype=torch.long, device=device)
     sums = torch.zeros(2, dtype=torch.float64, device=device)  # loss, right among five
+    kept: list[tuple[torch.Tensor, torch.Tensor]] = []
     with torch.inference_mode():
         for step, batch in hooks.steps("eval", batches):
             unreadable.add(batch.unreadable)
@@ -85,6 +92,8 @@ def evaluate(
                 labels = batch.labels.to(device, non_blocking=True)
             with step.phase(FORWARD), autocast:
                 logits = network(images).float()
+            if keep:
+                kept.append((logits[::keep], labels[::keep]))
             five = logits.topk(min(5, classes)).indices
             sums[0] += F.cross_entropy(logits, labels, reduction="sum")
             sums[1] += (five == labels[:, None]).sum()
@@ -98,4 +107,7 @@ def evaluate(
     count = int(table.sum())
     loss, top5 = (sums / max(1, count)).tolist()
     accuracy = table.diagonal().sum().item() / max(1, count)
-    return Scores(loss, accuracy, top5, count, table)
+    if not kept:
+        return Scores(loss, accuracy, top5, count, table)
+    rows, answers = (torch.cat(parts).cpu() for parts in zip(*kept, strict=True))
+    return Scores(loss, accuracy, top5, count, table, rows, answers)

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from train.job import Job
 
 
+CALIBRATION = 10_000  # validation pictures at most
+
+
 class TrainingError(RuntimeError):
     """Training that led nowhere; the message says which hyperparameters to change."""
 
@@ -95,7 +98,8 @@ class Run:
 
     def measure(self, network: nn.Module, pictures: Sequence[Picture]) -> Scores:
         """Evaluate; raises Interrupted when asked to stop."""
-        return self.score(network, self.loader(pictures, self.transform, shuffle=False)[0])
+        keep = -(-len(pictures) // CALIBRATION) if pictures is self.splits.valid else 0
+        return self.score(network, self.loader(pictures, self.transform, shuffle=False)[0], keep)
 
     def measure_head(
         self, network: nn.Module, kept: features.Features, pictures: Sequence[Picture]
@@ -103,9 +107,10 @@ class Run:
         """Evaluate a network whose backbone is that of `kept`; raises as `measure`."""
         kept.view(pictures, None)
         order = data.Order(len(pictures), data.LEAST_BATCH, seed=None)
-        return self.score(frozen.split(network)[1], kept.batches(pictures, order))
+        keep = -(-len(pictures) // CALIBRATION)
+        return self.score(frozen.split(network)[1], kept.batches(pictures, order), keep)
 
-    def score(self, network: nn.Module, batches: Iterable[data.Batch]) -> Scores:
+    def score(self, network: nn.Module, batches: Iterable[data.Batch], keep: int) -> Scores:
         """Evaluate on batches; raises Interrupted when asked to stop."""
         with self.hooks.phase(EVALUATION):
             scores = evaluate(
@@ -116,6 +121,7 @@ class Run:
                 self.autocast(),
                 self.unreadable,
                 self.hooks,
+                keep,
             )
         if not scores.count:
             raise DataError("none of the pictures to be measured could be read")
@@ -219,6 +225,8 @@ def train_trials(run: Run, network: nn.Module, kept: features.Features | None) -
     state = initial_state(run, network)
     state.best, state.history, state.epoch = won.best, won.history, len(won.history)
     network.load_state_dict(won.best.weights, strict=False)
+    if kept:
+        state.best.calibrate(run.measure_head(network, kept, run.splits.valid))
     test = run.measure(network, run.splits.test) if run.splits.test else None
     result.leave(run, network, state, test)
 

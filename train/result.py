@@ -9,6 +9,7 @@ from PIL import Image
 from torch import nn
 
 from classifier import bundle
+from classifier.calibration import Novelty
 from classifier.images import ImageError, decode
 from train import metrics
 from train.channels import Picture, Splits
@@ -44,6 +45,8 @@ def leave(
         classes=splits.classes,
         folders=splits.folders,
         transform=run.transform,
+        temperature=state.best.temperature,
+        novelty=Novelty(quantiles=tuple(state.best.energies)) if state.best.energies else None,
         training={
             "hyperparameters": config.model_dump(),
             "pretrained": run.origin,

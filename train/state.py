@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
+from classifier.calibration import fit_novelty, fit_temperature
 from train import frozen
 from train.config import ConfigError, TrainConfig
 from train.evaluate import Scores
@@ -28,6 +29,19 @@ class Best:
     accuracy: float
     loss: float
     weights: dict[str, torch.Tensor]  # of what is trained, as the state dict has it, on the CPU
+    temperature: float = 1.0  # as in the bundle, and the quantiles of its novelty
+    energies: list[float] | None = None
+
+    def calibrate(self, scores: Scores) -> None:
+        """Fit what the bundle says of probabilities and strange pictures, on validation logits.
+
+        The temperature stays 1 where every answer was right: none would fit better than 0.
+        """
+        if scores.logits is None or scores.labels is None:
+            return
+        if (scores.logits.argmax(1) != scores.labels).any():
+            self.temperature = fit_temperature(scores.logits, scores.labels)
+        self.energies = list(fit_novelty(scores.logits).quantiles)
 
 
 @dataclass
@@ -76,6 +90,7 @@ class TrainState:
                 if name in self.changing
             }
             self.best = Best(self.epoch, scores.accuracy, scores.loss, weights)
+            self.best.calibrate(scores)
         self.stale = 0 if better else self.stale + 1
         return better
 

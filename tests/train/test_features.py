@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from classifier import bundle
 from tests.train import heads
 from train import chunks, features, loop
 from train.hooks import Hooks
@@ -209,3 +210,21 @@ def test_a_folder_that_cannot_be_written_says_what_to_change(tmp_path: Path) -> 
     chunk = chunks.Chunk(torch.rand(2, 3), torch.arange(2))
     with pytest.raises(chunks.ChunksError, match="set feature_views=0"):
         store.save("key", chunk)
+
+
+def test_the_bundle_is_calibrated_on_the_validation_pictures(
+    weights: Path, few_digits: Path, tmp_path: Path
+) -> None:
+    found = []
+    for name, settings in (
+        ("job", heads.config(weights)),
+        ("sweep", heads.config(weights, sweep='{"epochs": [3]}')),
+    ):
+        heads.train(tmp_path / name, few_digits, settings)
+        found.append(bundle.load(tmp_path / name / "model").description)
+    job, sweep = found
+    assert job.temperature != 1.0  # it is not always right
+    assert sweep.temperature == pytest.approx(job.temperature, rel=1e-3)
+    assert job.novelty
+    assert sweep.novelty
+    assert sweep.novelty.quantiles == pytest.approx(job.novelty.quantiles, rel=1e-3)
