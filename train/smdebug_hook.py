@@ -40,10 +40,11 @@ def beside(others: hooks.Hooks, env: Mapping[str, str] = os.environ) -> hooks.Ho
     base = Path(env.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
     config = base / "input" / "config" / "debughookconfig.json"
     given: dict[str, Any] = {}
-    with contextlib.suppress(OSError, ValueError):
-        given = json.loads(config.read_text())
-    parameters = given.get("HookParameters") or {}
-    asked = str(env.get("SMDEBUG") or parameters.pop("smdebug", "")).lower()
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        given = dict(json.loads(config.read_text()))
+    parameters = given.get("HookParameters")
+    told = parameters.get("smdebug") if isinstance(parameters, dict) else ""
+    asked = str(env.get("SMDEBUG") or told).lower()
     if asked not in ("1", "true", "yes", "on"):
         return others
     given.setdefault("LocalPath", str(base / "output" / "tensors"))
@@ -65,7 +66,6 @@ class Smdebug(hooks.Hooks):
         return self
 
     def __exit__(self, *exception: Any) -> None:
-        self.tell(lambda: atexit.unregister(self.hook._cleanup))
         self.tell(lambda: self.hook.close())
         self._others.__exit__(*exception)
 
@@ -135,13 +135,15 @@ class Smdebug(hooks.Hooks):
         folder = Path(self._config["LocalPath"])
         _forget_earlier_start(folder)
         smdebug = _imported(self._base)
-        self.hook = hook = self._make(smdebug)
+        hook = self._make(smdebug)
         # It lets errors of a job with a configuration of its own through to the training.
         hook.has_default_configuration = lambda: True
+        atexit.unregister(hook._cleanup)  # `__exit__` closes it
         hook.step = first - 1
         hook.set_mode(_mode("train"))
         hook.mode_steps.update({smdebug.modes.GLOBAL: first - 1, smdebug.modes.TRAIN: first - 1})
         _register_module(hook, self._network)
+        self.hook = hook
         print(f"smdebug: saving to {folder}", flush=True)
 
     def _make(self, smdebug: Any) -> Any:
@@ -164,8 +166,7 @@ class Smdebug(hooks.Hooks):
         """End it with the optimizer, though smdebug would have it end with the forward pass."""
         if self.hook.step_event:
             self.hook.step_event.update_end_time(time.time())
-        agent = importlib.import_module("smdebug.core.utils").error_handling_agent
-        if agent.disable_smdebug:
+        if _agent().disable_smdebug:
             self._switch_off("it met an error, which it has logged above")
 
     def _number(self) -> int:
@@ -175,9 +176,9 @@ class Smdebug(hooks.Hooks):
         self._off = True
         print(f"WARNING: smdebug is off, training goes on without it: {reason}", flush=True)
         with contextlib.suppress(Exception):
-            importlib.import_module(
-                "smdebug.core.utils"
-            ).error_handling_agent.disable_smdebug = True
+            _agent().disable_smdebug = True
+        with contextlib.suppress(Exception):  # what it wrote so far can then be read
+            self.hook.close()
 
 
 class _Step(hooks.Step):
@@ -208,6 +209,11 @@ def _forget_earlier_start(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
     for path in [*folder.glob("index/*/*.tmp"), *folder.glob("events/*/*.tmp")]:
         path.unlink(missing_ok=True)
+
+
+def _agent() -> Any:
+    """Return what catches smdebug's errors and then switches it off."""
+    return importlib.import_module("smdebug.core.utils").error_handling_agent
 
 
 def _mode(mode: Mode) -> Any:
@@ -288,7 +294,7 @@ def _register_module(hook: Any, network: nn.Module) -> None:
     A hook on every module would break a compiled graph into as many; what the inner modules give
     out is then not recorded, parameters and gradients are.
     """
-    agent = importlib.import_module("smdebug.core.utils").error_handling_agent
+    agent = _agent()
     compiled = network._compiled_call_impl is not None
     hidden: Any = torch.compiler.disable if compiled else lambda function: function
     make_backward_hook = hook.backward_hook

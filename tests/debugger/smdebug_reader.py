@@ -30,7 +30,7 @@ def smdebug_reads(*wanted: tuple[str, Path]) -> list[Any]:
         env=os.environ | _ENV,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr

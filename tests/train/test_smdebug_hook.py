@@ -118,6 +118,24 @@ def test_off_it_is_not_there_at_all(tmp_path: Path) -> None:
     assert "smdebug" not in sys.modules
 
 
+@pytest.mark.parametrize("written", ["[1]", '{"HookParameters": [1]}', "{", '"smdebug"', ""])
+def test_a_config_file_that_makes_no_sense_asks_for_nothing(written: str, tmp_path: Path) -> None:
+    config = tmp_path / "input" / "config" / "debughookconfig.json"
+    config.parent.mkdir(parents=True)
+    config.write_text(written)
+    others = hooks.Hooks()
+    assert smdebug_hook.beside(others, {"SAGEMAKER_BASE_DIR": str(tmp_path)}) is others
+
+
+def test_every_mark_reaches_our_own_hooks() -> None:
+    for ours, around in (
+        (hooks.Hooks, smdebug_hook.Smdebug),
+        (hooks.Step, smdebug_hook._Step),
+    ):
+        marks = {name for name, one in vars(ours).items() if callable(one)} - {"__init__"}
+        assert marks - vars(around).keys() == set()
+
+
 PLANTED = """
 import os, sys, types
 from pathlib import Path
@@ -166,7 +184,7 @@ def test_what_broke_smdebug_does_not(given: str, tmp_path: Path) -> None:
         env=os.environ | {"SAGEMAKER_BASE_DIR": str(tmp_path), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert done.stdout.endswith("trained to the end\n"), done.stdout + done.stderr
