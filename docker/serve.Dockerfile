@@ -42,5 +42,7 @@ LABEL org.opencontainers.image.title="kennel-serve" \
       org.opencontainers.image.created="${CREATED}" \
       org.opencontainers.image.base.name="${BASE_IMAGE}" \
       org.opencontainers.image.licenses="Apache-2.0" \
+      com.amazonaws.sagemaker.capabilities.multi-models="true" \
+      com.amazonaws.sagemaker.capabilities.accept-bind-to-port="true" \
       kennel.torch.version="${TORCH_VERSION}" \
       kennel.cuda.version="${CUDA_VERSION}"
