@@ -5,7 +5,7 @@ The job records without them, and Kennel's rules run in it; these are for those 
 
 from typing import Any
 
-from debugger.records import LOSSES
+from debugger.records import ACTIVATIONS, INPUTS, LOSSES
 from scripts import managed
 from scripts.requests.request import Request, given
 from scripts.spec import Experiment
@@ -13,6 +13,10 @@ from train.config import TrainConfig, from_hyperparameters
 
 # Source: ProfilingIntervalInMilliseconds in the SageMaker API.
 _INTERVALS_MS = (100, 200, 500, 1000, 5000, 60_000)
+# What AWS's rules read is smdebug's: this has it beside the job's own hooks (docs/debugger.md).
+_SMDEBUG = {"smdebug": "true"}
+# smdebug has no such collections and refuses those without a pattern; this matches no tensor.
+_OURS_ALONE = {"include_regex": "(?!)"}
 _FIELDS = (
     "DebugHookConfig",
     "DebugRuleConfigurations",
@@ -33,7 +37,7 @@ def fields(experiment: Experiment) -> dict[str, Any]:
     system = [name for name in names if name in managed.rules("profiler")]
     return given(
         {
-            "DebugHookConfig": _hook(experiment, config, tensors) if tensors else None,
+            "DebugHookConfig": _hook(experiment, config, tensors),
             "DebugRuleConfigurations": [_rule(name, image) for name in tensors],
             "ProfilerConfig": _profiler(experiment, config) if system else None,
             "ProfilerRuleConfigurations": [_rule(name, image) for name in system],
@@ -60,14 +64,17 @@ def _hook(experiment: Experiment, config: TrainConfig, rules: list[str]) -> dict
     own = [name.strip() for name in config.debugger_collections.split(",") if name.strip()]
     needed = [name for rule in rules for name in managed.rules("debugger")[rule]]
     every = {"save_interval": str(config.debugger_interval)}
-    each_step = {"save_interval": "1"}  # as the job records its losses anyway
+    special = {
+        LOSSES: {"save_interval": "1"},  # as the job records them anyway
+        **dict.fromkeys((ACTIVATIONS, INPUTS), every | _OURS_ALONE),
+    }
     return {
         "S3OutputPath": experiment.output,
-        "HookParameters": every,
+        "HookParameters": every | _SMDEBUG,
         "CollectionConfigurations": [
             {
                 "CollectionName": name,
-                "CollectionParameters": each_step if name == LOSSES else every,
+                "CollectionParameters": special.get(name, every),
             }
             for name in dict.fromkeys([*own, *needed])
         ],

@@ -119,6 +119,11 @@ def test_awss_own_rules_are_asked_for_with_what_they_need() -> None:
         one["CollectionParameters"]["save_interval"] for one in hook["CollectionConfigurations"]
     ]
     assert intervals == ["1", "20", "20"]
+    everything = fullest(debugger=experiments.debugger(collections=["activations"]))
+    parameters = training.training_job(everything, "pets-1", IMAGE).parameters
+    first = parameters["DebugHookConfig"]["CollectionConfigurations"][0]["CollectionParameters"]
+    assert first == {"save_interval": "20", "include_regex": "(?!)"}
+    assert hook["HookParameters"] == {"save_interval": "20", "smdebug": "true"}
     rules = request.parameters["DebugRuleConfigurations"]
     assert [one["RuleConfigurationName"] for one in rules] == [
         "LossNotDecreasing",

@@ -64,14 +64,19 @@ def test_a_spot_job_that_was_interrupted_ends_where_an_unbroken_one_does(
 def test_awss_rules_go_with_a_training_job_and_never_with_a_tuning_job(
     tuned: dict[str, Any], emulator: str
 ) -> None:
-    job = kennel("train", SPEC, *SMALL, *MANAGED, "--detach").out.strip()
+    trained = kennel("train", SPEC, *SMALL, *MANAGED)
+    assert trained.code == 0, trained.err
+    job = trained.out.splitlines()[0]
     about = described(job)
     assert about["DebugHookConfig"]["S3OutputPath"] == "s3://kennel-digits/jobs"
     assert [one["RuleConfigurationName"] for one in about["DebugRuleConfigurations"]] == [
         "LossNotDecreasing"
     ]
     assert about["ProfilerConfig"]["ProfilingIntervalInMilliseconds"] == 500
-    kennel("stop", job)
+    # What AWS's rules would read.
+    listed = boto3.client("s3").list_objects_v2(Bucket="kennel-digits", Prefix=f"jobs/{job}/")
+    keys = [one["Key"].removeprefix(f"jobs/{job}/") for one in listed["Contents"]]
+    assert any(key.startswith("debug-output/events/") for key in keys), keys
     tuning = kennel("tune", SPEC, *SMALL, *MANAGED, "--dry-run")
     assert tuning.code == 0
     assert "a tuning job has no field for them" in tuning.err
