@@ -1,10 +1,13 @@
-"""Requests a second and latency: Kennel beside the stock stack and beside what the model allows.
+r"""Requests a second and latency: Kennel beside the stock stack and beside what the model allows.
 
 Both servers run at once on loopback and take turns under load, so that a busy machine is busy for
 both; so does the bound, decoding and forward passes alone, in this process. The stock stack
 is multi-model-server and sagemaker-inference with the plain handler in benchmarks/stock. Needs wrk.
 
-    python benchmarks/serving.py --bundle build/dogs-…/model --photos ../shared/data/dogs/test
+    OMP_WAIT_POLICY=PASSIVE PYTHONPATH=. python benchmarks/serving.py \
+        --bundle build/dogs-…/model --photos ../shared/data/dogs/test
+
+OMP_WAIT_POLICY is for the bound, which is to compute as the server's workers do.
 """
 
 import argparse

@@ -131,6 +131,9 @@ def environment(run_dir: Path) -> dict[str, str]:
     # The workers have their own places below it, and may not even be able to look at it.
     inherited = {name: value for name, value in os.environ.items() if name != "KENNEL_RUN_DIR"}
     return {
+        # Threads that wait for each other sleep and do not spin: where Java or another worker
+        # wants the core too, spinning made a forward pass five times slower.
+        "OMP_WAIT_POLICY": "PASSIVE",
         **inherited,
         health.DIRECTORY_VARIABLE: str(run_dir / REPORTS),
         "TMPDIR": str(run_dir / "tmp"),
