@@ -4,6 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from debugger import rules
 from debugger.records import Record
 from debugger.report import advice, facts, job, model, spent, steps, system
@@ -76,22 +78,33 @@ def _rule(result: Result) -> facts.Rule:
         status=result.status,
         times=result.times,
         datapoints=result.datapoints,
-        parameters=dict(result.parameters),
+        parameters=_plain(result.parameters),
         first=[
             facts.Firing(
                 at=one.at,
                 process=label(one.host, one.rank),
                 step=one.step,
                 text=one.text,
-                evidence=dict(one.evidence),
+                evidence=_plain(one.evidence),
             )
             for one in result.first
         ],
-        details=dict(result.details),
+        details=_plain(result.details),
         description=result.description,
         advice=result.advice,
-        aws=result.to_aws(),
+        aws=_plain(result.to_aws()),
     )
+
+
+def _plain(value: Any) -> Any:
+    """Return what a rule tells as JSON has it: one of the user's own may tell of numpy's types."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(one) for one in value]
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    return value if isinstance(value, str | int | float | None) else str(value)
 
 
 def _headline(report: facts.Report) -> str:

@@ -14,8 +14,10 @@ from PIL import Image
 from debugger import records
 from debugger.recording import RecordingError, Writer
 from debugger.records import End, Record, Start, Step
-from debugger.report import charts, heatmap, write
+from debugger.report import charts, heatmap, summary, write
 from debugger.report.facts import Report
+from debugger.report.gathering import Gathered
+from debugger.rules import Rule
 from tests.debugger.recorded import START, Made
 
 SMALL = Made(steps=600, epochs=2, slow_every=100, layers=12, tensors_every=100, classes=("a", "b"))
@@ -88,6 +90,33 @@ def test_rules_are_there_most_triggered_first_with_all_that_aws_tells(tmp_path: 
     silent = [one for one in facts.rules if one.status == "no data"]
     assert silent
     assert all(html.escape(str(one.details["needs"])) in page for one in silent)
+
+
+class Telling(Rule):
+    """Tells of numpy's types, as a rule of the user's own may."""
+
+    kind = "tensor"
+    description, advice, source, needs = "d", "a", "s", "n"
+
+    def see(self, record: Record) -> Iterator[records.Fired]:
+        self.datapoints += 1
+        if self.datapoints == 1:
+            yield self.fire(record, 0, "t", several=np.arange(3), one=np.float32(0.5))
+
+    def details(self) -> dict[str, object]:
+        return {"count": np.int64(3), "where": Path("here")}
+
+
+def test_a_rule_may_tell_of_numpys_types(tmp_path: Path) -> None:
+    gathered = Gathered()
+    rule = Telling(Telling.Parameters())
+    for record in SMALL.records():
+        gathered.see(record)
+        list(rule.look(record))
+    facts = summary.from_results(gathered, [rule.result()], running=False)
+    again = Report.model_validate_json(facts.model_dump_json())
+    assert again.rules[0].details == {"count": 3, "where": "here"}
+    assert again.rules[0].first[0].evidence == {"several": [0, 1, 2], "one": 0.5}
 
 
 def test_curves_classes_operators_and_machines_are_facts_too(tmp_path: Path) -> None:
