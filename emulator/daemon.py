@@ -71,7 +71,7 @@ def run(settings: Settings) -> int:
         ending.callback(server.shutdown)
         said = Found(os.getpid(), url, settings.region, emulator.engine)
         write_json(_pid_file(settings.state), asdict(said))
-        ending.callback(_pid_file(settings.state).unlink)
+        ending.callback(_pid_file(settings.state).unlink, missing_ok=True)
         print(f"ready: {url}", flush=True)
         ended.wait()
     return 0
