@@ -36,6 +36,7 @@ def main() -> int:
         one, other = (resuming.weights(root / name) for name in ("unbroken", "killed"))
     alike = all(torch.equal(one[name], other[name]) for name in one)
     found = {
+        "command": f"python -m benchmarks.resume --kills {given.kills} --epochs {given.epochs}",
         "kills": killed,
         "bit_identical": alike,
         "unbroken_s": round(unbroken, 1),
