@@ -139,6 +139,8 @@ def _with_profiler_config(settings: Settings, given: dict[str, Any], notes: list
     """Follow DisableProfiler, the interval and the steps of DetailedProfilingConfig."""
     given = dict(given)
     disabled = _true(given, "DisableProfiler")
+    if disabled and settings.profiler:
+        notes.append("DisableProfiler, so neither host nor operators are recorded")
     milliseconds = given.pop("ProfilingIntervalInMilliseconds", None)
     window = settings.window
     parameters = given.pop("ProfilingParameters", None) or {}

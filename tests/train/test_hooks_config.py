@@ -102,7 +102,9 @@ def test_sagemakers_profiler_config_is_followed(tmp_path: Path) -> None:
         },
     )
     assert (found.profiler_interval, found.window, found.notes) == (1.0, (4, 6), ())
-    assert not settings(tmp_path, profiler={"DisableProfiler": True}).profiler
+    off = settings(tmp_path, profiler={"DisableProfiler": True})
+    assert not off.profiler
+    assert "neither host nor operators are recorded" in off.notes[0]
 
 
 @pytest.mark.parametrize(
