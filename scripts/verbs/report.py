@@ -94,13 +94,10 @@ def _write(
 
     The debugger's packages are slow to import: only when they are needed.
     """
-    try:
-        from debugger import formats
-        from debugger import report as reporting
-        from debugger.recording import RecordingError
-        from debugger.rules import RuleSettingsError
-    except ModuleNotFoundError as error:
-        raise Problem(f"{error.name} is missing: pip install 'sagemaker-kennel[report]'") from None
+    from debugger import formats
+    from debugger import report as reporting
+    from debugger.recording import RecordingError
+    from debugger.rules import RuleSettingsError
 
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
