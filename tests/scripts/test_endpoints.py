@@ -122,3 +122,34 @@ def test_a_serverless_endpoint_answers_and_costs_by_use(
     assert "serverless" in line
     assert "by use" in line
     assert "deleted endpoint digits-serverless" in kennel("down", name).err
+
+
+def test_a_multi_model_endpoint_answers_from_each_bundle(
+    tuned: dict[str, Any], emulator: str, few_digits: Path
+) -> None:
+    sagemaker, s3 = boto3.client("sagemaker"), boto3.client("s3")
+    for trial in tuned["trials"]:
+        about = sagemaker.describe_training_job(TrainingJobName=trial["job"])
+        uri = about["ModelArtifacts"]["S3ModelArtifacts"]
+        source = {"Bucket": "kennel-digits", "Key": uri.removeprefix("s3://kennel-digits/")}
+        s3.copy_object(Bucket="kennel-digits", Key=f"all/{trial['job']}.tar.gz", CopySource=source)
+    kind = (
+        "endpoint={kind='multi-model', instance_type='ml.m5.large', "
+        "models='s3://kennel-digits/all/'}"
+    )
+    deployed = kennel("deploy", SPEC, "--name", "digits-many", "--set", kind)
+    assert deployed.code == 0, deployed.err
+    photo = str(next((few_digits / "test").rglob("*.png")))
+    answers = []
+    for trial in tuned["trials"]:
+        asked = kennel(
+            "predict", "digits-many", photo, "--model", f"{trial['job']}.tar.gz", "--json"
+        )
+        assert asked.code == 0, asked.err
+        answers.append(json.loads(asked.out)[photo]["probabilities"])
+    assert len(answers) == 2
+    assert answers[0] != answers[1]
+    missing = kennel("predict", "digits-many", photo, "--model", "none.tar.gz")
+    assert missing.code == 1
+    assert "none.tar.gz" in missing.err
+    assert "deleted endpoint digits-many" in kennel("down", "digits-many").err
