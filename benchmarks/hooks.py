@@ -26,12 +26,13 @@ import torch
 from torch import nn
 
 from debugger.records import BACKWARD, COPY, FORWARD, OPTIMIZER
-from train import loop, recorder, smdebug_hook
+from train import recorder, smdebug_hook
 from train.channels import Picture, Splits
 from train.config import TrainConfig
 from train.data import Batch
 from train.hooks import Hooks
 from train.job import Job
+from train.run import Run, set_up
 from train.stop import Stop
 from train.system import Host
 
@@ -107,7 +108,7 @@ def main() -> int:
 class Variant:
     """A network and its hooks."""
 
-    def __init__(self, run: loop.Run, network: nn.Module, hooks: Hooks) -> None:
+    def __init__(self, run: Run, network: nn.Module, hooks: Hooks) -> None:
         self.run, self.network, self.hooks = run, network.train(), hooks
         self.optimizer = torch.optim.SGD(network.parameters(), 1e-3, momentum=0.9)
         self.criterion = nn.CrossEntropyLoss()
@@ -184,7 +185,7 @@ def variant(name: str, folder: Path, size: int) -> Iterator[Variant]:
         asked = {"LocalPath": str(folder / "tensors"), "S3OutputPath": "s3://none/"}
         hooks = smdebug_hook.Smdebug(hooks, asked, folder)
     with hooks:
-        run, network = loop.set_up(config, splits, job, stop, hooks)
+        run, network = set_up(config, splits, job, stop, hooks)
         yield Variant(run, network, hooks)
 
 

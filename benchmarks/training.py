@@ -32,6 +32,7 @@ from train import channels, data, features, loop, sweep
 from train.config import TrainConfig
 from train.hooks import Hooks
 from train.job import Job
+from train.run import Run, set_up
 from train.stop import Stop
 
 REAL = Path(__file__).parents[2] / "shared" / "data"
@@ -85,12 +86,12 @@ class Bench:
         weights.load_pretrained(network, self.architecture, file=self.weights)
         return network
 
-    def kennel(self, **settings: object) -> tuple[loop.Run, nn.Module]:
+    def kennel(self, **settings: object) -> tuple[Run, nn.Module]:
         """Return a run of Kennel's own on the photos, and its network."""
         told = {"architecture": self.architecture, "weights": str(self.weights), "batch_size": 32}
         job = Job({}, {}, *(self.root / name for name in ("m", "o", "f", "c")), None)
         config = TrainConfig.model_validate(told | settings)
-        return loop.set_up(config, self.splits, job, Stop(), Hooks())
+        return set_up(config, self.splits, job, Stop(), Hooks())
 
 
 def choose(folder: Path, count: int) -> None:

@@ -22,7 +22,7 @@ from train.config import TrainConfig
 from train.progress import follow
 
 if TYPE_CHECKING:
-    from train.loop import Run
+    from train.run import Run
 
 FOLDER = "KENNEL_FEATURES"  # names a folder that keeps features across jobs and restarts
 _FORMAT = 1  # of what a key stands for

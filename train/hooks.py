@@ -23,7 +23,7 @@ from train.data import Batch
 
 if TYPE_CHECKING:
     from train.evaluate import Scores
-    from train.loop import Run
+    from train.run import Run
 
 _NOTHING: AbstractContextManager[None] = nullcontext()
 

@@ -33,7 +33,7 @@ from train.timeline import CudaClock, HostClock
 if TYPE_CHECKING:
     from train.evaluate import Scores
     from train.job import Job
-    from train.loop import Run
+    from train.run import Run
 
 
 def start(config: TrainConfig, job: "Job", stop: Stop) -> hooks.Hooks:

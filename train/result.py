@@ -17,7 +17,7 @@ from train.evaluate import Scores
 from train.state import TrainState
 
 if TYPE_CHECKING:
-    from train.loop import Run
+    from train.run import Run
 
 GOLDEN_PICTURES = 4
 

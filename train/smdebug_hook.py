@@ -29,7 +29,7 @@ from train.data import Batch
 
 if TYPE_CHECKING:
     from train.evaluate import Scores
-    from train.loop import Run
+    from train.run import Run
 
 _PHASES = {BACKWARD: "Backward(post-forward)", OPTIMIZER: "Optimizer"}
 _REDUCTIONS = {"reductions": ["mean", "std", "min", "max"], "norms": ["l2"]}

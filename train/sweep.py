@@ -27,7 +27,7 @@ from train.hooks import Hooks
 from train.state import Best
 
 if TYPE_CHECKING:
-    from train.loop import Run
+    from train.run import Run
 
 
 @dataclass

@@ -23,12 +23,13 @@ from torch import nn
 from classifier.transform import EvaluationTransform
 from debugger import recording
 from debugger.records import BACKWARD, EVALUATION, FORWARD, OPTIMIZER, Record
-from train import data, loop, recorder, timeline
+from train import data, recorder, timeline
 from train.channels import Picture, Splits
 from train.config import TrainConfig
 from train.evaluate import evaluate
 from train.hookconfig import Settings
 from train.job import Job
+from train.run import Run
 from train.stop import Stop
 
 CLASSES = tuple(str(digit) for digit in range(10))
@@ -157,14 +158,14 @@ class Training:
             }
         )
 
-    def _run(self, config: TrainConfig, job: Job, stop: Stop, hooks: recorder.Recorder) -> loop.Run:
+    def _run(self, config: TrainConfig, job: Job, stop: Stop, hooks: recorder.Recorder) -> Run:
         train = tuple(Picture(Path("digits"), int(label)) for label in self.labels)
         valid = tuple(Picture(Path("digits"), int(label)) for label in self.valid_labels)
         splits = Splits(CLASSES, CLASSES, train, valid)
         cpu, transform = torch.device("cpu"), EvaluationTransform(resize=8, crop=8)
-        return loop.Run(config, splits, job, stop, hooks, cpu, None, transform, 2, "random")
+        return Run(config, splits, job, stop, hooks, cpu, None, transform, 2, "random")
 
-    def _train(self, run: loop.Run) -> None:
+    def _train(self, run: Run) -> None:
         """Train as train/loop.py does, with its hooks, on pictures in memory."""
         hooks = run.hooks
         hooks.watch(run, self.network)

@@ -9,8 +9,9 @@ import torch
 
 from classifier import bundle
 from tests.train import heads
-from train import chunks, features, loop
+from train import chunks, features
 from train.hooks import Hooks
+from train.run import set_up
 from train.stop import Interrupted, Stop
 
 
@@ -156,7 +157,7 @@ def test_how_many_views_are_taken(
     few_digits: Path,
     tmp_path: Path,
 ) -> None:
-    run, network = loop.set_up(
+    run, network = set_up(
         heads.config(weights, **settings),
         heads.find(few_digits),
         heads.job(tmp_path),
@@ -168,7 +169,7 @@ def test_how_many_views_are_taken(
 
 
 def test_views_come_round(weights: Path, few_digits: Path, tmp_path: Path) -> None:
-    run, network = loop.set_up(
+    run, network = set_up(
         heads.config(weights, feature_views=2),
         heads.find(few_digits),
         heads.job(tmp_path),
@@ -187,7 +188,7 @@ def test_views_come_round(weights: Path, few_digits: Path, tmp_path: Path) -> No
 def test_chunks_of_several_thousands_are_put_together(
     weights: Path, few_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, network = loop.set_up(
+    run, network = set_up(
         heads.config(weights), heads.find(few_digits), heads.job(tmp_path), Stop(), Hooks()
     )
     pictures = run.splits.train

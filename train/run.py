@@ -1,0 +1,175 @@
+"""A run: what stays the same throughout it, and how it is set up."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from classifier import networks, weights
+from classifier.transform import EvaluationTransform
+from debugger.records import EVALUATION
+from train import data, frozen, optimizer
+from train.channels import PRETRAINED, DataError, Picture, Splits
+from train.config import ConfigError, TrainConfig
+from train.evaluate import Scores, evaluate
+from train.hooks import Hooks
+from train.stop import Stop
+
+if TYPE_CHECKING:
+    from train.features import Features
+    from train.job import Job
+
+CALIBRATION = 10_000  # validation pictures at most
+
+
+@dataclass(frozen=True)
+class Run:
+    """What stays the same throughout a run; what changes is in TrainState."""
+
+    config: TrainConfig
+    splits: Splits
+    job: "Job"
+    stop: Stop
+    hooks: Hooks
+    device: torch.device
+    precision: torch.dtype | None  # of autocast; None is float32 throughout
+    transform: EvaluationTransform
+    workers: int
+    origin: str  # of the pretrained weights
+    unreadable: data.Unreadable = field(init=False)
+
+    def __post_init__(self) -> None:
+        total = sum(map(len, (self.splits.train, self.splits.valid, self.splits.test)))
+        unreadable = data.Unreadable(self.config.max_unreadable, total)
+        object.__setattr__(self, "unreadable", unreadable)
+
+    def told(self, config: TrainConfig) -> "Run":
+        """Return the same run with other hyperparameters, as one trial of a sweep has."""
+        other = replace(self, config=config)
+        object.__setattr__(other, "unreadable", self.unreadable)
+        return other
+
+    @property
+    def chief(self) -> bool:
+        """Whether this process speaks and writes for all."""
+        return self.job.rank == 0
+
+    def say(self, text: str) -> None:
+        """Print a line, once for all processes."""
+        if self.chief:
+            print(text, flush=True)
+
+    def autocast(self) -> torch.autocast:
+        """Return a context for forward passes."""
+        return torch.autocast(
+            self.device.type, self.precision or torch.bfloat16, enabled=self.precision is not None
+        )
+
+    def loader(
+        self, pictures: Sequence[Picture], transform: object, *, shuffle: bool
+    ) -> tuple[DataLoader[data.Item], data.Order]:
+        """Return this process's batches of `pictures`, and the order that says where to begin."""
+        seed = self.config.seed
+        order = data.Order(
+            len(pictures),
+            self.config.batch_size if shuffle else max(self.config.batch_size, data.LEAST_BATCH),
+            seed=seed if shuffle else None,
+            rank=self.job.rank,
+            world=self.job.world,
+        )
+        dataset = data.Pictures(pictures, transform, seed)
+        return data.loader(dataset, order, workers=self.workers), order
+
+    def measure(self, network: nn.Module, pictures: Sequence[Picture]) -> Scores:
+        """Evaluate; raises Interrupted when asked to stop."""
+        keep = -(-len(pictures) // CALIBRATION) if pictures is self.splits.valid else 0
+        return self.score(network, self.loader(pictures, self.transform, shuffle=False)[0], keep)
+
+    def measure_head(
+        self, network: nn.Module, kept: "Features", pictures: Sequence[Picture]
+    ) -> Scores:
+        """Evaluate a network whose backbone is that of `kept`; raises as `measure`."""
+        kept.view(pictures, None)
+        order = data.Order(len(pictures), data.LEAST_BATCH, seed=None)
+        keep = -(-len(pictures) // CALIBRATION)
+        return self.score(frozen.split(network)[1], kept.batches(pictures, order), keep)
+
+    def score(self, network: nn.Module, batches: Iterable[data.Batch], keep: int) -> Scores:
+        """Evaluate on batches; raises Interrupted when asked to stop."""
+        with self.hooks.phase(EVALUATION):
+            scores = evaluate(
+                network,
+                self.stop.watch(batches),
+                len(self.splits.classes),
+                self.device,
+                self.autocast(),
+                self.unreadable,
+                self.hooks,
+                keep,
+            )
+        if not scores.count:
+            raise DataError("none of the pictures to be measured could be read")
+        self.hooks.scored(scores)
+        return scores
+
+
+def set_up(
+    config: TrainConfig, splits: Splits, job: "Job", stop: Stop, hooks: Hooks
+) -> tuple[Run, nn.Module]:
+    """Build the network, on its device and with its frozen part, and say what will happen."""
+    device = torch.device(f"cuda:{job.local_rank}" if torch.cuda.is_available() else "cpu")
+    transform = networks.preset(config.architecture)
+    if config.image_size:
+        transform = transform.at_size(config.image_size)
+    torch.manual_seed(config.seed)
+    network = networks.build(config.architecture, len(splits.classes), image_size=transform.crop)
+    origin = "random"
+    if config.weights != "none":
+        origin = weights.load_pretrained(
+            network,
+            config.architecture,
+            file=None if config.weights == "pretrained" else Path(config.weights),
+            channel=job.channels.get(PRETRAINED),
+        )
+    optimizer.freeze(network, config.trainable)
+    network.to(device)
+    network.to(memory_format=torch.channels_last)  # the faster order on GPUs and CPUs alike
+    workers, limited = data.worker_count(config, transform.crop, job.local_world)
+    precision = choose_precision(config.precision, device)
+    run = Run(config, splits, job, stop, hooks, device, precision, transform, workers, origin)
+    hooks.watch(run, network)
+    trained = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    run.say(
+        f"{config.architecture} for {len(splits.classes)} classes on {device}, "
+        f"{precision or torch.float32}, weights: {origin}; "
+        f"training {config.trainable}, {trained:,} parameters"
+    )
+    run.say(
+        f"pictures: {len(splits.train)} train, {len(splits.valid)} valid, {len(splits.test)} test; "
+        f"{workers} decoding workers, {job.world} training processes"
+    )
+    for note in (*splits.notes, limited):
+        if note:
+            run.say(note)
+    return run, network
+
+
+def choose_precision(wanted: str, device: torch.device) -> torch.dtype | None:
+    """Return autocast's type, None for float32.
+
+    Raises:
+        ConfigError: the device cannot compute in it.
+    """
+    if wanted == "fp32" or (wanted == "auto" and device.type == "cpu"):
+        return None
+    if wanted == "fp16":
+        if device.type == "cpu":
+            raise ConfigError("precision=fp16 needs a GPU: use auto, fp32 or bf16")
+        return torch.float16
+    if wanted == "auto" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        return torch.float16
+    return torch.bfloat16
