@@ -6,6 +6,7 @@ sleeps, and what the rules find does not depend on how busy the machine is.
 """
 
 import math
+import mmap
 import threading
 import time
 from collections import OrderedDict
@@ -318,11 +319,13 @@ def slow_start(training: Training) -> None:
 
 def leaking_memory(training: Training) -> None:
     training.sample_every = 0.05
-    leaked: list[torch.Tensor] = []
+    leaked: list[mmap.mmap] = []
 
     def leak(step: int) -> None:
         time.sleep(0.002)
-        leaked.append(torch.ones(250_000))  # a megabyte
+        # From the system: an allocator would hand out again what earlier tests gave back.
+        leaked.append(mmap.mmap(-1, 2 << 20))
+        leaked[-1].write(bytes(2 << 20))
 
     training.in_step = leak
 
