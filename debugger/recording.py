@@ -102,7 +102,7 @@ class Writer:
 
 def is_recording(folder: Path) -> bool:
     """Whether a folder holds a recording of ours."""
-    return any(folder.glob("*-*/*.jsonl"))
+    return any(any(one.glob("*.jsonl")) for one, _, _ in _folders(folder))
 
 
 def read(recording: Path) -> Iterator[Record]:
@@ -115,12 +115,19 @@ def read(recording: Path) -> Iterator[Record]:
         raise RecordingError(
             f"{recording} holds no recording: a job writes one unless debugger=off and profiler=off"
         )
-    streams = [
-        _stream(folder, match["host"], int(match["rank"]))
-        for folder in sorted(recording.iterdir())
-        if folder.is_dir() and (match := _FOLDER.fullmatch(folder.name))
-    ]
+    streams = [_stream(folder, host, rank) for folder, host, rank in _folders(recording)]
     yield from heapq.merge(*streams, key=lambda record: record.at)
+
+
+def _folders(recording: Path) -> list[tuple[Path, str, int]]:
+    """Return each process's folder, host and rank; other folders may vanish as we look."""
+    if not recording.is_dir():
+        return []
+    return [
+        (folder, match["host"], int(match["rank"]))
+        for folder in sorted(recording.iterdir())
+        if (match := _FOLDER.fullmatch(folder.name)) and folder.is_dir()
+    ]
 
 
 def load_tensor(recording: Path, record: records.RawTensor) -> np.ndarray:

@@ -45,7 +45,8 @@ class Server:
         self._run_dir = run_dir
         self._stop = stop
         self._reports = run_dir / REPORTS
-        self._spawner: tuple[int, int | None] | None = None
+        self._spawner: tuple[int, int | None] | None = None  # process and when it started
+        self._renewed: set[tuple[int, int | None]] = set()  # those that died
         self._workers = Workers(self._reports, settings)
         self._served = False
         self._answered_at = 0.0  # when Java last did
@@ -135,11 +136,12 @@ class Server:
 
     def _renew_spawner(self) -> None:
         """Have MMS start anew when the process died from which it forks workers: it never would."""
-        for one in health.reports(self._reports):
-            if one.alive:
+        for one in health.reports(self._reports):  # of the dead too: both may die between two ticks
+            if (one.parent, one.parent_born) not in self._renewed:
                 self._spawner = (one.parent, one.parent_born)
         if self._spawner and health.started(self._spawner[0]) != self._spawner[1]:
             log.warning("the workers' parent process died: registering the model again")
+            self._renewed.add(self._spawner)
             self._spawner = None
             self._model_server.unregister()
             self._model_server.register()
