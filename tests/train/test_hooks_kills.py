@@ -1,7 +1,6 @@
 """`kill -9` at a random moment, fifty times: the recording opens, and has no end."""
 
 import multiprocessing
-import os
 import random
 import signal
 import time
@@ -25,12 +24,13 @@ def killed(run: Callable[..., None], *given: Any, folder: Path, within: float) -
     context.set_forkserver_preload(["tests.train.kills"])
     process = context.Process(target=run, args=given)
     process.start()
-    assert process.pid
-    while not recording.is_recording(folder) and process.is_alive():
-        time.sleep(0.001)
-    time.sleep(random.uniform(0, within))  # noqa: S311
-    os.kill(process.pid, signal.SIGKILL)
-    process.join()
+    try:
+        while not recording.is_recording(folder) and process.is_alive():
+            time.sleep(0.001)
+        time.sleep(random.uniform(0, within))  # noqa: S311
+    finally:
+        process.kill()
+        process.join()
     assert process.exitcode == -signal.SIGKILL
     return list(recording.read(folder))
 
