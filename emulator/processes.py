@@ -8,6 +8,7 @@ import contextlib
 import itertools
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -21,6 +22,8 @@ from emulator import keeper
 from emulator.engine import OPT_ML, Network, Plan
 from emulator.errors import JobError
 from emulator.settings import HOST, Settings
+
+_PORTS = range(21_000, 32_000)
 
 
 class ProcessEngine:
@@ -161,7 +164,9 @@ def _namespaces_work() -> bool:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Below those that the kernel gives to clients, which might take it before the server does."""
+    for port in random.sample(_PORTS, 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((HOST, port))
+            return port
+    raise JobError("InternalServerError: no free port on loopback for the endpoint's container")

@@ -10,8 +10,11 @@ LONGEST_TUNING = 32
 
 
 def stamped(name: str, now: datetime, longest: int = LONGEST) -> str:
-    """`name-260102-030405`, the name shortened to fit in `longest` characters."""
-    stamp = now.astimezone(UTC).strftime("-%y%m%d-%H%M%S")
+    """`name-260102-030405-678`, the name shortened to fit in `longest` characters.
+
+    To the millisecond, as the SDK's names are: two jobs may well be started in one second.
+    """
+    stamp = now.astimezone(UTC).strftime("-%y%m%d-%H%M%S-%f")[:-3]
     return name[: longest - len(stamp)].rstrip("-") + stamp
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+SPEC = (ROOT / "experiments" / "digits.toml").read_text()
 
 
 def demo(*arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -20,7 +21,12 @@ def demo(*arguments: str) -> "subprocess.CompletedProcess[str]":
 
 
 def test_the_demo_goes_the_whole_way(tmp_path: Path) -> None:
-    result = demo("--out", str(tmp_path))
+    # Served in training's precision, on any processor: no digit may lie between two classes.
+    spec = tmp_path / "digits.toml"
+    exact = '[endpoint]\nenvironment = {KENNEL_PRECISION = "fp32"}\n'
+    spec.write_text(SPEC.replace("[endpoint]\n", exact))
+    out = tmp_path / "out"
+    result = demo("--out", str(out), "--spec", str(spec))
     assert result.returncode == 0, result.stdout + result.stderr
     verbs = re.findall(r"^\$ kennel (.*?)(?: [/{].*| s3.*| --.*)?$", result.stdout, re.MULTILINE)
     assert [verb.split()[0] for verb in verbs] == (
@@ -33,8 +39,8 @@ def test_the_demo_goes_the_whole_way(tmp_path: Path) -> None:
     assert float(served.group(1)) >= 0.95
     # What was measured in training is what is served.
     assert float(served.group(1)) == pytest.approx(float(trained.group(1)), abs=1e-4)
-    assert f"report: {tmp_path / 'report.html'}" in result.stdout
-    page = (tmp_path / "report.html").read_text()
+    assert f"report: {out / 'report.html'}" in result.stdout
+    page = (out / "report.html").read_text()
     assert "The job completed in " in page
     for shown in (
         "resnet18",
@@ -48,9 +54,7 @@ def test_the_demo_goes_the_whole_way(tmp_path: Path) -> None:
 
 def test_a_failing_spec_ends_with_the_reason(tmp_path: Path) -> None:
     spec = tmp_path / "wrong.toml"
-    spec.write_text(
-        (ROOT / "experiments" / "digits.toml").read_text().replace("epochs = 3", "epochs = 0")
-    )
+    spec.write_text(SPEC.replace("epochs = 3", "epochs = 0"))
     result = demo("--out", str(tmp_path / "o"), "--spec", str(spec))
     assert result.returncode == 1
     assert "epochs: Input should be greater than or equal to 1" in result.stderr

@@ -125,8 +125,9 @@ class Endpoint:
 
 @contextmanager
 def serving(images: Images, model: Path) -> Iterator[tuple[Endpoint, Container]]:
-    """`docker run … serve` with a bundle, ready to answer."""
+    """`docker run … serve` with a bundle, ready to answer; in float32 on any processor."""
     arguments = ["--publish", "127.0.0.1::8080", "--volume", f"{model}:/opt/ml/model:ro"]
+    arguments += ["--env", "KENNEL_PRECISION=fp32"]
     with images.container(*arguments, images.serve, "serve") as container:
         address = images.call("port", container.name, "8080").stdout.split()[0]
         endpoint = Endpoint(f"http://{address}")

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from classifier import bundle
 from tests.containers.conftest import HYPERPARAMETERS, ROOT
 from tests.containers.engine import Endpoint, Images
+from tests.ports import free_port
 
 pytestmark = pytest.mark.docker
 
@@ -27,12 +27,6 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
         timeout=400,
         check=False,
     )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_local_train_local_serve_invoke(images: Images, few_digits: Path, tmp_path: Path) -> None:

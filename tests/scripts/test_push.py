@@ -21,6 +21,7 @@ from scripts import pushing
 from scripts.aws import Aws
 from scripts.local import docker_client
 from scripts.problem import Problem
+from tests.ports import free_port
 from tests.scripts.conftest import REGION
 from tests.scripts.kennel import kennel
 
@@ -51,9 +52,7 @@ def registry(tmp_path: Path, moto: str) -> Iterator[str]:
     program = shutil.which("docker-registry")
     if not program:
         pytest.skip("needs docker-registry (apt-get install docker-registry)")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     token = boto3.client("ecr").get_authorization_token()["authorizationData"][0]
     user, _, password = base64.b64decode(token["authorizationToken"]).partition(b":")
     users = tmp_path / "users"

@@ -13,7 +13,8 @@ from PIL import Image
 from classifier import bundle, networks
 from classifier.calibration import Novelty
 from classifier.transform import EvaluationTransform
-from tests.serve.running import Running, free_port, serving
+from tests.ports import free_port
+from tests.serve.running import Running, serving
 
 METRICS_PORT = free_port()
 CLASSES = ("Affenpinscher", "Beagle", "Chihuahua", "Dachshund", "Eskimohund ö")

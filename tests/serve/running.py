@@ -5,7 +5,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
+
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 120  # how long to wait before a test is given up; no promise is measured by it
@@ -121,18 +122,15 @@ def until(look: Callable[[], T | None]) -> T:
     raise AssertionError(f"not seen within {PATIENCE_S} s")
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @contextlib.contextmanager
 def serving(base_dir: Path, **environment: str) -> Iterator[Running]:
-    """Start a server on a bundle in `base_dir`/model; kill what is left of it at the end."""
+    """Start a server on a bundle in `base_dir`/model; kill what is left of it at the end.
+
+    In float32, whatever the processor can do: what it says is held against logits in float32.
+    """
     port = int(environment.setdefault("SAGEMAKER_BIND_TO_PORT", str(free_port())))
     environment.setdefault("SAGEMAKER_MODEL_SERVER_WORKERS", "1")
+    environment.setdefault("KENNEL_PRECISION", "fp32")
     with tempfile.TemporaryDirectory() as temporary:
         log_file = Path(temporary) / "log"
         with log_file.open("wb") as log:

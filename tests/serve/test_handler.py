@@ -38,6 +38,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, base_dir: Path, run_dir: Path) 
     monkeypatch.setenv(health.DIRECTORY_VARIABLE, str(reports))
     monkeypatch.setenv("KENNEL_MAX_PIXELS", "1000000")
     monkeypatch.setenv("KENNEL_THREADS", "1")
+    monkeypatch.setenv("KENNEL_PRECISION", "fp32")  # as what is expected, on any processor
     return reports
 
 
