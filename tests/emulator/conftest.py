@@ -15,16 +15,17 @@ import pytest
 
 ROLE = "arn:aws:iam::123456789012:role/kennel"
 BUCKET = "kennel-data"
-# Short times, so that the tests are; what they do is the same.
+# Short times where a test waits for their end, and long ones where it must not come, however busy
+# the machine is; what they do is the same.
 LIMITS: dict[str, float] = {
-    "stop_grace_s": 2,
-    "spot_notice_s": 2,
+    "stop_grace_s": 6,
+    "spot_notice_s": 60,
     "checkpoint_sync_s": 0.2,
     "ping_every_s": 0.2,
-    "ping_s": 1,
-    "startup_s": 8,
-    "invocation_s": 1.5,
-    "endpoint_grace_s": 2,
+    "ping_s": 10,
+    "startup_s": 120,
+    "invocation_s": 5,
+    "endpoint_grace_s": 20,
     "payload_bytes": 10_000,
 }
 
@@ -131,7 +132,7 @@ class Running:
         )
         return self.job(name)
 
-    def until(self, done: Callable[[], Any], seconds: float = 60) -> None:
+    def until(self, done: Callable[[], Any], seconds: float = 180) -> None:
         """Wait until something holds."""
         deadline = time.monotonic() + seconds
         while not done():

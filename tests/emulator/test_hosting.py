@@ -2,12 +2,13 @@ import io
 import json
 import os
 import tarfile
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError  # type: ignore[import-untyped, unused-ignore]
 
-from tests.emulator.conftest import BUCKET, ROLE, Running, alive
+from tests.emulator.conftest import BUCKET, IMAGES, ROLE, Running, alive, fill
 from tests.emulator.test_training import refused
 
 
@@ -55,7 +56,7 @@ def deploy(emulator: Running, name: str, count: int = 1, **more: Any) -> None:
 
 def in_service(emulator: Running, name: str) -> None:
     emulator.sagemaker.get_waiter("endpoint_in_service").wait(
-        EndpointName=name, WaiterConfig={"Delay": 0.1, "MaxAttempts": 300}
+        EndpointName=name, WaiterConfig={"Delay": 0.1, "MaxAttempts": 1800}
     )
 
 
@@ -89,7 +90,7 @@ def test_an_endpoint_answers_and_is_deleted(emulator: Running) -> None:
     assert endpoint["ProductionVariants"][0]["CurrentInstanceCount"] == 1
     emulator.sagemaker.delete_endpoint(EndpointName="one")
     emulator.sagemaker.get_waiter("endpoint_deleted").wait(
-        EndpointName="one", WaiterConfig={"Delay": 0.1, "MaxAttempts": 300}
+        EndpointName="one", WaiterConfig={"Delay": 0.1, "MaxAttempts": 1800}
     )
     assert not alive(said["pid"])
     code, message = refused(invoke, emulator, "one")
@@ -142,8 +143,21 @@ def _answering(emulator: Running, name: str, but: int) -> int:
     return len(pids - {but})
 
 
-@pytest.mark.parametrize("mode", ["never healthy", "exits"])
-def test_an_endpoint_that_is_never_healthy_fails(emulator: Running, mode: str) -> None:
+def test_an_endpoint_that_is_never_healthy_fails(tmp_path: Path) -> None:
+    hasty = Running(tmp_path / "state", IMAGES, limits={"startup_s": 4}).start()
+    try:
+        fill(hasty)
+        fails(hasty, "never healthy")
+    finally:
+        hasty.end()
+
+
+def test_an_endpoint_whose_container_ends_fails(emulator: Running) -> None:
+    assert "exit code 4" in fails(emulator, "exits")
+
+
+def fails(emulator: Running, mode: str) -> str:
+    """Deploy a server in a mode that no ping succeeds in; return why that failed."""
     name = mode.replace(" ", "-")
     model(emulator, name, env={"MODE": mode})
     config(emulator, name, name)
@@ -154,8 +168,10 @@ def test_an_endpoint_that_is_never_healthy_fails(emulator: Running, mode: str) -
     )
     endpoint = client.describe_endpoint(EndpointName=name)
     assert endpoint["EndpointStatus"] == "Failed"
-    assert "did not pass the ping health check" in endpoint["FailureReason"]
+    reason: str = endpoint["FailureReason"]
+    assert "did not pass the ping health check" in reason
     client.delete_endpoint(EndpointName=name)
+    return reason
 
 
 def test_an_update_serves_throughout_and_a_bad_one_changes_nothing(emulator: Running) -> None:

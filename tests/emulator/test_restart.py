@@ -13,6 +13,7 @@ import pytest
 from tests.emulator.conftest import BUCKET, IMAGES, Running, alive, fill
 from tests.emulator.test_hosting import ask, deploy, in_service
 from tests.emulator.test_training import lines_of, training
+from tests.emulator.test_tuning import ended, ranges, request, trials
 
 
 @pytest.fixture
@@ -82,6 +83,36 @@ def test_a_job_that_was_running_has_failed_and_nothing_is_left_of_it(
     assert lines_of(emulator, "before")[-1] == "loss=0.25; done"
     emulator.train("after")
     assert emulator.ended("after")["TrainingJobStatus"] == "Completed"
+
+
+def test_a_tuning_job_that_was_running_has_failed_and_its_ended_trials_are_kept(
+    emulator: Running,
+) -> None:
+    # One at a time: the first ends at once, the second would train for ten minutes.
+    said = request("tuned", "Grid", ranges(sleep=["0", "600"]), MaxParallelTrainingJobs=1)
+    said["TrainingJobDefinition"]["StaticHyperParameters"] = {"x": "0.5"}
+    emulator.sagemaker.create_hyper_parameter_tuning_job(**said)
+    emulator.until(lambda: len(trials(emulator, "tuned")) == 2)
+    first, second = (one["TrainingJobName"] for one in trials(emulator, "tuned"))
+    training(emulator, second, "pid")
+    (pid,) = re.findall(r"pid (\d+)", "\n".join(lines_of(emulator, second)))
+    emulator.end(signal.SIGKILL)
+    emulator.until(lambda: not alive(int(pid)))
+    emulator.start()
+    job = ended(emulator, "tuned")
+    assert job["HyperParameterTuningJobStatus"] == "Failed"
+    assert job["FailureReason"].startswith("InternalServerError")
+    statuses = {
+        one["TrainingJobName"]: one["TrainingJobStatus"] for one in trials(emulator, "tuned")
+    }
+    assert statuses == {first: "Completed", second: "Failed"}
+    assert job["BestTrainingJob"]["TrainingJobName"] == first
+    assert job["BestTrainingJob"]["FinalHyperParameterTuningJobObjectiveMetric"]["Value"] == 0.5
+    assert emulator.body(f"tuned/{first}/output/model.tar.gz")
+    emulator.sagemaker.create_hyper_parameter_tuning_job(
+        **request("again", "Grid", ranges(x=["0.2"]))
+    )
+    assert ended(emulator, "again")["HyperParameterTuningJobStatus"] == "Completed"
 
 
 def test_registries_survive(emulator: Running) -> None:
