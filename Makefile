@@ -14,6 +14,8 @@ ENGINE ?= process
 
 UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
 export UV_PYTHON_DOWNLOADS := never
+# Threads of torch sleep while they wait for each other: jobs and servers here share few cores.
+export OMP_WAIT_POLICY ?= PASSIVE
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header $(ARGS)
 VENV := .venv/.locked

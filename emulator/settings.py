@@ -72,7 +72,7 @@ class Settings(Strict):
     # Of the emulator's own environment, what its processes see; a container would see none of it.
     inherit: tuple[str, ...] = tuple(
         "PATH HOME LANG LC_ALL TMPDIR PYTHONPATH VIRTUAL_ENV LD_LIBRARY_PATH TORCH_HOME "
-        "OMP_NUM_THREADS PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION".split()
+        "OMP_NUM_THREADS OMP_WAIT_POLICY PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION".split()
     )
 
     @classmethod
