@@ -3,10 +3,22 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from scripts import digits
 from tests import dogs
 from tests.opt_ml import OptMl
+
+# Drawn examples are the same each time, and a machine may take as long for one as it takes.
+settings.register_profile(
+    "kennel",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.load_profile("kennel")
 
 REAL = Path(__file__).parents[2] / "shared" / "data"
 
