@@ -3,7 +3,7 @@
 One job is killed and started again until it has been killed so often; its final weights must be
 those of a job that nobody killed, bit for bit. A checkpoint is written after every step.
 
-    python -m benchmarks.resume [--kills 100] [--epochs 40] [--out benchmarks/results/resume.json]
+    python -m benchmarks.resume [--kills 100] [--epochs 60] [--out benchmarks/results/resume.json]
 """
 
 import argparse
@@ -21,7 +21,7 @@ from tests.train import resuming
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/resume.json"))
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

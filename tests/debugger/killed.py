@@ -15,7 +15,7 @@ from pathlib import Path
 from debugger.recording import Writer
 from debugger.records import Span, Start, Statistics, Step, Tensors
 
-LONGEST = 0.05  # seconds until the kill
+STEPS, LONGEST = 200, 0.002  # steps until the kill at most, and seconds after them
 VALUE = Statistics(0.0, 1.0, -1.0, 1.0, 3.0, 0.5, 0.0, 0.0, 100, change=1e-3)
 
 
@@ -28,11 +28,13 @@ def main() -> None:
         if not child:
             write_for_ever(folder / str(number), write)
         os.close(write)
-        assert os.read(read, 4)  # it has begun
+        told, enough = b"", 4 * (1 + moments.randrange(STEPS))  # the first tells that it has begun
+        while len(told) < enough:
+            told += os.read(read, 1 << 16)
         time.sleep(moments.uniform(0, LONGEST))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        print(last(read), flush=True)
+        print(last(told, read), flush=True)
         os.close(read)
 
 
@@ -53,12 +55,11 @@ def write_for_ever(recording: Path, told: int) -> None:
             writer.write(Tensors(now, "train", step, "weights", layers))
 
 
-def last(read: int) -> int:
-    """Return the last step told, -1 where there was none."""
-    seen = b""
+def last(told: bytes, read: int) -> int:
+    """Return the last step told, -1 where there was none; some of it may be unread."""
     while part := os.read(read, 1 << 16):
-        seen += part
-    return int.from_bytes(seen[-4:], "big") - 1
+        told += part
+    return int.from_bytes(told[-4:], "big") - 1
 
 
 if __name__ == "__main__":

@@ -29,9 +29,23 @@ def config(epochs: int) -> TrainConfig:
     )
 
 
-def train(root: Path, data: Path, epochs: int) -> None:
+class Halting(Stop):
+    """Goes no further than to the nth look, so that a kill finds the job alive however late."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__()
+        self._looks = looks
+
+    def check(self, number: int = 0) -> None:
+        self._looks -= 1
+        if self._looks < 0:
+            time.sleep(3600)
+        super().check(number)
+
+
+def train(root: Path, data: Path, epochs: int, stop: Stop) -> None:
     torch.set_num_threads(1)
-    loop.train(config(epochs), heads.find(data), heads.job(root), Stop(), Hooks())
+    loop.train(config(epochs), heads.find(data), heads.job(root), stop, Hooks())
 
 
 def weights(root: Path) -> dict[str, torch.Tensor]:
@@ -41,21 +55,23 @@ def weights(root: Path) -> dict[str, torch.Tensor]:
 def survive(root: Path, data: Path, epochs: int, kills: int, seed: int) -> int:
     """Kill a job at `kills` random moments, let it end, and return how often it was killed.
 
-    Each start is killed after it has saved a checkpoint or two, at any moment of the next steps.
+    Each start is killed after it has saved a checkpoint, at any moment of the next steps. It looks
+    three times, at least, before it saves one, at the end of an epoch.
     """
     draw = random.Random(seed)  # noqa: S311
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.train.resuming"])
     killed = 0
     while True:
-        process = context.Process(target=train, args=(root, data, epochs))
+        stop = Halting(draw.randint(3, 5)) if killed < kills else Stop()
+        process = context.Process(target=train, args=(root, data, epochs, stop))
         process.start()
         assert process.pid
         if killed < kills:
             before = _saved(root)
             while _saved(root) == before and process.is_alive():
                 time.sleep(0.001)
-            time.sleep(draw.uniform(0, 0.5))
+            time.sleep(draw.uniform(0, 0.3))
             if process.is_alive():
                 os.kill(process.pid, signal.SIGKILL)
         process.join()
