@@ -26,12 +26,14 @@ class Browser:
         self._session: str | None = None
         self.said: list[str] = []
         self.asked: list[str] = []
+        self._loaded: set[str] = set()
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)[
             "sessionId"
         ]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
+        self.call("Page.setLifecycleEventsEnabled", enabled=True)
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Call a method and return its result; what happens meanwhile is noted."""
@@ -60,10 +62,12 @@ class Browser:
             deviceScaleFactor=1,
             mobile=width < 600,
         )
-        self.call("Page.navigate", url=page.as_uri())
-        while self.value("document.readyState") != "complete" or self.value("location.href") == (
-            "about:blank"
-        ):
+        # Until it is loaded, the page before may answer in its place.
+        loader = self.call("Page.navigate", url=page.as_uri())["loaderId"]
+        while loader not in self._loaded:
+            self._next()
+        given_up = time.monotonic() + _SECONDS
+        while self.value("innerWidth") != width and time.monotonic() < given_up:
             time.sleep(0.02)
 
     def value(self, expression: str) -> Any:
@@ -95,7 +99,9 @@ class Browser:
         return message
 
     def _note(self, method: str, about: dict[str, Any]) -> None:
-        if method == "Runtime.consoleAPICalled":
+        if method == "Page.lifecycleEvent" and about["name"] == "load":
+            self._loaded.add(about["loaderId"])
+        elif method == "Runtime.consoleAPICalled":
             self.said.append(f"{about['type']}: {about['args']}")
         elif method == "Runtime.exceptionThrown":
             self.said.append(f"exception: {about['exceptionDetails']}")
@@ -133,5 +139,9 @@ def browser(profile: Path) -> Iterator[Browser]:
     finally:
         os.close(ours_write)
         process.terminate()
-        process.wait(_SECONDS)
+        try:
+            process.wait(_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
         os.close(ours_read)
