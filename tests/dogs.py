@@ -4,7 +4,6 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from classifier import bundle
 from tests.opt_ml import OptMl
 
 ROOT = Path(__file__).parents[1]
@@ -27,7 +26,7 @@ def train(real_data: Path) -> OptMl:
     for source in (*sources, ROOT / "docker" / "locks" / "train.txt"):
         digest.update(source.read_bytes())
     kept = ROOT / "build" / f"dogs-{digest.hexdigest()[:16]}"
-    if not (kept / "model" / bundle.DESCRIPTION).is_file():
+    if not (kept / "output" / "success").is_file():  # which a job leaves at its very end
         shutil.rmtree(kept, ignore_errors=True)
         channel = kept / "weights"
         channel.mkdir(parents=True)
