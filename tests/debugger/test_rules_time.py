@@ -158,8 +158,10 @@ def test_a_real_run_s_delays_are_found_where_they_were_planted(tmp_path: Path) -
     begun = clock.mark()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # all the work is this thread's
-    recorded = training.run(tmp_path)
-    torch.set_num_threads(threads)
+    try:
+        recorded = training.run(tmp_path)
+    finally:
+        torch.set_num_threads(threads)
     ended = clock.mark()
     split = Timeline.of(recorded)
     close = 0.02 * split.total

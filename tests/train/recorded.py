@@ -51,8 +51,12 @@ class Recorded:
         )
 
     def run(self, stop: Stop | None = None) -> "Recorded":
+        threads = torch.get_num_threads()
         torch.set_num_threads(1)
-        training.run(self.job, stop or Stop())
+        try:
+            training.run(self.job, stop or Stop())
+        finally:
+            torch.set_num_threads(threads)
         return self
 
     @property
