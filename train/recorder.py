@@ -67,6 +67,9 @@ class Recorder(hooks.Hooks):
             window = Window(*settings.window, self._write, self._who)
         self._steps = Steps(self._sink, settings, self._who, self._host, self._host, window)
         self._began = self._steps.last = self._host.mark()
+        self._process_started = (
+            process_started()
+        )  # asked once, for every look at the clocks differs
         self._initialised = False
 
     # ---- the job -------------------------------------------------------------------------------
@@ -163,7 +166,7 @@ class Recorder(hooks.Hooks):
             },
         }
         name = os.environ.get("TRAINING_JOB_NAME", "") or "training"
-        started = process_started()
+        started = self._process_started
         self._sink.open(
             records.Start(
                 self._began, name, self._job.world, started, {**known, **facts}, **self._who
@@ -215,7 +218,7 @@ class Recorder(hooks.Hooks):
         if not self._initialised:
             self._initialised = True
             now = self._host.mark()
-            self._write(records.Phase(now, INITIALISATION, process_started(), 0, **self._who))
+            self._write(records.Phase(now, INITIALISATION, self._process_started, 0, **self._who))
 
     def _write(self, record: records.Record) -> None:
         self._sink.write(record)

@@ -57,7 +57,7 @@ class Sampler(threading.Thread):
     def stop(self) -> None:
         """End, after the sample at work."""
         self._ended.set()
-        self.join(timeout=5)
+        self.join(timeout=60)  # a driver that hangs holds up no job
 
 
 class Host:
@@ -85,7 +85,8 @@ class Host:
         values["process_memory"] = float(self._resident(now))
         before, self._traffic = self._traffic, _traffic()
         for name, count in self._traffic.items():
-            values[name] = round((count - before.get(name, count)) / seconds, 1)
+            # Less than before where a network interface or a disk has gone, with its counts.
+            values[name] = round(max(0.0, count - before.get(name, count)) / seconds, 1)
         for number, (library, handle) in enumerate(self._gpus):
             memory = library.nvmlDeviceGetMemoryInfo(handle)
             values[f"gpu/{number}"] = float(library.nvmlDeviceGetUtilizationRates(handle).gpu)
