@@ -2,6 +2,7 @@
 
 import os
 import pty
+import select
 import subprocess
 import sys
 import termios
@@ -37,7 +38,9 @@ def test_a_terminal_gets_a_bar() -> None:
     result = subprocess.run(
         [sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, stderr=terminal, check=True
     )
-    drawn = os.read(controller, 65536).decode()  # before the terminal closes, or it is lost
+    drawn = ""  # what the terminal has taken comes piece by piece; once that closes, it is lost
+    while "epoch 1/2" not in drawn and select.select([controller], [], [], 60)[0]:
+        drawn += os.read(controller, 65536).decode()
     os.close(terminal)
     os.close(controller)
     assert "epoch 1/2" in drawn
