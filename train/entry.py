@@ -5,6 +5,7 @@ or the user's own script when the job names one, hands SIGTERM on, and turns a f
 reason. Everything the platform sees of us is here.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -18,7 +19,7 @@ import psutil
 from train import script
 from train.system import STARTED, own_start
 
-MASTER_PORT = 7777
+MASTER_PORT = "7777"  # unless the environment has torch's variable of this name
 MODULE = "train.job"
 
 
@@ -63,7 +64,12 @@ def command(env: Any) -> list[str]:
         *(sys.executable, "-m", "torch.distributed.run"),
         *("--nnodes", str(len(env.hosts)), "--nproc_per_node", str(processes)),
         *("--node_rank", str(env.hosts.index(env.current_host))),
-        *("--master_addr", env.master_hostname, "--master_port", str(MASTER_PORT)),
+        *(
+            "--master_addr",
+            env.master_hostname,
+            "--master_port",
+            os.environ.get("MASTER_PORT", MASTER_PORT),
+        ),
         *("-m", MODULE),
     ]
 
@@ -95,7 +101,8 @@ def _hand_on_sigterm() -> list[int]:
         descendants = psutil.Process().children(recursive=True)
         ranks = [process for process in descendants if _is_rank(process)]
         for process in ranks or psutil.Process().children():
-            process.send_signal(number)
+            with contextlib.suppress(psutil.NoSuchProcess):  # it ended by itself just now
+                process.send_signal(number)
 
     signal.signal(signal.SIGTERM, hand_on)
     return received

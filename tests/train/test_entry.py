@@ -19,6 +19,7 @@ from classifier import bundle
 from debugger import recording
 from debugger.records import End, Start, Step, System, Tensors
 from tests.opt_ml import OptMl
+from tests.ports import free_port
 from train.metrics import definitions
 
 SMALL: dict[str, object] = {
@@ -237,14 +238,14 @@ def test_a_killed_process_is_explained(few_digits: Path, tmp_path: Path) -> None
 def test_two_hosts_train_together(few_digits: Path, tmp_path: Path) -> None:
     """Through torchrun and gloo: two host names of this machine, each with an /opt/ml."""
     hosts = ("localhost", "127.0.0.1")
+    settings = SMALL | {"epochs": 1, "profiler_interval": 0.1}  # sampled, however quick it is
     jobs = [
-        OptMl.lay_out(
-            tmp_path / host, {"train": few_digits}, SMALL | {"epochs": 1}, hosts=hosts, host=host
-        )
+        OptMl.lay_out(tmp_path / host, {"train": few_digits}, settings, hosts=hosts, host=host)
         for host in hosts
     ]
-    processes = [job.start() for job in jobs]
-    logs = [process.communicate(timeout=300)[0] for process in processes]
+    port = str(free_port())
+    processes = [job.start(MASTER_PORT=port) for job in jobs]
+    logs = [process.communicate(timeout=600)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], "\n".join(logs)
     assert sorted(log.count("validation:accuracy=") for log in logs) == [0, 1]
     bundles = [job.model / bundle.DESCRIPTION for job in jobs]
