@@ -10,7 +10,7 @@ from emulator.listing import page
 from emulator.world import Operations, World
 
 IMAGE, VERSION = "image", "image-version"
-# How long an image or a version is CREATING: time enough to be seen.
+# How long an image or a version is CREATING; an image is so at its first look at least.
 _CREATING_S = 0.3
 
 
@@ -20,6 +20,7 @@ class Images:
     def __init__(self, world: World) -> None:
         self._world = world
         self._lock = threading.Lock()
+        self._unseen: set[str] = set()
 
     def operations(self) -> Operations:
         """Return what this answers."""
@@ -42,12 +43,15 @@ class Images:
         arn = self._world.settings.arn(IMAGE, name)
         if not self._world.records.add(IMAGE, name, request | {"ImageArn": arn}):
             raise InUse(f"Image {arn} already exists")
+        self._unseen.add(name)
         return {"ImageArn": arn}
 
     def describe(self, request: Record) -> Record:
         """Return an image."""
         image = self._need(request["ImageName"])
-        return image | {"ImageStatus": _status(image)}
+        unseen = request["ImageName"] in self._unseen
+        self._unseen.discard(request["ImageName"])
+        return image | {"ImageStatus": "CREATING" if unseen else _status(image)}
 
     def list_images(self, request: Record) -> Record:
         """Return all images."""

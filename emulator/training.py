@@ -106,16 +106,17 @@ class TrainingJobs:
             Invalid: there is none, or it has ended.
         """
         name = request["TrainingJobName"]
-        status = self.describe(request)["TrainingJobStatus"]
+        self.describe(request)
+        with self._world.records.change(KIND, name) as job:  # it may be about to end
+            status = job["TrainingJobStatus"]
+            if status == "InProgress":
+                job["TrainingJobStatus"] = "Stopping"
+                transition(job, "Stopping", "Stopping the training job")
+                self._runs[name][0].ask("stop")
         if status not in LIVE:
             raise Invalid(
                 f"The request was rejected because the training job is in status {status}."
             )
-        if status == "InProgress":
-            with self._world.records.change(KIND, name) as job:
-                job["TrainingJobStatus"] = "Stopping"
-                transition(job, "Stopping", "Stopping the training job")
-            self._runs[name][0].ask("stop")
         return {}
 
     def metric_values(self, name: str, metric: str) -> list[float]:

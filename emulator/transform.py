@@ -79,11 +79,14 @@ class TransformJobs:
     def stop(self, request: Record) -> Record:
         """Ask a job to stop; what it has written stays."""
         name = request["TransformJobName"]
-        status = self.describe(request)["TransformJobStatus"]
+        self.describe(request)
+        with self._world.records.change(KIND, name) as job:  # it may be about to end
+            status = job["TransformJobStatus"]
+            if status == "InProgress":
+                job["TransformJobStatus"] = "Stopping"
+                self._runs[name][0].stop()
         if status != "InProgress":
             raise Invalid(f"The request was rejected: the transform job is in status {status}.")
-        self._world.records.update(KIND, name, TransformJobStatus="Stopping")
-        self._runs[name][0].stop()
         return {}
 
     def close(self) -> None:

@@ -105,9 +105,11 @@ class TuningJobs:
     def stop(self, request: Record) -> Record:
         """Ask a tuning job, and its trials, to stop."""
         name = request[_NAME]
-        if self._need(name)[_STATUS] == "InProgress":
-            self._world.records.update(KIND, name, **{_STATUS: "Stopping"})
-            self._runs[name].stop()
+        self._need(name)
+        with self._world.records.change(KIND, name) as job:  # it may be about to end
+            if job[_STATUS] == "InProgress":
+                job[_STATUS] = "Stopping"
+                self._runs[name].stop()
         return {}
 
     def close(self) -> None:

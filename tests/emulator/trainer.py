@@ -108,7 +108,7 @@ def meet() -> None:
                 with caller:
                     print(f"met {caller.recv(100).decode()}")
         return
-    for _ in range(200):
+    for _ in range(2000):
         try:
             with socket.create_connection((first, port), timeout=5) as line:
                 line.sendall(ME.encode())
