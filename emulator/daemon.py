@@ -67,6 +67,7 @@ def run(settings: Settings) -> int:
             print(f"cannot listen on port {settings.port}: {error}", file=sys.stderr)
             return 1
         url = f"http://{HOST}:{server.port}"
+        ending.callback(server.server_close)  # who asks from then on is refused at once
         serve(server)
         ending.callback(server.shutdown)
         said = Found(os.getpid(), url, settings.region, emulator.engine)
@@ -107,20 +108,19 @@ def start(settings: Settings, words: Sequence[str]) -> int:
 
 def stop(state: Path) -> int:
     """End the emulator and all that it runs; what it holds is kept."""
-    found = running(state)
-    if not found:
-        print("not running")
-        return 0
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(found.pid, signal.SIGTERM)
+    told = 0
     deadline = time.monotonic() + _STOP_S
-    while time.monotonic() < deadline:
-        if running(state) is None:
-            print("stopped")
-            return 0
+    while _held(state):  # until its jobs have ended too, which they do after it is found no more
+        if not told and (found := running(state)):
+            told = found.pid
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(told, signal.SIGTERM)
+        if time.monotonic() > deadline:
+            print(f"process {told or '?'} has not ended after {_STOP_S:.0f} s", file=sys.stderr)
+            return 1
         time.sleep(0.05)
-    print(f"process {found.pid} has not ended after {_STOP_S:.0f} s", file=sys.stderr)
-    return 1
+    print("stopped" if told else "not running")
+    return 0
 
 
 def status(state: Path) -> int:
@@ -135,15 +135,20 @@ def status(state: Path) -> int:
 
 def running(state: Path) -> "Found | None":
     """Return what the emulator on this folder has said of itself, or None if none runs."""
-    if not (state / "lock").exists():
+    if not _held(state):
         return None
-    with _only_one(state) as free:
-        if free:
-            return None
     try:
         return Found(**json.loads(_pid_file(state).read_text()))
     except FileNotFoundError:  # it has only just begun, or is about to end
         return None
+
+
+def _held(state: Path) -> bool:
+    """Whether one runs on this folder, begins or is about to end."""
+    if not (state / "lock").exists():
+        return False
+    with _only_one(state) as free:
+        return not free
 
 
 def _show(found: Found) -> None:
