@@ -33,7 +33,7 @@ def detachable(job: str) -> Iterator[None]:
         raise typer.Exit(130) from None
 
 
-def training_job(aws: Aws, job: str, *, every: float = EVERY) -> dict[str, Any]:
+def training_job(aws: Aws, job: str) -> dict[str, Any]:
     """Follow a training job to its end.
 
     Returns:
@@ -51,7 +51,7 @@ def training_job(aws: Aws, job: str, *, every: float = EVERY) -> dict[str, Any]:
                 shown.tell(f"{line.host} | {line.text}" if several else line.text)
             if over:
                 break
-            time.sleep(every)
+            time.sleep(EVERY)
     verdict(about, log.last)
     return about
 
@@ -79,7 +79,7 @@ def failed(reason: str, last: Any = ()) -> None:
         shown.say(f"hint: {advice}")
 
 
-def tuning_job(aws: Aws, job: str, *, every: float = EVERY) -> dict[str, Any]:
+def tuning_job(aws: Aws, job: str) -> dict[str, Any]:
     """Follow a tuning job to its end, one line for each trial that changes.
 
     Returns:
@@ -95,7 +95,7 @@ def tuning_job(aws: Aws, job: str, *, every: float = EVERY) -> dict[str, Any]:
                     shown.say(_trial(one))
             if about["HyperParameterTuningJobStatus"] in _OVER:
                 break
-            time.sleep(every)
+            time.sleep(EVERY)
     shown.say(f"{job}: {about['HyperParameterTuningJobStatus'].lower()}")
     if about["HyperParameterTuningJobStatus"] == "Failed":
         failed(about.get("FailureReason", "no reason given"))
@@ -103,7 +103,7 @@ def tuning_job(aws: Aws, job: str, *, every: float = EVERY) -> dict[str, Any]:
 
 
 def until(
-    describe: Callable[[], dict[str, Any]], key: str, over: tuple[str, ...], *, every: float = EVERY
+    describe: Callable[[], dict[str, Any]], key: str, over: tuple[str, ...]
 ) -> dict[str, Any]:
     """Look again and again until `key` is one of `over`, saying each new state with its time."""
     state, since = "", time.monotonic()
@@ -114,7 +114,7 @@ def until(
             shown.say(f"{time.monotonic() - since:5.0f} s  {state}")
         if state in over:
             return about
-        time.sleep(every)
+        time.sleep(EVERY)
 
 
 def _trial(one: trials.Trial) -> str:

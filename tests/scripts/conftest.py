@@ -14,10 +14,17 @@ import boto3  # type: ignore[import-untyped]
 import pytest
 from moto.server import ThreadedMotoServer
 
+from scripts import watch
 from tests.scripts.digits_job import GRID, SPEC
 from tests.scripts.kennel import kennel
 
 REGION = "us-east-1"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _watched_closely() -> None:
+    """What is watched here takes seconds, and not hours."""
+    watch.EVERY = 0.2
 
 
 def pointed_at(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
@@ -84,7 +91,10 @@ def running(state: Path, *options: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def emulator_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running(tmp_path_factory.mktemp("emulator")) as address:
+    folder = tmp_path_factory.mktemp("emulator")
+    config = folder.with_suffix(".toml")
+    config.write_text("[limits]\nping_s = 60\n")  # a busy machine's server is not ill
+    with running(folder, "--config", str(config)) as address:
         yield address
 
 
