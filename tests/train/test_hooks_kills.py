@@ -65,7 +65,8 @@ def test_a_training_jobs_recording_survives_a_kill(
     for number in range(JOBS):
         root = tmp_path / str(number)
         folder = root / "checkpoints" / "recording"
-        found = killed(kills.train, root, few_digits, folder=folder, at=places.randrange(1, 1 << 18))
+        place = places.randrange(1, 1 << 18)
+        found = killed(kills.train, root, few_digits, folder=folder, at=place)
         whole(found)
         assert not found or isinstance(found[0], Start)  # none where it died in its first write
     write(folder, root / "report.html", root / "report.json")
