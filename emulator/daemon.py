@@ -16,8 +16,8 @@ from pathlib import Path
 from emulator.files import write_json
 from emulator.settings import HOST, Settings
 
-_READY_S = 60.0
-_STOP_S = 60.0
+_READY_S = 300.0
+_STOP_S = 300.0
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ def kept_stderr() -> Iterator[bytearray]:
         yield kept
     finally:
         os.dup2(outside, 2)  # the pipe's last writer here is gone
-        thread.join(timeout=5)  # a child that the script left behind may hold on to it
+        thread.join(timeout=20)  # a child that the script left behind may hold on to it
         if not thread.is_alive():
             os.close(outside)
             os.close(reading)

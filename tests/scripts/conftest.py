@@ -85,7 +85,7 @@ def running(state: Path, *options: str) -> Iterator[str]:
             yield ready[1]
         finally:
             process.terminate()
-            process.wait(timeout=60)
+            process.wait(timeout=300)
             process.stdout.close()
 
 

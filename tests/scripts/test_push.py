@@ -78,7 +78,7 @@ def registry(tmp_path: Path, moto: str) -> Iterator[str]:
         yield f"http://{address}"
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=300)
 
 
 def _answers(host: str, port: int) -> bool:

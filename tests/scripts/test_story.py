@@ -95,7 +95,7 @@ def test_ctrl_c_leaves_the_job_alone_and_says_how_to_come_back(
     while "Starting" not in watching.stderr.readline():
         assert watching.poll() is None
     watching.send_signal(signal.SIGINT)
-    _, err = watching.communicate(timeout=60)
+    _, err = watching.communicate(timeout=600)
     assert watching.returncode == 130
     assert f"kennel logs {job} --follow" in err
     about = boto3.client("sagemaker").describe_training_job(TrainingJobName=job)

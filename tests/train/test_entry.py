@@ -246,7 +246,7 @@ def test_a_killed_process_is_explained(few_digits: Path, tmp_path: Path) -> None
         check=True,
     )
     os.kill(int(found.stdout.split()[0]), signal.SIGKILL)
-    process.communicate(timeout=60)
+    process.communicate(timeout=600)
     assert process.returncode == 1
     assert "training was killed (SIGKILL), most likely for want of memory" in job.failure
 
