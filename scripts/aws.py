@@ -13,6 +13,8 @@ from typing import Any
 from scripts.problem import Problem
 from scripts.requests.request import Request
 
+# The first and six more, where the environment says nothing else.
+_ATTEMPTS = 7
 # AWS's codes for "you may not", "it is not there", "it is there already".
 _FORBIDDEN = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthFailure")
 _EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired")
@@ -100,7 +102,8 @@ class Aws:
             from botocore.config import Config  # type: ignore[import-untyped]
 
             # Retries back off; a throttled describe in a long watch is no reason to end it.
-            config = Config(retries={"mode": "standard", "max_attempts": 6})
+            attempts = int(os.environ.get("AWS_MAX_ATTEMPTS") or _ATTEMPTS)
+            config = Config(retries={"mode": "standard", "total_max_attempts": attempts})
             with translated(f"making a client of {service}"):
                 self._clients[service] = self._session.client(
                     service, region_name=self.region, config=config

@@ -65,6 +65,7 @@ def moto(_moto_address: str, monkeypatch: pytest.MonkeyPatch) -> str:
 def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """No credentials, no region, and an address where nothing listens."""
     pointed_at(monkeypatch, "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name)
 

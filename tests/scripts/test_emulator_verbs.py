@@ -30,7 +30,9 @@ def test_start_use_status_stop(
         stopped = kennel("emulator", "stop", *state)
     assert stopped.code == 0
     assert capfd.readouterr().out == "stopped\n"
-    done = kennel("jobs")
+    with monkeypatch.context() as hasty:
+        hasty.setenv("AWS_MAX_ATTEMPTS", "1")
+        done = kennel("jobs")
     assert done.code == 1
     assert "kennel emulator start" in done.err
     # What it held is there again.
