@@ -30,8 +30,11 @@ def _make(kept: Path, names: Path) -> None:
         pytest.skip("needs uv to make an environment for the SDK: `make venv` installs it")
     new = kept.with_name(f"{kept.name}-{os.getpid()}")
     sync = ["pip", "sync", "--require-hashes", "--python", str(new), str(names)]
-    for words in (["venv", "--python", sys.executable, str(new)], sync):
-        done = subprocess.run([uv, *words], capture_output=True, text=True, check=False)
+    for words in (["venv", "--clear", "--python", sys.executable, str(new)], sync):
+        for _ in range(3):  # a hundred downloads may well meet an index that is busy once
+            done = subprocess.run([uv, *words], capture_output=True, text=True, check=False)
+            if not done.returncode:
+                break
         if done.returncode and any(said in done.stderr for said in _NO_INDEX):
             shutil.rmtree(new)
             pytest.skip(f"no package index within reach: {done.stderr.strip().splitlines()[-1]}")
