@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -93,6 +94,7 @@ class DockerContainer:
     def __init__(self, title: str, plan: Plan) -> None:
         self._title, self._plan = title, plan
         self._code: int | None = None
+        self._asking = threading.Lock()
         self.port = 0
         if plan.verb == "serve":
             with contextlib.suppress(JobError, IndexError):  # it has ended already: poll() tells
@@ -119,9 +121,10 @@ class DockerContainer:
 
     def poll(self) -> int | None:
         """Return the exit code, as `docker wait` gives it."""
-        if self._code is None and self._waiting.poll() is not None:
-            said, _ = self._waiting.communicate()
-            self._code = int(said) if said.strip().isdigit() else 137  # removed by somebody
+        with self._asking:  # what was said can be read once
+            if self._code is None and self._waiting.poll() is not None:
+                said, _ = self._waiting.communicate()
+                self._code = int(said) if said.strip().isdigit() else 137  # removed by somebody
         return self._code
 
     def terminate(self) -> None:
