@@ -54,7 +54,7 @@ def test_the_demo_goes_the_whole_way(tmp_path: Path) -> None:
 
 def test_a_failing_spec_ends_with_the_reason(tmp_path: Path) -> None:
     spec = tmp_path / "wrong.toml"
-    spec.write_text(SPEC.replace("epochs = 3", "epochs = 0"))
+    spec.write_text(SPEC.replace("batch_size = 32", "batch_size = 0"))
     result = demo("--out", str(tmp_path / "o"), "--spec", str(spec))
     assert result.returncode == 1
-    assert "epochs: Input should be greater than or equal to 1" in result.stderr
+    assert "batch_size: Input should be greater than or equal to 2" in result.stderr
