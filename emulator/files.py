@@ -1,6 +1,7 @@
 """Files of the state folder, written whole; and walks over a job's folders."""
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,8 @@ def write_json(path: Path, contents: object) -> None:
 
 def files_below(root: Path) -> Iterator[tuple[str, Path]]:
     """Give each file below a folder with its relative name; links and half-written ones too."""
-    for path in sorted(root.rglob("*")):
+    # Not by rglob: a job may remove a folder between its being seen and being looked into.
+    found = [Path(folder) / name for folder, _, names in os.walk(root) for name in names]
+    for path in sorted(found):
         if path.is_file():
             yield path.relative_to(root).as_posix(), path

@@ -82,7 +82,7 @@ class Objects:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()  # to be held while moto reads, too
         self._backend: Any = s3_backends[ACCOUNT]["aws"]
         root.mkdir(parents=True, exist_ok=True)
         for card in sorted(root.glob("*/bucket.json")):
@@ -94,7 +94,7 @@ class Objects:
 
     def settle(self, bucket: str, key: str = "") -> None:
         """Bring the disk up to what moto now holds: of one key, or of the whole bucket."""
-        with self._lock:
+        with self.lock:
             held = self._backend.buckets.get(bucket)
             folder = self._folder(bucket)
             if held is None:
@@ -117,7 +117,7 @@ class Objects:
         Raises:
             JobError: the bucket is missing.
         """
-        with self._lock:
+        with self.lock:
             self._need(prefix.bucket)
             keys = list(self._backend.buckets[prefix.bucket].keys)
         return [
@@ -134,18 +134,17 @@ class Objects:
         Raises:
             JobError: there is none.
         """
-        held = self._key(place.bucket, place.key)
-        if held is None:
-            raise JobError(f"ClientError: no object at {place}")
+        body = self.read(place)
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(held.value)
+        target.write_bytes(body)
 
     def read(self, place: Location) -> bytes:
         """Return an object's bytes, or raise JobError."""
-        held = self._key(place.bucket, place.key)
-        if held is None:
-            raise JobError(f"ClientError: no object at {place}")
-        value: bytes = held.value
+        with self.lock:  # once replaced, its file is gone
+            held = self._key(place.bucket, place.key)
+            if held is None:
+                raise JobError(f"ClientError: no object at {place}")
+            value: bytes = held.value
         return value
 
     def store(self, source: Path, place: Location) -> None:
@@ -154,7 +153,7 @@ class Objects:
         Raises:
             JobError: the bucket is missing.
         """
-        with self._lock:
+        with self.lock:
             self._need(place.bucket)
             blob = self._new_blob(place.bucket, place.key)
             shutil.copyfile(source, blob)

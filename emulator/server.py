@@ -86,8 +86,13 @@ class Emulator:
         except Exception as error:
             log.exception("%s %s", request.path, operation)
             return _refusal(ApiError(f"the emulator failed: {error!r}"))(environ, start)
+        if not _is_s3(request):
+            return self._journal.answer(environ, start)
+        if request.method in ("GET", "HEAD"):
+            with self._world.objects.lock:  # an object is seen whole, or as it was before
+                return self._journal.answer(environ, start)
         answer = self._journal.answer(environ, start)
-        if request.method in ("PUT", "POST", "DELETE") and _is_s3(request):
+        if request.method in ("PUT", "POST", "DELETE"):
             self._settle(request)  # before the answer goes out: a 200 is kept
         return answer
 

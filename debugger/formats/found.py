@@ -32,8 +32,13 @@ def recording(folder: Path) -> Path | None:
     """
     if is_recording(folder):
         return folder
-    found = sorted({path.parent.parent for path in folder.glob("**/*-*/*.jsonl")})
-    found = [one for one in found if is_recording(one)]
+    # Not by glob: a job at work may remove a folder between its being seen and being looked into.
+    holders = [
+        Path(at)
+        for at, _, names in os.walk(folder)
+        if "-" in Path(at).name and any(name.endswith(".jsonl") for name in names)
+    ]
+    found = [one for one in sorted({path.parent for path in holders}) if is_recording(one)]
     if len(found) > 1:
         raise RecordingError(f"{folder} holds several recordings: name one of {_names(found)}")
     return found[0] if found else None
