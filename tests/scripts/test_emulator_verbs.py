@@ -6,6 +6,7 @@ from pathlib import Path
 import boto3  # type: ignore[import-untyped]
 import pytest
 
+from tests.ports import free_port
 from tests.scripts.conftest import pointed_at
 from tests.scripts.kennel import kennel
 
@@ -16,7 +17,8 @@ def test_start_use_status_stop(
     state = ("--state", str(tmp_path / "state"))
     assert kennel("emulator", "status", *state).code == 3
     assert capfd.readouterr().out == "not running\n"
-    assert kennel("emulator", "start", *state, "--engine", "process").code == 0
+    port = ("--port", str(free_port()))
+    assert kennel("emulator", "start", *state, *port, "--engine", "process").code == 0
     said = capfd.readouterr().out
     try:
         assert said.startswith("# engine: process; process ")
@@ -36,7 +38,6 @@ def test_start_use_status_stop(
     assert done.code == 1
     assert "kennel emulator start" in done.err
     # What it held is there again.
-    port = ("--port", exported["AWS_ENDPOINT_URL"].rpartition(":")[2])
     kennel("emulator", "start", *state, *port)
     assert [one["Name"] for one in boto3.client("s3").list_buckets()["Buckets"]] == ["kept"]
     kennel("emulator", "stop", *state)

@@ -130,7 +130,9 @@ def check(request: Request, reply: Reply, logits: Callable[[bytes], list[float]]
 
 
 @settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.lists(st.sampled_from(GOOD + list(BAD.values())), min_size=1, max_size=8))
 def test_n_requests_get_n_answers_in_order_each_with_its_own_status(
