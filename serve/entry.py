@@ -14,7 +14,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from serve import health, metrics, nginx, privileges, processes
-from serve.model_server import REPORTS, ModelServer, ModelServerError, free_port, java
+from serve.model_server import (
+    REPORTS,
+    ModelServer,
+    ModelServerError,
+    free_port,
+    java,
+    start_spawner,
+)
 from serve.settings import Settings, SettingsError
 from serve.workers import Workers, WorkersError
 
@@ -69,6 +76,7 @@ class Server:
         socket = self._run_dir / nginx.HEALTH_SOCKET
         with health.HealthServer(socket, self._verdict, self._metrics):
             privileges.give(self._run_dir, user)
+            start_spawner(self._run_dir, user)
             # nginx first: /ping says no before it says yes.
             self._front = nginx.Front(self._settings, self._run_dir, port, user)
             try:
