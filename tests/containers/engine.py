@@ -139,8 +139,12 @@ class Endpoint:
 
 @contextmanager
 def serving(images: Images, model: Path, *options: str) -> Iterator[tuple[Endpoint, Container]]:
-    """`docker run … serve` with a bundle and further options, ready to answer."""
-    arguments = ["--publish", "127.0.0.1::8080", "--volume", f"{model}:/opt/ml/model:ro", *options]
+    """`docker run … serve` with a bundle and further options, ready to answer.
+
+    In float32: the same answers on every processor.
+    """
+    arguments = ["--publish", "127.0.0.1::8080", "--volume", f"{model}:/opt/ml/model:ro"]
+    arguments += ["--env", "KENNEL_PRECISION=fp32", *options]
     with images.container(*arguments, images.serve, "serve") as container:
         address = images.call("port", container.name, "8080").stdout.split()[0]
         endpoint = Endpoint(f"http://{address}")

@@ -73,6 +73,7 @@ def test_it_answers_with_nothing_to_write_to_no_privileges_and_no_network(
     model = trained[0].root / "model"
     picture = next((few_digits / "test").rglob("*.png"))
     options = ["--network", "none", *HARDENED, "--volume", f"{picture}:/picture.png:ro"]
+    options += ["--env", "KENNEL_PRECISION=fp32"]
     arguments = [*options, "--volume", f"{model}:/opt/ml/model:ro", images.serve, "serve"]
     with images.container(*arguments) as container:
         container.wait_for(lambda: container.python(ASK, "/ping").stdout[:4] == "200 ", 240)
@@ -81,8 +82,7 @@ def test_it_answers_with_nothing_to_write_to_no_privileges_and_no_network(
         )
         assert status == "200", body
         expected = in_process(model, picture.read_bytes())
-        # bf16 where the processor has it
-        torch.testing.assert_close(torch.tensor(json.loads(body)), expected, atol=0.1, rtol=0.05)
+        torch.testing.assert_close(torch.tensor(json.loads(body)), expected, atol=1e-4, rtol=0)
         processes = json.loads(container.python(PROCESSES).stdout)
         for part in ("nginx", "ModelServer", "model_service_worker"):
             users = {user for command, user in processes if part in command}
