@@ -49,6 +49,13 @@ class Server:
     name: str
     url: str
     script: Path
+    pid: int
+
+    def cpu_s(self) -> float:
+        """Return the processor time that all of its processes have taken."""
+        parent = psutil.Process(self.pid)
+        times = [one.cpu_times() for one in (parent, *parent.children(recursive=True))]
+        return sum(one.user + one.system for one in times)
 
 
 class Place:
@@ -81,7 +88,7 @@ def kennel(name: str, model: Path, place: Place, **settings: str) -> Iterator[Se
     }
     with running([sys.executable, "-m", "serve.entry"], place, name, ours | settings) as process:
         wait(f"http://127.0.0.1:{port}/ping", process)
-        yield Server(name, f"http://127.0.0.1:{port}/invocations", place.raw)
+        yield Server(name, f"http://127.0.0.1:{port}/invocations", place.raw, process.pid)
 
 
 @contextlib.contextmanager
@@ -116,7 +123,7 @@ def stock(model: Path, place: Place) -> Iterator[Server]:
     }
     with running(command, place, "stock", settings) as process:
         wait(f"http://127.0.0.1:{port}/ping", process)
-        server = Server("stock", f"http://127.0.0.1:{port}/invocations", place.raw)
+        server = Server("stock", f"http://127.0.0.1:{port}/invocations", place.raw, process.pid)
         # Its /ping says 200 before it has loaded anything.
         deadline = time.monotonic() + PATIENCE_S
         while load(server, clients=machine.cores(), seconds=2)["errors"]:
@@ -141,7 +148,8 @@ def litserve(model: Path, place: Place) -> Iterator[Server]:
         settings = {"PYTHONPATH": f"{site}:{ROOT}", "STOCK_BUNDLE": str(model.resolve())}
         with running(command, place, "litserve", settings) as process:
             wait(f"http://127.0.0.1:{port}/health", process)
-            yield Server("litserve", f"http://127.0.0.1:{port}/predict", place.form)
+            url = f"http://127.0.0.1:{port}/predict"
+            yield Server("litserve", url, place.form, process.pid)
 
 
 @contextlib.contextmanager
@@ -192,7 +200,11 @@ def wait(url: str, process: "subprocess.Popen[bytes]", every_s: float = 0.05) ->
 
 
 def load(server: Server, *, clients: int, seconds: int) -> dict[str, float]:
-    """Return what wrk saw; an error is an answer other than 2xx, or none."""
+    """Return what wrk saw; an error is an answer other than 2xx, or none.
+
+    `cpu_ms` is the server's processor time for one request, which a busy machine changes least.
+    """
+    before = server.cpu_s()
     done = subprocess.run(
         [
             *("wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--timeout", "30s", "--latency"),
@@ -209,6 +221,9 @@ def load(server: Server, *, clients: int, seconds: int) -> dict[str, float]:
         "p50_ms": _milliseconds(done, "50%"),
         "p99_ms": _milliseconds(done, "99%"),
         "requests_per_s": float(_found(r"Requests/sec:\s+([\d.]+)", done)[1]),
+        "cpu_ms": 1e3
+        * (server.cpu_s() - before)
+        / max(1, int(_found(r"^\s+(\d+) requests in", done)[1])),
         "errors": errors,
     }
 

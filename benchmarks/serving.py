@@ -36,6 +36,23 @@ RATIOS = {
     "throughput, kennel in fp32 / stock": ("kennel fp32", "stock", "requests_per_s", 1.3),
     "throughput, kennel in bf16 / bound": ("kennel auto", "bound auto", "requests_per_s", 0.85),
     "throughput, kennel in fp32 / bound": ("kennel fp32", "bound fp32", "requests_per_s", 0.85),
+    "processor time of a picture, bound / kennel in bf16": (
+        *("bound auto", "kennel auto", "cpu_ms"),
+        0.85,
+    ),
+    "processor time of a picture, bound / kennel in fp32": (
+        *("bound fp32", "kennel fp32", "cpu_ms"),
+        0.85,
+    ),
+    "processor time of a picture, bound / litserve": ("bound auto", "litserve", "cpu_ms", None),
+    "processor time of a picture, stock / kennel in bf16": (
+        *("stock", "kennel auto", "cpu_ms"),
+        3.0,
+    ),
+    "processor time of a picture, stock / kennel in fp32": (
+        *("stock", "kennel fp32", "cpu_ms"),
+        1.3,
+    ),
     "throughput, litserve / bound": ("litserve", "bound auto", "requests_per_s", None),
     "throughput, kennel / litserve": ("kennel auto", "litserve", "requests_per_s", None),
     "p50 alone, kennel in bf16 / stock": ("kennel auto", "stock", "p50_ms_alone", 0.5),
@@ -77,7 +94,7 @@ def main() -> int:
         for turn in range(given.rounds):
             found: Round = {}
             for name, bound in bounds.items():
-                found[name] = {"requests_per_s": bound.measure(given.seconds)}
+                found[name] = bound.measure(given.seconds)
             for server in servers[:: -1 if turn % 2 else 1]:
                 one = load(server, clients=1, seconds=given.seconds)
                 many = load(server, clients=given.clients, seconds=given.seconds)
@@ -86,6 +103,7 @@ def main() -> int:
                     "p99_ms_alone": one["p99_ms"],
                     "requests_per_s": many["requests_per_s"],
                     "p99_ms": many["p99_ms"],
+                    "cpu_ms": many["cpu_ms"],
                     "errors": one["errors"] + many["errors"],
                 }
             print(json.dumps(found), flush=True)
@@ -149,17 +167,20 @@ class Bound:
         )
         self._predictor.warm(self._transform.crop, {self.layout.batch_size})
 
-    def measure(self, seconds: float) -> float:
-        """Return pictures a second."""
+    def measure(self, seconds: float) -> dict[str, float]:
+        """Return pictures a second, and the processor time of one."""
         photos = cycle(self._photos)
-        begun, done = time.perf_counter(), 0
+        begun, done, cpu = time.perf_counter(), 0, time.process_time()
         while time.perf_counter() - begun < seconds:
             batch = islice(photos, self.layout.batch_size)
             self._predictor.predict(
                 torch.stack(list(self._decoders.map(self._transform.read, batch)))
             )
             done += self.layout.batch_size
-        return done / (time.perf_counter() - begun)
+        return {
+            "requests_per_s": done / (time.perf_counter() - begun),
+            "cpu_ms": 1e3 * (time.process_time() - cpu) / done,
+        }
 
 
 if __name__ == "__main__":
