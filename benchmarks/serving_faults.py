@@ -98,15 +98,16 @@ def victims(running: Running, kind: str) -> list[psutil.Process]:
     """Return the processes to kill."""
     if kind == "supervisor":
         return [psutil.Process(running.process.pid)]
-    if kind in ("java", "launcher", "spawner"):
+    if kind in ("java", "launcher"):
         return running.parts(kind)[:1]
+    if kind == "spawner":
+        return running.parts("kennel-spawner")
     masters = running.parts("nginx")
     if kind == "nginx":
         return masters[-1:]
     if kind == "nginx worker":
         return [child for master in masters for child in master.children()][-1:]
-    parent, worker = running.parts("worker")
-    return {"worker": [worker], "parent": [parent]}[kind]
+    return running.parts({"worker": "kennel-worker", "parent": "kennel-parent"}[kind])
 
 
 def kill(running: Running, kind: str) -> dict[str, Any]:

@@ -17,30 +17,49 @@ import signal
 import socket
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any, NoReturn
 
+from serve import processes
+
 SOCKET_VARIABLE = "KENNEL_SPAWNER"
+LAUNCHER_VARIABLE = "KENNEL_LAUNCHER"  # the process that Java started
 # Everything that is large, and nothing that starts threads or touches a GPU at import.
 _LARGE = ("serve.handler",)
 _MOST_BYTES = 1 << 20
 # Java waits two minutes for its script.
 _PATIENCE_S = 60
+# A script that ends sooner does not work.
+_TOO_SOON_S = 1.0
 
 
 def hand_over(arguments: list[str]) -> int:
-    """Have the spawner run the worker script, and live as long as that does."""
-    try:
-        spawner, pid = _ask(arguments)
-    except (OSError, KeyError, ValueError):
-        _run_here(arguments)
-    # The process ends when this end of the connection does.
-    with spawner, contextlib.suppress(ProcessLookupError):
-        watched = select.poll()
-        watched.register(os.pidfd_open(pid), select.POLLIN)
-        watched.register(0, 0)  # Java's end of the input closes when Java dies
-        watched.poll()
-    return 1
+    """Have the spawner run the worker script, anew where it dies, until Java ends this process.
+
+    Workers outlive the process that forked them, and Java goes on with them: nobody notices.
+    """
+    os.environ[LAUNCHER_VARIABLE] = str(os.getpid())
+    while True:
+        begun = time.monotonic()
+        try:
+            spawner, pid = _ask(arguments)
+        except (OSError, KeyError, ValueError):
+            return _run_here(arguments)
+        # The process ends when this end of the connection does.
+        with (
+            spawner,
+            contextlib.suppress(ProcessLookupError),
+            os.fdopen(os.pidfd_open(pid)) as process,
+        ):
+            watched = select.poll()
+            watched.register(process, select.POLLIN)
+            watched.register(0, 0)  # Java's end of the input closes when Java dies
+            if any(number == 0 for number, _ in watched.poll()):
+                return 1
+        if time.monotonic() - begun < _TOO_SOON_S:
+            return 1
+        Path(arguments[arguments.index("--sock-name") + 1]).unlink(missing_ok=True)
 
 
 def _ask(arguments: list[str]) -> tuple[socket.socket, int]:
@@ -63,12 +82,22 @@ def _script() -> str:
     return str(Path(mms.__path__[0]) / "model_service_worker.py")
 
 
-def _run_here(arguments: list[str]) -> NoReturn:
-    os.execv(sys.executable, [sys.executable, _script(), *arguments])  # noqa: S606
+def _run_here(arguments: list[str]) -> int:
+    """Run the model server's own script in this process, which imports everything itself."""
+    processes.name_this("kennel-parent")
+    _run_script(arguments)
+    return 1
+
+
+def _run_script(arguments: list[str]) -> None:
+    script = _script()
+    sys.argv = [script, *arguments]
+    runpy.run_path(script, run_name="__main__")
 
 
 def main(path: str) -> None:
     """Listen on a unix socket, import, and fork for each request."""
+    processes.name_this("kennel-spawner")
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener.bind(path)
     listener.listen()
@@ -102,6 +131,7 @@ def _run(request: dict[str, Any], streams: list[int], held_by: socket.socket) ->
     """Be the process that Java started."""
     status = 1
     try:
+        processes.name_this("kennel-parent")
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for number, stream in enumerate(streams, 1):
             os.dup2(stream, number)
@@ -110,9 +140,7 @@ def _run(request: dict[str, Any], streams: list[int], held_by: socket.socket) ->
         os.environ.update(request["environment"])
         os.chdir(request["cwd"])
         threading.Thread(target=_end_with, args=(held_by,), daemon=True).start()
-        script = _script()
-        sys.argv = [script, *request["arguments"]]
-        runpy.run_path(script, run_name="__main__")
+        _run_script(request["arguments"])
         status = 0
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 1

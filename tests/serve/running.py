@@ -113,25 +113,22 @@ class Running:
         return self.process.wait(PATIENCE_S)
 
     def parts(self, name: str) -> list[psutil.Process]:
-        """Return the live descendants of one kind, the parent first.
-
-        `spawner` has the workers too, which it forks, and whose command line is its own.
-        """
+        """Return the live descendants of one kind; `worker` is the workers' parent, then they."""
         if name == "worker":
-            return self.parts("spawner")[1:] or self.parts("script")
+            return self.parts("kennel-parent") + self.parts("kennel-worker")
         kinds = {
             "nginx": "nginx: master",
             "java": "com.amazonaws.ml.mms.ModelServer",
-            "spawner": "serve.spawner",
             "launcher": "backend/mms/model_service_worker.py",
-            "script": "site-packages/mms/model_service_worker.py",
         }
         found = []
         for child in psutil.Process(self.process.pid).children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess):
-                if kinds[name] in " ".join(child.cmdline()):
-                    found.append((child.create_time(), child.pid, child))
-        return [child for _, _, child in sorted(found)]
+                if child.name() == name or (
+                    name in kinds and kinds[name] in " ".join(child.cmdline())
+                ):
+                    found.append(child)
+        return found
 
     def kill(self, part: psutil.Process) -> None:
         part.send_signal(signal.SIGKILL)

@@ -117,20 +117,31 @@ def test_killed_nginx_is_started_again(victim: Callable[[], Running]) -> None:
     assert running.classify(picture(1)).status == 200
 
 
-@pytest.mark.parametrize("which", ["the worker", "its parent", "both"])
+@pytest.mark.parametrize("which", ["the worker", "its parent too"])
 def test_killed_workers_are_replaced_and_ping_tells_the_truth(
     victim: Callable[[], Running], logits: Callable[[bytes], list[float]], which: str
 ) -> None:
     running = victim()
-    before = running.parts("worker")
-    parent, worker = before
-    for part in {"the worker": [worker], "its parent": [parent], "both": [parent, worker]}[which]:
+    parent, worker = running.parts("worker")
+    for part in {"the worker": [worker], "its parent too": [parent, worker]}[which]:
         running.kill(part)
     for said in running.wait_for_another(worker):
         assert said.status == 503
         assert "worker" in said.json()["message"]
     answer = running.classify(picture(3))
     assert answer.json() == pytest.approx(logits(picture(3)), abs=1e-4)
+
+
+def test_the_workers_go_on_when_their_parent_is_killed_and_there_is_another(
+    victim: Callable[[], Running],
+) -> None:
+    running = victim()
+    parent, worker = running.parts("worker")
+    running.kill(parent)
+    until(lambda: ((parts := running.parts("kennel-parent")) and parts != [parent]) or None)
+    assert running.ask("GET", "/ping").status == 200
+    assert running.classify(picture(3)).status == 200
+    assert running.parts("kennel-worker") == [worker]
 
 
 def test_a_killed_supervisor_takes_everything_with_it(trained: Path) -> None:

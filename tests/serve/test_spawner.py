@@ -55,7 +55,8 @@ def test_workers_come_back_whichever_process_they_come_from_is_killed(
     if which == "launcher":
         running.kill(running.parts("launcher")[0])
     else:
-        running.kill(running.parts("spawner")[0])
+        running.kill(running.parts("kennel-spawner")[0])
         running.kill(parent)
+        running.kill(worker)
     running.wait_for_another(worker)
     assert running.classify(picture(1)).status == 200

@@ -4,4 +4,5 @@ import sys
 
 from serve.spawner import hand_over
 
+del sys.path[0]  # this folder, whose names are those of multi-model-server's
 sys.exit(hand_over(sys.argv[1:]))
