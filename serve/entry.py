@@ -18,9 +18,9 @@ from serve.model_server import (
     REPORTS,
     ModelServer,
     ModelServerError,
+    Spawner,
     free_port,
     java,
-    start_spawner,
 )
 from serve.settings import Settings, SettingsError
 from serve.workers import Workers, WorkersError
@@ -78,11 +78,11 @@ class Server:
         with health.HealthServer(socket, self._verdict, self._metrics):
             privileges.give(self._run_dir, user)
             try:
-                start_spawner(self._run_dir, user)
+                spawner = Spawner(self._run_dir, user)
                 # nginx before Java: /ping says no before it says yes.
                 self._front = nginx.Front(self._settings, self._run_dir, port, user)
                 self._model_server = ModelServer(self._settings, self._run_dir, port, user)
-                self._load()
+                self._load(spawner)
                 self._watch()
                 self._drain()
             finally:
@@ -108,12 +108,15 @@ class Server:
     def _metrics(self) -> str:
         return metrics.prometheus(self._workers.snapshot(healthy=self._verdict() is None))
 
-    def _load(self) -> None:
+    def _load(self, spawner: Spawner) -> None:
         """Start the workers and wait until one has replayed the golden inputs."""
-        for _ in self._ticks():
-            if self._model_server.listens():
+        for waited in self._ticks():
+            # Java does not answer before its script runs: it would wait for torch.
+            if spawner.done() and self._model_server.listens():
                 self._model_server.register()
                 break
+            if waited > self._settings.timeout_s:
+                raise ServeError(f"nothing could be loaded within {self._settings.timeout_s} s")
         for waited in self._ticks():
             if self._verdict() is None:
                 self._answered_at = time.monotonic()

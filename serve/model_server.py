@@ -145,14 +145,26 @@ def environment(run_dir: Path) -> dict[str, str]:
     }
 
 
-def start_spawner(run_dir: Path, user: int | None = None) -> None:
-    """Start what imports torch while Java starts, and forks the workers."""
-    processes.start(
-        [sys.executable, "-P", "-m", "serve.spawner", str(run_dir / _SPAWNER)],
-        cwd=run_dir,
-        environment=environment(run_dir),
-        user=user,
-    )
+class Spawner:
+    """What imports torch while Java starts, and forks the workers.
+
+    Args:
+        run_dir: where its socket is, once it can fork.
+        user: to run as.
+    """
+
+    def __init__(self, run_dir: Path, user: int | None = None) -> None:
+        self._socket = run_dir / _SPAWNER
+        self._process = processes.start(
+            [sys.executable, "-P", "-m", "serve.spawner", str(self._socket)],
+            cwd=run_dir,
+            environment=environment(run_dir),
+            user=user,
+        )
+
+    def done(self) -> bool:
+        """Say whether it is ready, or has died and is done without."""
+        return self._socket.exists() or self._process.poll() is not None
 
 
 class ModelServer:

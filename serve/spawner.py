@@ -28,8 +28,7 @@ LAUNCHER_VARIABLE = "KENNEL_LAUNCHER"  # the process that Java started
 # Everything that is large, and nothing that starts threads or touches a GPU at import.
 _LARGE = ("serve.handler",)
 _MOST_BYTES = 1 << 20
-# Java waits two minutes for its script.
-_PATIENCE_S = 60
+_PATIENCE_S = 20  # Java waits two minutes for its script
 # A script that ends sooner does not work.
 _TOO_SOON_S = 1.0
 
@@ -96,16 +95,16 @@ def _run_script(arguments: list[str]) -> None:
 
 
 def main(path: str) -> None:
-    """Listen on a unix socket, import, and fork for each request."""
+    """Import, listen on a unix socket, and fork for each request."""
     processes.name_this("kennel-spawner")
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    listener.bind(path)
-    listener.listen()
     for name in _LARGE:
         __import__(name)
     gc.collect()
     gc.freeze()  # what is shared stays so: no collection writes to it
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(path)
+    listener.listen()
     while True:
         connection, _ = listener.accept()
         with connection, contextlib.suppress(OSError, ValueError):
