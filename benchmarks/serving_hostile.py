@@ -122,6 +122,8 @@ def mutations(
             requests, pool.map(lambda one: send(running.port, one), requests), strict=True
         ):
             statuses[status] += 1
+            if statuses.total() % 500 == 0:
+                print(f"{statuses.total()} mutated bodies: {dict(statuses)}", flush=True)
             if status >= 500:
                 faults.append(f"{request.content_type} {request.body[:60]!r}: {status} {body!r}")
 

@@ -103,8 +103,9 @@ def main(path: str) -> None:
     gc.freeze()  # what is shared stays so: no collection writes to it
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    listener.bind(path)
+    listener.bind(f"{path}.new")
     listener.listen()
+    Path(f"{path}.new").rename(path)  # who sees it can connect
     while True:
         connection, _ = listener.accept()
         with connection, contextlib.suppress(OSError, ValueError):
