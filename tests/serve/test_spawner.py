@@ -39,6 +39,7 @@ def test_a_spawner_that_dies_while_it_is_asked_is_done_without(tmp_path: Path) -
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
         listener.bind(path)
         listener.listen()
+        listener.settimeout(120)
         process = run("--help", **{spawner.SOCKET_VARIABLE: path})
         listener.accept()[0].close()
         said, _ = process.communicate(timeout=120)
