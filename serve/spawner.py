@@ -29,8 +29,9 @@ LAUNCHER_VARIABLE = "KENNEL_LAUNCHER"  # the process that Java started
 _LARGE = ("serve.handler",)
 _MOST_BYTES = 1 << 20
 _PATIENCE_S = 20  # Java waits two minutes for its script
-# A script that ends sooner does not work.
+# A script that ends sooner than that, and so many times in a row, does not work.
 _TOO_SOON_S = 1.0
+_MOST_TOO_SOON = 5
 
 
 def hand_over(arguments: list[str]) -> int:
@@ -39,7 +40,8 @@ def hand_over(arguments: list[str]) -> int:
     Workers outlive the process that forked them, and Java goes on with them: nobody notices.
     """
     os.environ[LAUNCHER_VARIABLE] = str(os.getpid())
-    while True:
+    too_soon = 0
+    while too_soon < _MOST_TOO_SOON:
         begun = time.monotonic()
         try:
             spawner, pid = _ask(arguments)
@@ -56,9 +58,9 @@ def hand_over(arguments: list[str]) -> int:
             watched.register(0, 0)  # Java's end of the input closes when Java dies
             if any(number == 0 for number, _ in watched.poll()):
                 return 1
-        if time.monotonic() - begun < _TOO_SOON_S:
-            return 1
+        too_soon = too_soon + 1 if time.monotonic() - begun < _TOO_SOON_S else 0
         Path(arguments[arguments.index("--sock-name") + 1]).unlink(missing_ok=True)
+    return 1
 
 
 def _ask(arguments: list[str]) -> tuple[socket.socket, int]:
