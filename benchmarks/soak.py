@@ -20,8 +20,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from benchmarks.servers import jpegs, this_machine
 from benchmarks.serving_hostile import ask, family
 from tests.serve.conftest import picture, small
@@ -123,7 +121,7 @@ def soak(
                     "p50_ms": round(1000 * statistics.median(done), 2) if done else None,
                     "max_ms": round(1000 * max(done), 2) if done else None,
                     "late_ms": round(1000 * max([late.pop() for _ in range(len(late))] or [0])),
-                    "memory_mb": round(sum(one.memory_info().rss for one in alive(running)) / 1e6),
+                    **memory_mb(running),
                     "ping": ask(running.port, "GET", "/ping", None, {})[0],
                     "machine_load": round(os.getloadavg()[0], 1),
                 }
@@ -131,14 +129,26 @@ def soak(
     return samples
 
 
-def alive(running: Running) -> list[psutil.Process]:
-    return [one for one in family(running) if one.is_running()]
+def memory_mb(running: Running) -> dict[str, int]:
+    """Return the resident MB of all processes, of the workers and of Java."""
+    parts = {
+        "memory_mb": [one for one in family(running) if one.is_running()],
+        "worker_mb": running.parts("kennel-worker"),
+        "java_mb": running.parts("java"),
+    }
+    return {
+        name: round(sum(one.memory_info().rss for one in processes) / 1e6)
+        for name, processes in parts.items()
+    }
 
 
 def conclude(samples: list[dict[str, Any]]) -> dict[str, Any]:
     half, fifth = samples[len(samples) // 2 :], max(1, len(samples) // 5)
     minutes = [one["at_s"] / 60 for one in half]
-    fit = statistics.linear_regression(minutes, [one["memory_mb"] for one in half])
+    slopes = {
+        name: round(statistics.linear_regression(minutes, [one[name] for one in half]).slope, 3)
+        for name in ("memory_mb", "worker_mb", "java_mb")
+    }
     p50: Callable[[list[dict[str, Any]]], float] = lambda part: statistics.median(  # noqa: E731
         one["p50_ms"] for one in part if one["p50_ms"]
     )
@@ -148,7 +158,7 @@ def conclude(samples: list[dict[str, Any]]) -> dict[str, Any]:
         "errors": sum(one["errors"] for one in samples),
         "pings other than 200": sum(one["ping"] != 200 for one in samples),
         "memory, MB": [samples[0]["memory_mb"], half[0]["memory_mb"], samples[-1]["memory_mb"]],
-        "memory slope, MB a minute": round(fit.slope, 3),
+        "slopes in the second half, MB a minute": slopes,
         "p50 ms, first fifth": round(p50(samples[:fifth]), 2),
         "p50 ms, last fifth": round(p50(samples[-fifth:]), 2),
         "machine's load, median": statistics.median(one["machine_load"] for one in samples),
