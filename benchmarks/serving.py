@@ -1,51 +1,67 @@
-r"""Requests a second and latency: Kennel beside the stock stack and beside what the model allows.
+"""Requests a second and latency: Kennel beside the stock stack, LitServe and what the model allows.
 
-Both servers run at once on loopback and take turns under load, so that a busy machine is busy for
-both; so does the bound, decoding and forward passes alone, in this process. The stock stack
-is multi-model-server and sagemaker-inference with the plain handler in benchmarks/stock. Needs wrk.
+All servers run at once on loopback and take turns under load, so that a busy machine is busy for
+all; so does the bound, decoding and forward passes alone, in this process. The stock stack is
+multi-model-server and sagemaker-inference with the plain handler in benchmarks/stock; LitServe has
+Kennel's own decoder and predictor, so that only the servers differ. Needs wrk.
 
-    OMP_WAIT_POLICY=PASSIVE PYTHONPATH=. python benchmarks/serving.py \
+    OMP_WAIT_POLICY=PASSIVE python -m benchmarks.serving \
         --bundle build/dogs-…/model --photos ../shared/data/dogs/test
 
-OMP_WAIT_POLICY is for the bound, which is to compute as the server's workers do.
+OMP_WAIT_POLICY is for the bound, which is to compute as the servers do.
 """
 
 import argparse
 import contextlib
 import json
 import os
-import platform
-import re
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle, islice
 from pathlib import Path
 
 import torch
 
+from benchmarks.servers import Place, jpegs, kennel, litserve, load, stock, this_machine
 from classifier import bundle
-from serve import machine, model_server
+from serve import machine
 from serve.predictor import Predictor, choose_device, choose_precisions
 
-ROOT = Path(__file__).parents[1]
-PATIENCE_S = 120
-_LUA = """
-local bodies = {}
-for line in io.lines("%s") do
-  local file = io.open(line, "rb"); bodies[#bodies + 1] = file:read("*a"); file:close()
-end
-local turn = 0
-request = function()
-  turn = turn %% #bodies + 1
-  return wrk.format("POST", nil, {["Content-Type"] = "image/jpeg"}, bodies[turn])
-end
-"""
+# Of which measurements, on both sides of the stroke, and what is aimed at.
+RATIOS = {
+    "throughput, kennel in bf16 / stock": ("kennel auto", "stock", "requests_per_s", 3.0),
+    "throughput, kennel in fp32 / stock": ("kennel fp32", "stock", "requests_per_s", 1.3),
+    "throughput, kennel in bf16 / bound": ("kennel auto", "bound auto", "requests_per_s", 0.85),
+    "throughput, kennel in fp32 / bound": ("kennel fp32", "bound fp32", "requests_per_s", 0.85),
+    "processor time of a picture, bound / kennel in bf16": (
+        *("bound auto", "kennel auto", "cpu_ms"),
+        0.85,
+    ),
+    "processor time of a picture, bound / kennel in fp32": (
+        *("bound fp32", "kennel fp32", "cpu_ms"),
+        0.85,
+    ),
+    "processor time of a picture, bound / litserve": ("bound auto", "litserve", "cpu_ms", None),
+    "processor time of a picture, stock / kennel in bf16": (
+        *("stock", "kennel auto", "cpu_ms"),
+        3.0,
+    ),
+    "processor time of a picture, stock / kennel in fp32": (
+        *("stock", "kennel fp32", "cpu_ms"),
+        1.3,
+    ),
+    "throughput, litserve / bound": ("litserve", "bound auto", "requests_per_s", None),
+    "throughput, kennel / litserve": ("kennel auto", "litserve", "requests_per_s", None),
+    "p50 alone, kennel in bf16 / stock": ("kennel auto", "stock", "p50_ms_alone", 0.5),
+    "p50 alone, kennel in fp32 / stock": ("kennel fp32", "stock", "p50_ms_alone", None),
+    "p50 alone, kennel / litserve": ("kennel auto", "litserve", "p50_ms_alone", None),
+    "p99 at saturation, kennel in bf16 / stock": ("kennel auto", "stock", "p99_ms", None),
+    "p99 at saturation, kennel / litserve": ("kennel auto", "litserve", "p99_ms", None),
+}
+Round = dict[str, dict[str, float]]
 
 
 def main() -> int:
@@ -53,227 +69,118 @@ def main() -> int:
     parser.add_argument("--bundle", type=Path, required=True, help="a ResNet50's")
     parser.add_argument("--photos", type=Path, required=True, help="a folder of JPEGs")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=6, help="of one load")
+    parser.add_argument("--seconds", type=int, default=5, help="of one load")
     parser.add_argument("--clients", type=int, default=16, help="at saturation")
+    parser.add_argument("--without-litserve", action="store_true", help="it is fetched by pip")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/serving.json"))
     given = parser.parse_args()
-    photos = sorted(p for p in given.photos.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg"))[
-        :64
-    ]
+    photos = jpegs(given.photos, 64)
+    began = os.getloadavg()[0]
     with contextlib.ExitStack() as everything:
-        place = Path(everything.enter_context(tempfile.TemporaryDirectory()))
-        (place / "photos").write_text("".join(f"{photo.resolve()}\n" for photo in photos))
-        (place / "load.lua").write_text(_LUA % (place / "photos"))
-        urls = {
-            "stock": everything.enter_context(stock(given.bundle.resolve(), place)),
-            "kennel": everything.enter_context(kennel(given.bundle.resolve(), place)),
-        }
-        bound = Bound(given.bundle, [photo.read_bytes() for photo in photos])
-        for url in urls.values():
-            load(url, place, clients=4, seconds=3)
+        place = Place(Path(everything.enter_context(tempfile.TemporaryDirectory())), photos)
+        sides = [stock(given.bundle, place)]
+        sides += [
+            kennel(f"kennel {name}", given.bundle, place, KENNEL_PRECISION=name)
+            for name in ("fp32", "auto")
+        ]
+        if not given.without_litserve:
+            sides.append(litserve(given.bundle, place))
+        servers = [everything.enter_context(side) for side in sides]
+        bodies = [photo.read_bytes() for photo in photos]
+        bounds = {f"bound {name}": Bound(given.bundle, bodies, name) for name in ("fp32", "auto")}
+        for server in servers:
+            load(server, clients=given.clients, seconds=3)
         rounds = []
         for turn in range(given.rounds):
-            found: dict[str, dict[str, float]] = {
-                "bound": {"images_per_s": bound.measure(given.seconds)}
-            }
-            for name in sorted(urls, reverse=turn % 2 == 0):
-                one = load(urls[name], place, clients=1, seconds=given.seconds)
-                many = load(urls[name], place, clients=given.clients, seconds=given.seconds)
-                found[name] = {
+            found: Round = {}
+            for name, bound in bounds.items():
+                found[name] = bound.measure(given.seconds)
+            for server in servers[:: -1 if turn % 2 else 1]:
+                one = load(server, clients=1, seconds=given.seconds)
+                many = load(server, clients=given.clients, seconds=given.seconds)
+                found[server.name] = {
                     "p50_ms_alone": one["p50_ms"],
                     "p99_ms_alone": one["p99_ms"],
                     "requests_per_s": many["requests_per_s"],
                     "p99_ms": many["p99_ms"],
+                    "cpu_ms": many["cpu_ms"],
                     "errors": one["errors"] + many["errors"],
                 }
             print(json.dumps(found), flush=True)
             rounds.append(found)
     contents = {
-        "machine": f"{machine.cores()} x {processor()}, Python {platform.python_version()}, "
-        f"torch {torch.__version__}",
-        "precision": str(bound.precision),
-        "layout": str(bound.layout),
-        "load_at_end": round(os.getloadavg()[0], 2),
-        "clients": given.clients,
-        "summary": summary(rounds),
+        "command": f"python -m benchmarks.serving --rounds {given.rounds}"
+        f" --seconds {given.seconds} --clients {given.clients} --bundle … --photos …",
+        "machine": this_machine(),
+        "precision of auto": str(bounds["bound auto"].precision),
+        "layout": str(bounds["bound auto"].layout),
+        "load before": round(began, 2),
+        "clients at saturation": given.clients,
+        "ratios": ratios(rounds),
+        "figures": figures(rounds),
         "rounds": rounds,
     }
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text(json.dumps(contents, indent=1) + "\n")
-    print(json.dumps(contents["summary"], indent=1))
+    print(json.dumps(contents["ratios"], indent=1))
     return 0
 
 
-def summary(rounds: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
-    """Return median, least and greatest of each figure and of the ratios within a round."""
-    series = {
-        f"{name} {figure}": [one[name][figure] for one in rounds]
+def ratios(rounds: list[Round]) -> dict[str, dict[str, float | None]]:
+    """Return the ratios within a round, over all rounds, and the goals."""
+    return {
+        name: spread([one[above][figure] / one[below][figure] for one in rounds]) | {"goal": goal}
+        for name, (above, below, figure, goal) in RATIOS.items()
+        if {above, below} <= set(rounds[0])
+    }
+
+
+def figures(rounds: list[Round]) -> dict[str, dict[str, float | None]]:
+    return {
+        f"{name} {figure}": spread([one[name][figure] for one in rounds])
         for name in rounds[0]
         for figure in rounds[0][name]
     }
-    series |= {
-        "throughput, kennel / stock": [
-            one["kennel"]["requests_per_s"] / one["stock"]["requests_per_s"] for one in rounds
-        ],
-        "p50 alone, kennel / stock": [
-            one["kennel"]["p50_ms_alone"] / one["stock"]["p50_ms_alone"] for one in rounds
-        ],
-        "throughput, kennel / bound": [
-            one["kennel"]["requests_per_s"] / one["bound"]["images_per_s"] for one in rounds
-        ],
-    }
+
+
+def spread(values: list[float]) -> dict[str, float | None]:
     return {
-        name: {
-            "median": round(statistics.median(values), 3),
-            "least": round(min(values), 3),
-            "greatest": round(max(values), 3),
-        }
-        for name, values in series.items()
+        "median": round(statistics.median(values), 3),
+        "least": round(min(values), 3),
+        "greatest": round(max(values), 3),
     }
 
 
 class Bound:
     """Decoding and forward passes in full batches, with nothing around them."""
 
-    def __init__(self, model: Path, photos: list[bytes]) -> None:
+    def __init__(self, model: Path, photos: list[bytes], precision: str) -> None:
         loaded = bundle.load(model)
         self._photos = photos
         self._transform = loaded.description.transform
         self.layout = machine.layout(machine.cores(), machine.gpus(), machine.memory_mb())
         device = choose_device("auto")
-        self.precision = choose_precisions("auto", device)[0]
+        self.precision = choose_precisions(precision, device)[0]
         self._predictor = Predictor(loaded, device, self.layout.threads, self.precision)
         self._decoders = ThreadPoolExecutor(
             self.layout.threads, initializer=lambda: torch.set_num_threads(1)
         )
         self._predictor.warm(self._transform.crop, {self.layout.batch_size})
 
-    def measure(self, seconds: float) -> float:
-        """Return pictures a second."""
+    def measure(self, seconds: float) -> dict[str, float]:
+        """Return pictures a second, and the processor time of one."""
         photos = cycle(self._photos)
-        begun, done = time.perf_counter(), 0
+        begun, done, cpu = time.perf_counter(), 0, time.process_time()
         while time.perf_counter() - begun < seconds:
             batch = islice(photos, self.layout.batch_size)
             self._predictor.predict(
                 torch.stack(list(self._decoders.map(self._transform.read, batch)))
             )
             done += self.layout.batch_size
-        return done / (time.perf_counter() - begun)
-
-
-@contextlib.contextmanager
-def kennel(model: Path, place: Path) -> Iterator[str]:
-    """Run our server; yield its URL."""
-    port = model_server.free_port()
-    base = place / "ml"
-    base.mkdir()
-    (base / "model").symlink_to(model)
-    settings = {"SAGEMAKER_BASE_DIR": str(base), "SAGEMAKER_BIND_TO_PORT": str(port)}
-    command = [sys.executable, "-m", "serve.entry"]
-    with running(command, place, "kennel", settings | {"KENNEL_BIND_ADDRESS": "127.0.0.1"}):
-        wait(f"http://127.0.0.1:{port}/ping")
-        yield f"http://127.0.0.1:{port}/invocations"
-
-
-@contextlib.contextmanager
-def stock(model: Path, place: Path) -> Iterator[str]:
-    """Run the stock stack, as its toolkit configures it but on loopback; yield its URL."""
-    port, management = model_server.free_port(), model_server.free_port()
-    store = place / "store" / "model"
-    store.mkdir(parents=True)
-    properties = {
-        "model_store": store.parent,
-        "load_models": "ALL",
-        "default_service_handler": "sagemaker_inference.default_handler_service",
-        "inference_address": f"http://127.0.0.1:{port}",
-        "management_address": f"http://127.0.0.1:{management}",
-        "default_workers_per_model": machine.cores(),
-        "decode_input_request": "false",
-        "async_logging": "false",
-    }
-    config = place / "stock.properties"
-    config.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
-    package = Path(model_server.__file__).parents[1]
-    mms = Path(next(iter(__import__("mms").__path__)))
-    command = [
-        *(str(model_server.java()), f"-Dmodel_server_home={mms.parent}"),
-        "-XX:-UseContainerSupport",
-        *("-cp", str(mms / "frontend" / "*"), "com.amazonaws.ml.mms.ModelServer"),
-        *("--python", sys.executable, "-f", str(config)),
-    ]
-    path = os.pathsep.join([str(package), str(ROOT / "benchmarks" / "stock")])
-    settings = {"SAGEMAKER_PROGRAM": "inference.py", "PYTHONPATH": path, "STOCK_BUNDLE": str(model)}
-    with running(command, place, "stock", settings):
-        wait(f"http://127.0.0.1:{port}/ping")
-        # It says 200 before it has loaded anything.
-        time.sleep(20)
-        yield f"http://127.0.0.1:{port}/invocations"
-
-
-@contextlib.contextmanager
-def running(command: list[str], place: Path, name: str, settings: dict[str, str]) -> Iterator[None]:
-    log = place / f"{name}.log"
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TMPDIR": str(place)}
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            command, cwd=place, env=environment | settings, stdout=out, stderr=out
-        )
-    try:
-        yield
-    except BaseException:
-        print(log.read_text()[-3000:], file=sys.stderr)
-        raise
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def wait(url: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        with contextlib.suppress(OSError), urllib.request.urlopen(url):  # noqa: S310
-            return
-        time.sleep(0.5)
-    raise TimeoutError(f"{url} does not answer")
-
-
-def load(url: str, place: Path, *, clients: int, seconds: int) -> dict[str, float]:
-    """Return what wrk saw; an error is an answer other than 2xx, or none."""
-    done = subprocess.run(
-        [
-            *("wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--timeout", "30s", "--latency"),
-            *("-s", str(place / "load.lua"), url),
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    errors = sum(map(int, re.findall(r"Non-2xx or 3xx responses: (\d+)", done)))
-    for kinds in re.findall(r"Socket errors: (.*)", done):
-        errors += sum(map(int, re.findall(r"\d+", kinds)))
-    return {
-        "p50_ms": _milliseconds(done, "50%"),
-        "p99_ms": _milliseconds(done, "99%"),
-        "requests_per_s": float(_found(r"Requests/sec:\s+([\d.]+)", done)[1]),
-        "errors": errors,
-    }
-
-
-def _milliseconds(text: str, quantile: str) -> float:
-    found = _found(rf"^\s+{quantile}\s+([\d.]+)(us|ms|s|m)\s*$", text)
-    return float(found[1]) * {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4}[found[2]]
-
-
-def _found(pattern: str, text: str) -> re.Match[str]:
-    found = re.search(pattern, text, re.MULTILINE)
-    if found is None:
-        raise ValueError(f"no {pattern} in what wrk said: {text}")
-    return found
-
-
-def processor() -> str:
-    names = re.findall(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    return names[0] if names else platform.machine()
+        return {
+            "requests_per_s": done / (time.perf_counter() - begun),
+            "cpu_ms": 1e3 * (time.process_time() - cpu) / done,
+        }
 
 
 if __name__ == "__main__":

@@ -14,7 +14,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from serve import health, metrics, nginx, privileges, processes
-from serve.model_server import REPORTS, ModelServer, ModelServerError, free_port, java
+from serve.model_server import (
+    REPORTS,
+    ModelServer,
+    ModelServerError,
+    Spawner,
+    free_port,
+    java,
+)
 from serve.settings import Settings, SettingsError
 from serve.workers import Workers, WorkersError
 
@@ -45,7 +52,8 @@ class Server:
         self._run_dir = run_dir
         self._stop = stop
         self._reports = run_dir / REPORTS
-        self._spawner: tuple[int, int | None] | None = None  # process and when it started
+        # The process that Java started for its workers, and when it started.
+        self._launcher: tuple[int, int | None] | None = None
         self._renewed: set[tuple[int, int | None]] = set()  # those that died
         self._workers = Workers(self._reports, settings)
         self._served = False
@@ -69,11 +77,12 @@ class Server:
         socket = self._run_dir / nginx.HEALTH_SOCKET
         with health.HealthServer(socket, self._verdict, self._metrics):
             privileges.give(self._run_dir, user)
-            # nginx first: /ping says no before it says yes.
-            self._front = nginx.Front(self._settings, self._run_dir, port, user)
             try:
+                spawner = Spawner(self._run_dir, user)
+                # nginx before Java: /ping says no before it says yes.
+                self._front = nginx.Front(self._settings, self._run_dir, port, user)
                 self._model_server = ModelServer(self._settings, self._run_dir, port, user)
-                self._load()
+                self._load(spawner)
                 self._watch()
                 self._drain()
             finally:
@@ -83,6 +92,11 @@ class Server:
         """Return why the server cannot answer now, or None. The health thread calls this."""
         if self._stop.is_set():
             return "the server is stopping"
+        # While the model is registered again, the workers of before are of no use.
+        if any((one.parent, one.parent_born) in self._renewed for one in self._workers.well()):
+            return "the workers' script died; another is being started"
+        if self._served and health.started(self._model_server.process.pid) is None:
+            return "the model server (Java) died"
         if self._served and time.monotonic() - self._answered_at > _MODEL_SERVER_SILENT_S:
             return "the model server (Java) is stuck"
         if self._workers.well():
@@ -94,12 +108,15 @@ class Server:
     def _metrics(self) -> str:
         return metrics.prometheus(self._workers.snapshot(healthy=self._verdict() is None))
 
-    def _load(self) -> None:
+    def _load(self, spawner: Spawner) -> None:
         """Start the workers and wait until one has replayed the golden inputs."""
-        for _ in self._ticks():
-            if self._model_server.listens():
+        for waited in self._ticks():
+            # Java does not answer before its script runs: it would wait for torch.
+            if spawner.done() and self._model_server.listens():
                 self._model_server.register()
                 break
+            if waited > self._settings.timeout_s:
+                raise ServeError(f"nothing could be loaded within {self._settings.timeout_s} s")
         for waited in self._ticks():
             if self._verdict() is None:
                 self._answered_at = time.monotonic()
@@ -121,7 +138,7 @@ class Server:
                 healthy_at = now
             elif now - healthy_at > self._settings.recovery_s:
                 raise ServeError(f"no live worker for {self._settings.recovery_s} s")
-            self._renew_spawner()
+            self._renew_launcher()
             self._workers.tend()
             if self._settings.emf_s and now - told_at > self._settings.emf_s:
                 snapshot = self._workers.snapshot(healthy=healthy_at == now)
@@ -134,15 +151,16 @@ class Server:
                 self._answered_at = time.monotonic()
             time.sleep(1)
 
-    def _renew_spawner(self) -> None:
-        """Have MMS start anew when the process died from which it forks workers: it never would."""
+    def _renew_launcher(self) -> None:
+        """Have MMS start anew when the process died that it started for workers: it never would."""
         for one in health.reports(self._reports):  # of the dead too: both may die between two ticks
             if (one.parent, one.parent_born) not in self._renewed:
-                self._spawner = (one.parent, one.parent_born)
-        if self._spawner and health.started(self._spawner[0]) != self._spawner[1]:
-            log.warning("the workers' parent process died: registering the model again")
-            self._renewed.add(self._spawner)
-            self._spawner = None
+                self._launcher = (one.parent, one.parent_born)
+        if self._launcher and health.started(self._launcher[0]) != self._launcher[1]:
+            log.warning("the workers' script died: registering the model again")
+            self._renewed.add(self._launcher)
+            self._workers.end_those_of(self._launcher)  # who waits for them is told so at once
+            self._launcher = None
             self._model_server.unregister()
             self._model_server.register()
 
@@ -168,7 +186,8 @@ class Server:
     def _check_parts(self) -> None:
         for one in health.reports(self._reports):
             if one.refusal is not None:
-                raise ServeError(f"the bundle is refused: {one.refusal}")
+                reason = " ".join(one.refusal.split())  # in one line
+                raise ServeError(f"the bundle is refused: {reason}")
         ended = self._model_server.process.poll()
         if ended is not None:
             raise ServeError(f"the model server (Java) {processes.how_it_ended(ended)}")
@@ -201,6 +220,9 @@ def main() -> int:
             Server(settings, Path(run_dir), stop).run()
     except (ServeError, ModelServerError, WorkersError, nginx.FrontError) as error:
         log.error("%s", error)
+        return 1
+    except OSError as error:
+        log.error("a file of the server's own: %s: make room, or set KENNEL_RUN_DIR", error)
         return 1
     log.info("stopped")
     return 0

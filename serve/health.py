@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
+from serve import spawner
 from serve.errors import RequestError
 
 # How the supervisor tells its workers where to report.
@@ -26,7 +27,7 @@ class WorkerReport:
     Args:
         pid: the process.
         born: when it started, so that a later process with the same number is not taken for it.
-        parent: the process that MMS forks its workers from, and would fork the next one from.
+        parent: the process that Java started, without which there will be no other worker.
         parent_born: when that one started.
         refusal: why it will not serve; None when it will.
         difference: how far its golden inputs came out from the recorded logits.
@@ -65,7 +66,7 @@ def report(
     pid = os.getpid()
     born = started(pid)
     assert born is not None, "this process runs"
-    parent = os.getppid()
+    parent = int(os.environ.get(spawner.LAUNCHER_VARIABLE) or os.getppid())
     mine = WorkerReport(pid, born, parent, started(parent), refusal, difference)
     partial = directory / f".{pid}.partial"
     partial.write_text(json.dumps(asdict(mine)))

@@ -20,12 +20,13 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from serve import health, processes
+from serve import health, processes, spawner
 from serve.machine import cores, memory_mb
 from serve.settings import Settings
 
 MODEL = "model"  # the name under which nginx invokes it
 REPORTS = "workers"  # where in the run directory the workers report
+_SPAWNER = "spawner.sock"
 _HANDLER = "serve.worker:handle"
 # Below the ephemeral ports, and below 32767, where MMS stops taking them.
 _PORTS = range(21_000, 32_000)
@@ -102,7 +103,8 @@ def command(settings: Settings, run_dir: Path) -> list[str]:
     package = Path(spec.submodule_search_locations[0])
     return [
         str(java()),
-        f"-Dmodel_server_home={package.parent}",
+        # Where Java finds the Python scripts that it runs.
+        f"-Dmodel_server_home={Path(__file__).with_name('backend')}",
         f"-Dlog4j.configurationFile=file://{Path(__file__).with_name('log4j2.xml')}",
         f"-Djava.io.tmpdir={run_dir / 'tmp'}",
         "-XX:+UseContainerSupport",
@@ -136,10 +138,33 @@ def environment(run_dir: Path) -> dict[str, str]:
         "OMP_WAIT_POLICY": "PASSIVE",
         **inherited,
         health.DIRECTORY_VARIABLE: str(run_dir / REPORTS),
+        spawner.SOCKET_VARIABLE: str(run_dir / _SPAWNER),
         "TMPDIR": str(run_dir / "tmp"),
         "PYTHONPATH": path,
         "PYTHONUNBUFFERED": "1",
     }
+
+
+class Spawner:
+    """What imports torch while Java starts, and forks the workers.
+
+    Args:
+        run_dir: where its socket is, once it can fork.
+        user: to run as.
+    """
+
+    def __init__(self, run_dir: Path, user: int | None = None) -> None:
+        self._socket = run_dir / _SPAWNER
+        self._process = processes.start(
+            [sys.executable, "-P", "-m", "serve.spawner", str(self._socket)],
+            cwd=run_dir,
+            environment=environment(run_dir),
+            user=user,
+        )
+
+    def done(self) -> bool:
+        """Say whether it is ready, or has died and is done without."""
+        return self._socket.exists() or self._process.poll() is not None
 
 
 class ModelServer:

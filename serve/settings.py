@@ -62,9 +62,9 @@ class Settings(BaseModel):
     batch_wanted: Annotated[int, Field(ge=1, le=256)] | None = Field(
         None, alias="KENNEL_BATCH_SIZE"
     )
-    # The model server never batches beyond two with a delay of 0. A batch fills while the one
-    # before it is computed, so a longer delay only makes the lone request wait.
-    batch_delay_ms: Annotated[int, Field(ge=1, le=60_000)] = Field(
+    # A batch fills while the one before it is computed, so a longer delay only makes the lone
+    # request wait; with 0 the model server never takes more than two at once (Model.pollBatch).
+    batch_delay_ms: Annotated[int, Field(ge=0, le=60_000)] = Field(
         1, alias="KENNEL_MAX_BATCH_DELAY_MS"
     )
     queue_size: Positive = Field(100, alias="KENNEL_QUEUE_SIZE")

@@ -4,9 +4,10 @@ A process that ends between these two lines, killed for its memory or by a broke
 at once and not only when the time for loading is over.
 """
 
-from serve import health
+from serve import health, processes
 from serve.settings import Settings
 
+processes.name_this("kennel-worker")
 health.announce()
 
 _settings = Settings.from_environment()

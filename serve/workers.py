@@ -96,6 +96,13 @@ class Workers:
                 "enough memory? Their last lines are above"
             )
 
+    def end_those_of(self, parent: tuple[int, int | None]) -> None:
+        """End the workers that came by way of a process which is gone."""
+        for one in self._alive():
+            if (one.parent, one.parent_born) == parent:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(one.pid, signal.SIGKILL)
+
     def _outgrown(self, pid: int, now: float) -> str | None:
         size, limit = processes.memory(pid), self._settings.worker_memory
         if size <= limit:

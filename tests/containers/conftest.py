@@ -64,8 +64,8 @@ def base_image(docker: str) -> str:
 
 @pytest.fixture(scope="session")
 def images(docker: str, base_image: str) -> Images:
-    """Both images, from this checkout."""
-    tag = "test"
+    """Both images, from this checkout; a TAG of its own lets two checkouts share an engine."""
+    tag = os.environ.get("TAG", "test")
     built = subprocess.run(
         ["make", "build", f"TAG={tag}", f"BASE_IMAGE={base_image}"],
         cwd=ROOT,

@@ -88,6 +88,10 @@ class Container:
             assert time.monotonic() < end, f"not within {seconds} s:\n{self.log}"
             time.sleep(0.5)
 
+    def python(self, code: str, *arguments: str) -> Completed:
+        """Run Python code in the container, as root, and wait for its end."""
+        return self.images.call("exec", self.name, "/opt/venv/bin/python", "-c", code, *arguments)
+
     def stop(self, grace_s: int) -> float:
         """SIGTERM, and SIGKILL after `grace_s`; return how long it took."""
         begin = time.monotonic()
@@ -111,6 +115,16 @@ class Endpoint:
         except OSError:
             return 0
 
+    def ask(self, method: str, path: str) -> int:
+        """Return the status."""
+        request = urllib.request.Request(f"{self.url}{path}", method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as refusal:
+            refusal.close()
+            return refusal.code
+
     def invoke(self, body: bytes, content_type: str, accept: str = "*/*") -> tuple[int, bytes]:
         request = urllib.request.Request(
             f"{self.url}/invocations", body, {"Content-Type": content_type, "Accept": accept}
@@ -124,10 +138,13 @@ class Endpoint:
 
 
 @contextmanager
-def serving(images: Images, model: Path) -> Iterator[tuple[Endpoint, Container]]:
-    """`docker run … serve` with a bundle, ready to answer; in float32 on any processor."""
+def serving(images: Images, model: Path, *options: str) -> Iterator[tuple[Endpoint, Container]]:
+    """`docker run … serve` with a bundle and further options, ready to answer.
+
+    In float32: the same answers on every processor.
+    """
     arguments = ["--publish", "127.0.0.1::8080", "--volume", f"{model}:/opt/ml/model:ro"]
-    arguments += ["--env", "KENNEL_PRECISION=fp32"]
+    arguments += ["--env", "KENNEL_PRECISION=fp32", *options]
     with images.container(*arguments, images.serve, "serve") as container:
         address = images.call("port", container.name, "8080").stdout.split()[0]
         endpoint = Endpoint(f"http://{address}")

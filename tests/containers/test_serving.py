@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from classifier import bundle
+from serve.privileges import NOBODY
 from tests.containers.engine import Images, Job, serving
 from tests.opt_ml import OptMl
 
@@ -39,6 +40,69 @@ def test_the_container_answers_as_the_process_does(
         assert status == 415
         assert container.stop(grace_s=30) < 30
         assert container.exit_code == 0, container.log
+
+
+# As docs/serving.md has it.
+HARDENED = ["--read-only", "--tmpfs", "/tmp", "--security-opt", "no-new-privileges"]  # noqa: S108
+ASK = """
+import http.client, sys
+connection = http.client.HTTPConnection("127.0.0.1", 8080, timeout=60)
+body = open(sys.argv[2], "rb").read() if len(sys.argv) > 2 else None
+method = "POST" if body else "GET"
+connection.request(method, sys.argv[1], body, {"Content-Type": "image/png"})
+answer = connection.getresponse()
+print(answer.status, answer.read().decode())
+"""
+PROCESSES = """
+import json, psutil
+found = [(" ".join(one.cmdline()), one.uids().real) for one in psutil.process_iter()]
+print(json.dumps(found))
+"""
+LISTENERS = """
+import json, psutil
+print(json.dumps([
+    (one.laddr.ip, one.laddr.port)
+    for one in psutil.net_connections("inet") if one.status == psutil.CONN_LISTEN
+]))
+"""
+
+
+def test_it_answers_with_nothing_to_write_to_no_privileges_and_no_network(
+    images: Images, trained: tuple[Job, str], few_digits: Path
+) -> None:
+    model = trained[0].root / "model"
+    picture = next((few_digits / "test").rglob("*.png"))
+    options = ["--network", "none", *HARDENED, "--volume", f"{picture}:/picture.png:ro"]
+    options += ["--env", "KENNEL_PRECISION=fp32"]
+    arguments = [*options, "--volume", f"{model}:/opt/ml/model:ro", images.serve, "serve"]
+    with images.container(*arguments) as container:
+        container.wait_for(lambda: container.python(ASK, "/ping").stdout[:4] == "200 ", 240)
+        status, _, body = container.python(ASK, "/invocations", "/picture.png").stdout.partition(
+            " "
+        )
+        assert status == "200", body
+        expected = in_process(model, picture.read_bytes())
+        torch.testing.assert_close(torch.tensor(json.loads(body)), expected, atol=1e-4, rtol=0)
+        processes = json.loads(container.python(PROCESSES).stdout)
+        for part in ("nginx", "ModelServer", "model_service_worker"):
+            users = {user for command, user in processes if part in command}
+            assert users == {NOBODY}, processes
+        assert container.stop(grace_s=30) < 30
+        assert container.exit_code == 0, container.log
+
+
+def test_from_outside_only_the_three_routes_can_be_reached(
+    images: Images, trained: tuple[Job, str]
+) -> None:
+    with serving(images, trained[0].root / "model", *HARDENED) as (endpoint, container):
+        listeners = json.loads(container.python(LISTENERS).stdout)
+        # The model server's invocations and management are on loopback.
+        assert len(listeners) > 1
+        inner = [(ip, port) for ip, port in listeners if port != 8080]
+        assert all(ip.removeprefix("::ffff:").startswith("127.") for ip, _ in inner), listeners
+        for path in ("/models", "/models/model", "/api-description", "/metrics"):
+            for method in ("GET", "POST", "DELETE"):
+                assert endpoint.ask(method, path) == 404, f"{method} {path}"
 
 
 def test_without_a_bundle_serve_and_no_argument_end_with_the_reason(

@@ -29,10 +29,8 @@ def picture(seed: int, format_: str = "JPEG", size: tuple[int, int] = (90, 70)) 
     return buffer.getvalue()
 
 
-@pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An SAGEMAKER_BASE_DIR with a bundle in model/: resnet18, random weights, 5 classes."""
-    base = tmp_path_factory.mktemp("ml")
+def small(base: Path) -> Path:
+    """Make `base` an SAGEMAKER_BASE_DIR with a bundle: resnet18, random weights, 5 classes."""
     torch.manual_seed(0)
     network = networks.build("resnet18", len(CLASSES))
     for module in network.modules():  # spread the logits: untrained, they all look alike
@@ -49,6 +47,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     photos = [Image.open(io.BytesIO(picture(seed))) for seed in (100, 101)]
     bundle.save(bundle.make(network, description, photos), base / "model")
     return base
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small(tmp_path_factory.mktemp("ml"))
 
 
 @pytest.fixture(scope="session")

@@ -90,26 +90,56 @@ class Running:
 
         return until(ping)
 
+    def wait_for_another(self, worker: psutil.Process) -> list[Answer]:
+        """Wait until `worker` is gone and /ping says 200; return what it said in between.
+
+        That may be nothing: another worker may be ready before the first ping.
+        """
+        until(lambda: gone(worker) or None)
+        said: list[Answer] = []
+
+        def healthy() -> bool | None:
+            assert self.process.poll() is None, self.log
+            with contextlib.suppress(ConnectionError):
+                said.append(self.ask("GET", "/ping"))
+                return said[-1].status == 200 or None
+            return None
+
+        until(healthy)
+        assert worker.pid not in {part.pid for part in self.parts("worker")}
+        return said[:-1]
+
     def wait_for_end(self) -> int:
         """Return the exit status, once all that the server started has gone too."""
         return self.process.wait(PATIENCE_S)
 
     def parts(self, name: str) -> list[psutil.Process]:
-        """Return the live descendants of one kind, the parent first."""
+        """Return the live descendants of one kind; `worker` is the workers' parent, then they."""
+        if name == "worker":
+            return self.parts("kennel-parent") + self.parts("kennel-worker")
         kinds = {
             "nginx": "nginx: master",
             "java": "com.amazonaws.ml.mms.ModelServer",
-            "worker": "model_service_worker.py",
+            "launcher": "backend/mms/model_service_worker.py",
         }
         found = []
         for child in psutil.Process(self.process.pid).children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess):
-                if kinds[name] in " ".join(child.cmdline()):
+                if child.name() == name or (
+                    name in kinds and kinds[name] in " ".join(child.cmdline())
+                ):
                     found.append(child)
         return found
 
     def kill(self, part: psutil.Process) -> None:
         part.send_signal(signal.SIGKILL)
+
+
+def gone(process: psutil.Process) -> bool:
+    """Say whether a process has ended, whoever has still to collect its exit."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    return True
 
 
 def until(look: Callable[[], T | None]) -> T:

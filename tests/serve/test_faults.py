@@ -117,20 +117,31 @@ def test_killed_nginx_is_started_again(victim: Callable[[], Running]) -> None:
     assert running.classify(picture(1)).status == 200
 
 
-@pytest.mark.parametrize("which", ["the worker", "its parent", "both"])
+@pytest.mark.parametrize("which", ["the worker", "its parent too"])
 def test_killed_workers_are_replaced_and_ping_tells_the_truth(
     victim: Callable[[], Running], logits: Callable[[bytes], list[float]], which: str
 ) -> None:
     running = victim()
-    before = running.parts("worker")
-    parent, worker = before
-    for part in {"the worker": [worker], "its parent": [parent], "both": [parent, worker]}[which]:
+    parent, worker = running.parts("worker")
+    for part in {"the worker": [worker], "its parent too": [parent, worker]}[which]:
         running.kill(part)
-    assert "worker died" in running.wait_for_ping(503).json()["message"]
-    running.wait_for_ping(200)
+    for said in running.wait_for_another(worker):
+        assert said.status == 503
+        assert "worker" in said.json()["message"]
     answer = running.classify(picture(3))
     assert answer.json() == pytest.approx(logits(picture(3)), abs=1e-4)
-    assert worker.pid not in {part.pid for part in running.parts("worker")}
+
+
+def test_the_workers_go_on_when_their_parent_is_killed_and_there_is_another(
+    victim: Callable[[], Running],
+) -> None:
+    running = victim()
+    parent, worker = running.parts("worker")
+    running.kill(parent)
+    until(lambda: ((parts := running.parts("kennel-parent")) and parts != [parent]) or None)
+    assert running.ask("GET", "/ping").status == 200
+    assert running.classify(picture(3)).status == 200
+    assert running.parts("kennel-worker") == [worker]
 
 
 def test_a_killed_supervisor_takes_everything_with_it(trained: Path) -> None:
@@ -138,7 +149,7 @@ def test_a_killed_supervisor_takes_everything_with_it(trained: Path) -> None:
         running.wait_for_ping(503)
         family = until(
             lambda: (
-                parts if len(parts := psutil.Process(running.process.pid).children()) == 2 else None
+                parts if len(parts := psutil.Process(running.process.pid).children()) == 3 else None
             )
         )
         running.process.send_signal(signal.SIGKILL)
@@ -182,9 +193,9 @@ def test_a_full_queue_sends_away_and_loses_nothing(tight: Running) -> None:
 def test_a_worker_that_hangs_is_replaced_and_ping_tells_the_truth(tight: Running) -> None:
     _, worker = tight.parts("worker")
     worker.suspend()
-    assert "worker" in tight.wait_for_ping(503).json()["message"]
-    tight.wait_for_ping(200)
-    assert not worker.is_running()
+    for said in tight.wait_for_another(worker):
+        assert said.status == 503
+        assert "worker" in said.json()["message"]
     assert tight.classify(picture(1)).status == 200
 
 

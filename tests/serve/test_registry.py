@@ -154,9 +154,9 @@ def test_the_server_keeps_the_contract_and_its_models_outlive_a_worker(
             return True if answer.status == 200 and answer.json() == expected else None
 
         assert right()
-        server.kill(server.parts("worker")[1])
-        server.wait_for_ping(503)
-        server.wait_for_ping(200)
+        _, worker = server.parts("worker")
+        server.kill(worker)
+        server.wait_for_another(worker)
         assert until(right)
         assert server.ask("GET", "/invocations").status == 404
         assert server.ask("PUT", "/models").status == 405

@@ -1,0 +1,193 @@
+r"""A whole server under bodies that nobody should send, and under paths that nobody should ask for.
+
+The bodies are those of tests/serve/hostile.py: mutated pictures, JSON, forms and arrays, and those
+made by hand, each with a good picture now and then, which must be answered as before. Fails where a
+5xx came, a worker died, its memory grew by 50 MB, or another path than the three routes answered.
+
+    python -m benchmarks.serving_hostile --count 10000
+"""
+
+import argparse
+import collections
+import contextlib
+import http.client
+import json
+import sys
+import tempfile
+import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psutil
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from benchmarks.servers import this_machine
+from tests.serve.conftest import picture, small
+from tests.serve.hostile import hand_made, mutated
+from tests.serve.running import Running, serving
+from tests.serve.worker import Request
+
+GROWTH_BYTES = 50e6
+BATCH = 8
+METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE")
+ROUTES = {"/ping": {"GET", "HEAD"}, "/invocations": {"POST"}}
+ROUTES["/execution-parameters"] = {"GET", "HEAD"}
+OTHERS = (
+    "/", "/models", "/models/model", "/models/model/invoke", "/predictions/model", "/ping/",
+    "/invocations/", "/Invocations", "/invocations/../models", "/%2e%2e/models", "/..;/models",
+    "/api-description", "/metrics", "/nginx.conf", "/health.sock", "/.git/config", "/ping%00",
+    "/workers", "/execution-parameters/x", "/invocations.json",
+)  # fmt: skip
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=10_000, help="of mutated bodies")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/serving-hostile.json"))
+    given_ = parser.parse_args()
+    warnings.simplefilter("ignore")
+    with tempfile.TemporaryDirectory() as directory:
+        base = small(Path(directory))
+        base.chmod(0o755)
+        with serving(base, KENNEL_MAX_PIXELS="1000000") as running:
+            running.wait_for_ping(200)
+            found = assault(running, given_.count)
+    contents = {
+        "command": f"python -m benchmarks.serving_hostile --count {given_.count}",
+        "machine": this_machine(),
+        **found,
+    }
+    given_.out.write_text(json.dumps(contents, indent=1) + "\n")
+    print(json.dumps(contents, indent=1))
+    return int(bool(found["faults"]))
+
+
+def assault(running: Running, count: int) -> dict[str, Any]:
+    """Send everything; return the counts, and what must not have happened."""
+    faults: list[str] = []
+    good = Request(picture(1))
+    first = send(running.port, good)
+    with ThreadPoolExecutor(BATCH) as pool:
+        for _ in range(50):
+            list(pool.map(lambda _: send(running.port, good), range(BATCH)))
+        workers = [part.pid for part in running.parts("worker")]
+        before = memory(running)
+        begun = time.monotonic()
+        statuses = {"mutated": mutations(running, pool, count, faults)}
+        statuses["made by hand"] = collections.Counter()
+        for name, request in hand_made().items():
+            status, body = send(running.port, request)
+            statuses["made by hand"][status] += 1
+            if status >= 500:
+                faults.append(f"{name}: {status} {body[:200]!r}")
+        after = memory(running)
+    if send(running.port, good) != first:
+        faults.append("a good picture is no longer answered as before")
+    if [part.pid for part in running.parts("worker")] != workers:
+        faults.append("a worker died")
+    if after["worker"] - before["worker"] > GROWTH_BYTES:
+        faults.append(f"the worker grew from {before['worker']} to {after['worker']} bytes")
+    paths = routes(running.port, faults)
+    return {
+        "faults": faults,
+        "statuses": {kind: dict(sorted(seen.items())) for kind, seen in statuses.items()},
+        "memory growth, MB": {
+            name: round((after[name] - before[name]) / 1e6, 1) for name in before
+        },
+        "paths x methods": paths,
+        "listeners on other addresses than loopback": listeners(running, faults),
+        "seconds": round(time.monotonic() - begun),
+    }
+
+
+def mutations(
+    running: Running, pool: ThreadPoolExecutor, count: int, faults: list[str]
+) -> collections.Counter[int]:
+    statuses: collections.Counter[int] = collections.Counter()
+
+    @settings(
+        max_examples=-(-count // BATCH),
+        deadline=None,
+        database=None,
+        derandomize=True,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.lists(mutated(), min_size=BATCH, max_size=BATCH))
+    def shower(requests: list[Request]) -> None:
+        for request, (status, body) in zip(
+            requests, pool.map(lambda one: send(running.port, one), requests), strict=True
+        ):
+            statuses[status] += 1
+            if statuses.total() % 500 == 0:
+                print(f"{statuses.total()} mutated bodies: {dict(statuses)}", flush=True)
+            if status >= 500:
+                faults.append(f"{request.content_type} {request.body[:60]!r}: {status} {body!r}")
+
+    shower()
+    return statuses
+
+
+def send(port: int, request: Request) -> tuple[int, bytes]:
+    headers = {"Content-Type": request.content_type} if request.content_type else {}
+    return ask(port, "POST", "/invocations", request.body, headers)
+
+
+def ask(
+    port: int, method: str, path: str, body: bytes | None, headers: dict[str, str]
+) -> tuple[int, bytes]:
+    """Return status and body; 599 where the connection broke."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    with contextlib.closing(connection):
+        try:
+            connection.request(method, path, body, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            return 599, repr(error).encode()
+
+
+def routes(port: int, faults: list[str]) -> dict[str, int]:
+    """Ask every path with every method; only the three routes may answer, each with its own."""
+    statuses: collections.Counter[str] = collections.Counter()
+    for path in (*ROUTES, *OTHERS):
+        for method in METHODS:
+            body = picture(1) if method in ("POST", "PUT", "PATCH") else None
+            status, _ = ask(port, method, path, body, {"Content-Type": "image/jpeg"})
+            allowed = method in ROUTES.get(path, ())
+            statuses[f"{'allowed' if allowed else 'not allowed'}: {status}"] += 1
+            if (status == 200) != allowed or (not allowed and status not in (400, 404, 405)):
+                faults.append(f"{method} {path}: {status}")
+    return dict(sorted(statuses.items()))
+
+
+def family(running: Running) -> list[psutil.Process]:
+    parent = psutil.Process(running.process.pid)
+    return [parent, *parent.children(recursive=True)]
+
+
+def memory(running: Running) -> dict[str, int]:
+    """Return the resident bytes of the worker and of everything else."""
+    worker = running.parts("worker")[-1]
+    sizes = {one.pid: one.memory_info().rss for one in family(running)}
+    return {"worker": sizes.pop(worker.pid), "all others": sum(sizes.values())}
+
+
+def listeners(running: Running, faults: list[str]) -> list[str]:
+    """Return what listens where another machine could reach it: the server's port alone."""
+    found = {
+        f"{one.laddr.ip}:{'the port' if one.laddr.port == running.port else one.laddr.port}"
+        for process in family(running)
+        for one in process.net_connections("inet")
+        if one.status == psutil.CONN_LISTEN and not one.laddr.ip.startswith(("127.", "::ffff:127."))
+    }
+    if found != {"0.0.0.0:the port"}:
+        faults.append(f"open to others: {sorted(found)}")
+    return sorted(found)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

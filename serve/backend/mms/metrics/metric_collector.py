@@ -1,0 +1,1 @@
+"""What Java runs for the machine's metrics, which go nowhere: nothing."""
