@@ -97,8 +97,10 @@ def collate(items: Sequence[Item]) -> Batch:
 class Order:
     """Which pictures make which batch of an epoch, for one process of several.
 
-    Training shuffles by (seed, epoch) and drops the few that would leave a process less than two;
-    evaluation takes each picture once, in order. `epoch` and `first` say where to begin.
+    Training shuffles by (seed, epoch) and leaves out a picture that would be a batch of its own;
+    evaluation takes each picture once, in order. The batches are the same whatever the number of
+    processes, whose shares of one differ by at most one picture and may be empty. `epoch` and
+    `first` say where to begin.
     """
 
     def __init__(
@@ -119,14 +121,12 @@ class Order:
             indices = torch.randperm(self.count, generator=shuffle).tolist()
         for start in self._starts()[self.first :]:
             together = indices[start : start + self.batch_size]
-            if self.seed is not None:  # the same number for each process, as gradients need
-                together = together[: len(together) // self.world * self.world]
             yield [(self.epoch, index) for index in together[self.rank :: self.world]]
 
     def _starts(self) -> range:
         count = self.count
-        if self.seed is not None and 0 < count % self.batch_size < 2 * self.world < count:
-            count -= count % self.batch_size  # batch norm cannot train on one picture
+        if self.seed is not None and count % self.batch_size == 1 < count:
+            count -= 1  # batch norm cannot train on one picture
         return range(0, count, self.batch_size)
 
 

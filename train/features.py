@@ -2,9 +2,11 @@
 
 The random view that epoch e would have shown is view e. With fewer views than epochs they come
 round again. What an epoch trains on is what it would have trained on through the whole network.
+Several processes share the pictures, and then have the features of all.
 """
 
 import hashlib
+import itertools
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -15,7 +17,7 @@ import torch
 from torch import nn
 
 from debugger.records import FEATURES
-from train import chunks, data, frozen
+from train import chunks, data, frozen, parallel
 from train.channels import Picture
 from train.chunks import Chunk, Chunks
 from train.config import TrainConfig
@@ -48,7 +50,8 @@ class View:
         known = [index for index in indices if index in self._rows]
         rows = [self._parts[i // chunks.SIZE].rows[self._rows[i]] for i in known]
         labels = torch.tensor([self._pictures[i].label for i in known], dtype=torch.long)
-        return data.Batch(torch.stack(rows) if rows else torch.empty(0), labels)
+        width = max(part.rows.shape[1] for part in self._parts)
+        return data.Batch(torch.stack(rows) if rows else torch.empty(0, width), labels)
 
 
 class Batches:
@@ -115,25 +118,32 @@ class Features:
         starts = range(0, len(pictures), chunks.SIZE)
         keys = {first: self._key(pictures, first, number) for first in starts}
         parts = {first: self._chunks.load(key) for first, key in keys.items()}
-        missing = [first for first in starts if parts[first] is None]
+        lacking = parallel.everyones([first for first in starts if parts[first] is None])
+        missing = sorted({first for theirs in lacking for first in theirs})
         for first, chunk in zip(missing, self._compute(pictures, missing, number), strict=True):
-            parts[first] = self._chunks.save(keys[first], chunk)
+            parts[first] = self._keep(keys[first], chunk)
         found = [part for part in parts.values() if part is not None]
         return View(pictures, found)
+
+    def _keep(self, key: str, chunk: Chunk) -> Chunk:
+        """Write a chunk, once a host, and return it as read back."""
+        job = self._run.job
+        written = self._chunks.write(key, chunk) if job.local_rank == 0 else None
+        path = parallel.everyones(written)[job.rank - job.local_rank]
+        kept = self._chunks.read(path)
+        parallel.wait()
+        if job.local_rank == 0:
+            self._chunks.let_go(path)
+        return kept
 
     def _compute(
         self, pictures: Sequence[Picture], missing: Sequence[int], number: int | None
     ) -> Iterator[Chunk]:
-        """Yield the chunks that begin at `missing`."""
+        """Yield the chunks that begin at `missing`; each process computes its share of each."""
         run = self._run
+        shares = {first: self._share(first, len(pictures)) for first in missing}
         keys = [
-            [
-                (number or 0, index)
-                for index in range(start, min(start + data.LEAST_BATCH, end, len(pictures)))
-            ]
-            for first in missing
-            for end in (first + chunks.SIZE,)
-            for start in range(first, min(end, len(pictures)), data.LEAST_BATCH)
+            [(number or 0, index) for index in part] for share in shares.values() for part in share
         ]
         dataset = data.Pictures(pictures, _transform(run, number), run.config.seed)
         batches = data.loader(dataset, keys, workers=run.workers)
@@ -142,14 +152,28 @@ class Features:
             run.stop.watch(batches), f"features of {what}", done=0, total=len(keys), show=run.chief
         )
         self.front.eval()
-        done: list[tuple[torch.Tensor, list[int], list[tuple[int, str]]]] = []
-        for batch_keys, batch in zip(keys, watched, strict=True):
-            indices = [index for _, index in batch_keys]
-            done.append((self._through(batch), *_sort_out(pictures, indices, batch)))
-            if indices[-1] + 1 == len(pictures) or (indices[-1] + 1) % chunks.SIZE == 0:
-                first = indices[-1] // chunks.SIZE * chunks.SIZE
-                yield _chunk(done, first)
-                done = []
+        both = zip(keys, watched, strict=True)
+        for first, share in shares.items():
+            done: list[tuple[torch.Tensor, list[int], list[tuple[int, str]]]] = []
+            for batch_keys, batch in itertools.islice(both, len(share)):
+                indices = [index for _, index in batch_keys]
+                done.append((self._through(batch), *_sort_out(pictures, indices, batch)))
+            yield _merge(parallel.everyones(_chunk(done, first)))
+        assert next(both, None) is None  # all were taken, and the last look for a stop
+
+    def _share(self, first: int, count: int) -> list[range]:
+        """Return the pictures of each batch of a chunk that this process computes.
+
+        The batches are the same whatever the number of processes, of which each gets as many;
+        they may be empty.
+        """
+        job = self._run.job
+        end = min(first + chunks.SIZE, count)
+        starts = range(first, end, data.LEAST_BATCH)
+        mine = [range(one, min(one + data.LEAST_BATCH, end)) for one in starts][
+            job.rank :: job.world
+        ]
+        return mine + [range(0)] * (-(-len(starts) // job.world) - len(mine))
 
     def _through(self, batch: data.Batch) -> torch.Tensor:
         """Return features [B, F], still on the device."""
@@ -183,8 +207,8 @@ class Features:
 def choose(run: "Run", network: nn.Module) -> Features | None:
     """Return the run's features, or None: then every step goes through the whole network.
 
-    So it is unless the head alone is trained, in one process, on pictures that are not mixed, and
-    there is room for the features.
+    So it is unless the head alone is trained, on pictures that are not mixed, and there is room
+    for the features on every host.
 
     Args:
         run: the run.
@@ -192,7 +216,7 @@ def choose(run: "Run", network: nn.Module) -> Features | None:
     """
     config = run.config
     mixed = config.mixup or config.cutmix
-    wanted = config.feature_views != 0 and not mixed and run.job.world == 1
+    wanted = config.feature_views != 0 and not mixed
     if not (wanted and frozen.only_head_is_trained(network)):
         return None
     epochs = max(trial.epochs for trial in config.trials())
@@ -200,7 +224,7 @@ def choose(run: "Run", network: nn.Module) -> Features | None:
     come_round = bool(config.sweep) or views < epochs
     features = Features(run, network, views, come_round=come_round)
     needed, free = features.room(views if come_round else 1)
-    if needed > free:
+    if any(parallel.everyones(needed > free)):
         run.say(
             f"the frozen backbone's features need {needed / 2**30:.1f} GiB, and "
             f"{free / 2**30:.1f} GiB are free: every step goes through the whole network. Give the "
@@ -240,6 +264,20 @@ def _sort_out(
     bad = [(i, reasons[str(pictures[i].path)]) for i in indices if str(pictures[i].path) in reasons]
     out = {index for index, _ in bad}
     return [index for index in indices if index not in out], bad
+
+
+def _merge(parts: Sequence[Chunk]) -> Chunk:
+    """Return what the processes computed of one chunk, in the order of its pictures."""
+    if len(parts) == 1:
+        return parts[0]
+    places = torch.cat([part.places for part in parts])
+    rows = [part.rows for part in parts if len(part.rows)]
+    order = places.argsort()
+    return Chunk(
+        torch.cat(rows)[order] if rows else torch.empty(0, 0),
+        places[order],
+        tuple(sorted(one for part in parts for one in part.unreadable)),
+    )
 
 
 def _chunk(

@@ -6,14 +6,12 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import torch
-import torch.distributed as dist
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torchvision.transforms import v2
 
 from debugger.records import BACKWARD, CHECKPOINT, COPY, FORWARD, OPTIMIZER
-from train import checkpoint, data, features, metrics, optimizer, result, sweep
+from train import checkpoint, data, features, metrics, optimizer, parallel, result, sweep
 from train.channels import Splits
 from train.config import TrainConfig
 from train.evaluate import Scores
@@ -49,12 +47,13 @@ def train(config: TrainConfig, splits: Splits, job: "Job", stop: Stop, hooks: Ho
     train_batches, order = run.loader(
         splits.train, data.training_transform(config, run.transform), shuffle=True
     )
-    model = DistributedDataParallel(network) if job.world > 1 else network
-    if kept:
-        model = kept.tail
+    model = parallel.wrap(kept.tail if kept else network)
 
     # ---- go on where an earlier start was stopped ----------------------------------------------
-    found = checkpoint.load_newest(job.checkpoints) if job.checkpoints else None
+    found = None
+    if job.checkpoints:
+        found = checkpoint.load_newest(job.checkpoints) if run.chief else None
+        found = parallel.chiefs(found)  # for another host may have none, or an older one
     if found:
         state.restore(found[0], config, splits.folders)
         run.say(f"going on from {found[1].name}: epoch {state.epoch + 1}, batch {state.batch}")
@@ -121,7 +120,7 @@ def train_trials(run: Run, network: nn.Module, kept: features.Features | None) -
     run = run.told(won.config)
     run.say(f"best trial {won.number}: validation accuracy {won.best.accuracy:.4f}")
     for figures in won.history:
-        for name in figures.keys() & metrics.METRICS.keys():
+        for name in figures.keys() & metrics.METRICS.keys() if run.chief else ():
             metrics.emit(name, figures[name], int(figures["epoch"]))
         run.hooks.figures(figures, int(figures["epoch"]))
     state = initial_state(run, network)
@@ -130,7 +129,8 @@ def train_trials(run: Run, network: nn.Module, kept: features.Features | None) -
     if kept:
         state.best.calibrate(run.measure_head(network, kept, run.splits.valid))
     test = run.measure(network, run.splits.test) if run.splits.test else None
-    result.leave(run, network, state, test)
+    if run.chief:
+        result.leave(run, network, state, test)
 
 
 def initial_state(run: Run, network: nn.Module) -> TrainState:
@@ -187,16 +187,23 @@ def train_epoch(
         run.unreadable.add(batch.unreadable)
         torch.manual_seed(data.mix(config.seed, state.step, run.job.rank))  # dropout, mixing
         optimizer.set_rates(state.optimizer, config, state.step, steps)
-        if len(batch.labels):
+        count = len(batch.labels)
+        if count or run.job.world > 1:  # one of several takes part with an empty share too
             with step.phase(COPY):
-                images = batch.images_on(run.device)
+                images = parallel.shaped(batch.images_on(run.device), run.transform.crop)
                 labels = batch.labels.to(run.device, non_blocking=True)
-                mixed, targets = mixing(images, labels) if mixing else (images, labels)
+                mixed, targets = mixing(images, labels) if mixing and count else (images, labels)
             with step.phase(FORWARD), run.autocast():
-                logits = model(mixed)
-                loss = criterion(logits.float(), targets)
+                logits = model(mixed).float()
+                loss = criterion(logits, targets) if count else logits.sum() * 0
+                weight = labels.new_tensor(count, dtype=torch.float32)
+                if criterion.weight is not None and targets.ndim == 1:
+                    weight = criterion.weight[labels].sum()
+                answers = logits.argmax(1)
+                right = (answers == labels).sum()
+                loss, figures = parallel.join(loss, weight, right, count)
             with step.phase(BACKWARD):
-                state.scaler.scale(loss).backward()
+                state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
                 state.scaler.unscale_(state.optimizer)
             with step.phase(OPTIMIZER):
                 if config.clip_gradient_norm:
@@ -206,11 +213,8 @@ def train_epoch(
                 state.optimizer.zero_grad(set_to_none=True)
                 if state.ema:
                     state.ema.update_parameters(state.network)
-            with torch.no_grad():  # no .item(): figures stay on the device until the epoch ends
-                answers = logits.argmax(1)
-                right = (answers == labels).sum()
-                state.sums += torch.stack([loss * len(labels), right, right * 0 + len(labels)])
-            step.result(loss, labels, answers)
+            state.sums += figures  # no .item(): figures stay on the device until the epoch ends
+            step.result(figures[0] / figures[2], labels, answers)
         state.batch += 1
         state.step += 1
         if time.monotonic() - saved > 60 * config.checkpoint_minutes:
@@ -223,8 +227,7 @@ def train_epoch(
 
 def close_epoch(run: Run, state: TrainState, scores: Scores) -> bool:
     """Emit and note an epoch's figures, and return whether to go on: not once loss is lost."""
-    if dist.is_initialized():
-        dist.all_reduce(state.sums)
+    parallel.share_unreadable(run.unreadable)
     loss, right, count = state.sums.tolist()
     figures = {
         "train:loss": loss / max(1.0, count),

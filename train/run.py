@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from classifier import networks, weights
 from classifier.transform import EvaluationTransform
 from debugger.records import EVALUATION
-from train import data, frozen, optimizer
+from train import data, frozen, optimizer, parallel
 from train.channels import PRETRAINED, DataError, Picture, Splits
 from train.config import ConfigError, TrainConfig
 from train.evaluate import Scores, evaluate
@@ -94,7 +94,10 @@ class Run:
     ) -> Scores:
         """Evaluate a network whose backbone is that of `kept`; raises as `measure`."""
         kept.view(pictures, None)
-        order = data.Order(len(pictures), data.LEAST_BATCH, seed=None)
+        job = self.job
+        order = data.Order(
+            len(pictures), data.LEAST_BATCH, seed=None, rank=job.rank, world=job.world
+        )
         keep = -(-len(pictures) // CALIBRATION)
         return self.score(frozen.split(network)[1], kept.batches(pictures, order), keep)
 
@@ -111,6 +114,7 @@ class Run:
                 self.hooks,
                 keep,
             )
+        scores = parallel.gather(scores)
         if not scores.count:
             raise DataError("none of the pictures to be measured could be read")
         self.hooks.scored(scores)
@@ -138,6 +142,9 @@ def set_up(
     optimizer.freeze(network, config.trainable)
     network.to(device)
     network.to(memory_format=torch.channels_last)  # the faster order on GPUs and CPUs alike
+    if job.world > 1:
+        parallel.check_alike(splits)
+        network = parallel.synchronise_batch_norm(network, device)
     workers, limited = data.worker_count(config, transform.crop, job.local_world)
     precision = choose_precision(config.precision, device)
     run = Run(config, splits, job, stop, hooks, device, precision, transform, workers, origin)
