@@ -139,6 +139,13 @@ class TrainConfig(BaseModel):
     batch_size: int = Field(
         64, ge=2, le=65_536, description="pictures a step, over all GPUs and hosts together"
     )
+    accumulate: int = Field(
+        1,
+        ge=1,
+        le=4096,
+        description="parts that a step's pictures go through the network in, one after the other, "
+        "where a GPU's memory does not hold them together",
+    )
     optimizer: Literal["sgd", "adamw"] = Field("sgd", description="`sgd` (Nesterov) or `adamw`")
     learning_rate: Rate = Field(0.01, description="peak rate of the head")
     backbone_learning_rate: Rate | None = Field(
@@ -227,6 +234,11 @@ class TrainConfig(BaseModel):
             raise ValueError(
                 f"warmup_epochs {self.warmup_epochs:g} must be less than epochs {self.epochs}"
             )
+        if 2 * self.accumulate > self.batch_size:
+            raise ValueError(
+                f"accumulate {self.accumulate} leaves fewer than two pictures a part: "
+                f"at most half of batch_size {self.batch_size}"
+            )
         if self.valid_fraction + self.test_fraction > 0.9:
             raise ValueError("valid_fraction and test_fraction together must leave 0.1 for train")
         if self.weights == "none" and self.trainable == "head":
@@ -268,6 +280,11 @@ class TrainConfig(BaseModel):
                 shown = ", ".join(f"{name} {value}" for name, value in tried.items())
                 reason = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
                 raise ValueError(f"{reason} (a trial with {shown})") from error
+
+    @property
+    def together(self) -> int:
+        """Pictures that go through the network at once, over all processes."""
+        return -(-self.batch_size // self.accumulate)
 
     @property
     def backbone_rate(self) -> float:

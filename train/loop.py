@@ -10,8 +10,8 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torchvision.transforms import v2
 
-from debugger.records import BACKWARD, CHECKPOINT, COPY, FORWARD, OPTIMIZER
-from train import checkpoint, data, features, metrics, optimizer, parallel, result, sweep
+from debugger.records import CHECKPOINT, COPY, OPTIMIZER
+from train import checkpoint, data, features, gradients, metrics, optimizer, parallel, result, sweep
 from train.channels import Splits
 from train.config import TrainConfig
 from train.evaluate import Scores
@@ -193,18 +193,10 @@ def train_epoch(
                 images = parallel.shaped(batch.images_on(run.device), run.transform.crop)
                 labels = batch.labels.to(run.device, non_blocking=True)
                 mixed, targets = mixing(images, labels) if mixing and count else (images, labels)
-            with step.phase(FORWARD), run.autocast():
-                logits = model(mixed).float()
-                loss = criterion(logits, targets) if count else logits.sum() * 0
-                weight = labels.new_tensor(count, dtype=torch.float32)
-                if criterion.weight is not None and targets.ndim == 1:
-                    weight = criterion.weight[labels].sum()
-                answers = logits.argmax(1)
-                right = (answers == labels).sum()
-                loss, figures = parallel.join(loss, weight, right, count)
-            with step.phase(BACKWARD):
-                state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-                state.scaler.unscale_(state.optimizer)
+            answers, figures = gradients.accumulate(
+                run, step, model, criterion, state.scaler, mixed, targets, labels
+            )
+            state.scaler.unscale_(state.optimizer)
             with step.phase(OPTIMIZER):
                 if config.clip_gradient_norm:
                     nn.utils.clip_grad_norm_(trained, config.clip_gradient_norm)

@@ -38,30 +38,32 @@ def synchronise_batch_norm(network: nn.Module, device: torch.device) -> nn.Modul
     return network
 
 
-def join(
+def total(weight: torch.Tensor) -> torch.Tensor:
+    """Return the sum of a scalar over all processes, at least a little over 0."""
+    summed = weight.double()
+    if dist.is_initialized():
+        dist.all_reduce(summed)
+    return summed.clamp(min=1e-12)
+
+
+def figures(
     loss: torch.Tensor, weight: torch.Tensor, right: torch.Tensor, count: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the loss to go backward from, and the step's figures over all processes.
+) -> torch.Tensor:
+    """Return a step's figures over all processes, float64 [3]: summed loss, right, pictures.
 
     Args:
         loss: this process's mean, a scalar.
         weight: of its pictures in that mean, a scalar: their number, or their classes' weights.
         right: how many were answered right, a scalar.
         count: its pictures.
-
-    Returns:
-        a scalar whose gradients, averaged over the processes, are those of the mean over all their
-        pictures; float64 [3]: summed loss, right answers, pictures.
     """
-    mean, right, here = loss.detach().double(), right.double(), weight.new_tensor(count).double()
+    mean, right, here = loss.detach().double(), right.double(), weight.new_full((), count).double()
     if not dist.is_initialized():
-        return loss, torch.stack([mean * count, right, here])
+        return torch.stack([mean * count, right, here])
     all_of_them = torch.stack([mean * weight, weight.double(), right, here])
     dist.all_reduce(all_of_them)
-    summed, total, right_, count_ = all_of_them
-    total = total.clamp(min=1e-12)
-    share = (weight * dist.get_world_size() / total).to(loss.dtype)
-    return loss * share, torch.stack([summed / total * count_, right_, count_])
+    summed, weights, right_, count_ = all_of_them
+    return torch.stack([summed / weights.clamp(min=1e-12) * count_, right_, count_])
 
 
 def gather(scores: Scores) -> Scores:

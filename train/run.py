@@ -76,7 +76,7 @@ class Run:
         seed = self.config.seed
         order = data.Order(
             len(pictures),
-            self.config.batch_size if shuffle else max(self.config.batch_size, data.LEAST_BATCH),
+            self.config.batch_size if shuffle else max(self.config.together, data.LEAST_BATCH),
             seed=seed if shuffle else None,
             rank=self.job.rank,
             world=self.job.world,
