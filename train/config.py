@@ -197,6 +197,13 @@ class TrainConfig(BaseModel):
     max_unreadable: Fraction = Field(
         0.01, description="share of unreadable pictures skipped before the job fails"
     )
+    shuffle_block: int = Field(
+        1,
+        ge=1,
+        le=65_536,
+        description="pictures that stay together in the shuffle of packed shards and are read at "
+        "once: 16 to 64 for FastFile",
+    )
     workers: int | None = Field(
         None, ge=0, le=256, description="decoding processes a GPU; by cores and memory if unset"
     )

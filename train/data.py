@@ -4,6 +4,7 @@ Every picture's random transform depends on (seed, epoch, picture) alone: not on
 workers, and not on where a job was interrupted.
 """
 
+import itertools
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ from classifier.images import ImageError, decode
 from classifier.transform import EvaluationTransform, to_normalised
 from train.channels import DataError, Picture
 from train.config import TrainConfig
+from train.shards import ShardError, read_together
 
 PREFETCH = 2  # batches each worker keeps ready: torch's default, named for the memory estimate
 LEAST_BATCH = 64  # pictures, where no gradients are kept: evaluation, a frozen backbone
@@ -63,11 +65,22 @@ class Pictures(Dataset[Item]):
         return len(self.pictures)
 
     def __getitem__(self, key: Key) -> Item:
+        return self._item(key)
+
+    def __getitems__(self, keys: Sequence[Key]) -> list[Item]:
+        """Return a batch's items; pictures that lie side by side in a shard are read together."""
+        packed = {i: place for _, i in keys if (place := self.pictures[i].place)}
+        contents = dict(zip(packed, read_together(list(packed.values())), strict=True))
+        return [self._item(key, contents.pop(key[1], None)) for key in keys]
+
+    def _item(self, key: Key, content: bytes | ShardError | OSError | None = None) -> Item:
         epoch, index = key
         picture = self.pictures[index]
         try:
-            image = decode(picture.path.read_bytes(), at_least=self._at_least)
-        except (ImageError, OSError) as error:
+            if isinstance(content, Exception):
+                raise content
+            image = decode(content or picture.read(), at_least=self._at_least)
+        except (ImageError, ShardError, OSError) as error:
             return str(picture.path), str(error)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(mix(self.seed, epoch, index))
@@ -100,14 +113,24 @@ class Order:
     Training shuffles by (seed, epoch) and leaves out a picture that would be a batch of its own;
     evaluation takes each picture once, in order. The batches are the same whatever the number of
     processes, whose shares of one differ by at most one picture and may be empty. `epoch` and
-    `first` say where to begin.
+    `first` say where to begin. Where `lay` tells in which order the pictures lie, runs of `block`
+    that lie side by side are shuffled in place of pictures, each with its neighbours in a process.
     """
 
     def __init__(
-        self, count: int, batch_size: int, *, seed: int | None, rank: int = 0, world: int = 1
+        self,
+        count: int,
+        batch_size: int,
+        *,
+        seed: int | None,
+        rank: int = 0,
+        world: int = 1,
+        lay: Sequence[int] | None = None,
+        block: int = 1,
     ) -> None:
         self.count, self.batch_size, self.seed = count, batch_size, seed
         self.rank, self.world = rank, world
+        self._lay, self._block = lay, block
         self.epoch, self.first = 0, 0
 
     def __len__(self) -> int:
@@ -117,17 +140,40 @@ class Order:
         if self.seed is None:
             indices = list(range(self.count))
         else:
-            shuffle = torch.Generator().manual_seed(mix(self.seed, self.epoch))
-            indices = torch.randperm(self.count, generator=shuffle).tolist()
+            indices = self._shuffled(mix(self.seed, self.epoch))
         for start in self._starts()[self.first :]:
             together = indices[start : start + self.batch_size]
-            yield [(self.epoch, index) for index in together[self.rank :: self.world]]
+            if self._lay is None or self.seed is None:
+                own = together[self.rank :: self.world]
+            else:
+                first, last = (len(together) * (self.rank + n) // self.world for n in (0, 1))
+                own = together[first:last]
+            yield [(self.epoch, index) for index in own]
+
+    def _shuffled(self, seed: int) -> list[int]:
+        draw = torch.Generator().manual_seed(seed)
+        if self._lay is None:
+            return torch.randperm(self.count, generator=draw).tolist()
+        # Blocks begin elsewhere in each epoch, so that others lie together.
+        offset = int(torch.randint(self._block, (), generator=draw))
+        cuts = [0, *range(offset or self._block, self.count, self._block), self.count]
+        blocks = [self._lay[a:b] for a, b in itertools.pairwise(cuts)]
+        places = torch.randperm(len(blocks), generator=draw).tolist()
+        return [index for place in places for index in blocks[place]]
 
     def _starts(self) -> range:
         count = self.count
         if self.seed is not None and count % self.batch_size == 1 < count:
             count -= 1  # batch norm cannot train on one picture
         return range(0, count, self.batch_size)
+
+
+def lay(pictures: Sequence[Picture]) -> list[int] | None:
+    """Return the pictures' indices in the order in which they lie in shards; None without."""
+    places = {i: one.place for i, one in enumerate(pictures) if one.place}
+    if len(places) < len(pictures):
+        return None
+    return sorted(places, key=lambda i: (places[i].shard, places[i].start))
 
 
 def training_transform(config: TrainConfig, evaluation: EvaluationTransform) -> object:

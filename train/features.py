@@ -22,6 +22,7 @@ from train.channels import Picture
 from train.chunks import Chunk, Chunks
 from train.config import TrainConfig
 from train.progress import follow
+from train.shards import ShardError
 
 if TYPE_CHECKING:
     from train.run import Run
@@ -185,7 +186,7 @@ class Features:
 
     def _key(self, pictures: Sequence[Picture], first: int, number: int | None) -> str:
         run = self._run
-        contents = [self._content(one.path) for one in pictures[first : first + chunks.SIZE]]
+        contents = [self._content(one) for one in pictures[first : first + chunks.SIZE]]
         draws = () if number is None else _draws(run.config, number, first)
         return chunks.key(
             *(_FORMAT, self._backbone, run.config.architecture, run.transform.model_dump_json()),
@@ -193,14 +194,14 @@ class Features:
             contents=contents,
         )
 
-    def _content(self, path: Path) -> str:
+    def _content(self, picture: Picture) -> str:
         """Return a picture's SHA-256: names and dates do not tell one that was replaced."""
+        path = picture.path
         if path not in self._contents:
             try:
-                with path.open("rb") as file:
-                    self._contents[path] = hashlib.file_digest(file, "sha256").hexdigest()
-            except OSError as error:
-                self._contents[path] = f"unreadable: {error.errno}"
+                self._contents[path] = hashlib.sha256(picture.read()).hexdigest()
+            except (ShardError, OSError) as error:
+                self._contents[path] = f"unreadable: {error}"
         return self._contents[path]
 
 

@@ -14,6 +14,7 @@ from classifier.images import ImageError, decode
 from train import metrics
 from train.channels import Picture, Splits
 from train.evaluate import Scores
+from train.shards import ShardError
 from train.state import TrainState
 
 if TYPE_CHECKING:
@@ -88,8 +89,8 @@ def golden(splits: Splits) -> list[Image.Image]:
 
 def _read(picture: Picture) -> Image.Image | None:
     try:
-        return decode(picture.path.read_bytes())
-    except (ImageError, OSError):
+        return decode(picture.read())
+    except (ImageError, ShardError, OSError):
         return None  # counted and named while it was measured
 
 

@@ -80,6 +80,8 @@ class Run:
             seed=seed if shuffle else None,
             rank=self.job.rank,
             world=self.job.world,
+            lay=data.lay(pictures) if shuffle and self.config.shuffle_block > 1 else None,
+            block=self.config.shuffle_block,
         )
         dataset = data.Pictures(pictures, transform, seed)
         return data.loader(dataset, order, workers=self.workers), order

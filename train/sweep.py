@@ -127,7 +127,13 @@ def _alike(trials: Sequence[Trial]) -> list[list[Trial]]:
 def _epoch(run: "Run", features: Features, trials: Sequence[Trial], epoch: int) -> None:
     """Take an epoch's steps of trials that are alike."""
     config = trials[0].config
-    order = data.Order(len(run.splits.train), config.batch_size, seed=config.seed)
+    order = data.Order(
+        len(run.splits.train),
+        config.batch_size,
+        seed=config.seed,
+        lay=data.lay(run.splits.train) if config.shuffle_block > 1 else None,
+        block=config.shuffle_block,
+    )
     order.epoch = epoch
     stacked = _stack(trials)
     body = features.tail[:-1].train()

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from classifier import bundle, networks
+from classifier.transform import EvaluationTransform
 from train import channels, loop
 from train.config import TrainConfig
 from train.hooks import Hooks
@@ -12,6 +13,7 @@ from train.job import Job
 from train.stop import Stop
 
 CLASSES = 10
+TRANSFORM = EvaluationTransform(resize=36, crop=32)
 
 
 def backbone(folder: Path) -> Path:

@@ -30,17 +30,16 @@ def test_parts_weigh_what_their_pictures_weigh(weighted: bool, mixed: bool) -> N
 @pytest.mark.parametrize(
     "settings",
     [
-        {},
         {"class_weights": "balanced", "clip_gradient_norm": 1.0, "label_smoothing": 0.1},
         {"mixup": 0.2, "ema": 0.5, "optimizer": "adamw", "learning_rate": 1e-3},
     ],
-    ids=["plain", "weighted", "mixed"],
+    ids=["weighted", "mixed"],
 )
 def test_training_in_parts_is_training_at_once(
     settings: dict[str, object], few_digits: Path, tmp_path: Path
 ) -> None:
-    """Batch norm is frozen, and so is no part's statistics; what differs are the last bits."""
-    fixed = {"architecture": "resnet18", "freeze_batch_norm": True, "precision": "fp32"}
+    """Batch norm is frozen and nothing dropped out; what differs are the last bits."""
+    fixed = {"architecture": "shufflenet_v2_x0_5", "freeze_batch_norm": True, "precision": "fp32"}
     quiet = {"debugger": False, "profiler": False, "epochs": 1}
     once, parts = (
         Recorded.lay_out(
