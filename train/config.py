@@ -204,6 +204,13 @@ class TrainConfig(BaseModel):
         description="pictures that stay together in the shuffle of packed shards and are read at "
         "once: 16 to 64 for FastFile",
     )
+    cache_gib: float | None = Field(
+        None,
+        ge=0,
+        le=65_536,
+        description="memory for decoded pictures, GiB a host, which later epochs need not decode; "
+        "half of what is free if unset; 0: off",
+    )
     workers: int | None = Field(
         None, ge=0, le=256, description="decoding processes a GPU; by cores and memory if unset"
     )

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from train.run import Run
 
 FOLDER = "KENNEL_FEATURES"  # names a folder that keeps features across jobs and restarts
-_FORMAT = 1  # of what a key stands for
+_FORMAT = 2  # of what a key stands for
 
 
 class View:
@@ -146,8 +146,7 @@ class Features:
         keys = [
             [(number or 0, index) for index in part] for share in shares.values() for part in share
         ]
-        dataset = data.Pictures(pictures, _transform(run, number), run.config.seed)
-        batches = data.loader(dataset, keys, workers=run.workers)
+        batches = run.batches(pictures, _transform(run, number), keys)
         what = "validation" if number is None else f"view {number + 1}"
         watched = follow(
             run.stop.watch(batches), f"features of {what}", done=0, total=len(keys), show=run.chief
@@ -240,7 +239,7 @@ def is_random(config: TrainConfig) -> bool:
     return config.augment != "none" or config.horizontal_flip
 
 
-def _transform(run: "Run", number: int | None) -> object:
+def _transform(run: "Run", number: int | None) -> data.Transform:
     return run.transform if number is None else data.training_transform(run.config, run.transform)
 
 

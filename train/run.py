@@ -15,6 +15,7 @@ from debugger.records import EVALUATION
 from train import data, frozen, optimizer, parallel
 from train.channels import PRETRAINED, DataError, Picture, Splits
 from train.config import ConfigError, TrainConfig
+from train.decoded import Room
 from train.evaluate import Scores, evaluate
 from train.hooks import Hooks
 from train.stop import Stop
@@ -40,6 +41,7 @@ class Run:
     transform: EvaluationTransform
     workers: int
     origin: str  # of the pretrained weights
+    decoded: Room | None = None  # for pictures that are looked at again
     unreadable: data.Unreadable = field(init=False)
 
     def __post_init__(self) -> None:
@@ -70,7 +72,7 @@ class Run:
         )
 
     def loader(
-        self, pictures: Sequence[Picture], transform: object, *, shuffle: bool
+        self, pictures: Sequence[Picture], transform: data.Transform, *, shuffle: bool
     ) -> tuple[DataLoader[data.Item], data.Order]:
         """Return this process's batches of `pictures`, and the order that says where to begin."""
         seed = self.config.seed
@@ -83,8 +85,18 @@ class Run:
             lay=data.lay(pictures) if shuffle and self.config.shuffle_block > 1 else None,
             block=self.config.shuffle_block,
         )
-        dataset = data.Pictures(pictures, transform, seed)
-        return data.loader(dataset, order, workers=self.workers), order
+        return self.batches(pictures, transform, order), order
+
+    def batches(
+        self,
+        pictures: Sequence[Picture],
+        transform: data.Transform,
+        order: data.Order | Sequence[list[data.Key]],
+    ) -> DataLoader[data.Item]:
+        """Return batches of `pictures` in an order."""
+        decoded = self.decoded.of(pictures, transform.at_least) if self.decoded else None
+        dataset = data.Pictures(pictures, transform, self.config.seed, decoded)
+        return data.loader(dataset, order, workers=self.workers)
 
     def measure(self, network: nn.Module, pictures: Sequence[Picture]) -> Scores:
         """Evaluate; raises Interrupted when asked to stop."""
@@ -149,7 +161,10 @@ def set_up(
         network = parallel.synchronise_batch_norm(network, device)
     workers, limited = data.worker_count(config, transform.crop, job.local_world)
     precision = choose_precision(config.precision, device)
-    run = Run(config, splits, job, stop, hooks, device, precision, transform, workers, origin)
+    run = Run(
+        *(config, splits, job, stop, hooks, device, precision, transform, workers, origin),
+        decoded=make_room(config, splits, workers, job.local_world),
+    )
     hooks.watch(run, network)
     trained = sum(p.numel() for p in network.parameters() if p.requires_grad)
     run.say(
@@ -165,6 +180,14 @@ def set_up(
         if note:
             run.say(note)
     return run, network
+
+
+def make_room(config: TrainConfig, splits: Splits, workers: int, processes: int) -> Room | None:
+    """Return the memory for decoded pictures; None where none are looked at twice, or wanted."""
+    if max(trial.epochs for trial in config.trials()) == 1 or config.cache_gib == 0:
+        return None
+    wanted = None if config.cache_gib is None else int(config.cache_gib * 2**30)
+    return Room((splits.train, splits.valid), workers, processes, wanted)
 
 
 def choose_precision(wanted: str, device: torch.device) -> torch.dtype | None:

@@ -142,7 +142,7 @@ def test_packed_photos_go_up_as_they_are_and_train_as_the_folder(
     assert found.code == 0, found.out
     assert f"{out}: 6 pictures" in found.out.replace("\n", " ")
     assert "in 2 shards" in found.out
-    assert "without a picture, left out: train/empty" in found.out
+    assert "without a picture, left out: train/empty" in found.err
     files = ["test/00000.tar", "test/index.json", "train/00000.tar", "train/index.json"]
     assert sorted(upload.local_files(out)) == files
     sent = kennel("data", "upload", str(out), f"s3://{bucket}/packed")
@@ -154,7 +154,7 @@ def test_packed_photos_go_up_as_they_are_and_train_as_the_folder(
     assert splits.folders == ("cat", "dog")
     again = kennel("data", "pack", str(photos), str(out))
     assert again.code == 1
-    assert "not empty: name a new folder" in again.out
+    assert "not empty: name a new folder" in again.err
 
 
 def test_an_upload_brings_every_file_and_its_checksum(photos: Path, bucket: str) -> None:
