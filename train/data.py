@@ -143,7 +143,10 @@ def collate(transform: EvaluationTransform, items: Sequence[Item]) -> Batch:
     """Stack what could be read; `transform` says how it is to be normalised."""
     good = [(a, b) for a, b in items if isinstance(a, torch.Tensor) and isinstance(b, int)]
     bad = [(a, b) for a, b in items if isinstance(a, str) and isinstance(b, str)]
-    images = torch.stack([image for image, _ in good]) if good else torch.empty(0)
+    # Pixels come as the decoder lays them, channels last, and stay so.
+    images = torch.stack([one.permute(1, 2, 0) for one, _ in good]) if good else torch.empty(0)
+    if good:
+        images = images.permute(0, 3, 1, 2)
     labels = torch.tensor([label for _, label in good], dtype=torch.long)
     return Batch(images, labels, tuple(bad), transform)
 

@@ -146,7 +146,8 @@ class Features:
         keys = [
             [(number or 0, index) for index in part] for share in shares.values() for part in share
         ]
-        batches = run.batches(pictures, _transform(run, number), keys)
+        again = number is not None and self.views > 1
+        batches = run.batches(pictures, _transform(run, number), keys, again=again)
         what = "validation" if number is None else f"view {number + 1}"
         watched = follow(
             run.stop.watch(batches), f"features of {what}", done=0, total=len(keys), show=run.chief

@@ -48,6 +48,8 @@ def train(config: TrainConfig, splits: Splits, job: "Job", stop: Stop, hooks: Ho
         splits.train, data.training_transform(config, run.transform), shuffle=True
     )
     model = parallel.wrap(kept.tail if kept else network)
+    if config.compile and not kept:
+        model = gradients.compiled(model)
 
     # ---- go on where an earlier start was stopped ----------------------------------------------
     found = None

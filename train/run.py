@@ -10,6 +10,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from classifier import networks, weights
+from classifier.precision import computes_bf16
 from classifier.transform import EvaluationTransform
 from debugger.records import EVALUATION
 from train import data, frozen, optimizer, parallel
@@ -92,9 +93,12 @@ class Run:
         pictures: Sequence[Picture],
         transform: data.Transform,
         order: data.Order | Sequence[list[data.Key]],
+        *,
+        again: bool = True,
     ) -> DataLoader[data.Item]:
-        """Return batches of `pictures` in an order."""
-        decoded = self.decoded.of(pictures, transform.at_least) if self.decoded else None
+        """Return batches of `pictures` in an order; `again`: they will be looked at again."""
+        room = self.decoded if again else None
+        decoded = room.of(pictures, transform.at_least) if room else None
         dataset = data.Pictures(pictures, transform, self.config.seed, decoded)
         return data.loader(dataset, order, workers=self.workers)
 
@@ -196,12 +200,9 @@ def choose_precision(wanted: str, device: torch.device) -> torch.dtype | None:
     Raises:
         ConfigError: the device cannot compute in it.
     """
-    if wanted == "fp32" or (wanted == "auto" and device.type == "cpu"):
-        return None
-    if wanted == "fp16":
-        if device.type == "cpu":
-            raise ConfigError("precision=fp16 needs a GPU: use auto, fp32 or bf16")
-        return torch.float16
-    if wanted == "auto" and not torch.cuda.is_bf16_supported(including_emulation=False):
-        return torch.float16
-    return torch.bfloat16
+    if wanted == "auto":
+        fast = "bf16" if computes_bf16(device) else "fp32"
+        wanted = "fp16" if fast == "fp32" and device.type != "cpu" else fast
+    if wanted == "fp16" and device.type == "cpu":
+        raise ConfigError("precision=fp16 needs a GPU: use auto, fp32 or bf16")
+    return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[wanted]

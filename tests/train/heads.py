@@ -34,6 +34,7 @@ def config(weights: Path, **settings: object) -> TrainConfig:
         "batch_size": 32,
         "learning_rate": 0.05,
         "workers": 0,
+        "precision": "fp32",  # compared to the last bits, on any processor
     }
     return TrainConfig.model_validate(small | settings)
 

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from classifier.transform import EvaluationTransform
 from train import data
 from train.channels import DataError, Picture, find
 from train.config import TrainConfig
+from train.decoded import Decoded
 
 TRANSFORM = EvaluationTransform(resize=36, crop=32)
 
@@ -85,6 +87,31 @@ def test_another_epoch_sees_the_picture_otherwise(pictures: tuple[Picture, ...])
 def test_nothing_random_without_augmentation(pictures: tuple[Picture, ...]) -> None:
     config = TrainConfig(augment="none", horizontal_flip=False)
     assert data.training_transform(config, TRANSFORM) is TRANSFORM
+
+
+def test_a_batch_is_normalised_as_the_server_normalises_a_picture(
+    pictures: tuple[Picture, ...],
+) -> None:
+    dataset = data.Pictures(pictures, TRANSFORM, seed=0)
+    (batch,) = data.loader(dataset, data.Order(8, 8, seed=None), workers=0)
+    assert batch.images.dtype is torch.uint8
+    images = batch.images_on(torch.device("cpu"))
+    assert images.is_contiguous(memory_format=torch.channels_last)
+    alone = torch.stack([TRANSFORM.read(picture.read()) for picture in pictures[:8]])
+    assert torch.equal(images, alone)
+
+
+def test_large_photos_are_decoded_no_larger_than_a_crop_needs(tmp_path: Path) -> None:
+    path = tmp_path / "large.jpg"
+    Image.linear_gradient("L").resize((640, 480)).convert("RGB").save(path)
+    decoded = Decoded(1, 2**20, workers=0)
+    transform = data.training_transform(TrainConfig(), TRANSFORM)
+    image, _ = data.Pictures([Picture(path, 0)], transform, 0, decoded)[0, 0]
+    assert isinstance(image, torch.Tensor)
+    assert image.shape == (3, 32, 32)
+    kept = decoded.get(0)
+    assert kept
+    assert kept.size == (160, 120)  # an eighth would have 60, and 64 are needed
 
 
 def test_reading_a_picture_leaves_the_random_state_alone(pictures: tuple[Picture, ...]) -> None:

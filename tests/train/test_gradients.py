@@ -9,7 +9,7 @@ from torch import nn
 from debugger.records import STEP_PHASES, Start, Step, Tensors
 from tests.train.recorded import Recorded
 from train.config import ConfigError, from_hyperparameters
-from train.gradients import weight
+from train.gradients import compiled, weight
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -72,3 +72,11 @@ def test_a_step_in_parts_is_recorded_as_one(few_digits: Path, tmp_path: Path) ->
 def test_parts_of_fewer_than_two_pictures_are_refused() -> None:
     with pytest.raises(ConfigError, match="at most half of batch_size 8"):
         from_hyperparameters({"batch_size": "8", "accumulate": "5"})
+
+
+def test_compiling_without_a_compiler_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ConfigError, match="compile=true needs a C\\+\\+ compiler"):
+        compiled(nn.Linear(2, 2))
