@@ -6,6 +6,7 @@ import torch
 from torch import fx, nn
 from torch.fx.experimental import optimization
 
+from classifier import mirror
 from classifier.bundle import Bundle
 from classifier.precision import PRECISIONS, computes_bf16
 from serve import gradcam
@@ -80,6 +81,8 @@ class Predictor:
         self._most = most
         network = _for_inference(bundle.network).to(device, precision)
         self.network = network.to(memory_format=torch.channels_last)
+        if bundle.description.test_time_flip:
+            mirror.look_twice(self.network)
 
     def predict(self, batch: torch.Tensor) -> torch.Tensor:
         """Return logits, float32 [B, C] on the CPU, for float32 [B, 3, H, W]."""

@@ -119,7 +119,7 @@ class TrainConfig(BaseModel):
     weights: str = Field(
         "pretrained",
         description="`pretrained` (channel `pretrained`, else hub cache, else download), "
-        "`none` (random), or a file's path",
+        "`none` (random), or a file's path; a bundle or its `model.tar.gz` is gone on from",
     )
     trainable: str = Field(
         "head",
@@ -136,6 +136,13 @@ class TrainConfig(BaseModel):
     )
 
     epochs: int = Field(3, ge=1, le=10_000, description="passes over the training pictures")
+    head_epochs: int = Field(
+        0,
+        ge=0,
+        le=10_000,
+        description="the first of them train the head alone, on a frozen backbone's features; the "
+        "rest what `trainable` says, with a warm-up and schedule of their own",
+    )
     batch_size: int = Field(
         64, ge=2, le=65_536, description="pictures a step, over all GPUs and hosts together"
     )
@@ -146,8 +153,18 @@ class TrainConfig(BaseModel):
         description="parts that a step's pictures go through the network in, one after the other, "
         "where a GPU's memory does not hold them together",
     )
+    fit_batch_size: bool = Field(
+        False,
+        description="take the largest batch that the GPUs' memory holds instead; on a CPU "
+        "`batch_size`",
+    )
     optimizer: Literal["sgd", "adamw"] = Field("sgd", description="`sgd` (Nesterov) or `adamw`")
     learning_rate: Rate = Field(0.01, description="peak rate of the head")
+    find_learning_rate: bool = Field(
+        False,
+        description="find it in a short trial run at rising rates instead; the backbone's keeps "
+        "its ratio to it",
+    )
     backbone_learning_rate: Rate | None = Field(
         None, description="peak rate of the trained backbone; a tenth of the head's if unset"
     )
@@ -193,6 +210,11 @@ class TrainConfig(BaseModel):
     horizontal_flip: bool = Field(True, description="mirror half of them; off for text and digits")
     mixup: float = Field(0.0, ge=0, le=10, description="alpha of MixUp; 0: off")
     cutmix: float = Field(0.0, ge=0, le=10, description="alpha of CutMix; 0: off")
+    test_time_flip: bool = Field(
+        False,
+        description="the finished model looks at each picture as it is and mirrored, and answers "
+        "the mean, when tested and when serving: twice the work; off for text and digits",
+    )
     ema: Fraction = Field(0.0, description="decay of averaged weights, used for the result; 0: off")
     patience: int = Field(
         0, ge=0, description="epochs without better validation before stopping; 0: off"
@@ -261,6 +283,8 @@ class TrainConfig(BaseModel):
                 f"accumulate {self.accumulate} leaves fewer than two pictures a part: "
                 f"at most half of batch_size {self.batch_size}"
             )
+        if self.head_epochs:
+            self._two_stages()
         if self.valid_fraction + self.test_fraction > 0.9:
             raise ValueError("valid_fraction and test_fraction together must leave 0.1 for train")
         if self.weights == "none" and self.trainable == "head":
@@ -272,15 +296,31 @@ class TrainConfig(BaseModel):
             self._sweepable()
         return self
 
+    def _two_stages(self) -> None:
+        if self.trainable == "head":
+            raise ValueError(
+                "head_epochs come before those that train more than the head, and trainable is "
+                "head: set trainable=all or a module's name"
+            )
+        if self.head_epochs >= self.epochs:
+            raise ValueError(
+                f"head_epochs {self.head_epochs} must be less than epochs {self.epochs}"
+            )
+        if self.warmup_epochs >= min(self.head_epochs, self.epochs - self.head_epochs):
+            raise ValueError(
+                f"warmup_epochs {self.warmup_epochs:g} must be less than the epochs of each stage: "
+                f"{self.head_epochs} of the head, then {self.epochs - self.head_epochs}"
+            )
+
     def _sweepable(self) -> None:
         if self.trainable != "head":
             raise ValueError(
                 f"sweep trains many heads on one frozen backbone, and trainable is "
                 f"{self.trainable}: set trainable=head, or use a tuning job"
             )
-        for name in ("mixup", "cutmix", "ema"):
+        for name in ("mixup", "cutmix", "ema", "find_learning_rate", "fit_batch_size"):
             if getattr(self, name):
-                raise ValueError(f"sweep does not go with {name}: set it to 0")
+                raise ValueError(f"sweep does not go with {name}: leave it out")
         if self.feature_views == 0:
             raise ValueError("sweep trains on features, and feature_views is 0: unset it")
         for _ in self.trials():

@@ -220,7 +220,7 @@ def choose(run: "Run", network: nn.Module) -> Features | None:
     wanted = config.feature_views != 0 and not mixed
     if not (wanted and frozen.only_head_is_trained(network)):
         return None
-    epochs = max(trial.epochs for trial in config.trials())
+    epochs = config.head_epochs or max(trial.epochs for trial in config.trials())
     views = min(config.feature_views or epochs, epochs) if is_random(config) else 1
     come_round = bool(config.sweep) or views < epochs
     features = Features(run, network, views, come_round=come_round)

@@ -10,15 +10,28 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torchvision.transforms import v2
 
+from classifier import mirror
 from debugger.records import CHECKPOINT, COPY, OPTIMIZER
-from train import checkpoint, data, features, gradients, metrics, optimizer, parallel, result, sweep
+from train import (
+    checkpoint,
+    data,
+    features,
+    fitting,
+    gradients,
+    metrics,
+    optimizer,
+    parallel,
+    result,
+    stages,
+    sweep,
+)
 from train.channels import Splits
 from train.config import TrainConfig
 from train.evaluate import Scores
 from train.hooks import Hooks
 from train.progress import follow
 from train.run import Run, set_up
-from train.state import TrainState
+from train.state import Best, TrainState
 from train.stop import Interrupted, Stop
 
 if TYPE_CHECKING:
@@ -38,24 +51,20 @@ def train(config: TrainConfig, splits: Splits, job: "Job", stop: Stop, hooks: Ho
     """
     # ---- set up --------------------------------------------------------------------------------
     run, network = set_up(config, splits, job, stop, hooks)
-    kept = features.choose(run, network)
     if config.sweep:
-        train_trials(run, network, kept)
+        train_trials(run, network, features.choose(run, network))
         return
-    state = initial_state(run, network)
-    train_batches: Iterable[data.Batch]
-    train_batches, order = run.loader(
-        splits.train, data.training_transform(config, run.transform), shuffle=True
-    )
-    model = parallel.wrap(kept.tail if kept else network)
-    if config.compile and not kept:
-        model = gradients.compiled(model)
-
-    # ---- go on where an earlier start was stopped ----------------------------------------------
     found = None
     if job.checkpoints:
         found = checkpoint.load_newest(job.checkpoints) if run.chief else None
         found = parallel.chiefs(found)  # for another host may have none, or an older one
+    if config.fit_batch_size:
+        size = found[0]["config"]["batch_size"] if found else fitting.batch_size(run, network)
+        config = config.model_copy(update={"batch_size": size})
+        run = run.told(config)
+    state = initial_state(run, network)
+
+    # ---- go on where an earlier start was stopped ----------------------------------------------
     if found:
         state.restore(found[0], config, splits.folders)
         run.say(f"going on from {found[1].name}: epoch {state.epoch + 1}, batch {state.batch}")
@@ -69,12 +78,16 @@ def train(config: TrainConfig, splits: Splits, job: "Job", stop: Stop, hooks: Ho
 
     try:
         # ---- epochs ----------------------------------------------------------------------------
+        stage = None
         while not finished(state, config):
-            started = time.monotonic()
+            if stage is None or state.epoch == config.head_epochs:
+                stage = stages.begin(run, network, state.epoch)
+                if config.find_learning_rate:
+                    stages.find_rate(run, state, stage)
+            started, kept = time.monotonic(), stage.kept
             if kept:
                 kept.view(splits.train, state.epoch)
-                train_batches = kept.batches(splits.train, order)
-            train_epoch(run, state, model, train_batches, order, save, started)
+            train_epoch(run, state, stage.model, stage.batches, stage.order, save, started)
             if kept:
                 scores = run.measure_head(state.result, kept, splits.valid)
             else:
@@ -91,7 +104,7 @@ def train(config: TrainConfig, splits: Splits, job: "Job", stop: Stop, hooks: Ho
             )
         run.say(f"best epoch {best.epoch + 1}: validation accuracy {best.accuracy:.4f}")
         network.load_state_dict(best.weights, strict=False)
-        test = run.measure(network, splits.test) if splits.test else None
+        test = measure_best(run, network, best)
     except Interrupted as interrupted:
         save()
         if run.chief and state.best:
@@ -130,9 +143,20 @@ def train_trials(run: Run, network: nn.Module, kept: features.Features | None) -
     network.load_state_dict(won.best.weights, strict=False)
     if kept:
         state.best.calibrate(run.measure_head(network, kept, run.splits.valid))
-    test = run.measure(network, run.splits.test) if run.splits.test else None
+    test = measure_best(run, network, state.best)
     if run.chief:
         result.leave(run, network, state, test)
+
+
+def measure_best(run: Run, network: nn.Module, best: Best) -> Scores | None:
+    """Return the test scores of the network that will be left; `network` holds its weights.
+
+    One that looks twice is calibrated by two looks too.
+    """
+    if run.config.test_time_flip:
+        mirror.look_twice(network)
+        best.calibrate(run.measure(network, run.splits.valid))
+    return run.measure(network, run.splits.test) if run.splits.test else None
 
 
 def initial_state(run: Run, network: nn.Module) -> TrainState:
@@ -155,7 +179,7 @@ def initial_state(run: Run, network: nn.Module) -> TrainState:
 
 def finished(state: TrainState, config: TrainConfig) -> bool:
     """Whether all epochs are done, or none of the last `patience` was better."""
-    tired = 0 < config.patience <= state.stale
+    tired = 0 < config.patience <= state.stale and state.epoch > config.head_epochs
     return state.epoch >= config.epochs or tired
 
 
@@ -243,6 +267,8 @@ def close_epoch(run: Run, state: TrainState, scores: Scores) -> bool:
     state.sums.zero_()
     state.epoch += 1
     state.batch = 0
+    if state.epoch == run.config.head_epochs:
+        state.stale = 0
     return not lost
 
 

@@ -156,6 +156,7 @@ def set_up(
             config.architecture,
             file=None if config.weights == "pretrained" else Path(config.weights),
             channel=job.channels.get(PRETRAINED),
+            folders=splits.folders,
         )
     optimizer.freeze(network, config.trainable)
     network.to(device)
