@@ -65,7 +65,7 @@ def base_image(docker: str) -> str:
 @pytest.fixture(scope="session")
 def images(docker: str, base_image: str) -> Images:
     """Both images, from this checkout."""
-    tag = "test"
+    tag = os.environ.get("TAG", "test")  # another checkout's tests may run beside these
     built = subprocess.run(
         ["make", "build", f"TAG={tag}", f"BASE_IMAGE={base_image}"],
         cwd=ROOT,

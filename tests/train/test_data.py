@@ -1,5 +1,6 @@
 """Batches: each picture once, the same on any number of workers, and unreadable ones counted."""
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,17 @@ def test_training_takes_the_same_batches_whatever_the_number_of_processes(
         assert max(map(len, parts)) - min(map(len, parts)) <= 1
     seen = [index for batch in alone for _, index in batch]
     assert len(seen) == len(set(seen)) == count - (count == 65)  # one alone has no batch norm
+
+
+def test_an_epoch_gone_on_with_by_other_processes_takes_each_picture_once() -> None:
+    for then, now, first in itertools.product((1, 2, 3), (1, 2, 4), (0, 2, 4)):
+        seen = []
+        for world, part in ((then, slice(first)), (now, slice(first, None))):
+            for rank in range(world):
+                order = data.Order(70, 16, seed=3, rank=rank, world=world)
+                order.epoch = 2
+                seen += [key for batch in list(order)[part] for key in batch]
+        assert sorted(seen) == [(2, index) for index in range(70)]
 
 
 def test_each_epoch_has_another_order_and_the_same_again() -> None:

@@ -98,3 +98,10 @@ def test_two_processes_sweep_as_one(weights: Path, digits: Path, tmp_path: Path)
     for mine, yours in zip(one["trials"], two["trials"], strict=True):
         for name in mine.keys() - {"history"}:
             assert mine[name] == pytest.approx(yours[name], rel=1e-6)
+
+
+def test_processes_with_different_photos_are_refused(
+    digits: Path, few_digits: Path, tmp_path: Path
+) -> None:
+    said = together.differ(tmp_path, (digits, few_digits))
+    assert all("S3DataDistributionType to FullyReplicated" in one for one in said)

@@ -9,6 +9,7 @@ import torch
 
 from classifier import bundle
 from tests.train import heads
+from train import checkpoint
 from train.config import ConfigError, TrainConfig, from_hyperparameters
 from train.stop import Interrupted, Stop
 
@@ -52,14 +53,13 @@ def test_the_second_stage_trains_more_with_a_schedule_of_its_own(
 ) -> None:
     rates = [epoch["train:learning_rate"] for epoch in history(unbroken)]
     assert rates[:2] == rates[2:]
+    found = checkpoint.load_newest(unbroken / "checkpoints")
+    assert found
+    last, first = found[0]["network"], torch.load(weights, weights_only=True)
+    assert not torch.equal(last["layer4.1.conv2.weight"], first["layer4.1.conv2.weight"])
+    assert "layer3.1.conv2.weight" not in last
     state = bundle.load(unbroken / "model").network.state_dict()
-    first = torch.load(weights, weights_only=True)
-    best = json.loads((unbroken / "data" / "metrics.json").read_text())["best_epoch"]
-    trained = not torch.equal(state["layer4.1.conv2.weight"], first["layer4.1.conv2.weight"])
-    assert trained == (best > 2)
     assert torch.equal(state["layer3.1.conv2.weight"], first["layer3.1.conv2.weight"])
-    losses = [epoch["train:loss"] for epoch in history(unbroken)]
-    assert losses[3] < 0.8 * losses[1]  # random features leave the head alone far behind
 
 
 @pytest.mark.parametrize("looks", [9, 17, 24, 29])

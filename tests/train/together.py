@@ -8,7 +8,8 @@ import torch
 import torch.distributed as dist
 
 from tests.train import heads
-from train import loop
+from train import loop, parallel
+from train.channels import DataError
 from train.config import TrainConfig
 from train.hooks import Hooks
 from train.stop import Stop
@@ -39,3 +40,31 @@ def _train(root: Path, data: Path, settings: TrainConfig, rank: int, world: int)
     loop.train(settings, heads.find(data), job, Stop(), Hooks())
     if world > 1:
         dist.destroy_process_group()
+
+
+def differ(root: Path, data: tuple[Path, Path]) -> list[str]:
+    """Return what two processes say whose photos differ."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.train.together"])
+    said = context.Queue()
+    processes = [
+        context.Process(target=_check, args=(root, folder, rank, said))
+        for rank, folder in enumerate(data)
+    ]
+    for process in processes:
+        process.start()
+    found = [said.get(timeout=300) for _ in processes]
+    for process in processes:
+        process.join(300)
+    return found
+
+
+def _check(root: Path, data: Path, rank: int, said: "multiprocessing.Queue[str]") -> None:
+    meeting = f"file://{root}/meeting"
+    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2)
+    try:
+        parallel.check_alike(heads.find(data))
+        said.put("")
+    except DataError as error:
+        said.put(str(error))
+    dist.destroy_process_group()
