@@ -52,7 +52,8 @@ class Run:
 
     def told(self, config: TrainConfig) -> "Run":
         """Return the same run with other hyperparameters, as one trial of a sweep has."""
-        other = replace(self, config=config)
+        workers, _ = data.worker_count(config, self.transform.crop, self.job.local_world)
+        other = replace(self, config=config, workers=workers)
         object.__setattr__(other, "unreadable", self.unreadable)
         return other
 

@@ -87,6 +87,19 @@ def test_the_head_learns_the_same_from_features_that_two_processes_computed(
     assert set(one["unreadable"]) == set(two["unreadable"])
 
 
+def test_two_stages_are_the_same_in_two_processes(
+    weights: Path, digits: Path, tmp_path: Path
+) -> None:
+    settings = heads.config(
+        weights,
+        **{"max_unreadable": 0.2, "trainable": "layer4", "epochs": 3, "head_epochs": 2},
+        **{"batch_size": 48, "learning_rate": 0.005},
+    )
+    for world in (1, 2):
+        together.train(tmp_path / str(world), digits, settings, world)
+    alike(*(figures(tmp_path / name) for name in "12"))
+
+
 def test_two_processes_sweep_as_one(weights: Path, digits: Path, tmp_path: Path) -> None:
     grid = '{"learning_rate": [0.001, 0.05], "epochs": [1, 2]}'
     settings = heads.config(weights, max_unreadable=0.2, sweep=grid)
