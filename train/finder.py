@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from train import data, optimizer, parallel
+from train import data, gradients, optimizer, parallel
+from train.hooks import Step
 
 if TYPE_CHECKING:
     from train.run import Run
@@ -91,15 +92,12 @@ def _step(
 ) -> float:
     """Take a step and return its loss over all processes."""
     run.unreadable.add(batch.unreadable)
-    count = len(batch.labels)
     images = parallel.shaped(batch.images_on(run.device), run.transform.crop)
     labels = batch.labels.to(run.device)
-    with run.autocast():
-        logits = model(images).float()
-        loss = criterion(logits, labels) if count else logits.sum() * 0
-    weight, right = labels.new_tensor(count, dtype=torch.float32), labels.new_zeros(())
-    loss, figures = parallel.join(loss, weight, right, count)
+    unscaled = torch.amp.GradScaler(run.device.type, enabled=False)
     tried.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
+    _, figures = gradients.accumulate(
+        run, Step(), model, criterion, unscaled, images, labels, labels
+    )
     tried.step()
     return (figures[0] / figures[2]).item()

@@ -23,7 +23,7 @@ def wrap(network: nn.Module) -> nn.Module:
     if not dist.is_initialized():
         return network
     # Buffers are alike already: batch norm is frozen, or its statistics are of all processes.
-    return DistributedDataParallel(network, broadcast_buffers=False)
+    return DistributedDataParallel(network, forward_sync_buffers=False)
 
 
 def synchronise_batch_norm(network: nn.Module, device: torch.device) -> nn.Module:

@@ -15,7 +15,10 @@ from tests.containers.engine import Container, Images, Job
 pytestmark = pytest.mark.docker
 
 HOSTS = ("algo-1", "algo-2")
-SETTINGS = HYPERPARAMETERS | {"batch_size": "48", "debugger": "false", "profiler": "false"}
+SETTINGS = HYPERPARAMETERS | {
+    **{"batch_size": "48", "learning_rate": "0.001", "precision": "fp32"},
+    **{"debugger": "false", "profiler": "false"},
+}
 
 
 @contextlib.contextmanager
@@ -60,10 +63,11 @@ def test_four_processes_on_two_hosts_have_the_loss_curve_of_one(
     with two(images, tmp_path, few_digits, SETTINGS | {"epochs": "2"}) as hosts:
         assert [ended(container, 300) for _, container in hosts] == [0, 0], hosts[0][1].log
         assert "4 training processes" in hosts[0][1].log
-    # Sums are taken in another order, and what that does grows with the steps.
-    for one, four in zip(history(alone), history(hosts[0][0]), strict=True):
-        assert four["train:loss"] == pytest.approx(one["train:loss"], rel=2e-3)
-        assert four["validation:loss"] == pytest.approx(one["validation:loss"], rel=2e-2)
+    # Sums are taken in another order, and batch norm makes more of that with every step.
+    curves = zip(history(alone), history(hosts[0][0]), (1e-3, 1e-2), strict=True)
+    for one, four, tolerance in curves:
+        for name in ("train:loss", "validation:loss"):
+            assert four[name] == pytest.approx(one[name], rel=tolerance)
     assert not list((hosts[1][0].root / "model").iterdir())
 
 

@@ -2,7 +2,6 @@
 
 import shutil
 import signal
-import socket
 import subprocess
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import torch
 
 from classifier import bundle
 from tests.opt_ml import OptMl
+from tests.train.ports import two_ports
 from train import launch
 from train.job import lost_another
 
@@ -25,19 +25,6 @@ LONG = 300  # seconds for what takes a few on an idle machine
 
 def start(job: OptMl, processes: int, port: int = 0) -> "subprocess.Popen[str]":
     return job.start(KENNEL_PROCESSES=str(processes), MASTER_PORT=str(port), OMP_NUM_THREADS="1")
-
-
-def two_ports() -> int:
-    """Return a free port whose next is free too."""
-    while True:
-        with socket.socket() as one, socket.socket() as other:
-            one.bind(("", 0))
-            port: int = one.getsockname()[1]
-            try:
-                other.bind(("", port + 1))
-            except (OSError, OverflowError):
-                continue
-            return port
 
 
 def wait_for(process: "subprocess.Popen[str]", text: str) -> str:

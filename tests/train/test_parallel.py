@@ -17,7 +17,7 @@ def config(**settings: object) -> TrainConfig:
     """Batch norm is trained, and the last batch of an epoch is uneven."""
     small = {
         **{"architecture": "resnet18", "weights": "none", "trainable": "all", "workers": 0},
-        **{"image_size": 32, "epochs": 2, "batch_size": 48, "learning_rate": 0.01},
+        **{"image_size": 32, "epochs": 2, "batch_size": 48, "learning_rate": 0.001},
         "precision": "fp32",  # on any processor
     }
     return TrainConfig.model_validate(small | settings)
@@ -28,11 +28,15 @@ def figures(root: Path) -> dict[str, Any]:
     return found
 
 
-def alike(one: dict[str, Any], other: dict[str, Any]) -> None:
-    """The same loss curve: sums are taken in another order, and what that does grows with steps."""
-    for mine, yours in zip(one["history"], other["history"], strict=True):
-        assert mine["train:loss"] == pytest.approx(yours["train:loss"], rel=2e-3)
-        assert mine["validation:loss"] == pytest.approx(yours["validation:loss"], rel=2e-2)
+def alike(one: dict[str, Any], other: dict[str, Any], *tolerances: float) -> None:
+    """Check that losses agree, to a relative tolerance for each epoch.
+
+    Sums are taken in another order. Batch norm on few small pictures makes more of that with every
+    step: with statistics of each process's own the first epoch would be off by 1e-2.
+    """
+    for mine, yours, tolerance in zip(one["history"], other["history"], tolerances, strict=True):
+        for name in ("train:loss", "validation:loss"):
+            assert mine[name] == pytest.approx(yours[name], rel=tolerance)
     assert one["test"]["pictures"] == other["test"]["pictures"]
 
 
@@ -50,7 +54,7 @@ def digits(few_digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     "settings",
     [
         {"label_smoothing": 0.1, "clip_gradient_norm": 1.0},
-        {"class_weights": "balanced", "optimizer": "adamw", "learning_rate": 1e-3, "ema": 0.5},
+        {"class_weights": "balanced", "optimizer": "adamw", "learning_rate": 1e-4, "ema": 0.5},
     ],
     ids=["sgd", "every option"],
 )
@@ -61,7 +65,7 @@ def test_two_processes_have_the_loss_curve_of_one(
         given = config(max_unreadable=0.2, **settings)
         together.train(tmp_path / str(world), digits, given, world)
     one, two = (figures(tmp_path / name) for name in "12")
-    alike(one, two)
+    alike(one, two, 1e-3, 1e-2)
     assert set(one["unreadable"]) == set(two["unreadable"])
     assert len(one["unreadable"]) == 2
     bundles = [bundle.load(tmp_path / name / "model").description for name in "12"]
@@ -83,7 +87,7 @@ def test_the_head_learns_the_same_from_features_that_two_processes_computed(
         heads.head(tmp_path / "1"), heads.head(tmp_path / "2"), rtol=1e-3, atol=1e-5
     )
     one, two = (figures(tmp_path / name) for name in "12")
-    alike(one, two)
+    alike(one, two, 1e-4, 1e-4, 1e-4)
     assert set(one["unreadable"]) == set(two["unreadable"])
 
 
@@ -93,11 +97,12 @@ def test_two_stages_are_the_same_in_two_processes(
     settings = heads.config(
         weights,
         **{"max_unreadable": 0.2, "trainable": "layer4", "epochs": 3, "head_epochs": 2},
-        **{"batch_size": 48, "learning_rate": 0.005},
+        **{"batch_size": 48, "learning_rate": 0.005, "freeze_batch_norm": True},
     )
     for world in (1, 2):
         together.train(tmp_path / str(world), digits, settings, world)
-    alike(*(figures(tmp_path / name) for name in "12"))
+    one, two = (figures(tmp_path / name) for name in "12")
+    alike(one, two, 1e-4, 1e-4, 1e-4)
 
 
 def test_two_processes_sweep_as_one(weights: Path, digits: Path, tmp_path: Path) -> None:
