@@ -65,7 +65,7 @@ def main() -> int:
         for recipe in given.recipes.split(","):
             settings = {"seed": int(seed), "precision": given.precision}
             folder = given.work / f"{recipe}-{given.photos}-{seed}"
-            done = run(folder, photos, told(recipe) | settings, stop) and done
+            done = done and run(folder, photos, told(recipe) | settings, stop)
     report(given.work, given.out)
     return 0 if done else 75  # not done yet
 
