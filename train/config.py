@@ -7,8 +7,6 @@ Imports no torch, so that the launcher can check a job before it costs anything.
 import difflib
 import itertools
 import json
-import math
-import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
@@ -24,6 +22,7 @@ from pydantic import (
 
 from classifier.architectures import canonical
 from debugger.records import COLLECTIONS
+from train import texts
 
 # Names people bring along, and ours.
 ALIASES = {
@@ -37,67 +36,6 @@ ALIASES = {
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Rate = Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]
-
-
-def _collections(text: str) -> str:
-    unknown = [name for name in re.findall(r"[^\s,]+", text) if name not in COLLECTIONS]
-    if unknown:
-        raise ValueError(f"no collection {', '.join(unknown)}: choose of {', '.join(COLLECTIONS)}")
-    return text
-
-
-def _pattern(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise ValueError(f"not a regular expression: {error}") from error
-    return text
-
-
-def _window(text: str) -> str:
-    match = re.fullmatch(r"(\d+):(\d+)", text)
-    if text and not (match and int(match[1]) < int(match[2])):
-        raise ValueError('two step numbers such as "10:13", the first the lower, or "" for none')
-    return text
-
-
-def _rules(text: str) -> str:
-    try:
-        given = json.loads(text or "{}")
-    except ValueError as error:
-        raise ValueError(f"not JSON: {error}") from error
-    if not isinstance(given, dict):
-        raise ValueError('an object by rule, such as {"StepOutlier": {"stddev": 4}}')
-    if given:
-        from debugger import rules  # not before it is needed: the launcher must start at once
-
-        rules.make(given)
-    return text
-
-
-# What the trials of one job may differ in: nothing that the features of a picture depend on.
-SWEPT = (
-    *("learning_rate", "batch_size", "epochs", "momentum", "weight_decay"),
-    *("warmup_epochs", "label_smoothing", "clip_gradient_norm", "patience"),
-)
-MOST_TRIALS = 256
-
-
-def _lists(text: str) -> str:
-    try:
-        given = json.loads(text or "{}")
-    except ValueError as error:
-        raise ValueError(f"not JSON: {error}") from error
-    if not isinstance(given, dict) or not all(
-        isinstance(values, list) and values for values in given.values()
-    ):
-        raise ValueError('lists by hyperparameter, such as {"learning_rate": [0.01, 0.1]}')
-    unknown = [name for name in given if name not in SWEPT]
-    if unknown:
-        raise ValueError(f"{', '.join(unknown)} cannot be swept, only {', '.join(SWEPT)}")
-    if (count := math.prod(map(len, given.values()))) > MOST_TRIALS:
-        raise ValueError(f"{count} trials, and one job takes {MOST_TRIALS}: drop some values")
-    return text
 
 
 # Words for which the empty string, which otherwise means unset, says something.
@@ -180,7 +118,7 @@ class TrainConfig(BaseModel):
         description="random views of each picture that a frozen backbone computes; one an epoch "
         "if unset, fewer come round again and are cheaper; 0: no features are kept",
     )
-    sweep: Annotated[Words, AfterValidator(_lists)] = Field(
+    sweep: Annotated[Words, AfterValidator(texts.lists)] = Field(
         "",
         description="lists of values by hyperparameter as JSON, such as "
         '`{"learning_rate": [0.01, 0.1], "epochs": [2, 3]}`: all combinations are trained in this '
@@ -253,13 +191,13 @@ class TrainConfig(BaseModel):
     debugger_interval: int = Field(
         50, ge=1, description="steps between records of tensors; losses are recorded every step"
     )
-    debugger_collections: Annotated[Words, AfterValidator(_collections)] = Field(
+    debugger_collections: Annotated[Words, AfterValidator(texts.collections)] = Field(
         ",".join(COLLECTIONS), description="which tensors are recorded"
     )
-    debugger_raw: Annotated[Words, AfterValidator(_pattern)] = Field(
+    debugger_raw: Annotated[Words, AfterValidator(texts.pattern)] = Field(
         "", description="a regular expression: tensors of these names are recorded whole too"
     )
-    debugger_rules: Annotated[Words, AfterValidator(_rules)] = Field(
+    debugger_rules: Annotated[Words, AfterValidator(texts.rules)] = Field(
         "",
         description="settings by rule as JSON, such as "
         '`{"StepOutlier": {"stddev": 4, "action": "stop"}, "DeadRelu": false}`',
@@ -268,7 +206,7 @@ class TrainConfig(BaseModel):
     profiler_interval: float = Field(
         0.5, ge=0.1, le=60, description="seconds between samples of the host"
     )
-    profiler_steps: Annotated[Words, AfterValidator(_window)] = Field(
+    profiler_steps: Annotated[Words, AfterValidator(texts.window)] = Field(
         "10:13", description="steps that torch.profiler watches; empty: none"
     )
 
