@@ -3,7 +3,9 @@
 All take turns, so that a machine that is busy is busy for all of them; what counts is the ratio to
 the plain loop of the same turn. The plain loop is PIL's ImageFolder, float32, contiguous tensors,
 and `.item()` at each step; `reference` adds what torchvision's own recipe adds (TrivialAugment,
-random erasing, label smoothing, averaged weights).
+random erasing, label smoothing, averaged weights). `kennel` is what a job does by itself on this
+machine (bf16 where the processor computes in it), `kennel fp32` the same in float32; `synthetic` is
+Kennel's loop on tensors that are there already, in place of photos.
 
     python -m benchmarks.training [--photos 200] [--rounds 3] [--architecture resnet50]
         [--parts frozen,grid,full] [--out benchmarks/results/training.json]
@@ -18,6 +20,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -32,7 +35,7 @@ from train import channels, data, features, loop, sweep
 from train.config import TrainConfig
 from train.hooks import Hooks
 from train.job import Job
-from train.run import Run, set_up
+from train.run import Run, choose_precision, set_up
 from train.stop import Stop
 
 REAL = Path(__file__).parents[2] / "shared" / "data"
@@ -63,6 +66,7 @@ def main() -> int:
         "photos": given.photos,
         "seconds": {name: spread([turn[name] for turn in turns]) for name in turns[0]},
         "ratios": ratios(turns),
+        "precision": str(choose_precision("auto", torch.device("cpu")) or torch.float32),
         "machine": f"{os.cpu_count()} x {platform.machine()}, torch {torch.__version__}",
         "load": round(os.getloadavg()[0], 2),
     }
@@ -133,12 +137,17 @@ def plain_epoch(bench: Bench, *, head_only: bool, reference: bool = False) -> fl
     return time.perf_counter() - began
 
 
-def kennel_epochs(bench: Bench, epochs: int, **settings: object) -> list[float]:
+def kennel_epochs(
+    bench: Bench, epochs: int, *, synthetic: bool = False, **settings: object
+) -> list[float]:
     """Return the seconds of each epoch, without validation, as in the plain loop."""
     run, network = bench.kennel(epochs=epochs, **settings)
     state = loop.initial_state(run, network)
     transform = data.training_transform(run.config, run.transform)
+    batches: Iterable[data.Batch]
     batches, order = run.loader(run.splits.train, transform, shuffle=True)
+    if synthetic:
+        batches = [noise(run, len(keys)) for keys in order]
     kept = features.choose(run, network)
     took = []
     for epoch in range(epochs):
@@ -152,6 +161,13 @@ def kennel_epochs(bench: Bench, epochs: int, **settings: object) -> list[float]:
             loop.train_epoch(run, state, network, batches, order, lambda: None, time.monotonic())
         took.append(time.perf_counter() - began)
     return took
+
+
+def noise(run: Run, count: int) -> data.Batch:
+    """Return a batch of pixels as the decoding workers hand them over."""
+    pixels = torch.randint(256, (count, run.transform.crop, run.transform.crop, 3))
+    labels = torch.randint(len(run.splits.classes), (count,))
+    return data.Batch(pixels.to(torch.uint8).permute(0, 3, 1, 2), labels, transform=run.transform)
 
 
 def frozen(bench: Bench) -> dict[str, float]:
@@ -176,6 +192,8 @@ def full(bench: Bench) -> dict[str, float]:
         "plain full": plain_epoch(bench, head_only=False),
         "reference full": plain_epoch(bench, head_only=False, reference=True),
         "kennel full": kennel_epochs(bench, 1, trainable="all")[0],
+        "kennel full, fp32": kennel_epochs(bench, 1, trainable="all", precision="fp32")[0],
+        "kennel full, synthetic": kennel_epochs(bench, 1, trainable="all", synthetic=True)[0],
     }
 
 
@@ -185,6 +203,8 @@ def ratios(turns: list[dict[str, float]]) -> dict[str, dict[str, float]]:
         ("plain frozen", "kennel frozen, first"),
         ("plain frozen", "kennel frozen, later"),
         ("plain full", "kennel full"),
+        ("plain full", "kennel full, fp32"),
+        ("kennel full, synthetic", "kennel full"),
         ("plain full", "reference full"),
         ("sweep of 18 trials", "job of 3 epochs"),
     ]

@@ -23,11 +23,12 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 from torch import nn
 
-from classifier import networks
+from classifier import mirror, networks
 from classifier.calibration import Novelty
 from classifier.transform import EvaluationTransform
 
-FORMAT = 2  # 2 has `novelty`; a bundle without it is written as 1, for older servers
+# 2 has `novelty`, 3 `test_time_flip`; a bundle without is written as what it is, for older servers.
+FORMAT = 3
 MODEL, DESCRIPTION, GOLDEN = "model.safetensors", "kennel.json", "golden.safetensors"
 # Float32 on another processor moves logits by about 1e-5 of their size; a changed
 # decoder, transform or weight moves them by far more than this.
@@ -49,6 +50,7 @@ class Description(BaseModel):
     transform: EvaluationTransform
     temperature: float = Field(default=1.0, gt=0)  # probabilities are softmax(logits / temperature)
     novelty: Novelty | None = None  # how unlike the training pictures a picture is
+    test_time_flip: bool = False  # logits are the mean of two looks: as it is and mirrored
     training: dict[str, JsonValue] = {}  # provenance: hyperparameters, data counts, versions
     metrics: dict[str, float] = {}
 
@@ -79,6 +81,7 @@ class Bundle:
 def make(network: nn.Module, description: Description, photos: Sequence[Image.Image]) -> Bundle:
     """Put a trained network and a few upright RGB pictures together into a bundle.
 
+    With `test_time_flip` the network looks twice already (`mirror.look_twice`).
     The pictures are shrunk and stripped of their metadata; their logits are computed here, in
     float32 on the CPU.
     """
@@ -104,10 +107,12 @@ def save(bundle: Bundle, directory: Path) -> None:
         MODEL: safetensors.torch.save(state),
         GOLDEN: safetensors.torch.save(golden | {"logits": bundle.golden.logits.contiguous()}),
     }
-    has_novelty = bundle.description.novelty is not None
+    there = bundle.description
+    without = {"novelty"} if there.novelty is None else set()
+    without |= set() if there.test_time_flip else {"test_time_flip"}
     contents = {
-        "format": FORMAT if has_novelty else 1,
-        **bundle.description.model_dump(mode="json", exclude=None if has_novelty else {"novelty"}),
+        "format": FORMAT if there.test_time_flip else 2 if there.novelty else 1,
+        **there.model_dump(mode="json", exclude=without),
         "files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
     }
     contents["digest"] = _digest(contents)
@@ -140,6 +145,8 @@ def load(directory: Path) -> Bundle:
             f"{len(description.classes)} classes: {error}"
         ) from error
     network.eval().requires_grad_(False)
+    if description.test_time_flip:
+        mirror.look_twice(network)
     logits = golden.pop("logits", torch.empty(0))
     photos = tuple(bytes(golden[f"photo.{i}"].numpy()) for i in range(len(golden)))
     if not photos or logits.shape != (len(photos), len(description.classes)):

@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, model_validator
 from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as F
 
 from classifier.images import MAX_PIXELS, decode
 
@@ -44,8 +45,26 @@ class EvaluationTransform(BaseModel):
 
     def __call__(self, image: Image.Image) -> torch.Tensor:
         """Return float32 [3, crop, crop]."""
+        return self.normalise(self.pixels(image))
+
+    @property
+    def at_least(self) -> int:
+        """Pixels that the shorter side of a picture is needed with."""
+        return self.resize
+
+    def pixels(self, image: Image.Image) -> torch.Tensor:
+        """Return uint8 [3, crop, crop]: the first half of the transform, a picture at a time."""
         tensor: torch.Tensor = _compose(self)(image)
         return tensor
+
+    def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return float32 of uint8 [..., 3, H, W]: the second half, for a picture or a batch.
+
+        The same numbers for both, and the layout of memory that was given.
+        """
+        scaled = F.to_dtype(pixels, torch.float32, scale=True)
+        normalised: torch.Tensor = F.normalize(scaled, list(self.mean), list(self.std))
+        return normalised
 
     def at_size(self, crop: int) -> "EvaluationTransform":
         """Return the same transform for another input size, the resize in proportion."""
@@ -62,15 +81,6 @@ def _compose(transform: EvaluationTransform) -> v2.Compose:
                 transform.resize, interpolation=v2.InterpolationMode(transform.interpolation)
             ),
             v2.CenterCrop(transform.crop),
-            *to_normalised(transform),
+            v2.PILToTensor(),
         ]
     )
-
-
-def to_normalised(transform: EvaluationTransform) -> list[v2.Transform]:
-    """Return the last steps, which training's random transforms share: PIL to float32."""
-    return [
-        v2.ToImage(),
-        v2.ToDtype(torch.float32, scale=True),
-        v2.Normalize(list(transform.mean), list(transform.std)),
-    ]

@@ -1,10 +1,13 @@
 """Pretrained weights: found in a file, a channel, the hub cache or the download, in that order.
 
-Files are read as plain tensors only; nothing in them is ever executed.
+Files are read as plain tensors only; nothing in them is ever executed. A bundle of an earlier job,
+packed or not, counts too: training goes on from it.
 """
 
 import pickle
-from collections.abc import Mapping
+import tarfile
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.error import URLError
 from urllib.parse import urlparse
@@ -15,10 +18,11 @@ import torch
 import torchvision
 from torch import nn
 
+from classifier import bundle
 from classifier.architectures import canonical
 from classifier.networks import head_name
 
-SUFFIXES = (".pth", ".pt", ".bin", ".safetensors")
+SUFFIXES = (".pth", ".pt", ".bin", ".safetensors", ".tar.gz", ".tgz")
 # Parts of torchvision's GoogLeNet and Inception that only help training from scratch.
 _SIDE_HEADS = ("aux1.", "aux2.", "AuxLogits.")
 
@@ -33,14 +37,19 @@ def load_pretrained(
     *,
     file: Path | None = None,
     channel: Path | None = None,
+    folders: Sequence[str] = (),
 ) -> str:
     """Fill everything but the head of `network` with pretrained weights.
+
+    Those of a bundle fill the head too where it tells the same classes.
 
     Args:
         network: from `networks.build`.
         architecture: its name, which chooses the hub weights.
-        file: a `.pth`, `.pt`, `.bin` (plain state dict) or `.safetensors` file.
+        file: a `.pth`, `.pt`, `.bin` (plain state dict) or `.safetensors` file; or a bundle's
+            folder or `.tar.gz`.
         channel: a folder that holds such a file, SageMaker's `pretrained` channel.
+        folders: the classes, as a bundle's `folders`.
 
     Returns:
         Where the weights came from, for the record.
@@ -48,11 +57,14 @@ def load_pretrained(
     Raises:
         WeightsError: no weights to be had, or they are of another network.
     """
-    if file is not None:
-        state, origin = read(file), file.name
-    elif channel is not None:
-        chosen = _choose(channel, architecture)
-        state, origin = read(chosen), f"channel pretrained: {chosen.name}"
+    chosen = file or (_choose(channel, architecture) if channel else None)
+    origin = chosen.name if chosen else ""
+    if chosen and channel and not file:
+        origin = f"channel pretrained: {origin}"
+    if chosen and _is_bundle(chosen):
+        return origin + _go_on(network, architecture, chosen, folders)
+    if chosen:
+        state = read(chosen)
     else:
         state, origin = _from_hub(architecture)
     _fill(network, state, f"{origin} does not hold weights of {architecture}")
@@ -91,9 +103,47 @@ def read(file: Path) -> dict[str, torch.Tensor]:
     }
 
 
+def _is_bundle(path: Path) -> bool:
+    return path.is_dir() or path.name.endswith((".tar.gz", ".tgz"))
+
+
+def _go_on(network: nn.Module, architecture: str, path: Path, folders: Sequence[str]) -> str:
+    """Fill `network` from a bundle, and return what of it was taken."""
+    try:
+        with tempfile.TemporaryDirectory() as unpacked:
+            left = bundle.load(path if path.is_dir() else _unpack(path, Path(unpacked)))
+    except (bundle.BundleError, tarfile.TarError, OSError, EOFError) as error:
+        raise WeightsError(f"{path} is not a bundle to go on from: {error}") from error
+    there = left.description
+    if canonical(there.architecture) != canonical(architecture):
+        raise WeightsError(
+            f"{path} holds a {there.architecture}, and architecture is {architecture}: set "
+            f"architecture={there.architecture}"
+        )
+    state = left.network.state_dict()
+    _fill(network, state, f"{path} does not hold weights of {architecture}")
+    if there.folders != tuple(folders):
+        return " (a bundle of other classes: all but its head)"
+    network.load_state_dict(state)
+    return " (a bundle: its head too)"
+
+
+def _unpack(archive: Path, folder: Path) -> Path:
+    """Take a bundle's three files, and nothing else, out of an archive."""
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            name = member.name.removeprefix("./")
+            if name in (bundle.MODEL, bundle.DESCRIPTION, bundle.GOLDEN) and member.isfile():
+                member.name = name
+                tar.extract(member, folder, filter="data")
+    return folder
+
+
 def _choose(channel: Path, architecture: str) -> Path:
     """Return the one weights file in a channel, or the one named after the network."""
-    files = sorted(path for path in channel.rglob("*") if path.suffix in SUFFIXES)
+    if (channel / bundle.DESCRIPTION).is_file():
+        return channel
+    files = sorted(path for path in channel.rglob("*") if path.name.endswith(SUFFIXES))
     named = [path for path in files if canonical(architecture) in path.name]
     if len(files) == 1 or len(named) == 1:
         return (named or files)[0]

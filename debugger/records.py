@@ -177,7 +177,7 @@ class System(Record):
     """A sample of a host, by name.
 
     Percentages: `cpu` (all cores), `cpu/0`… (each), `iowait`, `memory`, `gpu/0`…, `gpu_memory/0`…
-    Bytes: `process_memory` (the job's processes, resident). Bytes a second: `disk_read`,
+    Bytes: `process_memory` (the job's processes, each for itself). Bytes a second: `disk_read`,
     `disk_written`, `network_received`, `network_sent`.
     """
 

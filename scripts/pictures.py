@@ -84,13 +84,13 @@ def files(root: Path) -> Iterator[tuple[Path, str, str]]:
     """
     if not root.is_dir():
         raise Problem(f"{root} is no folder: name one that holds a folder for each class")
-    folders = _folders(root)
+    inside = folders(root)
     known = {name: split for split, names in SPLITS.items() for name in names}
-    split_folders = [one for one in folders if one.name.lower() in known]
+    split_folders = [one for one in inside if one.name.lower() in known]
     found = False
     for folder in split_folders or [root]:
         split = known.get(folder.name.lower(), "train") if split_folders else "train"
-        for label in _folders(folder):
+        for label in folders(folder):
             for path in sorted(label.rglob("*")):
                 if path.is_file() and not _litter(path.relative_to(label)):
                     found = True
@@ -226,7 +226,8 @@ def _grouped(items: Iterable[T], key: Callable[[T], object]) -> list[tuple[T, ..
     return [tuple(group) for group in groups.values()]
 
 
-def _folders(root: Path) -> list[Path]:
+def folders(root: Path) -> list[Path]:
+    """Return the folders in a folder, without those that tools leave, in order."""
     return sorted(one for one in root.iterdir() if one.is_dir() and not _litter(Path(one.name)))
 
 

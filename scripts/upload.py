@@ -102,16 +102,15 @@ def run(aws: Aws, todo: Plan, progress: Callable[[int], None] = lambda _bytes: N
     arrived = {key: digest for key, digest in todo.digests.items() if key not in todo.send}
 
     def send(key: str, path: Path) -> int:
-        content = path.read_bytes()
         checksum = base64.b64encode(bytes.fromhex(todo.digests[key])).decode()
-        with translated(f"uploading {path}"):
+        with path.open("rb") as content, translated(f"uploading {path}"):  # a shard is large
             client.put_object(
                 Bucket=todo.bucket,
                 Key=todo.prefix + key,
                 Body=content,
                 ChecksumSHA256=checksum,
             )
-        return len(content)
+        return path.stat().st_size
 
     try:
         with ThreadPoolExecutor(_THREADS) as pool:

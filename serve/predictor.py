@@ -6,10 +6,11 @@ import torch
 from torch import fx, nn
 from torch.fx.experimental import optimization
 
+from classifier import mirror
 from classifier.bundle import Bundle
+from classifier.precision import PRECISIONS, computes_bf16
 from serve import gradcam
 
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 # How much further than float32's the golden logits may come out: 8 bits of mantissa for 24, through
 # some fifty layers. Measured: 0.5 to 2 % of the greatest logit.
 TOLERATED = {torch.float32: 1, torch.bfloat16: 50}
@@ -47,14 +48,7 @@ def choose_precisions(wish: str, device: torch.device) -> list[torch.dtype]:
     """
     if wish != "auto":
         return [PRECISIONS[wish]]
-    return [torch.bfloat16, torch.float32] if _computes_bf16(device) else [torch.float32]
-
-
-def _computes_bf16(device: torch.device) -> bool:
-    """Say whether bfloat16 is in the hardware and not emulated, which would be slower."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return [torch.bfloat16, torch.float32] if computes_bf16(device) else [torch.float32]
 
 
 class Predictor:
@@ -87,6 +81,8 @@ class Predictor:
         self._most = most
         network = _for_inference(bundle.network).to(device, precision)
         self.network = network.to(memory_format=torch.channels_last)
+        if bundle.description.test_time_flip:
+            mirror.look_twice(self.network)
 
     def predict(self, batch: torch.Tensor) -> torch.Tensor:
         """Return logits, float32 [B, C] on the CPU, for float32 [B, 3, H, W]."""

@@ -10,9 +10,10 @@ _PORTS = range(10_000, 20_000)
 
 
 def free_port() -> int:
-    """Return a port that nothing on loopback listens on now; a random one."""
+    """Return a port that nothing listens on now, nor on the one after it; a random one."""
     for port in random.sample(_PORTS, 100):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
+        with socket.socket() as one, socket.socket() as other, contextlib.suppress(OSError):
+            one.bind(("", port))
+            other.bind(("", port + 1))  # a job's hosts take two
             return port
     raise AssertionError("no free port on loopback")

@@ -1,6 +1,7 @@
 """From SageMaker's input channels to labelled pictures: which folders, which classes, which split.
 
-Nothing is decoded here; a picture is a path and a class number.
+Nothing is decoded here; a picture is a path and a class number. A folder that `kennel data pack`
+packed counts as the folder that it was.
 """
 
 import random
@@ -8,6 +9,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from train import shards
 
 NAMES = {
     "train": ("train", "training"),
@@ -26,10 +29,26 @@ class DataError(ValueError):
 
 @dataclass(frozen=True)
 class Picture:
-    """A file and the number of its class."""
+    """A file and the number of its class.
+
+    In a shard, `place` says where, and `path` is the one that it had before it was packed.
+    """
 
     path: Path
     label: int
+    place: shards.Slice | None = field(default=None, compare=False)
+
+    def read(self) -> bytes:
+        """Return the file's bytes.
+
+        Raises:
+            OSError, ShardError: it cannot be read, or is not what was packed.
+        """
+        return self.place.read() if self.place else self.path.read_bytes()
+
+
+# Where the pictures of a class lie, before the classes have numbers.
+Found = tuple[Path, shards.Slice | None]
 
 
 @dataclass(frozen=True)
@@ -165,23 +184,40 @@ def _litter(path: Path) -> bool:
     return path.name.startswith(".") or path.name in _LITTER
 
 
-def _classes(root: Path, split: str) -> dict[str, list[Path]]:
+def _classes(root: Path, split: str) -> dict[str, list[Found]]:
     """Return class folder -> files below it, sorted; every file counts, whatever its suffix."""
     folders = _folders(root)
+    if shards.is_packed(root, class_folders=bool(folders)):
+        return _packed(root)
     if not folders:
         raise DataError(
             f"no class folders in {root} (channel {split}): expected {root}/<class>/<picture>, "
             "one folder for each class"
         )
     return {
-        folder.name: sorted(p for p in folder.rglob("*") if p.is_file() and not _litter(p))
+        folder.name: [
+            (path, None)
+            for path in sorted(p for p in folder.rglob("*") if p.is_file() and not _litter(p))
+        ]
         for folder in folders
     }
 
 
+def _packed(root: Path) -> dict[str, list[Found]]:
+    """Return what `_classes` does of the folder that was packed into the shards in `root`."""
+    classes: dict[str, list[Found]] = {}
+    try:
+        for one in shards.read(root):
+            found = (root / one.folder / one.name, one.place)
+            classes.setdefault(one.folder, []).append(found)
+    except shards.ShardError as error:
+        raise DataError(str(error)) from error
+    return {name: sorted(classes[name], key=lambda found: found[0]) for name in sorted(classes)}
+
+
 def _same_classes(
     folders: Sequence[str],
-    found: Mapping[str, list[Path]],
+    found: Mapping[str, list[Found]],
     split: str,
     root: Path,
     notes: list[str],
@@ -199,11 +235,11 @@ def _same_classes(
         notes.append(f"{split} has no pictures of {_some(absent)}: these go unmeasured there")
 
 
-def _label(found: Mapping[str, list[Path]], folders: Sequence[str]) -> tuple[Picture, ...]:
+def _label(found: Mapping[str, list[Found]], folders: Sequence[str]) -> tuple[Picture, ...]:
     return tuple(
-        Picture(path, label)
+        Picture(path, label, place)
         for label, folder in enumerate(folders)
-        for path in found.get(folder, [])
+        for path, place in found.get(folder, [])
     )
 
 

@@ -88,6 +88,9 @@ def _write(directory: Path, tensors: dict[str, torch.Tensor], skeleton: str, ste
             partial.unlink()
         raise
     _sync(directory)
+    for old in directory.glob(f"step-{step:09d}-*.safetensors"):
+        if old != path:  # of the same step and earlier: before the epoch's end was noted
+            old.unlink(missing_ok=True)
     for old in _all(directory)[KEEP:]:
         old.unlink(missing_ok=True)
     return path
@@ -132,7 +135,7 @@ def _checksum(data: bytes) -> str:
 
 
 def _all(directory: Path) -> list[Path]:
-    """Return the checkpoints, newest first."""
+    """Return the checkpoints, newest first; of one step there is the latest alone."""
     return sorted(directory.glob("step-*.safetensors"), reverse=True)
 
 

@@ -66,8 +66,8 @@ class Chunks:
             path.unlink(missing_ok=True)
         return None
 
-    def save(self, key: str, chunk: Chunk) -> Chunk:
-        """Write a chunk, and return it as read back from the disk.
+    def write(self, key: str, chunk: Chunk) -> Path:
+        """Write a chunk, and return its file.
 
         Raises:
             ChunksError: the disk is full, or fails.
@@ -93,10 +93,16 @@ class Chunks:
                 f"features cannot be kept in {self.folder} ({error}): give the job a larger volume,"
                 " name another folder in KENNEL_FEATURES, or set feature_views=0"
             ) from error
-        kept = _read(path)
+        return path
+
+    def read(self, path: Path) -> Chunk:
+        """Return the chunk in a file that `write` returned."""
+        return _read(path)
+
+    def let_go(self, path: Path) -> None:
+        """Once all have read it: memory maps keep it, and no killed job leaves anything behind."""
         if not self._keep:
-            path.unlink()  # the memory map keeps it; nothing is left behind by a killed job
-        return kept
+            path.unlink(missing_ok=True)
 
 
 def key(*facts: object, contents: Sequence[str]) -> str:

@@ -7,8 +7,6 @@ Imports no torch, so that the launcher can check a job before it costs anything.
 import difflib
 import itertools
 import json
-import math
-import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
@@ -24,6 +22,7 @@ from pydantic import (
 
 from classifier.architectures import canonical
 from debugger.records import COLLECTIONS
+from train import texts
 
 # Names people bring along, and ours.
 ALIASES = {
@@ -37,67 +36,6 @@ ALIASES = {
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Rate = Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]
-
-
-def _collections(text: str) -> str:
-    unknown = [name for name in re.findall(r"[^\s,]+", text) if name not in COLLECTIONS]
-    if unknown:
-        raise ValueError(f"no collection {', '.join(unknown)}: choose of {', '.join(COLLECTIONS)}")
-    return text
-
-
-def _pattern(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise ValueError(f"not a regular expression: {error}") from error
-    return text
-
-
-def _window(text: str) -> str:
-    match = re.fullmatch(r"(\d+):(\d+)", text)
-    if text and not (match and int(match[1]) < int(match[2])):
-        raise ValueError('two step numbers such as "10:13", the first the lower, or "" for none')
-    return text
-
-
-def _rules(text: str) -> str:
-    try:
-        given = json.loads(text or "{}")
-    except ValueError as error:
-        raise ValueError(f"not JSON: {error}") from error
-    if not isinstance(given, dict):
-        raise ValueError('an object by rule, such as {"StepOutlier": {"stddev": 4}}')
-    if given:
-        from debugger import rules  # not before it is needed: the launcher must start at once
-
-        rules.make(given)
-    return text
-
-
-# What the trials of one job may differ in: nothing that the features of a picture depend on.
-SWEPT = (
-    *("learning_rate", "batch_size", "epochs", "momentum", "weight_decay"),
-    *("warmup_epochs", "label_smoothing", "clip_gradient_norm", "patience"),
-)
-MOST_TRIALS = 256
-
-
-def _lists(text: str) -> str:
-    try:
-        given = json.loads(text or "{}")
-    except ValueError as error:
-        raise ValueError(f"not JSON: {error}") from error
-    if not isinstance(given, dict) or not all(
-        isinstance(values, list) and values for values in given.values()
-    ):
-        raise ValueError('lists by hyperparameter, such as {"learning_rate": [0.01, 0.1]}')
-    unknown = [name for name in given if name not in SWEPT]
-    if unknown:
-        raise ValueError(f"{', '.join(unknown)} cannot be swept, only {', '.join(SWEPT)}")
-    if (count := math.prod(map(len, given.values()))) > MOST_TRIALS:
-        raise ValueError(f"{count} trials, and one job takes {MOST_TRIALS}: drop some values")
-    return text
 
 
 # Words for which the empty string, which otherwise means unset, says something.
@@ -119,7 +57,7 @@ class TrainConfig(BaseModel):
     weights: str = Field(
         "pretrained",
         description="`pretrained` (channel `pretrained`, else hub cache, else download), "
-        "`none` (random), or a file's path",
+        "`none` (random), or a file's path; a bundle or its `model.tar.gz` is gone on from",
     )
     trainable: str = Field(
         "head",
@@ -136,11 +74,35 @@ class TrainConfig(BaseModel):
     )
 
     epochs: int = Field(3, ge=1, le=10_000, description="passes over the training pictures")
+    head_epochs: int = Field(
+        0,
+        ge=0,
+        le=10_000,
+        description="the first of them train the head alone, on a frozen backbone's features; the "
+        "rest what `trainable` says, with a warm-up and schedule of their own",
+    )
     batch_size: int = Field(
         64, ge=2, le=65_536, description="pictures a step, over all GPUs and hosts together"
     )
+    accumulate: int = Field(
+        1,
+        ge=1,
+        le=4096,
+        description="parts that a step's pictures go through the network in, one after the other, "
+        "where a GPU's memory does not hold them together",
+    )
+    fit_batch_size: bool = Field(
+        False,
+        description="take the largest batch that the GPUs' memory holds instead; on a CPU "
+        "`batch_size`",
+    )
     optimizer: Literal["sgd", "adamw"] = Field("sgd", description="`sgd` (Nesterov) or `adamw`")
     learning_rate: Rate = Field(0.01, description="peak rate of the head")
+    find_learning_rate: bool = Field(
+        False,
+        description="find it in a short trial run at rising rates instead; the backbone's keeps "
+        "its ratio to it",
+    )
     backbone_learning_rate: Rate | None = Field(
         None, description="peak rate of the trained backbone; a tenth of the head's if unset"
     )
@@ -156,14 +118,22 @@ class TrainConfig(BaseModel):
         description="random views of each picture that a frozen backbone computes; one an epoch "
         "if unset, fewer come round again and are cheaper; 0: no features are kept",
     )
-    sweep: Annotated[Words, AfterValidator(_lists)] = Field(
+    sweep: Annotated[Words, AfterValidator(texts.lists)] = Field(
         "",
         description="lists of values by hyperparameter as JSON, such as "
         '`{"learning_rate": [0.01, 0.1], "epochs": [2, 3]}`: all combinations are trained in this '
         "one job; the backbone must be frozen",
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto", description="`auto`: bf16 (else fp16) on a GPU, fp32 on a CPU"
+        "auto",
+        description="`auto`: bf16 where the GPU or processor computes in it (AMX, AVX512-BF16), "
+        "else fp16 on a GPU, fp32 on a CPU",
+    )
+
+    compile: bool = Field(
+        False,
+        description="compile the network first (torch.compile): minutes at the start for faster "
+        "steps; needs a C++ compiler in the image",
     )
 
     label_smoothing: Fraction = Field(
@@ -178,6 +148,11 @@ class TrainConfig(BaseModel):
     horizontal_flip: bool = Field(True, description="mirror half of them; off for text and digits")
     mixup: float = Field(0.0, ge=0, le=10, description="alpha of MixUp; 0: off")
     cutmix: float = Field(0.0, ge=0, le=10, description="alpha of CutMix; 0: off")
+    test_time_flip: bool = Field(
+        False,
+        description="the finished model looks at each picture as it is and mirrored, and answers "
+        "the mean, when tested and when serving: twice the work; off for text and digits",
+    )
     ema: Fraction = Field(0.0, description="decay of averaged weights, used for the result; 0: off")
     patience: int = Field(
         0, ge=0, description="epochs without better validation before stopping; 0: off"
@@ -189,6 +164,20 @@ class TrainConfig(BaseModel):
     )
     max_unreadable: Fraction = Field(
         0.01, description="share of unreadable pictures skipped before the job fails"
+    )
+    shuffle_block: int = Field(
+        1,
+        ge=1,
+        le=65_536,
+        description="pictures that stay together in the shuffle of packed shards and are read at "
+        "once: 16 to 64 for FastFile",
+    )
+    cache_gib: float | None = Field(
+        None,
+        ge=0,
+        le=65_536,
+        description="memory for decoded pictures, GiB a host, which later epochs need not decode; "
+        "half of what is free if unset; 0: off",
     )
     workers: int | None = Field(
         None, ge=0, le=256, description="decoding processes a GPU; by cores and memory if unset"
@@ -202,13 +191,13 @@ class TrainConfig(BaseModel):
     debugger_interval: int = Field(
         50, ge=1, description="steps between records of tensors; losses are recorded every step"
     )
-    debugger_collections: Annotated[Words, AfterValidator(_collections)] = Field(
+    debugger_collections: Annotated[Words, AfterValidator(texts.collections)] = Field(
         ",".join(COLLECTIONS), description="which tensors are recorded"
     )
-    debugger_raw: Annotated[Words, AfterValidator(_pattern)] = Field(
+    debugger_raw: Annotated[Words, AfterValidator(texts.pattern)] = Field(
         "", description="a regular expression: tensors of these names are recorded whole too"
     )
-    debugger_rules: Annotated[Words, AfterValidator(_rules)] = Field(
+    debugger_rules: Annotated[Words, AfterValidator(texts.rules)] = Field(
         "",
         description="settings by rule as JSON, such as "
         '`{"StepOutlier": {"stddev": 4, "action": "stop"}, "DeadRelu": false}`',
@@ -217,7 +206,7 @@ class TrainConfig(BaseModel):
     profiler_interval: float = Field(
         0.5, ge=0.1, le=60, description="seconds between samples of the host"
     )
-    profiler_steps: Annotated[Words, AfterValidator(_window)] = Field(
+    profiler_steps: Annotated[Words, AfterValidator(texts.window)] = Field(
         "10:13", description="steps that torch.profiler watches; empty: none"
     )
 
@@ -227,6 +216,13 @@ class TrainConfig(BaseModel):
             raise ValueError(
                 f"warmup_epochs {self.warmup_epochs:g} must be less than epochs {self.epochs}"
             )
+        if 2 * self.accumulate > self.batch_size:
+            raise ValueError(
+                f"accumulate {self.accumulate} leaves fewer than two pictures a part: "
+                f"at most half of batch_size {self.batch_size}"
+            )
+        if self.head_epochs:
+            self._two_stages()
         if self.valid_fraction + self.test_fraction > 0.9:
             raise ValueError("valid_fraction and test_fraction together must leave 0.1 for train")
         if self.weights == "none" and self.trainable == "head":
@@ -238,15 +234,31 @@ class TrainConfig(BaseModel):
             self._sweepable()
         return self
 
+    def _two_stages(self) -> None:
+        if self.trainable == "head":
+            raise ValueError(
+                "head_epochs come before those that train more than the head, and trainable is "
+                "head: set trainable=all or a module's name"
+            )
+        if self.head_epochs >= self.epochs:
+            raise ValueError(
+                f"head_epochs {self.head_epochs} must be less than epochs {self.epochs}"
+            )
+        if self.warmup_epochs >= min(self.head_epochs, self.epochs - self.head_epochs):
+            raise ValueError(
+                f"warmup_epochs {self.warmup_epochs:g} must be less than the epochs of each stage: "
+                f"{self.head_epochs} of the head, then {self.epochs - self.head_epochs}"
+            )
+
     def _sweepable(self) -> None:
         if self.trainable != "head":
             raise ValueError(
                 f"sweep trains many heads on one frozen backbone, and trainable is "
                 f"{self.trainable}: set trainable=head, or use a tuning job"
             )
-        for name in ("mixup", "cutmix", "ema"):
+        for name in ("mixup", "cutmix", "ema", "find_learning_rate", "fit_batch_size"):
             if getattr(self, name):
-                raise ValueError(f"sweep does not go with {name}: set it to 0")
+                raise ValueError(f"sweep does not go with {name}: leave it out")
         if self.feature_views == 0:
             raise ValueError("sweep trains on features, and feature_views is 0: unset it")
         for _ in self.trials():
@@ -268,6 +280,11 @@ class TrainConfig(BaseModel):
                 shown = ", ".join(f"{name} {value}" for name, value in tried.items())
                 reason = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
                 raise ValueError(f"{reason} (a trial with {shown})") from error
+
+    @property
+    def together(self) -> int:
+        """Pictures that go through the network at once, over all processes."""
+        return -(-self.batch_size // self.accumulate)
 
     @property
     def backbone_rate(self) -> float:

@@ -4,6 +4,8 @@ Every picture's random transform depends on (seed, epoch, picture) alone: not on
 workers, and not on where a job was interrupted.
 """
 
+import functools
+import itertools
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -11,13 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from classifier.images import ImageError, decode
-from classifier.transform import EvaluationTransform, to_normalised
+from classifier.transform import EvaluationTransform
 from train.channels import DataError, Picture
 from train.config import TrainConfig
+from train.decoded import Decoded
+from train.shards import ShardError, read_together
 
 PREFETCH = 2  # batches each worker keeps ready: torch's default, named for the memory estimate
 LEAST_BATCH = 64  # pictures, where no gradients are kept: evaluation, a frozen backbone
@@ -26,54 +31,102 @@ _SHM = Path("/dev/shm")  # noqa: S108 (where torch's workers put their batches)
 
 @dataclass(frozen=True)
 class Batch:
-    """images float32 [B, 3, H, W], labels int64 [B]; `unreadable` are (path, reason) left out.
+    """images [B, 3, H, W], labels int64 [B]; `unreadable` are (path, reason) left out.
 
-    Of a frozen backbone, `images` may be features [B, F].
+    Pixels are uint8, a quarter of what they are once `transform` normalised them on the device;
+    where there is none they are float32 already. Of a frozen backbone, `images` may be features
+    [B, F].
     """
 
     images: torch.Tensor
     labels: torch.Tensor
     unreadable: tuple[tuple[str, str], ...] = ()
+    transform: EvaluationTransform | None = None
 
     def pin_memory(self) -> "Batch":
         """Return the batch in page-locked memory; the DataLoader calls this."""
-        return Batch(self.images.pin_memory(), self.labels.pin_memory(), self.unreadable)
+        pinned = self.images.pin_memory(), self.labels.pin_memory()
+        return Batch(*pinned, self.unreadable, self.transform)
 
     def images_on(self, device: torch.device) -> torch.Tensor:
-        """Return the images, or features [B, F], on a device, in the order that is fast there."""
+        """Return float32 images, or features, on a device, in the order that is fast there."""
         order = torch.channels_last if self.images.ndim == 4 else torch.preserve_format
-        return self.images.to(device, non_blocking=True, memory_format=order)
+        images = self.images.to(device, non_blocking=True, memory_format=order)
+        return self.transform.normalise(images) if self.transform else images
 
 
 Key = tuple[int, int]  # epoch and index of a picture
 Item = tuple[torch.Tensor, int] | tuple[str, str]  # a picture and its label, or path and reason
 
 
-class Pictures(Dataset[Item]):
-    """Decoded, transformed pictures by (epoch, index)."""
+@dataclass(frozen=True)
+class RandomTransform:
+    """The first half of the transform for training, to uint8 [3, crop, crop].
 
-    def __init__(self, pictures: Sequence[Picture], transform: object, seed: int) -> None:
+    `pixels` draws from torch's random state; the second half is that of `evaluation`; the shorter
+    side of a picture is needed with `at_least` pixels.
+    """
+
+    evaluation: EvaluationTransform
+    at_least: int
+    pixels: v2.Compose
+
+
+Transform = EvaluationTransform | RandomTransform
+
+
+class Pictures(Dataset[Item]):
+    """Decoded pictures by (epoch, index), as pixels [3, crop, crop].
+
+    `decoded` keeps what was decoded for later epochs.
+    """
+
+    def __init__(
+        self,
+        pictures: Sequence[Picture],
+        transform: Transform,
+        seed: int,
+        decoded: Decoded | None = None,
+    ) -> None:
         self.pictures = pictures
         self.transform = transform
         self.seed = seed
-        # As the server decodes; random crops need every pixel.
-        self._at_least = transform.resize if isinstance(transform, EvaluationTransform) else None
+        self.decoded = decoded
 
     def __len__(self) -> int:
         return len(self.pictures)
 
     def __getitem__(self, key: Key) -> Item:
+        return self._item(key)
+
+    def __getitems__(self, keys: Sequence[Key]) -> list[Item]:
+        """Return a batch's items; pictures that lie side by side in a shard are read together."""
+        wanted = [i for _, i in keys if self.decoded is None or i not in self.decoded]
+        packed = {i: place for i in wanted if (place := self.pictures[i].place)}
+        contents = dict(zip(packed, read_together(list(packed.values())), strict=True))
+        return [self._item(key, contents.pop(key[1], None)) for key in keys]
+
+    def _item(self, key: Key, content: bytes | ShardError | OSError | None = None) -> Item:
         epoch, index = key
         picture = self.pictures[index]
         try:
-            image = decode(picture.path.read_bytes(), at_least=self._at_least)
-        except (ImageError, OSError) as error:
+            image = self.decoded.get(index) if self.decoded else None
+            if image is None:
+                image = self._decode(index, content)
+        except (ImageError, ShardError, OSError) as error:
             return str(picture.path), str(error)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(mix(self.seed, epoch, index))
-            assert callable(self.transform)
-            tensor: torch.Tensor = self.transform(image)
-        return tensor, picture.label
+            return self.transform.pixels(image), picture.label
+
+    def _decode(self, index: int, content: bytes | ShardError | OSError | None) -> Image.Image:
+        if isinstance(content, Exception):
+            raise content
+        content = self.pictures[index].read() if content is None else content
+        image = decode(content, at_least=self.transform.at_least)
+        if self.decoded is not None:
+            self.decoded.put(index, image)
+        return image
 
 
 def mix(*numbers: int) -> int:
@@ -86,26 +139,42 @@ def mix(*numbers: int) -> int:
     return value >> 1
 
 
-def collate(items: Sequence[Item]) -> Batch:
-    """Stack what could be read."""
+def collate(transform: EvaluationTransform, items: Sequence[Item]) -> Batch:
+    """Stack what could be read; `transform` says how it is to be normalised."""
     good = [(a, b) for a, b in items if isinstance(a, torch.Tensor) and isinstance(b, int)]
     bad = [(a, b) for a, b in items if isinstance(a, str) and isinstance(b, str)]
-    images = torch.stack([image for image, _ in good]) if good else torch.empty(0)
-    return Batch(images, torch.tensor([label for _, label in good], dtype=torch.long), tuple(bad))
+    # Pixels come as the decoder lays them, channels last, and stay so.
+    images = torch.stack([one.permute(1, 2, 0) for one, _ in good]) if good else torch.empty(0)
+    if good:
+        images = images.permute(0, 3, 1, 2)
+    labels = torch.tensor([label for _, label in good], dtype=torch.long)
+    return Batch(images, labels, tuple(bad), transform)
 
 
 class Order:
     """Which pictures make which batch of an epoch, for one process of several.
 
-    Training shuffles by (seed, epoch) and drops the few that would leave a process less than two;
-    evaluation takes each picture once, in order. `epoch` and `first` say where to begin.
+    Training shuffles by (seed, epoch) and leaves out a picture that would be a batch of its own;
+    evaluation takes each picture once, in order. The batches are the same whatever the number of
+    processes, whose shares of one differ by at most one picture and may be empty. `epoch` and
+    `first` say where to begin. Where `lay` tells in which order the pictures lie, runs of `block`
+    that lie side by side are shuffled in place of pictures, each with its neighbours in a process.
     """
 
     def __init__(
-        self, count: int, batch_size: int, *, seed: int | None, rank: int = 0, world: int = 1
+        self,
+        count: int,
+        batch_size: int,
+        *,
+        seed: int | None,
+        rank: int = 0,
+        world: int = 1,
+        lay: Sequence[int] | None = None,
+        block: int = 1,
     ) -> None:
         self.count, self.batch_size, self.seed = count, batch_size, seed
         self.rank, self.world = rank, world
+        self._lay, self._block = lay, block
         self.epoch, self.first = 0, 0
 
     def __len__(self) -> int:
@@ -115,33 +184,61 @@ class Order:
         if self.seed is None:
             indices = list(range(self.count))
         else:
-            shuffle = torch.Generator().manual_seed(mix(self.seed, self.epoch))
-            indices = torch.randperm(self.count, generator=shuffle).tolist()
+            indices = self._shuffled(mix(self.seed, self.epoch))
         for start in self._starts()[self.first :]:
             together = indices[start : start + self.batch_size]
-            if self.seed is not None:  # the same number for each process, as gradients need
-                together = together[: len(together) // self.world * self.world]
-            yield [(self.epoch, index) for index in together[self.rank :: self.world]]
+            if self._lay is None or self.seed is None:
+                own = together[self.rank :: self.world]
+            else:
+                first, last = (len(together) * (self.rank + n) // self.world for n in (0, 1))
+                own = together[first:last]
+            yield [(self.epoch, index) for index in own]
+
+    def _shuffled(self, seed: int) -> list[int]:
+        draw = torch.Generator().manual_seed(seed)
+        if self._lay is None:
+            return torch.randperm(self.count, generator=draw).tolist()
+        # Blocks begin elsewhere in each epoch, so that others lie together.
+        offset = int(torch.randint(self._block, (), generator=draw))
+        cuts = [0, *range(offset or self._block, self.count, self._block), self.count]
+        blocks = [self._lay[a:b] for a, b in itertools.pairwise(cuts)]
+        places = torch.randperm(len(blocks), generator=draw).tolist()
+        return [index for place in places for index in blocks[place]]
 
     def _starts(self) -> range:
         count = self.count
-        if self.seed is not None and 0 < count % self.batch_size < 2 * self.world < count:
-            count -= count % self.batch_size  # batch norm cannot train on one picture
+        if self.seed is not None and count % self.batch_size == 1 < count:
+            count -= 1  # batch norm cannot train on one picture
         return range(0, count, self.batch_size)
 
 
-def training_transform(config: TrainConfig, evaluation: EvaluationTransform) -> object:
-    """Return the random transform of the training pictures, to float32 [3, crop, crop]."""
+def lay(pictures: Sequence[Picture]) -> list[int] | None:
+    """Return the pictures' indices in the order in which they lie in shards; None without."""
+    places = {i: one.place for i, one in enumerate(pictures) if one.place}
+    if len(places) < len(pictures):
+        return None
+    return sorted(places, key=lambda i: (places[i].shard, places[i].start))
+
+
+def training_transform(config: TrainConfig, evaluation: EvaluationTransform) -> Transform:
+    """Return the random transform of the training pictures.
+
+    A crop of a quarter of the picture has at least 0.43 of its shorter side; with that side twice
+    the crop's size, the smallest crops are enlarged by 1.15 at most, and a large JPEG is decoded in
+    a half, a quarter or an eighth of its size.
+    """
     if config.augment == "none" and not config.horizontal_flip:
         return evaluation
     interpolation = v2.InterpolationMode(evaluation.interpolation)
     steps: list[object] = []
+    at_least = evaluation.at_least
     if config.augment == "none":
         steps += [
             v2.Resize(evaluation.resize, interpolation=interpolation),
             v2.CenterCrop(evaluation.crop),
         ]
     else:
+        at_least = 2 * evaluation.crop
         steps.append(
             v2.RandomResizedCrop(evaluation.crop, scale=(0.25, 1.0), interpolation=interpolation)
         )
@@ -151,18 +248,23 @@ def training_transform(config: TrainConfig, evaluation: EvaluationTransform) -> 
         steps.append(v2.RandAugment(interpolation=interpolation))
     elif config.augment == "trivialaugment":
         steps.append(v2.TrivialAugmentWide(interpolation=interpolation))
-    return v2.Compose([*steps, *to_normalised(evaluation)])
+    return RandomTransform(evaluation, at_least, v2.Compose([*steps, v2.PILToTensor()]))
 
 
 def loader(
-    dataset: Pictures, order: Order | Sequence[list[Key]], *, workers: int
+    dataset: Pictures,
+    order: Order | Sequence[list[Key]],
+    *,
+    workers: int,
 ) -> DataLoader[Item]:
     """Return an iterable of Batch in the order given; iterate it once an epoch."""
+    transform = dataset.transform
+    evaluation = transform if isinstance(transform, EvaluationTransform) else transform.evaluation
     return DataLoader(
         dataset,
         batch_sampler=order,  # keys are (epoch, index)
         num_workers=workers,
-        collate_fn=collate,
+        collate_fn=functools.partial(collate, evaluation),
         pin_memory=torch.cuda.is_available(),
         persistent_workers=workers > 0,
         prefetch_factor=PREFETCH if workers else None,
@@ -178,7 +280,7 @@ def worker_count(config: TrainConfig, crop: int, processes: int) -> tuple[int, s
     wanted = config.workers
     if wanted is None:
         wanted = max(1, min(16, len(os.sched_getaffinity(0)) // processes))
-    batch_bytes = 4 * 3 * crop * crop * -(-max(config.batch_size, LEAST_BATCH) // processes)
+    batch_bytes = 3 * crop * crop * -(-max(config.batch_size, LEAST_BATCH) // processes)
     free = shutil.disk_usage(_SHM).free if _SHM.is_dir() else 0
     # One batch more for the one in the loop's hands; half is left for other processes.
     fitting = max(0, (free // 2 // processes // batch_bytes - 1) // PREFETCH)

@@ -1,8 +1,8 @@
 """What the image's `train` runs: SageMaker's training contract, on sagemaker-training.
 
-The toolkit calls `main`. It starts train.job (under torchrun when there are several GPUs or hosts),
-or the user's own script when the job names one, hands SIGTERM on, and turns a failure into its
-reason. Everything the platform sees of us is here.
+The toolkit calls `main`. It starts train.job (through train.launch when there are several GPUs or
+hosts), or the user's own script when the job names one, hands SIGTERM on, and turns a failure into
+its reason. Everything the platform sees of us is here.
 """
 
 import contextlib
@@ -19,8 +19,8 @@ import psutil
 from train import script
 from train.system import STARTED, own_start
 
-MASTER_PORT = "7777"  # unless the environment has torch's variable of this name
 MODULE = "train.job"
+PROCESSES = "KENNEL_PROCESSES"  # training processes a host; on CPUs several only if it says so
 
 
 def main() -> None:
@@ -42,9 +42,9 @@ def main() -> None:
     failure = Path(env.output_dir) / "failure"
     failure.unlink(missing_ok=True)
     code = subprocess.Popen(command(env)).wait()
-    if code < 0 and stopped:
+    if stopped and (code < 0 or code == 128 + signal.SIGTERM):
         # Asked to stop before train.job could note it: there is nothing to save yet.
-        print(f"stopped by signal {-code} before training began", flush=True)
+        print("stopped before training began", flush=True)
     elif code:
         raise errors.ClientError(reason(code, failure))
 
@@ -55,23 +55,35 @@ def command(env: Any) -> list[str]:
     Args:
         env: sagemaker_training.environment.Environment.
     """
-    processes = max(1, env.num_gpus)
+    processes = process_count(env)
     if processes == 1 and len(env.hosts) == 1:
         return [sys.executable, "-m", MODULE]
     os.environ.setdefault("NCCL_SOCKET_IFNAME", str(env.network_interface_name))
     os.environ.setdefault("GLOO_SOCKET_IFNAME", str(env.network_interface_name))
     return [
-        *(sys.executable, "-m", "torch.distributed.run"),
-        *("--nnodes", str(len(env.hosts)), "--nproc_per_node", str(processes)),
-        *("--node_rank", str(env.hosts.index(env.current_host))),
-        *(
-            "--master_addr",
-            env.master_hostname,
-            "--master_port",
-            os.environ.get("MASTER_PORT", MASTER_PORT),
-        ),
-        *("-m", MODULE),
+        *(sys.executable, "-m", "train.launch", "--processes", str(processes)),
+        *("--hosts", ",".join(env.hosts), "--host", env.current_host),
+        *("--address", env.master_hostname),
+        *("--failure", str(Path(env.output_dir) / "failure")),
     ]
+
+
+def process_count(env: Any) -> int:
+    """Return the training processes of this host: one a GPU, or what PROCESSES says.
+
+    Raises:
+        sagemaker_training.errors.ClientError: it cannot be so many.
+    """
+    from sagemaker_training import errors
+
+    gpus = int(env.num_gpus)
+    told = os.environ.get(PROCESSES, "") or str(max(1, gpus))
+    if not told.isdecimal() or not 1 <= int(told) <= (gpus or 64):
+        raise errors.ClientError(
+            f"ConfigError: the environment's {PROCESSES} is {told!r}: a number of training "
+            f"processes a host, at most {f'its {gpus} GPUs' if gpus else '64 on a CPU'}"
+        )
+    return int(told)
 
 
 def reason(code: int, failure: Path) -> str:
@@ -92,7 +104,7 @@ def _hand_on_sigterm() -> list[int]:
     """Send SIGTERM on to the training processes; return a list that fills when it comes.
 
     As process 1 of a container we would otherwise ignore it. torchrun would answer it by failing,
-    so its workers are told and it is not.
+    so the processes that it started are told and it is not.
     """
     received: list[int] = []
 
@@ -118,8 +130,7 @@ def _is_rank(process: psutil.Process) -> bool:
 
 
 def _runs_job(process: psutil.Process) -> bool:
-    line = process.cmdline()
-    return MODULE in line and "torch.distributed.run" not in line
+    return MODULE in process.cmdline()
 
 
 def start() -> None:

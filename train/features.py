@@ -2,9 +2,11 @@
 
 The random view that epoch e would have shown is view e. With fewer views than epochs they come
 round again. What an epoch trains on is what it would have trained on through the whole network.
+Several processes share the pictures, and then have the features of all.
 """
 
 import hashlib
+import itertools
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -15,17 +17,18 @@ import torch
 from torch import nn
 
 from debugger.records import FEATURES
-from train import chunks, data, frozen
+from train import chunks, data, frozen, parallel
 from train.channels import Picture
 from train.chunks import Chunk, Chunks
 from train.config import TrainConfig
 from train.progress import follow
+from train.shards import ShardError
 
 if TYPE_CHECKING:
     from train.run import Run
 
 FOLDER = "KENNEL_FEATURES"  # names a folder that keeps features across jobs and restarts
-_FORMAT = 1  # of what a key stands for
+_FORMAT = 2  # of what a key stands for
 
 
 class View:
@@ -48,7 +51,8 @@ class View:
         known = [index for index in indices if index in self._rows]
         rows = [self._parts[i // chunks.SIZE].rows[self._rows[i]] for i in known]
         labels = torch.tensor([self._pictures[i].label for i in known], dtype=torch.long)
-        return data.Batch(torch.stack(rows) if rows else torch.empty(0), labels)
+        width = max(part.rows.shape[1] for part in self._parts)
+        return data.Batch(torch.stack(rows) if rows else torch.empty(0, width), labels)
 
 
 class Batches:
@@ -115,41 +119,62 @@ class Features:
         starts = range(0, len(pictures), chunks.SIZE)
         keys = {first: self._key(pictures, first, number) for first in starts}
         parts = {first: self._chunks.load(key) for first, key in keys.items()}
-        missing = [first for first in starts if parts[first] is None]
+        lacking = parallel.everyones([first for first in starts if parts[first] is None])
+        missing = sorted({first for theirs in lacking for first in theirs})
         for first, chunk in zip(missing, self._compute(pictures, missing, number), strict=True):
-            parts[first] = self._chunks.save(keys[first], chunk)
+            parts[first] = self._keep(keys[first], chunk)
         found = [part for part in parts.values() if part is not None]
         return View(pictures, found)
+
+    def _keep(self, key: str, chunk: Chunk) -> Chunk:
+        """Write a chunk, once a host, and return it as read back."""
+        job = self._run.job
+        written = self._chunks.write(key, chunk) if job.local_rank == 0 else None
+        path = parallel.everyones(written)[job.rank - job.local_rank]
+        kept = self._chunks.read(path)
+        parallel.wait()
+        if job.local_rank == 0:
+            self._chunks.let_go(path)
+        return kept
 
     def _compute(
         self, pictures: Sequence[Picture], missing: Sequence[int], number: int | None
     ) -> Iterator[Chunk]:
-        """Yield the chunks that begin at `missing`."""
+        """Yield the chunks that begin at `missing`; each process computes its share of each."""
         run = self._run
+        shares = {first: self._share(first, len(pictures)) for first in missing}
         keys = [
-            [
-                (number or 0, index)
-                for index in range(start, min(start + data.LEAST_BATCH, end, len(pictures)))
-            ]
-            for first in missing
-            for end in (first + chunks.SIZE,)
-            for start in range(first, min(end, len(pictures)), data.LEAST_BATCH)
+            [(number or 0, index) for index in part] for share in shares.values() for part in share
         ]
-        dataset = data.Pictures(pictures, _transform(run, number), run.config.seed)
-        batches = data.loader(dataset, keys, workers=run.workers)
+        again = number is not None and self.views > 1
+        batches = run.batches(pictures, _transform(run, number), keys, again=again)
         what = "validation" if number is None else f"view {number + 1}"
         watched = follow(
             run.stop.watch(batches), f"features of {what}", done=0, total=len(keys), show=run.chief
         )
         self.front.eval()
-        done: list[tuple[torch.Tensor, list[int], list[tuple[int, str]]]] = []
-        for batch_keys, batch in zip(keys, watched, strict=True):
-            indices = [index for _, index in batch_keys]
-            done.append((self._through(batch), *_sort_out(pictures, indices, batch)))
-            if indices[-1] + 1 == len(pictures) or (indices[-1] + 1) % chunks.SIZE == 0:
-                first = indices[-1] // chunks.SIZE * chunks.SIZE
-                yield _chunk(done, first)
-                done = []
+        both = zip(keys, watched, strict=True)
+        for first, share in shares.items():
+            done: list[tuple[torch.Tensor, list[int], list[tuple[int, str]]]] = []
+            for batch_keys, batch in itertools.islice(both, len(share)):
+                indices = [index for _, index in batch_keys]
+                done.append((self._through(batch), *_sort_out(pictures, indices, batch)))
+            yield _merge(parallel.everyones(_chunk(done, first)))
+        assert next(both, None) is None  # all were taken, and the last look for a stop
+
+    def _share(self, first: int, count: int) -> list[range]:
+        """Return the pictures of each batch of a chunk that this process computes.
+
+        The batches are the same whatever the number of processes, of which each gets as many;
+        they may be empty.
+        """
+        job = self._run.job
+        end = min(first + chunks.SIZE, count)
+        starts = range(first, end, data.LEAST_BATCH)
+        mine = [range(one, min(one + data.LEAST_BATCH, end)) for one in starts][
+            job.rank :: job.world
+        ]
+        return mine + [range(0)] * (-(-len(starts) // job.world) - len(mine))
 
     def _through(self, batch: data.Batch) -> torch.Tensor:
         """Return features [B, F], still on the device."""
@@ -161,7 +186,7 @@ class Features:
 
     def _key(self, pictures: Sequence[Picture], first: int, number: int | None) -> str:
         run = self._run
-        contents = [self._content(one.path) for one in pictures[first : first + chunks.SIZE]]
+        contents = [self._content(one) for one in pictures[first : first + chunks.SIZE]]
         draws = () if number is None else _draws(run.config, number, first)
         return chunks.key(
             *(_FORMAT, self._backbone, run.config.architecture, run.transform.model_dump_json()),
@@ -169,22 +194,22 @@ class Features:
             contents=contents,
         )
 
-    def _content(self, path: Path) -> str:
+    def _content(self, picture: Picture) -> str:
         """Return a picture's SHA-256: names and dates do not tell one that was replaced."""
+        path = picture.path
         if path not in self._contents:
             try:
-                with path.open("rb") as file:
-                    self._contents[path] = hashlib.file_digest(file, "sha256").hexdigest()
-            except OSError as error:
-                self._contents[path] = f"unreadable: {error.errno}"
+                self._contents[path] = hashlib.sha256(picture.read()).hexdigest()
+            except (ShardError, OSError) as error:
+                self._contents[path] = f"unreadable: {error}"
         return self._contents[path]
 
 
 def choose(run: "Run", network: nn.Module) -> Features | None:
     """Return the run's features, or None: then every step goes through the whole network.
 
-    So it is unless the head alone is trained, in one process, on pictures that are not mixed, and
-    there is room for the features.
+    So it is unless the head alone is trained, on pictures that are not mixed, and there is room
+    for the features on every host.
 
     Args:
         run: the run.
@@ -192,15 +217,15 @@ def choose(run: "Run", network: nn.Module) -> Features | None:
     """
     config = run.config
     mixed = config.mixup or config.cutmix
-    wanted = config.feature_views != 0 and not mixed and run.job.world == 1
+    wanted = config.feature_views != 0 and not mixed
     if not (wanted and frozen.only_head_is_trained(network)):
         return None
-    epochs = max(trial.epochs for trial in config.trials())
+    epochs = config.head_epochs or max(trial.epochs for trial in config.trials())
     views = min(config.feature_views or epochs, epochs) if is_random(config) else 1
     come_round = bool(config.sweep) or views < epochs
     features = Features(run, network, views, come_round=come_round)
     needed, free = features.room(views if come_round else 1)
-    if needed > free:
+    if any(parallel.everyones(needed > free)):
         run.say(
             f"the frozen backbone's features need {needed / 2**30:.1f} GiB, and "
             f"{free / 2**30:.1f} GiB are free: every step goes through the whole network. Give the "
@@ -215,7 +240,7 @@ def is_random(config: TrainConfig) -> bool:
     return config.augment != "none" or config.horizontal_flip
 
 
-def _transform(run: "Run", number: int | None) -> object:
+def _transform(run: "Run", number: int | None) -> data.Transform:
     return run.transform if number is None else data.training_transform(run.config, run.transform)
 
 
@@ -240,6 +265,20 @@ def _sort_out(
     bad = [(i, reasons[str(pictures[i].path)]) for i in indices if str(pictures[i].path) in reasons]
     out = {index for index, _ in bad}
     return [index for index in indices if index not in out], bad
+
+
+def _merge(parts: Sequence[Chunk]) -> Chunk:
+    """Return what the processes computed of one chunk, in the order of its pictures."""
+    if len(parts) == 1:
+        return parts[0]
+    places = torch.cat([part.places for part in parts])
+    rows = [part.rows for part in parts if len(part.rows)]
+    order = places.argsort()
+    return Chunk(
+        torch.cat(rows)[order] if rows else torch.empty(0, 0),
+        places[order],
+        tuple(sorted(one for part in parts for one in part.unreadable)),
+    )
 
 
 def _chunk(

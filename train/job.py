@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from torch.distributed import DistError
 
 from train import channels, config, loop, recorder, smdebug_hook
 from train.stop import Interrupted, Stop
@@ -97,31 +98,48 @@ def main() -> int:
     stop = Stop()
     stop.install()
     job = Job.from_environment(os.environ)
-    if job.world > 1:
-        cuda = torch.cuda.is_available()
-        if cuda:
-            torch.cuda.set_device(job.local_rank)
-        dist.init_process_group("nccl" if cuda else "gloo")
     try:
+        if job.world > 1:
+            _join(job)
         run(job, stop)
     except Interrupted as interrupted:
         print(interrupted, flush=True)
         if interrupted.rule:  # exit code 0 all the same, for the best so far is worth keeping
             leave_reason(job.failure_file, interrupted)
     except Exception as error:
-        leave_reason(job.failure_file, error)
+        if not (job.world > 1 and lost_another(error)):
+            leave_reason(job.failure_file, error)
         traceback.print_exc()
+        if job.world > 1:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(1)  # leaving the group in good order would wait for the others
         return 1
-    finally:
-        if dist.is_initialized():
-            dist.destroy_process_group()
+    if dist.is_initialized():
+        dist.destroy_process_group()
     return 0
+
+
+def _join(job: Job) -> None:
+    """Meet the other processes."""
+    cuda = torch.cuda.is_available()
+    if cuda:
+        torch.cuda.set_device(job.local_rank)
+    dist.init_process_group("nccl" if cuda else "gloo")
+
+
+def lost_another(error: Exception) -> bool:
+    """Whether a process failed because another did: that one's reason is the one to tell."""
+    if isinstance(error, DistError):
+        return True
+    words = ("gloo", "nccl", "connection closed by peer", "connection reset by peer")
+    return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
 
 
 def leave_reason(file: Path, error: Exception) -> None:
     """Write the failure file: the reason first, for its beginning is what people see.
 
-    The first process to fail writes it; those that fail because of it do not overwrite.
+    The first process of a host to fail writes it; those after it do not overwrite.
     """
     shown = f"{type(error).__name__}: {error}"
     try:

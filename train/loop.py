@@ -6,21 +6,32 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import torch
-import torch.distributed as dist
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torchvision.transforms import v2
 
-from debugger.records import BACKWARD, CHECKPOINT, COPY, FORWARD, OPTIMIZER
-from train import checkpoint, data, features, metrics, optimizer, result, sweep
+from classifier import mirror
+from debugger.records import CHECKPOINT, COPY, OPTIMIZER
+from train import (
+    checkpoint,
+    data,
+    features,
+    fitting,
+    gradients,
+    metrics,
+    optimizer,
+    parallel,
+    result,
+    stages,
+    sweep,
+)
 from train.channels import Splits
 from train.config import TrainConfig
 from train.evaluate import Scores
 from train.hooks import Hooks
 from train.progress import follow
 from train.run import Run, set_up
-from train.state import TrainState
+from train.state import Best, TrainState
 from train.stop import Interrupted, Stop
 
 if TYPE_CHECKING:
@@ -40,21 +51,20 @@ def train(config: TrainConfig, splits: Splits, job: "Job", stop: Stop, hooks: Ho
     """
     # ---- set up --------------------------------------------------------------------------------
     run, network = set_up(config, splits, job, stop, hooks)
-    kept = features.choose(run, network)
     if config.sweep:
-        train_trials(run, network, kept)
+        train_trials(run, network, features.choose(run, network))
         return
+    found = None
+    if job.checkpoints:
+        found = checkpoint.load_newest(job.checkpoints) if run.chief else None
+        found = parallel.chiefs(found)  # for another host may have none, or an older one
+    if config.fit_batch_size:
+        size = found[0]["config"]["batch_size"] if found else fitting.batch_size(run, network)
+        config = config.model_copy(update={"batch_size": size})
+        run = run.told(config)
     state = initial_state(run, network)
-    train_batches: Iterable[data.Batch]
-    train_batches, order = run.loader(
-        splits.train, data.training_transform(config, run.transform), shuffle=True
-    )
-    model = DistributedDataParallel(network) if job.world > 1 else network
-    if kept:
-        model = kept.tail
 
     # ---- go on where an earlier start was stopped ----------------------------------------------
-    found = checkpoint.load_newest(job.checkpoints) if job.checkpoints else None
     if found:
         state.restore(found[0], config, splits.folders)
         run.say(f"going on from {found[1].name}: epoch {state.epoch + 1}, batch {state.batch}")
@@ -68,12 +78,16 @@ def train(config: TrainConfig, splits: Splits, job: "Job", stop: Stop, hooks: Ho
 
     try:
         # ---- epochs ----------------------------------------------------------------------------
+        stage = None
         while not finished(state, config):
-            started = time.monotonic()
+            if stage is None or state.epoch == config.head_epochs:
+                stage = stages.begin(run, network, state.epoch)
+                if config.find_learning_rate:
+                    stages.find_rate(run, state, stage)
+            started, kept = time.monotonic(), stage.kept
             if kept:
                 kept.view(splits.train, state.epoch)
-                train_batches = kept.batches(splits.train, order)
-            train_epoch(run, state, model, train_batches, order, save, started)
+            train_epoch(run, state, stage.model, stage.batches, stage.order, save, started)
             if kept:
                 scores = run.measure_head(state.result, kept, splits.valid)
             else:
@@ -90,7 +104,7 @@ def train(config: TrainConfig, splits: Splits, job: "Job", stop: Stop, hooks: Ho
             )
         run.say(f"best epoch {best.epoch + 1}: validation accuracy {best.accuracy:.4f}")
         network.load_state_dict(best.weights, strict=False)
-        test = run.measure(network, splits.test) if splits.test else None
+        test = measure_best(run, network, best)
     except Interrupted as interrupted:
         save()
         if run.chief and state.best:
@@ -121,7 +135,7 @@ def train_trials(run: Run, network: nn.Module, kept: features.Features | None) -
     run = run.told(won.config)
     run.say(f"best trial {won.number}: validation accuracy {won.best.accuracy:.4f}")
     for figures in won.history:
-        for name in figures.keys() & metrics.METRICS.keys():
+        for name in figures.keys() & metrics.METRICS.keys() if run.chief else ():
             metrics.emit(name, figures[name], int(figures["epoch"]))
         run.hooks.figures(figures, int(figures["epoch"]))
     state = initial_state(run, network)
@@ -129,8 +143,20 @@ def train_trials(run: Run, network: nn.Module, kept: features.Features | None) -
     network.load_state_dict(won.best.weights, strict=False)
     if kept:
         state.best.calibrate(run.measure_head(network, kept, run.splits.valid))
-    test = run.measure(network, run.splits.test) if run.splits.test else None
-    result.leave(run, network, state, test)
+    test = measure_best(run, network, state.best)
+    if run.chief:
+        result.leave(run, network, state, test)
+
+
+def measure_best(run: Run, network: nn.Module, best: Best) -> Scores | None:
+    """Return the test scores of the network that will be left; `network` holds its weights.
+
+    One that looks twice is calibrated by two looks too.
+    """
+    if run.config.test_time_flip:
+        mirror.look_twice(network)
+        best.calibrate(run.measure(network, run.splits.valid))
+    return run.measure(network, run.splits.test) if run.splits.test else None
 
 
 def initial_state(run: Run, network: nn.Module) -> TrainState:
@@ -153,7 +179,7 @@ def initial_state(run: Run, network: nn.Module) -> TrainState:
 
 def finished(state: TrainState, config: TrainConfig) -> bool:
     """Whether all epochs are done, or none of the last `patience` was better."""
-    tired = 0 < config.patience <= state.stale
+    tired = 0 < config.patience <= state.stale and state.epoch > config.head_epochs
     return state.epoch >= config.epochs or tired
 
 
@@ -187,17 +213,16 @@ def train_epoch(
         run.unreadable.add(batch.unreadable)
         torch.manual_seed(data.mix(config.seed, state.step, run.job.rank))  # dropout, mixing
         optimizer.set_rates(state.optimizer, config, state.step, steps)
-        if len(batch.labels):
+        count = len(batch.labels)
+        if count or run.job.world > 1:  # one of several takes part with an empty share too
             with step.phase(COPY):
-                images = batch.images_on(run.device)
+                images = parallel.shaped(batch.images_on(run.device), run.transform.crop)
                 labels = batch.labels.to(run.device, non_blocking=True)
-                mixed, targets = mixing(images, labels) if mixing else (images, labels)
-            with step.phase(FORWARD), run.autocast():
-                logits = model(mixed)
-                loss = criterion(logits.float(), targets)
-            with step.phase(BACKWARD):
-                state.scaler.scale(loss).backward()
-                state.scaler.unscale_(state.optimizer)
+                mixed, targets = mixing(images, labels) if mixing and count else (images, labels)
+            answers, figures = gradients.accumulate(
+                run, step, model, criterion, state.scaler, mixed, targets, labels
+            )
+            state.scaler.unscale_(state.optimizer)
             with step.phase(OPTIMIZER):
                 if config.clip_gradient_norm:
                     nn.utils.clip_grad_norm_(trained, config.clip_gradient_norm)
@@ -206,11 +231,8 @@ def train_epoch(
                 state.optimizer.zero_grad(set_to_none=True)
                 if state.ema:
                     state.ema.update_parameters(state.network)
-            with torch.no_grad():  # no .item(): figures stay on the device until the epoch ends
-                answers = logits.argmax(1)
-                right = (answers == labels).sum()
-                state.sums += torch.stack([loss * len(labels), right, right * 0 + len(labels)])
-            step.result(loss, labels, answers)
+            state.sums += figures  # no .item(): figures stay on the device until the epoch ends
+            step.result(figures[0] / figures[2], labels, answers)
         state.batch += 1
         state.step += 1
         if time.monotonic() - saved > 60 * config.checkpoint_minutes:
@@ -223,8 +245,7 @@ def train_epoch(
 
 def close_epoch(run: Run, state: TrainState, scores: Scores) -> bool:
     """Emit and note an epoch's figures, and return whether to go on: not once loss is lost."""
-    if dist.is_initialized():
-        dist.all_reduce(state.sums)
+    parallel.share_unreadable(run.unreadable)
     loss, right, count = state.sums.tolist()
     figures = {
         "train:loss": loss / max(1.0, count),
@@ -246,6 +267,8 @@ def close_epoch(run: Run, state: TrainState, scores: Scores) -> bool:
     state.sums.zero_()
     state.epoch += 1
     state.batch = 0
+    if state.epoch == run.config.head_epochs:
+        state.stale = 0
     return not lost
 
 

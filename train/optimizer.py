@@ -61,27 +61,43 @@ def build_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Opti
         for (rate, decay), parameters in groups.items()
     ]
     if config.optimizer == "adamw":
-        return torch.optim.AdamW(settings)
+        return torch.optim.AdamW(settings, fused=True)
     return torch.optim.SGD(
-        settings, lr=config.learning_rate, momentum=config.momentum, nesterov=config.momentum > 0
+        settings,
+        lr=config.learning_rate,
+        momentum=config.momentum,
+        nesterov=config.momentum > 0,
+        fused=True,  # one pass over the weights, on GPUs and CPUs alike
     )
+
+
+def scale(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Set every group's rate to its peak times `factor`."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak"] * factor
 
 
 def set_rates(
     optimizer: torch.optim.Optimizer, config: TrainConfig, step: int, steps_per_epoch: int
 ) -> None:
     """Set every group's rate for `step`, counted from 0 over the whole job."""
-    factor = schedule(config, step, steps_per_epoch)
-    for group in optimizer.param_groups:
-        group["lr"] = group["peak"] * factor
+    scale(optimizer, schedule(config, step, steps_per_epoch))
 
 
 def schedule(config: TrainConfig, step: int, steps_per_epoch: int) -> float:
-    """Return the share of the peak rate at `step`: linear warm-up, then cosine or constant."""
+    """Return the share of the peak rate at `step`: linear warm-up, then cosine or constant.
+
+    The head's own epochs and those after them have one each.
+    """
+    first = config.head_epochs * steps_per_epoch
+    total = config.epochs * steps_per_epoch - first
+    if step >= first:
+        step -= first
+    else:
+        total = first
     warmup = config.warmup_epochs * steps_per_epoch
     if step < warmup:
         return (step + 1) / (warmup + 1)
     if config.schedule == "constant":
         return 1.0
-    total = config.epochs * steps_per_epoch
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from PIL import Image
 from torch import nn
 
-from classifier import bundle
+from classifier import bundle, mirror
 from classifier.calibration import Novelty
 from classifier.images import ImageError, decode
 from train import metrics
 from train.channels import Picture, Splits
 from train.evaluate import Scores
+from train.shards import ShardError
 from train.state import TrainState
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def leave(
         folders=splits.folders,
         transform=run.transform,
         temperature=state.best.temperature,
+        test_time_flip=mirror.looks_twice(network),
         novelty=Novelty(quantiles=tuple(state.best.energies)) if state.best.energies else None,
         training={
             "hyperparameters": config.model_dump(),
@@ -88,8 +90,8 @@ def golden(splits: Splits) -> list[Image.Image]:
 
 def _read(picture: Picture) -> Image.Image | None:
     try:
-        return decode(picture.path.read_bytes())
-    except (ImageError, OSError):
+        return decode(picture.read())
+    except (ImageError, ShardError, OSError):
         return None  # counted and named while it was measured
 
 
@@ -103,6 +105,10 @@ def write_figures(run: "Run", state: TrainState, test: Scores | None, stopped: s
         "best_epoch": state.best.epoch + 1,
         "unreadable": run.unreadable.found,
     }
+    if run.config.find_learning_rate:
+        contents["learning_rate"] = max(group["peak"] for group in state.optimizer.param_groups)
+    if run.config.fit_batch_size:
+        contents["batch_size"] = run.config.batch_size
     if stopped:
         contents["stopped"] = stopped
     if test:

@@ -10,11 +10,13 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from classifier import networks, weights
+from classifier.precision import computes_bf16
 from classifier.transform import EvaluationTransform
 from debugger.records import EVALUATION
-from train import data, frozen, optimizer
+from train import data, frozen, optimizer, parallel
 from train.channels import PRETRAINED, DataError, Picture, Splits
 from train.config import ConfigError, TrainConfig
+from train.decoded import Room
 from train.evaluate import Scores, evaluate
 from train.hooks import Hooks
 from train.stop import Stop
@@ -40,6 +42,7 @@ class Run:
     transform: EvaluationTransform
     workers: int
     origin: str  # of the pretrained weights
+    decoded: Room | None = None  # for pictures that are looked at again
     unreadable: data.Unreadable = field(init=False)
 
     def __post_init__(self) -> None:
@@ -49,7 +52,8 @@ class Run:
 
     def told(self, config: TrainConfig) -> "Run":
         """Return the same run with other hyperparameters, as one trial of a sweep has."""
-        other = replace(self, config=config)
+        workers, _ = data.worker_count(config, self.transform.crop, self.job.local_world)
+        other = replace(self, config=config, workers=workers)
         object.__setattr__(other, "unreadable", self.unreadable)
         return other
 
@@ -70,19 +74,34 @@ class Run:
         )
 
     def loader(
-        self, pictures: Sequence[Picture], transform: object, *, shuffle: bool
+        self, pictures: Sequence[Picture], transform: data.Transform, *, shuffle: bool
     ) -> tuple[DataLoader[data.Item], data.Order]:
         """Return this process's batches of `pictures`, and the order that says where to begin."""
         seed = self.config.seed
         order = data.Order(
             len(pictures),
-            self.config.batch_size if shuffle else max(self.config.batch_size, data.LEAST_BATCH),
+            self.config.batch_size if shuffle else max(self.config.together, data.LEAST_BATCH),
             seed=seed if shuffle else None,
             rank=self.job.rank,
             world=self.job.world,
+            lay=data.lay(pictures) if shuffle and self.config.shuffle_block > 1 else None,
+            block=self.config.shuffle_block,
         )
-        dataset = data.Pictures(pictures, transform, seed)
-        return data.loader(dataset, order, workers=self.workers), order
+        return self.batches(pictures, transform, order), order
+
+    def batches(
+        self,
+        pictures: Sequence[Picture],
+        transform: data.Transform,
+        order: data.Order | Sequence[list[data.Key]],
+        *,
+        again: bool = True,
+    ) -> DataLoader[data.Item]:
+        """Return batches of `pictures` in an order; `again`: they will be looked at again."""
+        room = self.decoded if again else None
+        decoded = room.of(pictures, transform.at_least) if room else None
+        dataset = data.Pictures(pictures, transform, self.config.seed, decoded)
+        return data.loader(dataset, order, workers=self.workers)
 
     def measure(self, network: nn.Module, pictures: Sequence[Picture]) -> Scores:
         """Evaluate; raises Interrupted when asked to stop."""
@@ -94,7 +113,10 @@ class Run:
     ) -> Scores:
         """Evaluate a network whose backbone is that of `kept`; raises as `measure`."""
         kept.view(pictures, None)
-        order = data.Order(len(pictures), data.LEAST_BATCH, seed=None)
+        job = self.job
+        order = data.Order(
+            len(pictures), data.LEAST_BATCH, seed=None, rank=job.rank, world=job.world
+        )
         keep = -(-len(pictures) // CALIBRATION)
         return self.score(frozen.split(network)[1], kept.batches(pictures, order), keep)
 
@@ -111,6 +133,7 @@ class Run:
                 self.hooks,
                 keep,
             )
+        scores = parallel.gather(scores)
         if not scores.count:
             raise DataError("none of the pictures to be measured could be read")
         self.hooks.scored(scores)
@@ -134,13 +157,20 @@ def set_up(
             config.architecture,
             file=None if config.weights == "pretrained" else Path(config.weights),
             channel=job.channels.get(PRETRAINED),
+            folders=splits.folders,
         )
     optimizer.freeze(network, config.trainable)
     network.to(device)
     network.to(memory_format=torch.channels_last)  # the faster order on GPUs and CPUs alike
+    if job.world > 1:
+        parallel.check_alike(splits)
+        network = parallel.synchronise_batch_norm(network, device)
     workers, limited = data.worker_count(config, transform.crop, job.local_world)
     precision = choose_precision(config.precision, device)
-    run = Run(config, splits, job, stop, hooks, device, precision, transform, workers, origin)
+    run = Run(
+        *(config, splits, job, stop, hooks, device, precision, transform, workers, origin),
+        decoded=make_room(config, splits, workers, job.local_world),
+    )
     hooks.watch(run, network)
     trained = sum(p.numel() for p in network.parameters() if p.requires_grad)
     run.say(
@@ -158,18 +188,23 @@ def set_up(
     return run, network
 
 
+def make_room(config: TrainConfig, splits: Splits, workers: int, processes: int) -> Room | None:
+    """Return the memory for decoded pictures; None where none are looked at twice, or wanted."""
+    if max(trial.epochs for trial in config.trials()) == 1 or config.cache_gib == 0:
+        return None
+    wanted = None if config.cache_gib is None else int(config.cache_gib * 2**30)
+    return Room((splits.train, splits.valid), workers, processes, wanted)
+
+
 def choose_precision(wanted: str, device: torch.device) -> torch.dtype | None:
     """Return autocast's type, None for float32.
 
     Raises:
         ConfigError: the device cannot compute in it.
     """
-    if wanted == "fp32" or (wanted == "auto" and device.type == "cpu"):
-        return None
-    if wanted == "fp16":
-        if device.type == "cpu":
-            raise ConfigError("precision=fp16 needs a GPU: use auto, fp32 or bf16")
-        return torch.float16
-    if wanted == "auto" and not torch.cuda.is_bf16_supported(including_emulation=False):
-        return torch.float16
-    return torch.bfloat16
+    if wanted == "auto":
+        fast = "bf16" if computes_bf16(device) else "fp32"
+        wanted = "fp16" if fast == "fp32" and device.type != "cpu" else fast
+    if wanted == "fp16" and device.type == "cpu":
+        raise ConfigError("precision=fp16 needs a GPU: use auto, fp32 or bf16")
+    return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[wanted]

@@ -16,7 +16,7 @@ from train.config import ConfigError, TrainConfig
 from train.evaluate import Scores
 
 # Hyperparameters that may change between the checkpoint and the run that goes on from it.
-_FREE = {"workers", "checkpoint_minutes", "max_unreadable"} | {
+_FREE = {"workers", "checkpoint_minutes", "max_unreadable", "cache_gib"} | {
     name for name in TrainConfig.model_fields if name.startswith(("debugger", "profiler"))
 }
 

@@ -33,6 +33,7 @@ class Step(hooks.Step):
     size: int = 0
     loss: torch.Tensor | None = None
     pair: tuple[torch.Tensor, torch.Tensor] | None = None  # labels and answers
+    passed: bool = False  # the first part of it, the one that is looked at, has
     pairs: torch.Tensor | None = None  # int64 [2, n], of this and earlier steps, if due
 
     @contextmanager
@@ -64,8 +65,9 @@ class Step(hooks.Step):
         self.trace.end()
 
     def _looking(self, name: str) -> AbstractContextManager[None]:
-        if not self.look or name != FORWARD:
+        if not self.look or name != FORWARD or self.passed:
             return nullcontext()
+        self.passed = True
         return self.look.forward(
             lambda: self.trace.phase(RECORDING), lambda act: self.sink.attempt("tensors", act)
         )

@@ -1,6 +1,7 @@
 """A whole grid in one job: one pass over the photos, and all heads trained on it together.
 
-The backbone is frozen, so that trials differ in the head alone. Each is trained as a job of its own
+The backbone is frozen, so that trials differ in the head alone. Several processes share the photos;
+the heads are so little work that each trains all of them. Each is trained as a job of its own
 would train it: the same first weights, views, order of pictures, steps, and choice of its best.
 """
 
@@ -76,8 +77,8 @@ def train(run: "Run", network: nn.Module, features: Features | None) -> list[Tri
     """
     if features is None:
         raise ConfigError(
-            "sweep trains on the features of a frozen backbone, in one process, and they cannot be "
-            "had here (see above): use one GPU, or a tuning job"
+            "sweep trains on the features of a frozen backbone, and they cannot be had here (see "
+            "above): use a tuning job"
         )
     started = time.monotonic()
     configs = enumerate(run.config.trials(), 1)
@@ -92,7 +93,8 @@ def train(run: "Run", network: nn.Module, features: Features | None) -> list[Tri
             if active:
                 _epoch(run, features, active, epoch)
                 _measure(run, network, features, active)
-    write(run, trials, time.monotonic() - started)
+    if run.chief:
+        write(run, trials, time.monotonic() - started)
     return trials
 
 
@@ -125,7 +127,13 @@ def _alike(trials: Sequence[Trial]) -> list[list[Trial]]:
 def _epoch(run: "Run", features: Features, trials: Sequence[Trial], epoch: int) -> None:
     """Take an epoch's steps of trials that are alike."""
     config = trials[0].config
-    order = data.Order(len(run.splits.train), config.batch_size, seed=config.seed)
+    order = data.Order(
+        len(run.splits.train),
+        config.batch_size,
+        seed=config.seed,
+        lay=data.lay(run.splits.train) if config.shuffle_block > 1 else None,
+        block=config.shuffle_block,
+    )
     order.epoch = epoch
     stacked = _stack(trials)
     body = features.tail[:-1].train()
@@ -201,7 +209,10 @@ def _step(trial: Trial, step: int, steps: int) -> None:
 def _measure(run: "Run", network: nn.Module, features: Features, trials: Sequence[Trial]) -> None:
     """Measure each trial on the validation pictures, as a job of its own would."""
     name = networks.head_name(network)
-    order = data.Order(len(run.splits.valid), data.LEAST_BATCH, seed=None)
+    job = run.job
+    order = data.Order(
+        len(run.splits.valid), data.LEAST_BATCH, seed=None, rank=job.rank, world=job.world
+    )
     batches = features.batches(run.splits.valid, order)
     for trial in trials:
         run.stop.check()
@@ -220,7 +231,7 @@ def _measure(run: "Run", network: nn.Module, features: Features, trials: Sequenc
             parameters = dict(trial.head.named_parameters())
             trial.take(scores, {f"{name}.{key}": value for key, value in parameters.items()})
         last |= scores.metrics("validation")
-        if trial.finished:
+        if trial.finished and run.chief:
             metrics.emit_trial(facts(run.config, trial))
 
 

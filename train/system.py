@@ -64,7 +64,8 @@ class Host:
     """Counts of this host, and what they were at the sample before.
 
     Percentages are of the whole host, as SageMaker's own agent gives them, bytes a second too;
-    `process_memory` is of the job's processes: `root` and what it started.
+    `process_memory` is of the job's processes: `root` and what it started; what they share, such as
+    decoded pictures, has a limit of its own and is not in it.
     """
 
     def __init__(self, root: psutil.Process) -> None:
@@ -113,7 +114,7 @@ class Host:
         return values | {f"cpu/{number}": share for number, share in enumerate(busy)}
 
     def _resident(self, now: float) -> int:
-        """Return the bytes that the job's processes hold; shared memory counts in each."""
+        """Return the bytes that the job's processes hold, each for itself."""
         if now - self._looked >= _LOOK_AROUND:
             self._looked = now
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -121,7 +122,8 @@ class Host:
         held = 0
         for process in self._processes:
             with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-                held += process.memory_info().rss
+                memory = process.memory_info()
+                held += memory.rss - getattr(memory, "shared", 0)
         return held
 
 

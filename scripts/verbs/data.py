@@ -1,4 +1,4 @@
-"""`kennel data check` and `kennel data upload`: photos, before they cost anything.
+"""`kennel data check`, `pack` and `upload`: photos, before they cost anything.
 
 What looks at photos and draws bars is imported by the verb that needs it, so that all the others
 start without it (benchmarks/startup.py).
@@ -64,6 +64,35 @@ def check(folder: Folder) -> None:
     if found.leaks or found.unreadable or found.problems:
         raise typer.Exit(1)
     shown.tell("good")
+
+
+@app.command()
+def pack(
+    folder: Folder,
+    out: Annotated[Path, typer.Argument(help="a new folder, for the shards")],
+    shard_mib: Annotated[int, typer.Option(min=1, help="about how large a shard gets")] = 256,
+    seed: Annotated[int, typer.Option(help="of the order of training pictures in shards")] = 0,
+) -> None:
+    """Pack photos into tar shards: few files, long reads; training takes them as the folder.
+
+    Training pictures are laid in random order, so that those read together are of many classes.
+    """
+    from scripts import packing
+
+    with _progress(sizes=True) as bar:
+        task = bar.add_task("packing", total=None)
+        found = packing.pack(
+            folder,
+            out,
+            seed=seed,
+            shard_bytes=shard_mib * 2**20,
+            progress=lambda size: bar.advance(task, size),
+        )
+    for name in found.empty:
+        shown.say(f"class folder without a picture, left out: {name}")
+    shown.tell(
+        f"{out}: {found.pictures} pictures, {found.size / 2**20:,.1f} MiB in {found.shards} shards"
+    )
 
 
 @app.command()

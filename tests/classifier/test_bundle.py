@@ -94,8 +94,8 @@ def test_classes_swapped_by_hand_are_refused(saved: Path) -> None:
 
 def test_a_newer_format_is_refused(saved: Path) -> None:
     path = saved / bundle.DESCRIPTION
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 3}))
-    with pytest.raises(bundle.BundleError, match=r"bundle format 3, this Kennel reads up to 2"):
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 4}))
+    with pytest.raises(bundle.BundleError, match=r"bundle format 4, this Kennel reads up to 3"):
         bundle.load(saved)
 
 

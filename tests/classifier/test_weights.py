@@ -3,14 +3,16 @@
 import os
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
 import safetensors.torch
 import torch
+from PIL import Image
 from torch import nn
 
-from classifier import networks
+from classifier import bundle, networks
 from classifier.weights import WeightsError, load_pretrained
 
 
@@ -132,3 +134,53 @@ def test_a_damaged_file_is_named(name: str, student: nn.Module, tmp_path: Path) 
 def test_a_missing_file_is_named(student: nn.Module, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="no weights file at"):
         load_pretrained(student, "resnet18", file=tmp_path / "nowhere.pth")
+
+
+@pytest.fixture(scope="module")
+def left(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of two classes, in a folder and packed as SageMaker does."""
+    folder = tmp_path_factory.mktemp("bundle")
+    description = bundle.Description(
+        architecture="resnet18",
+        classes=("cat", "dog"),
+        folders=("1.cat", "2.dog"),
+        transform=networks.preset("resnet18").at_size(32),
+    )
+    torch.manual_seed(3)
+    network = networks.build("resnet18", 2)
+    bundle.save(bundle.make(network, description, [Image.new("RGB", (40, 40))]), folder)
+    with tarfile.open(folder / "model.tar.gz", "w:gz") as archive:
+        for name in (bundle.DESCRIPTION, bundle.MODEL, bundle.GOLDEN):
+            archive.add(folder / name, f"./{name}")
+        archive.add(folder / bundle.MODEL, "../outside")
+    return folder
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_bundle_is_gone_on_from_with_its_head(packed: bool, left: Path) -> None:
+    student = networks.build("resnet18", 2)
+    path = left / "model.tar.gz" if packed else left
+    origin = load_pretrained(student, "resnet18", file=path, folders=("1.cat", "2.dog"))
+    assert origin.endswith("(a bundle: its head too)")
+    state = bundle.load(left).network.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in student.state_dict().items())
+    assert not (left.parent / "outside").exists()
+
+
+def test_of_a_bundle_of_other_classes_all_but_the_head_is_taken(left: Path) -> None:
+    student = networks.build("resnet18", 3)
+    origin = load_pretrained(student, "resnet18", channel=left, folders=("a", "b", "c"))
+    assert origin.startswith("channel pretrained: ")
+    assert "all but its head" in origin
+    assert same_features(student, bundle.load(left).network)
+
+
+def test_a_bundle_of_another_network_or_a_damaged_one_is_refused(
+    left: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(WeightsError, match=r"holds a resnet18.*: set architecture=resnet18"):
+        load_pretrained(networks.build("alexnet", 2), "alexnet", file=left)
+    packed = tmp_path / "model.tar.gz"
+    packed.write_bytes((left / "model.tar.gz").read_bytes()[:-1000])
+    with pytest.raises(WeightsError, match="is not a bundle to go on from"):
+        load_pretrained(networks.build("resnet18", 2), "resnet18", file=packed)

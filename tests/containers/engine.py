@@ -53,6 +53,17 @@ class Images:
             yield Container(self, name)
 
     @contextmanager
+    def network(self) -> Iterator[str]:
+        """A network of its own, in which containers know each other by their names."""
+        name = f"kennel-test-{uuid.uuid4().hex[:12]}"
+        made = self.call("network", "create", name)
+        assert made.returncode == 0, made.stdout
+        try:
+            yield name
+        finally:
+            self.call("network", "rm", "--force", name)
+
+    @contextmanager
     def _named(self) -> Iterator[str]:
         """A name for a container, which is removed afterwards, whatever became of it."""
         name = f"kennel-test-{uuid.uuid4().hex[:12]}"
@@ -159,10 +170,17 @@ class Job:
 
     root: Path
     channels: Mapping[str, Path]
+    host: str = "algo-1"
 
     @classmethod
     def lay_out(
-        cls, root: Path, channels: Mapping[str, Path], hyperparameters: Mapping[str, str]
+        cls,
+        root: Path,
+        channels: Mapping[str, Path],
+        hyperparameters: Mapping[str, str],
+        *,
+        hosts: Sequence[str] = ("algo-1",),
+        host: str = "algo-1",
     ) -> "Job":
         for folder in ("config", "model", "output/data", "checkpoints"):
             (root / folder).mkdir(parents=True)
@@ -170,14 +188,14 @@ class Job:
             "hyperparameters": hyperparameters,
             "inputdataconfig": {name: {"TrainingInputMode": "File"} for name in channels},
             "resourceconfig": {
-                "current_host": "algo-1",
-                "hosts": ["algo-1"],
+                "current_host": host,
+                "hosts": list(hosts),
                 "network_interface_name": "eth0",
             },
         }
         for name, contents in files.items():
             (root / "config" / f"{name}.json").write_text(json.dumps(contents))
-        return cls(root, channels)
+        return cls(root, channels, host)
 
     @property
     def options(self) -> Sequence[str]:
@@ -190,7 +208,7 @@ class Job:
             for source, target in places.items()
             for part in ("--volume", f"{source}:/opt/ml/{target}")
         ]
-        return ["--hostname", "algo-1", *volumes]
+        return ["--hostname", self.host, *volumes]
 
     @property
     def failure(self) -> str:

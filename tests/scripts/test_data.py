@@ -133,6 +133,30 @@ def keys(bucket: str) -> dict[str, bytes]:
     }
 
 
+def test_packed_photos_go_up_as_they_are_and_train_as_the_folder(
+    photos: Path, bucket: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    (photos / "train" / "empty").mkdir()
+    out = tmp_path_factory.mktemp("packed") / "shards"
+    found = kennel("data", "pack", str(photos), str(out))
+    assert found.code == 0, found.out
+    assert f"{out}: 6 pictures" in found.out.replace("\n", " ")
+    assert "in 2 shards" in found.out
+    assert "without a picture, left out: train/empty" in found.err
+    files = ["test/00000.tar", "test/index.json", "train/00000.tar", "train/index.json"]
+    assert sorted(upload.local_files(out)) == files
+    sent = kennel("data", "upload", str(out), f"s3://{bucket}/packed")
+    assert sent.code == 0, sent.out
+    client = boto3.client("s3", region_name=REGION)
+    body = client.get_object(Bucket=bucket, Key="packed/train/00000.tar")["Body"].read()
+    assert body == (out / "train" / "00000.tar").read_bytes()
+    splits = channels.find({"data": out}, seed=0, valid_fraction=0.5, test_fraction=0)
+    assert splits.folders == ("cat", "dog")
+    again = kennel("data", "pack", str(photos), str(out))
+    assert again.code == 1
+    assert "not empty: name a new folder" in again.err
+
+
 def test_an_upload_brings_every_file_and_its_checksum(photos: Path, bucket: str) -> None:
     (photos / "train" / "Thumbs.db").touch()
     done = kennel("data", "upload", str(photos), f"s3://{bucket}/pets")

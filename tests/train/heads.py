@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from classifier import bundle, networks
+from classifier.transform import EvaluationTransform
 from train import channels, loop
 from train.config import TrainConfig
 from train.hooks import Hooks
@@ -12,6 +13,7 @@ from train.job import Job
 from train.stop import Stop
 
 CLASSES = 10
+TRANSFORM = EvaluationTransform(resize=36, crop=32)
 
 
 def backbone(folder: Path) -> Path:
@@ -32,6 +34,7 @@ def config(weights: Path, **settings: object) -> TrainConfig:
         "batch_size": 32,
         "learning_rate": 0.05,
         "workers": 0,
+        "precision": "fp32",  # compared to the last bits, on any processor
     }
     return TrainConfig.model_validate(small | settings)
 

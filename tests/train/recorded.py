@@ -22,6 +22,7 @@ SMALL: Mapping[str, object] = {
     "epochs": 2,
     "batch_size": 32,
     "workers": 0,
+    "precision": "fp32",  # the same on any processor
     "profiler_steps": "",
 }
 

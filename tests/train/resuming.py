@@ -25,6 +25,7 @@ def config(epochs: int) -> TrainConfig:
             **{"image_size": 32, "epochs": epochs, "batch_size": 32, "workers": 0},
             **{"optimizer": "adamw", "ema": 0.9, "mixup": 0.2, "label_smoothing": 0.1},
             "checkpoint_minutes": 1e-9,
+            "precision": "fp32",
         }
     )
 

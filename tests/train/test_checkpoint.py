@@ -51,6 +51,17 @@ def test_the_last_two_are_kept(tmp_path: Path) -> None:
     ]
 
 
+def test_of_one_step_the_latest_is_kept_and_taken(tmp_path: Path) -> None:
+    """As when time is up at an epoch's last step, and the epoch's end is noted after it."""
+    checkpoint.save(tmp_path, state(1), 1)
+    for number in range(8):
+        checkpoint.save(tmp_path, state(20 + number), 2)
+        found = checkpoint.load_newest(tmp_path)
+        assert found
+        assert equal(found[0], state(20 + number))
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty"])
 def test_a_damaged_newest_gives_way_to_the_one_before(
     damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -1,14 +1,17 @@
 """Batches: each picture once, the same on any number of workers, and unreadable ones counted."""
 
+import itertools
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from classifier.transform import EvaluationTransform
 from train import data
 from train.channels import DataError, Picture, find
 from train.config import TrainConfig
+from train.decoded import Decoded
 
 TRANSFORM = EvaluationTransform(resize=36, crop=32)
 
@@ -28,16 +31,29 @@ def test_evaluation_takes_each_picture_once(world: int, count: int) -> None:
 
 
 @pytest.mark.parametrize("world", [1, 2, 4])
-@pytest.mark.parametrize("count", [64, 65, 71])
-def test_training_shares_each_batch_evenly(world: int, count: int) -> None:
+@pytest.mark.parametrize("count", [64, 65, 66, 71])
+def test_training_takes_the_same_batches_whatever_the_number_of_processes(
+    world: int, count: int
+) -> None:
+    alone = list(data.Order(count, 16, seed=5))
     orders = [data.Order(count, 16, seed=5, rank=r, world=world) for r in range(world)]
-    batches = [list(order) for order in orders]
-    for parts in zip(*batches, strict=True):
-        assert len({len(part) for part in parts}) == 1
-        assert len(parts[0]) >= 2 or count < 2 * world
-    seen = [index for part in batches for batch in part for _, index in batch]
-    assert len(seen) == len(set(seen))
-    assert count - len(seen) < 2 * world
+    shares = list(zip(*(list(order) for order in orders), strict=True))
+    for whole, parts in zip(alone, shares, strict=True):
+        assert sorted(key for part in parts for key in part) == sorted(whole)
+        assert max(map(len, parts)) - min(map(len, parts)) <= 1
+    seen = [index for batch in alone for _, index in batch]
+    assert len(seen) == len(set(seen)) == count - (count == 65)  # one alone has no batch norm
+
+
+def test_an_epoch_gone_on_with_by_other_processes_takes_each_picture_once() -> None:
+    for then, now, first in itertools.product((1, 2, 3), (1, 2, 4), (0, 2, 4)):
+        seen = []
+        for world, part in ((then, slice(first)), (now, slice(first, None))):
+            for rank in range(world):
+                order = data.Order(70, 16, seed=3, rank=rank, world=world)
+                order.epoch = 2
+                seen += [key for batch in list(order)[part] for key in batch]
+        assert sorted(seen) == [(2, index) for index in range(70)]
 
 
 def test_each_epoch_has_another_order_and_the_same_again() -> None:
@@ -83,6 +99,31 @@ def test_another_epoch_sees_the_picture_otherwise(pictures: tuple[Picture, ...])
 def test_nothing_random_without_augmentation(pictures: tuple[Picture, ...]) -> None:
     config = TrainConfig(augment="none", horizontal_flip=False)
     assert data.training_transform(config, TRANSFORM) is TRANSFORM
+
+
+def test_a_batch_is_normalised_as_the_server_normalises_a_picture(
+    pictures: tuple[Picture, ...],
+) -> None:
+    dataset = data.Pictures(pictures, TRANSFORM, seed=0)
+    (batch,) = data.loader(dataset, data.Order(8, 8, seed=None), workers=0)
+    assert batch.images.dtype is torch.uint8
+    images = batch.images_on(torch.device("cpu"))
+    assert images.is_contiguous(memory_format=torch.channels_last)
+    alone = torch.stack([TRANSFORM.read(picture.read()) for picture in pictures[:8]])
+    assert torch.equal(images, alone)
+
+
+def test_large_photos_are_decoded_no_larger_than_a_crop_needs(tmp_path: Path) -> None:
+    path = tmp_path / "large.jpg"
+    Image.linear_gradient("L").resize((640, 480)).convert("RGB").save(path)
+    decoded = Decoded(1, 2**20, workers=0)
+    transform = data.training_transform(TrainConfig(), TRANSFORM)
+    image, _ = data.Pictures([Picture(path, 0)], transform, 0, decoded)[0, 0]
+    assert isinstance(image, torch.Tensor)
+    assert image.shape == (3, 32, 32)
+    kept = decoded.get(0)
+    assert kept
+    assert kept.size == (160, 120)  # an eighth would have 60, and 64 are needed
 
 
 def test_reading_a_picture_leaves_the_random_state_alone(pictures: tuple[Picture, ...]) -> None:

@@ -210,7 +210,7 @@ def test_a_folder_that_cannot_be_written_says_what_to_change(tmp_path: Path) -> 
     folder.write_text("in the way")
     chunk = chunks.Chunk(torch.rand(2, 3), torch.arange(2))
     with pytest.raises(chunks.ChunksError, match="set feature_views=0"):
-        store.save("key", chunk)
+        store.write("key", chunk)
 
 
 def test_the_bundle_is_calibrated_on_the_validation_pictures(

@@ -1,0 +1,157 @@
+"""How much memory a job takes over many pictures, from its first steps to its last.
+
+A job on generated pictures in packed shards, with its recorder and decoding workers, is watched
+from outside: the proportional set of all its processes (`/proc/PID/smaps_rollup`), anonymous and
+shared memory apart from mapped files, whose pages the system takes back when it needs them. `flat`
+is how much more it held at the end than a quarter of its time before.
+
+    python -m benchmarks.memory [--pictures 100000] [--parts epoch,sweep]
+        [--out benchmarks/results/memory.json]
+"""
+
+import argparse
+import io
+import json
+import multiprocessing
+import os
+import platform
+import shlex
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import torch
+from PIL import Image
+
+from classifier import networks
+from train import job as training
+from train import shards
+from train.job import Job
+from train.stop import Stop
+
+CLASSES, SIDE = 10, 32
+GRID = {"learning_rate": [0.001, 0.01, 0.1], "batch_size": [128, 256], "epochs": [1, 2]}
+SMALL = {"image_size": SIDE, "batch_size": 256, "workers": 2, "cache_gib": 0}
+PARTS: dict[str, dict[str, object]] = {
+    "epoch": {
+        **SMALL,
+        **{"architecture": "shufflenet_v2_x0_5", "weights": "none", "trainable": "all"},
+        "epochs": 1,
+    },
+    "sweep": {**SMALL, "architecture": "shufflenet_v2_x0_5", "sweep": json.dumps(GRID)},
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pictures", type=int, default=100_000)
+    parser.add_argument("--parts", default=",".join(PARTS))
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/memory.json"))
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        generate(root / "photos" / "train", given.pictures, seed=0)
+        generate(root / "photos" / "valid", given.pictures // 20, seed=1)
+        torch.manual_seed(0)
+        torch.save(networks.build("shufflenet_v2_x0_5", CLASSES).state_dict(), root / "weights.pth")
+        found = {
+            "command": shlex.join(["python", "-m", "benchmarks.memory", *sys.argv[1:]]),
+            "pictures": given.pictures,
+            "machine": f"{os.cpu_count()} x {platform.machine()}, torch {torch.__version__}",
+            "mebibytes": {part: watched(root, part) for part in given.parts.split(",")},
+        }
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    given.out.write_text(json.dumps(found, indent=2) + "\n")
+    print(json.dumps(found, indent=2))
+    return 0
+
+
+def generate(out: Path, count: int, seed: int) -> None:
+    """Pack that many pictures; a thousand differ."""
+    draw = np.random.default_rng(seed)
+    contents = []
+    for _ in range(min(count, 1000)):
+        buffer = io.BytesIO()
+        pixels = draw.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(buffer, "JPEG")
+        contents.append(buffer.getvalue())
+
+    def pictures() -> Iterator[tuple[str, str, Callable[[], bytes]]]:
+        for number in range(count):
+            content = contents[number % len(contents)]
+            yield f"class-{number % CLASSES}", f"{number:07d}.jpg", lambda content=content: content
+
+    for _ in shards.write(out, pictures(), shuffle=seed, shard_bytes=2**26):
+        pass
+
+
+def watched(root: Path, part: str) -> dict[str, float]:
+    """Run a job in a process of its own, and return what it held over its time."""
+    process = multiprocessing.get_context("spawn").Process(target=run, args=(root, part))
+    process.start()
+    assert process.pid
+    job = psutil.Process(process.pid)
+    samples: list[tuple[float, float]] = []
+    while process.is_alive():
+        samples.append(held(job))
+        process.join(0.5)
+    if process.exitcode:
+        raise SystemExit(f"the job of {part} failed: {process.exitcode}")
+    del samples[-2:]  # its end
+    own = [one for one, _ in samples]
+    quarter, late = own[len(own) // 2 : len(own) * 3 // 4], own[len(own) * 3 // 4 :]
+    return {
+        "at a quarter": own[len(own) // 4],
+        "at a half": own[len(own) // 2],
+        "at the end": own[-1],
+        "most": max(own),
+        "flat": round(float(np.median(late) - np.median(quarter)), 1),
+        "most, with mapped files": max(whole for _, whole in samples),
+        "samples": len(samples),
+    }
+
+
+def run(root: Path, part: str) -> None:
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    told = dict(PARTS[part])
+    told.setdefault("weights", str(root / "weights.pth"))
+    base = root / part
+    for name in ("config", "output"):
+        (base / name).mkdir(parents=True)
+    training.run(
+        Job(
+            channels={"data": root / "photos"},
+            hyperparameters=told,
+            model_dir=base / "model",
+            output_dir=base / "output" / "data",
+            failure_file=base / "output" / "failure",
+            config_dir=base / "config",
+            checkpoints=None,
+        ),
+        Stop(),
+    )
+
+
+def held(job: psutil.Process) -> tuple[float, float]:
+    """Return the mebibytes a job's processes hold: without, and with mapped files."""
+    own = whole = 0
+    try:
+        processes = [job, *job.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return 0.0, 0.0
+    for process in processes:
+        try:
+            lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()[1:]
+        except OSError:  # gone
+            continue
+        sizes = {name: int(size.split()[0]) for name, size in (one.split(":") for one in lines)}
+        own += sizes["Pss_Anon"] + sizes["Pss_Shmem"]
+        whole += sizes["Pss"]
+    return round(own / 1024, 1), round(whole / 1024, 1)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,45 @@
+"""Two looks at a picture: what is answered, kept in a bundle and served is the mean of both."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from classifier import bundle, mirror, networks
+from serve.predictor import Predictor
+from tests.train import heads
+
+
+def test_the_mean_of_both_looks_in_evaluation_alone() -> None:
+    torch.manual_seed(0)
+    network = networks.build("resnet18", 3).eval()
+    images = torch.rand(2, 3, 32, 32)
+    with torch.inference_mode():
+        expected = (network(images) + network(images.flip(3))) / 2
+        found = mirror.look_twice(network)(images)
+        torch.testing.assert_close(found, expected)
+        torch.testing.assert_close(
+            networks.head(network)(networks.features(network)(images)), expected
+        )
+        assert network.train()(images).shape == (2, 3)
+    assert mirror.looks_twice(network)
+
+
+@pytest.mark.parametrize("flip", [True, False])
+def test_a_bundle_and_the_server_look_as_often_as_the_job_did(
+    flip: bool, few_digits: Path, tmp_path: Path
+) -> None:
+    settings = heads.config(heads.backbone(tmp_path), epochs=1, test_time_flip=flip)
+    heads.train(tmp_path, few_digits, settings)
+    left = bundle.load(tmp_path / "model")
+    assert json.loads((tmp_path / "model" / "kennel.json").read_text())["format"] == 2 + flip
+    assert mirror.looks_twice(left.network) == flip
+    assert bundle.replay(left) < 1e-5
+    predictor = Predictor(left, torch.device("cpu"), threads=1)
+    assert bundle.replay(left, predictor.predict) < bundle.TOLERANCE
+    picture = left.description.transform(Image.open(next(few_digits.rglob("*.png"))).convert("RGB"))
+    one, other = predictor.predict(torch.stack([picture, picture.flip(2)]))
+    assert torch.allclose(one, other, atol=1e-4) == flip
+    assert predictor.explain(picture, 0)[:4] == b"\x89PNG"

@@ -1,0 +1,125 @@
+"""Several processes train what one would on the same batches, and each picture counts once."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from classifier import bundle
+from tests.train import heads, together
+from train.config import TrainConfig
+
+
+def config(**settings: object) -> TrainConfig:
+    """Batch norm is trained, and the last batch of an epoch is uneven."""
+    small = {
+        **{"architecture": "resnet18", "weights": "none", "trainable": "all", "workers": 0},
+        **{"image_size": 32, "epochs": 2, "batch_size": 48, "learning_rate": 0.001},
+        "precision": "fp32",  # on any processor
+    }
+    return TrainConfig.model_validate(small | settings)
+
+
+def figures(root: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((root / "data" / "metrics.json").read_text())
+    return found
+
+
+def alike(one: dict[str, Any], other: dict[str, Any], *tolerances: float) -> None:
+    """Check that losses agree, to a relative tolerance for each epoch.
+
+    Sums are taken in another order. Batch norm on few small pictures makes more of that with every
+    step: with statistics of each process's own the first epoch would be off by 1e-2.
+    """
+    for mine, yours, tolerance in zip(one["history"], other["history"], tolerances, strict=True):
+        for name in ("train:loss", "validation:loss"):
+            assert mine[name] == pytest.approx(yours[name], rel=tolerance)
+    assert one["test"]["pictures"] == other["test"]["pictures"]
+
+
+@pytest.fixture(scope="module")
+def digits(few_digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Digits, a few of which cannot be read, and one more than fills all batches but two."""
+    folder = tmp_path_factory.mktemp("digits") / "digits"
+    shutil.copytree(few_digits, folder)
+    (folder / "train" / "3" / "empty.png").write_bytes(b"")
+    (folder / "train" / "4" / "empty.png").write_bytes(b"")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"label_smoothing": 0.1, "clip_gradient_norm": 1.0},
+        {"class_weights": "balanced", "optimizer": "adamw", "learning_rate": 1e-4, "ema": 0.5},
+    ],
+    ids=["sgd", "every option"],
+)
+def test_two_processes_have_the_loss_curve_of_one(
+    settings: dict[str, object], digits: Path, tmp_path: Path
+) -> None:
+    for world in (1, 2):
+        given = config(max_unreadable=0.2, **settings)
+        together.train(tmp_path / str(world), digits, given, world)
+    one, two = (figures(tmp_path / name) for name in "12")
+    alike(one, two, 1e-3, 1e-2)
+    assert set(one["unreadable"]) == set(two["unreadable"])
+    assert len(one["unreadable"]) == 2
+    bundles = [bundle.load(tmp_path / name / "model").description for name in "12"]
+    assert bundles[0].temperature == pytest.approx(bundles[1].temperature, rel=0.05)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return heads.backbone(tmp_path_factory.mktemp("weights"))
+
+
+def test_the_head_learns_the_same_from_features_that_two_processes_computed(
+    weights: Path, digits: Path, tmp_path: Path
+) -> None:
+    settings = heads.config(weights, max_unreadable=0.2, batch_size=48)
+    for world in (1, 2):
+        together.train(tmp_path / str(world), digits, settings, world)
+    torch.testing.assert_close(
+        heads.head(tmp_path / "1"), heads.head(tmp_path / "2"), rtol=1e-3, atol=1e-5
+    )
+    one, two = (figures(tmp_path / name) for name in "12")
+    alike(one, two, 1e-4, 1e-4, 1e-4)
+    assert set(one["unreadable"]) == set(two["unreadable"])
+
+
+def test_two_stages_are_the_same_in_two_processes(
+    weights: Path, digits: Path, tmp_path: Path
+) -> None:
+    settings = heads.config(
+        weights,
+        **{"max_unreadable": 0.2, "trainable": "layer4", "epochs": 3, "head_epochs": 2},
+        **{"batch_size": 48, "learning_rate": 0.005, "freeze_batch_norm": True},
+    )
+    for world in (1, 2):
+        together.train(tmp_path / str(world), digits, settings, world)
+    one, two = (figures(tmp_path / name) for name in "12")
+    alike(one, two, 1e-4, 1e-4, 1e-4)
+
+
+def test_two_processes_sweep_as_one(weights: Path, digits: Path, tmp_path: Path) -> None:
+    grid = '{"learning_rate": [0.001, 0.05], "epochs": [1, 2]}'
+    settings = heads.config(weights, max_unreadable=0.2, sweep=grid)
+    for world in (1, 2):
+        together.train(tmp_path / str(world), digits, settings, world)
+    assert torch.equal(heads.head(tmp_path / "1"), heads.head(tmp_path / "2"))
+    one, two = (json.loads((tmp_path / n / "data" / "sweep.json").read_text()) for n in "12")
+    assert one["best"] == two["best"]
+    for mine, yours in zip(one["trials"], two["trials"], strict=True):
+        for name in mine.keys() - {"history"}:
+            assert mine[name] == pytest.approx(yours[name], rel=1e-6)
+
+
+def test_processes_with_different_photos_are_refused(
+    digits: Path, few_digits: Path, tmp_path: Path
+) -> None:
+    said = together.differ(tmp_path, (digits, few_digits))
+    assert all("S3DataDistributionType to FullyReplicated" in one for one in said)
