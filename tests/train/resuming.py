@@ -40,7 +40,7 @@ class Halting(Stop):
     def check(self, number: int = 0) -> None:
         self._looks -= 1
         if self._looks < 0:
-            time.sleep(3600)
+            time.sleep(600)
         super().check(number)
 
 
