@@ -202,7 +202,9 @@ def wait(url: str, process: "subprocess.Popen[bytes]", every_s: float = 0.05) ->
 def load(server: Server, *, clients: int, seconds: int) -> dict[str, float]:
     """Return what wrk saw; an error is an answer other than 2xx, or none.
 
-    `cpu_ms` is the server's processor time for one request, which a busy machine changes least.
+    `cpu_ms` is the server's processor time for one request, which a busy machine changes least; the
+    requests under way at the end are in the time and not in the count, so it is too high by as
+    much: a short load with many clients tells little.
     """
     before = server.cpu_s()
     done = subprocess.run(

@@ -46,6 +46,7 @@ OTHERS = (
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=10_000, help="of mutated bodies")
+    parser.add_argument("--seconds", type=float, default=3600, help="send no more after so long")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/serving-hostile.json"))
     given_ = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -54,7 +55,7 @@ def main() -> int:
         base.chmod(0o755)
         with serving(base, KENNEL_MAX_PIXELS="1000000") as running:
             running.wait_for_ping(200)
-            found = assault(running, given_.count)
+            found = assault(running, given_.count, time.monotonic() + given_.seconds)
     contents = {
         "command": f"python -m benchmarks.serving_hostile --count {given_.count}",
         "machine": this_machine(),
@@ -65,7 +66,7 @@ def main() -> int:
     return int(bool(found["faults"]))
 
 
-def assault(running: Running, count: int) -> dict[str, Any]:
+def assault(running: Running, count: int, deadline: float) -> dict[str, Any]:
     """Send everything; return the counts, and what must not have happened."""
     faults: list[str] = []
     good = Request(picture(1))
@@ -76,7 +77,8 @@ def assault(running: Running, count: int) -> dict[str, Any]:
         workers = [part.pid for part in running.parts("worker")]
         before = memory(running)
         begun = time.monotonic()
-        statuses = {"mutated": mutations(running, pool, count, faults)}
+        statuses = {"mutated": mutations(running, pool, count, deadline, faults)}
+        print("made by hand", flush=True)
         statuses["made by hand"] = collections.Counter()
         for name, request in hand_made().items():
             status, body = send(running.port, request)
@@ -104,7 +106,7 @@ def assault(running: Running, count: int) -> dict[str, Any]:
 
 
 def mutations(
-    running: Running, pool: ThreadPoolExecutor, count: int, faults: list[str]
+    running: Running, pool: ThreadPoolExecutor, count: int, deadline: float, faults: list[str]
 ) -> collections.Counter[int]:
     statuses: collections.Counter[int] = collections.Counter()
 
@@ -118,6 +120,8 @@ def mutations(
     )
     @given(st.lists(mutated(), min_size=BATCH, max_size=BATCH))
     def shower(requests: list[Request]) -> None:
+        if time.monotonic() > deadline:
+            return
         for request, (status, body) in zip(
             requests, pool.map(lambda one: send(running.port, one), requests), strict=True
         ):

@@ -84,7 +84,7 @@ def test_it_answers_with_nothing_to_write_to_no_privileges_and_no_network(
         expected = in_process(model, picture.read_bytes())
         torch.testing.assert_close(torch.tensor(json.loads(body)), expected, atol=1e-4, rtol=0)
         processes = json.loads(container.python(PROCESSES).stdout)
-        for part in ("nginx", "ModelServer", "model_service_worker"):
+        for part in ("nginx", "ModelServer", "model_service_worker", "serve.spawner"):
             users = {user for command, user in processes if part in command}
             assert users == {NOBODY}, processes
         assert container.stop(grace_s=30) < 30
