@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from scripts.problem import Problem
+from train import shards
 
 # As train/channels.py names them; `scripts` may not import it, and a test holds the two equal.
 SPLITS = {
@@ -96,6 +97,8 @@ def files(root: Path) -> Iterator[tuple[Path, str, str]]:
                     found = True
                     yield path, split, label.name
     if not found:
+        if any(shards.is_packed(one, class_folders=False) for one in (root, *inside)):
+            raise Problem(f"{root} holds packed shards: name the folder that they were made from")
         raise Problem(
             f"{root} holds no pictures in class folders: lay them out as "
             f"{root.name}/CLASS/photo.jpg or {root.name}/train/CLASS/photo.jpg"

@@ -152,6 +152,9 @@ def test_packed_photos_go_up_as_they_are_and_train_as_the_folder(
     assert body == (out / "train" / "00000.tar").read_bytes()
     splits = channels.find({"data": out}, seed=0, valid_fraction=0.5, test_fraction=0)
     assert splits.folders == ("cat", "dog")
+    looked = kennel("data", "check", str(out))
+    assert looked.code == 1
+    assert "holds packed shards: name the folder that they were made from" in looked.err
     again = kennel("data", "pack", str(photos), str(out))
     assert again.code == 1
     assert "not empty: name a new folder" in again.err
