@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.train.ports import two_ports
+from tests.ports import free_port
 from train import hosts
 from train.hosts import Hosts
 
@@ -19,7 +19,7 @@ def pair() -> Iterator[Callable[[], tuple[list[Hosts], list[threading.Event]]]]:
     """Two hosts of a job, as soon as they are asked for; `told` when they must end."""
 
     def start() -> tuple[list[Hosts], list[threading.Event]]:
-        port = two_ports()
+        port = free_port()
         told = [threading.Event() for _ in NAMES]
         made = [
             Hosts(NAMES, name, "localhost", port, event.set)

@@ -11,7 +11,7 @@ import torch
 
 from classifier import bundle
 from tests.opt_ml import OptMl
-from tests.train.ports import two_ports
+from tests.ports import free_port
 from train import launch
 from train.job import lost_another
 
@@ -51,7 +51,7 @@ def ranks(process: "subprocess.Popen[str]") -> list[psutil.Process]:
 def test_sigterm_ends_both_hosts_well_and_one_process_goes_on(
     few_digits: Path, tmp_path: Path
 ) -> None:
-    port = two_ports()
+    port = free_port()
     jobs = [
         OptMl.lay_out(tmp_path / host, {"train": few_digits}, SMALL, hosts=HOSTS, host=host)
         for host in HOSTS
@@ -80,7 +80,7 @@ def test_sigterm_ends_both_hosts_well_and_one_process_goes_on(
 def test_a_killed_process_ends_both_hosts_and_is_named_on_both(
     few_digits: Path, tmp_path: Path
 ) -> None:
-    port = two_ports()
+    port = free_port()
     jobs = [
         OptMl.lay_out(tmp_path / host, {"train": few_digits}, SMALL, hosts=HOSTS, host=host)
         for host in HOSTS
@@ -104,7 +104,7 @@ def test_a_process_that_raises_ends_both_hosts_with_its_reason(
     shutil.copytree(few_digits, harmed)
     for path in (harmed / "train").rglob("*.png"):
         path.write_bytes(b"")
-    port = two_ports()
+    port = free_port()
     jobs = [
         OptMl.lay_out(tmp_path / host, {"train": data}, SMALL, hosts=HOSTS, host=host)
         for host, data in zip(HOSTS, (few_digits, harmed), strict=True)
