@@ -82,11 +82,13 @@ class Hosts:
                 left = self._store.add("left", 0)
 
     def _run(self) -> None:
-        while not self._ended.wait(BEAT):
+        while True:
             with self._lost_if_it_fails():
                 self._look()
             if self.cause:
                 self._failed()
+                return
+            if self._ended.wait(BEAT):
                 return
 
     def _look(self) -> None:

@@ -38,7 +38,9 @@ def test_a_rate_is_found_whatever_was_told_and_kept_by_a_second_start(
     assert found[0] == pytest.approx(found[1], rel=1e-6)
     assert found[1] == found[2]
     assert 1e-4 < found[0] < 1.0
-    rows = list(csv.DictReader((tmp_path / "a" / "data" / "learning_rate.csv").open()))
+    rows = list(
+        csv.DictReader((tmp_path / "a" / "data" / "learning_rate.csv").read_text().splitlines())
+    )
     least = min(rows, key=lambda row: float(row["loss"]))
     assert float(least["learning_rate"]) / 10 == pytest.approx(found[0])
     one, other = (bundle.load(tmp_path / name / "model").network.state_dict() for name in "bc")
