@@ -161,7 +161,8 @@ def serving(base_dir: Path, **environment: str) -> Iterator[Running]:
     port = int(environment.setdefault("SAGEMAKER_BIND_TO_PORT", str(free_port())))
     environment.setdefault("SAGEMAKER_MODEL_SERVER_WORKERS", "1")
     environment.setdefault("KENNEL_PRECISION", "fp32")
-    with tempfile.TemporaryDirectory() as temporary:
+    # Whatever is killed last may still write while the folder is removed.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         log_file = Path(temporary) / "log"
         with log_file.open("wb") as log:
             process = subprocess.Popen(
@@ -182,8 +183,13 @@ def serving(base_dir: Path, **environment: str) -> Iterator[Running]:
             yield Running(process, port, log_file)
         finally:
             if process.poll() is None:
-                for left in psutil.Process(process.pid).children(recursive=True):
-                    with contextlib.suppress(psutil.NoSuchProcess):
-                        left.kill()
+                family = psutil.Process(process.pid)
+                family.suspend()  # or it would start in their place what is killed here
+                while left := family.children(recursive=True):
+                    for child in left:
+                        with contextlib.suppress(psutil.NoSuchProcess):
+                            child.kill()
+                    if all(gone(child) for child in left):
+                        break
                 process.kill()
             process.wait()
