@@ -126,8 +126,8 @@ class TrainConfig(BaseModel):
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto",
-        description="`auto`: bf16 where the GPU or processor computes in it (AMX, AVX512-BF16), "
-        "else fp16 on a GPU, fp32 on a CPU",
+        description="`auto`: bf16 (else fp16) on a GPU, fp32 on a CPU; bf16 is faster on CPUs with "
+        "AMX or AVX512-BF16",
     )
 
     compile: bool = Field(

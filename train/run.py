@@ -202,9 +202,10 @@ def choose_precision(wanted: str, device: torch.device) -> torch.dtype | None:
     Raises:
         ConfigError: the device cannot compute in it.
     """
-    if wanted == "auto":
-        fast = "bf16" if computes_bf16(device) else "fp32"
-        wanted = "fp16" if fast == "fp32" and device.type != "cpu" else fast
+    if wanted == "auto" and device.type == "cpu":
+        wanted = "fp32"  # a job that goes on after a stop ends with the same bits in float32 only
+    elif wanted == "auto":
+        wanted = "bf16" if computes_bf16(device) else "fp16"
     if wanted == "fp16" and device.type == "cpu":
         raise ConfigError("precision=fp16 needs a GPU: use auto, fp32 or bf16")
     return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[wanted]
