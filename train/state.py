@@ -144,6 +144,7 @@ class TrainState:
             )
         self.network.load_state_dict(checkpoint["network"], strict=False)
         self.optimizer.load_state_dict(checkpoint["optimizer"])
+        self._lay_out_optimizer()
         self.scaler.load_state_dict(checkpoint["scaler"])
         if self.ema:
             self.ema.load_state_dict(checkpoint["ema"], strict=False)
@@ -152,3 +153,14 @@ class TrainState:
             setattr(self, name, value)
         self.best = Best(**checkpoint["best"]) if checkpoint["best"] else None
         self.history = checkpoint["history"]
+
+    def _lay_out_optimizer(self) -> None:
+        """Lay what the optimizer keeps of each weight as the weight lies in memory.
+
+        Checkpoints are contiguous and convolutions' weights channels last; torch's fused optimizers
+        on a CPU walk along memory and would take each number for another's.
+        """
+        for weight, kept in self.optimizer.state.items():
+            for name, value in kept.items():
+                if isinstance(value, torch.Tensor) and value.shape == weight.shape:
+                    kept[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
