@@ -125,9 +125,8 @@ class Running:
         found = []
         for child in psutil.Process(self.process.pid).children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess):
-                if child.name() == name or (
-                    name in kinds and kinds[name] in " ".join(child.cmdline())
-                ):
+                seen = " ".join(child.cmdline()) if name in kinds else child.name()
+                if kinds.get(name, name) in seen:
                     found.append(child)
         return found
 
