@@ -203,7 +203,7 @@ def choose_precision(wanted: str, device: torch.device) -> torch.dtype | None:
         ConfigError: the device cannot compute in it.
     """
     if wanted == "auto" and device.type == "cpu":
-        wanted = "fp32"  # a job that goes on after a stop ends with the same bits in float32 only
+        wanted = "fp32"  # which all processors compute in, and much the same way
     elif wanted == "auto":
         wanted = "bf16" if computes_bf16(device) else "fp16"
     if wanted == "fp16" and device.type == "cpu":
