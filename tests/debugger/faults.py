@@ -329,7 +329,7 @@ def leaking_memory(training: Training) -> None:
             training.clock.sampled.clear()
             assert training.clock.sampled.wait(60)
         # From the system: an allocator would hand out again what earlier tests gave back.
-        leaked.append(mmap.mmap(-1, 2 << 20))
+        leaked.append(mmap.mmap(-1, 2 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
         leaked[-1].write(bytes(2 << 20))
 
     training.in_step = leak
