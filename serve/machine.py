@@ -26,7 +26,8 @@ def layout(cores: int, gpus: int, memory_mb: int, workers: int | None = None) ->
     """Return the layout for a machine.
 
     With a GPU, two workers share it, so that one decodes while the other computes. Without one,
-    a worker takes up to eight cores: alone, a request has all of them.
+    a worker takes up to eight cores, and there is a worker more than fit: it computes where the
+    others decode, answer, or wait for their last thread. Alone, a request has a worker's cores.
 
     Args:
         cores: processor cores.
@@ -34,10 +35,13 @@ def layout(cores: int, gpus: int, memory_mb: int, workers: int | None = None) ->
         memory_mb: MiB of memory, for all workers together.
         workers: set by the user; None chooses.
     """
+    more = 0
     if workers is None:
-        wanted = gpus * min(2, max(1, cores // gpus)) if gpus else math.ceil(cores / _MOST_THREADS)
+        fitting = math.ceil(cores / _MOST_THREADS)
+        wanted = gpus * min(2, max(1, cores // gpus)) if gpus else fitting + 1
         workers = max(1, gpus, min(wanted, memory_mb // _WORKER_MB))
-    return Layout(workers, max(1, cores // workers), 32 if gpus else 8)
+        more = int(not gpus and workers > fitting)
+    return Layout(workers, max(1, cores // (workers - more)), 32 if gpus else 8)
 
 
 def cores() -> int:

@@ -9,9 +9,10 @@ from serve.machine import Layout, layout
 @pytest.mark.parametrize(
     ("cores", "gpus", "memory_mb", "expected"),
     [
-        (2, 0, 4_000, Layout(1, 2, 8)),
-        (8, 0, 32_000, Layout(1, 8, 8)),
-        (16, 0, 64_000, Layout(2, 8, 8)),
+        (2, 0, 4_000, Layout(2, 2, 8)),
+        (2, 0, 2_000, Layout(1, 2, 8)),
+        (8, 0, 32_000, Layout(2, 8, 8)),
+        (16, 0, 64_000, Layout(3, 8, 8)),
         (96, 0, 3_500, Layout(2, 48, 8)),
         (1, 0, 500, Layout(1, 1, 8)),
         (8, 1, 32_000, Layout(2, 4, 32)),
