@@ -147,7 +147,8 @@ def settled(running: Running, kind: str) -> bool:
             return False
         with contextlib.suppress(ValueError, psutil.NoSuchProcess):
             if ask(running.port, timeout=5) == "200" and victims(running, kind):
-                return True
+                time.sleep(1.2)
+                return running.process.poll() is None and bool(victims(running, kind))
         time.sleep(0.05)
     return False
 
