@@ -70,3 +70,14 @@ class OptMl:
         process = self.start(**env)
         log, _ = process.communicate(timeout=timeout)
         return process.returncode, log
+
+
+def wait_for(process: "subprocess.Popen[str]", text: str) -> str:
+    """Read the log until `text` is in it."""
+    assert process.stdout
+    seen = ""
+    for line in process.stdout:
+        seen += line
+        if text in line:
+            return seen
+    raise AssertionError(f"the job ended without {text!r}:\n{seen}")

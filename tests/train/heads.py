@@ -66,3 +66,16 @@ def train(root: Path, data: Path, settings: TrainConfig, stop: Stop | None = Non
 def head(root: Path) -> torch.Tensor:
     layer = networks.head(bundle.load(root / "model").network)
     return torch.cat([layer.weight, layer.bias[:, None]], dim=1)
+
+
+class After(Stop):
+    """Asks for a stop at the nth look, as SIGTERM would."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__()
+        self.looks = looks
+
+    def check(self, number: int = 0) -> None:
+        self.looks -= 1
+        self.requested = self.looks < 0
+        super().check(number)

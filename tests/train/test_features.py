@@ -49,26 +49,13 @@ def test_the_head_is_the_one_that_the_whole_network_would_have_had(
     torch.testing.assert_close(from_features, through, rtol=1e-3, atol=1e-5)
 
 
-class After(Stop):
-    """Asks for a stop at the nth look, as SIGTERM would."""
-
-    def __init__(self, looks: int) -> None:
-        super().__init__()
-        self.looks = looks
-
-    def check(self, number: int = 0) -> None:
-        self.looks -= 1
-        self.requested = self.looks < 0
-        super().check(number)
-
-
 @pytest.mark.parametrize("looks", [2, 9, 17])
 def test_a_run_that_was_stopped_anywhere_ends_with_the_same_bits(
     looks: int, weights: Path, few_digits: Path, tmp_path: Path, unbroken: torch.Tensor
 ) -> None:
     config = heads.config(weights)
     with pytest.raises(Interrupted):
-        heads.train(tmp_path, few_digits, config, After(looks))
+        heads.train(tmp_path, few_digits, config, heads.After(looks))
     assert torch.equal(heads.train(tmp_path, few_digits, config), unbroken)
 
 

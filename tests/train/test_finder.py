@@ -9,7 +9,6 @@ import torch
 
 from classifier import bundle
 from tests.train import heads
-from tests.train.test_stages import After
 from train import fitting
 from train.stop import Interrupted
 
@@ -30,7 +29,7 @@ def test_a_rate_is_found_whatever_was_told_and_kept_by_a_second_start(
         )
         for number in looks:
             with pytest.raises(Interrupted):
-                heads.train(tmp_path / name, few_digits, settings, After(number))
+                heads.train(tmp_path / name, few_digits, settings, heads.After(number))
         heads.train(tmp_path / name, few_digits, settings)
         figures = json.loads((tmp_path / name / "data" / "metrics.json").read_text())
         found.append(figures["learning_rate"])

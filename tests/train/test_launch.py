@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from classifier import bundle
-from tests.opt_ml import OptMl
+from tests.opt_ml import OptMl, wait_for
 from tests.ports import free_port
 from train import launch
 from train.job import lost_another
@@ -27,15 +27,12 @@ def start(job: OptMl, processes: int, port: int = 0) -> "subprocess.Popen[str]":
     return job.start(KENNEL_PROCESSES=str(processes), MASTER_PORT=str(port), OMP_NUM_THREADS="1")
 
 
-def wait_for(process: "subprocess.Popen[str]", text: str) -> str:
-    """Read the log until `text` is in it."""
-    assert process.stdout
-    seen = ""
-    for line in process.stdout:
-        seen += line
-        if text in line:
-            return seen
-    raise AssertionError(f"the job ended without {text!r}:\n{seen}")
+def lay_out(root: Path, *photos: Path) -> list[OptMl]:
+    """Return a job's two hosts, each with photos of its own."""
+    return [
+        OptMl.lay_out(root / host, {"train": data}, SMALL, hosts=HOSTS, host=host)
+        for host, data in zip(HOSTS, photos, strict=True)
+    ]
 
 
 def ranks(process: "subprocess.Popen[str]") -> list[psutil.Process]:
@@ -52,10 +49,7 @@ def test_sigterm_ends_both_hosts_well_and_one_process_goes_on(
     few_digits: Path, tmp_path: Path
 ) -> None:
     port = free_port()
-    jobs = [
-        OptMl.lay_out(tmp_path / host, {"train": few_digits}, SMALL, hosts=HOSTS, host=host)
-        for host in HOSTS
-    ]
+    jobs = lay_out(tmp_path, few_digits, few_digits)
     processes = [start(job, 1, port) for job in jobs]
     wait_for(processes[0], "validation:macro_f1")
     for process in processes:
@@ -81,10 +75,7 @@ def test_a_killed_process_ends_both_hosts_and_is_named_on_both(
     few_digits: Path, tmp_path: Path
 ) -> None:
     port = free_port()
-    jobs = [
-        OptMl.lay_out(tmp_path / host, {"train": few_digits}, SMALL, hosts=HOSTS, host=host)
-        for host in HOSTS
-    ]
+    jobs = lay_out(tmp_path, few_digits, few_digits)
     processes = [start(job, 2, port) for job in jobs]
     wait_for(processes[0], "validation:macro_f1")
     ranks(processes[1])[1].kill()
@@ -105,10 +96,7 @@ def test_a_process_that_raises_ends_both_hosts_with_its_reason(
     for path in (harmed / "train").rglob("*.png"):
         path.write_bytes(b"")
     port = free_port()
-    jobs = [
-        OptMl.lay_out(tmp_path / host, {"train": data}, SMALL, hosts=HOSTS, host=host)
-        for host, data in zip(HOSTS, (few_digits, harmed), strict=True)
-    ]
+    jobs = lay_out(tmp_path, few_digits, harmed)
     processes = [start(job, 1, port) for job in jobs]
     logs = [process.communicate(timeout=LONG)[0] for process in processes]
     assert [process.returncode for process in processes] == [1, 1], "\n".join(logs)

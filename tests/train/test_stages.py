@@ -11,7 +11,7 @@ from classifier import bundle
 from tests.train import heads
 from train import checkpoint
 from train.config import ConfigError, TrainConfig, from_hyperparameters
-from train.stop import Interrupted, Stop
+from train.stop import Interrupted
 
 
 @pytest.fixture(scope="module")
@@ -67,23 +67,10 @@ def test_a_stop_anywhere_ends_with_the_same_bits(
     looks: int, weights: Path, few_digits: Path, tmp_path: Path, unbroken: Path
 ) -> None:
     with pytest.raises(Interrupted):
-        heads.train(tmp_path, few_digits, config(weights), After(looks))
+        heads.train(tmp_path, few_digits, config(weights), heads.After(looks))
     heads.train(tmp_path, few_digits, config(weights))
     one, other = (bundle.load(root / "model").network.state_dict() for root in (unbroken, tmp_path))
     assert all(torch.equal(one[name], other[name]) for name in one)
-
-
-class After(Stop):
-    """Asks for a stop at the nth look, as SIGTERM would."""
-
-    def __init__(self, looks: int) -> None:
-        super().__init__()
-        self.looks = looks
-
-    def check(self, number: int = 0) -> None:
-        self.looks -= 1
-        self.requested = self.looks < 0
-        super().check(number)
 
 
 @pytest.mark.parametrize(
