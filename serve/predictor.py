@@ -9,7 +9,7 @@ from torch.fx.experimental import optimization
 from classifier import mirror
 from classifier.bundle import Bundle
 from classifier.precision import PRECISIONS, computes_bf16
-from serve import gradcam
+from serve import fusion, gradcam
 
 # How much further than float32's the golden logits may come out: 8 bits of mantissa for 24, through
 # some fifty layers. Measured: 0.5 to 2 % of the greatest logit.
@@ -54,7 +54,8 @@ def choose_precisions(wish: str, device: torch.device) -> list[torch.dtype]:
 class Predictor:
     """A bundle's network, laid out for inference; the bundle keeps its own as it is.
 
-    Batch normalisation is folded into the convolutions and pixels are stored channels last.
+    Batch normalisation is folded into the convolutions and pixels are stored channels last; on a
+    processor the convolutions are oneDNN's, with what follows them (serve.fusion).
 
     Args:
         bundle: as loaded.
@@ -81,6 +82,9 @@ class Predictor:
         self._most = most
         network = _for_inference(bundle.network).to(device, precision)
         self.network = network.to(memory_format=torch.channels_last)
+        if device.type == "cpu" and fusion.can_fuse(precision):
+            side = bundle.description.transform.crop
+            fusion.fuse(self.network, self._laid_out(torch.zeros(1, 3, side, side)), most)
         if bundle.description.test_time_flip:
             mirror.look_twice(self.network)
 

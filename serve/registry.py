@@ -59,8 +59,13 @@ class Pool:
 
 
 def _digest(tensor: torch.Tensor) -> str:
+    layout = f"{tensor.dtype} {tuple(tensor.shape)} {tensor.device}"
+    if tensor.is_mkldnn:
+        layout += " oneDNN's"
+        tensor = tensor.to_dense()
+    else:
+        layout += f" {tensor.stride()}"
     data = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-    layout = f"{tensor.dtype} {tuple(tensor.shape)} {tensor.stride()} {tensor.device}"
     return layout + hashlib.sha256(data.numpy().data).hexdigest()
 
 
