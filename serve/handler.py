@@ -64,7 +64,6 @@ class Handler:
         self._description: bundle.Description
         self._predictor: Predictor
         self._decoders: ThreadPoolExecutor
-        self._threads: list[int]
         self._heart: pulse.Heart
 
     def initialize(self, context: Context) -> None:
@@ -76,7 +75,6 @@ class Handler:
             BundleError: refused, with the reason. It must reach MMS, or the worker would serve.
         """
         self._settings = Settings.from_environment()
-        self._threads = self._settings.threads_beside
         reports = Path(os.environ[health.DIRECTORY_VARIABLE])
         try:
             difference = self._load(context)
@@ -242,7 +240,6 @@ class Handler:
             context: MMS's, with the request headers; statuses and content types go into it.
         """
         with self._heart.busy() as work:
-            self._share_cores()
             bodies = self._answer(data, context)
             for place in range(len(data)):
                 status = context.get_response_status(place)[0]
@@ -250,11 +247,6 @@ class Handler:
                 work.refused += 400 <= status < 500
                 work.failed += status >= 500
             return bodies
-
-    def _share_cores(self) -> None:
-        """Compute with as many threads as the workers that are busy too leave cores for."""
-        busy = pulse.busy_workers(self._heart.directory)
-        torch.set_num_threads(self._threads[min(busy, len(self._threads) - 1)])
 
     def _answer(self, data: Sequence[dict[str, Any]], context: Context) -> list[bytes]:
         outcomes = self.inference(self.preprocess(data, headers_of_all(context, len(data))))

@@ -15,21 +15,11 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 @dataclass(frozen=True)
 class Layout:
-    """How many processes do the work, and how much of it each takes at once.
-
-    `threads` are the most that a worker computes with.
-    """
+    """How many processes do the work, and how much of it each takes at once."""
 
     workers: int
     threads: int
     batch_size: int
-
-    def threads_beside(self, busy: int, cores: int) -> int:
-        """Return a worker's threads while so many, itself included, have a batch at hand.
-
-        Threads that wait for a core that another worker has hold up all of their own.
-        """
-        return max(1, min(self.threads, cores // max(1, busy)))
 
 
 def layout(cores: int, gpus: int, memory_mb: int, workers: int | None = None) -> Layout:
@@ -37,7 +27,7 @@ def layout(cores: int, gpus: int, memory_mb: int, workers: int | None = None) ->
 
     With a GPU, two workers share it, so that one decodes while the other computes. Without one,
     a worker takes up to eight cores, and there is a worker more than fit: it computes where the
-    others decode or answer. Alone, a request has a worker's cores; busy workers share them.
+    others decode, answer, or wait for their last thread. Alone, a request has a worker's cores.
 
     Args:
         cores: processor cores.

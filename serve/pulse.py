@@ -78,17 +78,10 @@ def _file(directory: Path, pid: int) -> Path:
     return directory / f"{pid}.pulse"
 
 
-def busy_workers(directory: Path) -> int:
-    """Return how many of a server's workers have a batch at hand."""
-    beats = (read(directory, int(path.stem)) for path in directory.glob("*.pulse"))
-    return sum(beat is not None and beat.busy_since > 0 for beat in beats)
-
-
 class Heart:
     """The worker's side: beats every second until the process ends."""
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory
         self.work = Work()
         self._busy_since = 0.0
         self._file = os.open(_file(directory, os.getpid()), os.O_WRONLY | os.O_CREAT, 0o644)

@@ -144,13 +144,6 @@ class Settings(BaseModel):
         )
 
     @property
-    def threads_beside(self) -> list[int]:
-        """A worker's threads while 0, 1, … of all workers have a batch at hand."""
-        layout, cores = self.layout, machine.cores()
-        counts = range(layout.workers + 1)
-        return [self.threads or layout.threads_beside(busy, cores) for busy in counts]
-
-    @property
     def worker_memory(self) -> int:
         """Resident bytes that a worker may have: most of the container's, shared, unless set."""
         shared = machine.memory_mb() * 85 // 100 // self.layout.workers

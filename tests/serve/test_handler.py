@@ -1,7 +1,6 @@
 import base64
 import io
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from mms.service import Service
 from PIL import Image
 
 from classifier import bundle
-from serve import handler, health, machine, pulse
+from serve import handler, health
 from tests.serve.conftest import CLASSES, picture
 from tests.serve.worker import Reply, Request, ask, load
 
@@ -62,31 +61,6 @@ def worker(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     with pytest.MonkeyPatch.context() as monkeypatch:
         environment(monkeypatch, trained, run_dir)
         yield load(run_dir / "empty")
-
-
-def test_a_worker_leaves_cores_to_those_that_are_busy_too(
-    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reports = environment(monkeypatch, trained, tmp_path)
-    monkeypatch.delenv("KENNEL_THREADS")
-    monkeypatch.setattr(machine, "cores", lambda: 6)
-    monkeypatch.setenv("SAGEMAKER_MODEL_SERVER_WORKERS", "2")
-    service = load(tmp_path / "empty")
-    before = torch.get_num_threads()
-    try:
-        ask(service, Request(PHOTOS[0]))
-        assert torch.get_num_threads() == 3
-        monkeypatch.delenv("SAGEMAKER_MODEL_SERVER_WORKERS")  # two then, of up to six threads
-        service = load(tmp_path / "empty")
-        ask(service, Request(PHOTOS[0]))
-        assert torch.get_num_threads() == 6
-        other = pulse.Heart(tmp_path)  # of another worker: its file has another number
-        with other.busy():
-            (tmp_path / f"{os.getpid()}.pulse").rename(reports / "1.pulse")
-            ask(service, Request(PHOTOS[0]))
-        assert torch.get_num_threads() == 3
-    finally:
-        torch.set_num_threads(before)
 
 
 def test_a_loaded_worker_reports_how_near_the_golden_inputs_came(

@@ -70,9 +70,3 @@ def test_a_containers_limits_are_kept(
     assert machine.cores() == cores
     if memory_mb:
         assert machine.memory_mb() == memory_mb
-
-
-def test_busy_workers_share_the_cores_and_a_lone_one_has_its_own() -> None:
-    two, many = Layout(2, 2, 8), Layout(3, 8, 8)
-    assert [two.threads_beside(busy, 2) for busy in range(4)] == [2, 2, 1, 1]
-    assert [many.threads_beside(busy, 16) for busy in range(4)] == [8, 8, 8, 5]

@@ -145,15 +145,3 @@ def test_a_pulse_is_whole_or_not_there(tmp_path: Path) -> None:
     assert pulse.read(tmp_path, os.getpid()) is None
     (tmp_path / "7.pulse").write_bytes(b"half")
     assert pulse.read(tmp_path, 7) is None
-
-
-def test_busy_workers_are_counted(tmp_path: Path, spawn: Spawn) -> None:
-    watched = workers(tmp_path)
-    spawn(LIVE.replace("work.answered", "health.report(directory); time.sleep(600); work.answered"))
-    spawn(IDLE)
-    until(lambda: len(watched.well()) == 2 or None)
-    assert pulse.busy_workers(tmp_path) == 1
-    (tmp_path / "7.pulse").write_bytes(b"half")
-    with pulse.Heart(tmp_path).busy():
-        assert pulse.busy_workers(tmp_path) == 2
-    assert pulse.busy_workers(tmp_path) == 1
