@@ -59,6 +59,7 @@ class Server:
         self._served = False
         self._answered_at = 0.0  # when Java last did
         self._restarts = 0
+        self._spawner: Spawner
         self._front: nginx.Front
         self._model_server: ModelServer
 
@@ -78,11 +79,11 @@ class Server:
         with health.HealthServer(socket, self._verdict, self._metrics):
             privileges.give(self._run_dir, user)
             try:
-                spawner = Spawner(self._run_dir, user)
+                self._spawner = Spawner(self._run_dir, user)
                 # nginx before Java: /ping says no before it says yes.
                 self._front = nginx.Front(self._settings, self._run_dir, port, user)
                 self._model_server = ModelServer(self._settings, self._run_dir, port, user)
-                self._load(spawner)
+                self._load()
                 self._watch()
                 self._drain()
             finally:
@@ -108,11 +109,11 @@ class Server:
     def _metrics(self) -> str:
         return metrics.prometheus(self._workers.snapshot(healthy=self._verdict() is None))
 
-    def _load(self, spawner: Spawner) -> None:
+    def _load(self) -> None:
         """Start the workers and wait until one has replayed the golden inputs."""
         for waited in self._ticks():
             # Java does not answer before its script runs: it would wait for torch.
-            if spawner.done() and self._model_server.listens():
+            if self._spawner.done() and self._model_server.listens():
                 self._model_server.register()
                 break
             if waited > self._settings.timeout_s:
@@ -139,6 +140,7 @@ class Server:
             elif now - healthy_at > self._settings.recovery_s:
                 raise ServeError(f"no live worker for {self._settings.recovery_s} s")
             self._renew_launcher()
+            self._spawner.renew()
             self._workers.tend()
             if self._settings.emf_s and now - told_at > self._settings.emf_s:
                 snapshot = self._workers.snapshot(healthy=healthy_at == now)
@@ -200,7 +202,8 @@ class Server:
                 raise ServeError(how)
             log.warning("%s: starting it again", how)
             self._front.restart()
-        processes.reap_orphans({self._front.process.pid, self._model_server.process.pid})
+        parts = (self._front, self._model_server, self._spawner)
+        processes.reap_orphans({part.process.pid for part in parts})
 
 
 def main() -> int:

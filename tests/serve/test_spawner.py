@@ -7,11 +7,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from serve import model_server, spawner
 from tests.serve.conftest import picture
-from tests.serve.running import ROOT, Running
+from tests.serve.running import ROOT, Running, until
 
 SCRIPT = Path(model_server.__file__).with_name("backend") / "mms" / "model_service_worker.py"
 
@@ -60,4 +61,26 @@ def test_workers_come_back_whichever_process_they_come_from_is_killed(
         running.kill(parent)
         running.kill(worker)
     running.wait_for_another(worker)
+    assert running.classify(picture(1)).status == 200
+
+
+@pytest.mark.usefixtures("nginx")
+def test_a_spawner_that_is_killed_is_replaced_and_forks(victim: Callable[[], Running]) -> None:
+    running = victim()
+    first = running.parts("kennel-spawner")[0]
+    parent, worker = running.parts("worker")
+    running.kill(first)
+
+    def ready() -> psutil.Process | None:
+        for one in running.parts("kennel-spawner"):
+            names = [str(end.laddr) for end in one.net_connections("unix")]
+            listens = [Path(name.removesuffix(".new")) for name in names if name.endswith(".new")]
+            if one.pid != first.pid and any(path.exists() for path in listens):
+                return one
+        return None
+
+    another = until(ready)
+    running.kill(parent)
+    until(lambda: {one.ppid() for one in running.parts("kennel-parent")} == {another.pid} or None)
+    assert worker.is_running()
     assert running.classify(picture(1)).status == 200
