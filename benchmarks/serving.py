@@ -1,9 +1,10 @@
 """Requests a second and latency: Kennel beside the stock stack, LitServe and what the model allows.
 
-All servers run at once on loopback and take turns under load, so that a busy machine is busy for
-all; so does the bound, decoding and forward passes alone, in this process. The stock stack is
-multi-model-server and sagemaker-inference with the plain handler in benchmarks/stock; LitServe has
-Kennel's own decoder and predictor, so that only the servers differ. Needs wrk.
+All servers are up at once on loopback and take turns under load, so that a busy machine is busy for
+all; so does the bound, decoding and forward passes alone, in this process. Meanwhile the others are
+stopped, but for Kennel's. The stock stack is multi-model-server and sagemaker-inference with the
+plain handler in benchmarks/stock; LitServe has Kennel's own decoder and predictor, so that only the
+servers differ. Needs wrk.
 
     OMP_WAIT_POLICY=PASSIVE python -m benchmarks.serving \
         --bundle build/dogs-…/model --photos ../shared/data/dogs/test
@@ -25,7 +26,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.servers import Place, jpegs, kennel, litserve, load, stock, this_machine
+from benchmarks.servers import Place, alone, jpegs, kennel, litserve, load, stock, this_machine
 from classifier import bundle
 from serve import machine
 from serve.predictor import Predictor, choose_device, choose_precisions
@@ -60,6 +61,7 @@ RATIOS = {
     "p50 alone, kennel in fp32 / stock": ("kennel fp32", "stock", "p50_ms_alone", None),
     "p50 alone, kennel / litserve": ("kennel best", "litserve", "p50_ms_alone", None),
     "p99 at saturation, kennel in bf16 / stock": ("kennel auto", "stock", "p99_ms", None),
+    "p99 at saturation, kennel in fp32 / stock": ("kennel fp32", "stock", "p99_ms", None),
     "p99 at saturation, kennel / litserve": ("kennel best", "litserve", "p99_ms", None),
 }
 Round = dict[str, dict[str, float]]
@@ -98,10 +100,12 @@ def main() -> int:
         for turn in range(given.rounds):
             found: Round = {}
             for name, bound in bounds.items():
-                found[name] = bound.measure(given.seconds)
+                with alone(servers):
+                    found[name] = bound.measure(given.seconds)
             for server in servers[:: -1 if turn % 2 else 1]:
-                one = load(server, clients=1, seconds=given.seconds)
-                many = load(server, clients=given.clients, seconds=given.saturated_seconds)
+                with alone(servers, server):
+                    one = load(server, clients=1, seconds=given.seconds)
+                    many = load(server, clients=given.clients, seconds=given.saturated_seconds)
                 found[server.name] = {
                     "p50_ms_alone": one["p50_ms"],
                     "p99_ms_alone": one["p99_ms"],

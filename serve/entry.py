@@ -28,6 +28,8 @@ from serve.workers import Workers, WorkersError
 log = logging.getLogger("kennel")
 
 _TICK_S = 0.1
+# How often the workers are looked at, whose limits are seconds: it takes a core's milliseconds.
+_LOOK_S = 0.5
 # Java that has not answered for so long is stuck; it is asked every second.
 _MODEL_SERVER_SILENT_S = 5.0
 # More restarts of nginx than this are no mishap.
@@ -134,13 +136,17 @@ class Server:
         healthy_at = 0.0
         told = self._workers.snapshot(healthy=True)
         told_at = 0.0
+        looked_at = 0.0
         for now in self._ticks():
+            self._renew_launcher()
+            self._spawner.renew()
+            if now - looked_at < _LOOK_S:
+                continue
+            looked_at = now
             if self._verdict() is None:
                 healthy_at = now
             elif now - healthy_at > self._settings.recovery_s:
                 raise ServeError(f"no live worker for {self._settings.recovery_s} s")
-            self._renew_launcher()
-            self._spawner.renew()
             self._workers.tend()
             if self._settings.emf_s and now - told_at > self._settings.emf_s:
                 snapshot = self._workers.snapshot(healthy=healthy_at == now)

@@ -38,6 +38,7 @@ class Workers:
     def __init__(self, directory: Path, settings: Settings) -> None:
         self._directory = directory
         self._settings = settings
+        self._limit = settings.worker_memory
         self._past = Work()  # of those that are gone
         self._lost = 0
         self._loading_deaths = 0
@@ -104,7 +105,7 @@ class Workers:
                     os.kill(one.pid, signal.SIGKILL)
 
     def _outgrown(self, pid: int, now: float) -> str | None:
-        size, limit = processes.memory(pid), self._settings.worker_memory
+        size, limit = processes.memory(pid), self._limit
         if size <= limit:
             self._too_large.pop(pid, None)
             return None
