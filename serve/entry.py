@@ -28,6 +28,7 @@ from serve.workers import Workers, WorkersError
 log = logging.getLogger("kennel")
 
 _TICK_S = 0.1
+_DRAIN_TICK_S = 0.02
 # How often the workers are looked at, whose limits are seconds: it takes a core's milliseconds.
 _LOOK_S = 0.5
 # Java that has not answered for so long is stuck; it is asked every second.
@@ -87,6 +88,7 @@ class Server:
                 self._model_server = ModelServer(self._settings, self._run_dir, port, user)
                 self._load()
                 self._watch()
+                log.info("stopping: waiting for accepted requests")
                 self._drain()
             finally:
                 processes.end_all()
@@ -167,22 +169,27 @@ class Server:
         if self._launcher and health.started(self._launcher[0]) != self._launcher[1]:
             log.warning("the workers' script died: registering the model again")
             self._renewed.add(self._launcher)
-            self._workers.end_those_of(self._launcher)  # who waits for them is told so at once
+            # What waits in MMS when the model goes is never answered; the workers are still there.
+            answered = bool(self._workers.well())
+            if answered:
+                self._drain()
+            self._workers.end_those_of(self._launcher)
             self._launcher = None
             self._model_server.unregister()
             self._model_server.register()
+            if answered:
+                self._front.restart()
 
     def _drain(self) -> None:
         """Take no new request, and let the accepted ones be answered."""
-        log.info("stopping: waiting for accepted requests")
         self._front.refuse_new()
         deadline = time.monotonic() + self._settings.drain_s
         while self._front.process.poll() is None:
             if time.monotonic() > deadline:
                 raise ServeError(
-                    f"requests were unanswered {self._settings.drain_s} s after SIGTERM"
+                    f"requests were unanswered {self._settings.drain_s} s after the last was taken"
                 )
-            time.sleep(_TICK_S)
+            time.sleep(_DRAIN_TICK_S)
 
     def _ticks(self) -> Iterator[float]:
         """Yield the seconds passed, every tick in which all parts are well, until told to stop."""

@@ -109,6 +109,20 @@ class Running:
         assert worker.pid not in {part.pid for part in self.parts("worker")}
         return said[:-1]
 
+    def wait_for_forwarded(self, count: int) -> None:
+        """Wait until nginx has passed so many requests on, and none is answered yet."""
+        family = psutil.Process(self.process.pid).children(recursive=True)
+        (front,) = (part for part in family if "nginx: worker" in " ".join(part.cmdline()))
+
+        def forwarded() -> bool | None:
+            open_ones = [
+                c for c in front.net_connections("tcp4") if c.raddr and c.raddr.port < 32768
+            ]
+            inner = {c.raddr.port for c in open_ones if c.laddr.port != self.port}
+            return True if len(inner) == 1 and len(open_ones) >= count else None
+
+        until(forwarded)
+
     def wait_for_end(self) -> int:
         """Return the exit status, once all that the server started has gone too."""
         return self.process.wait(PATIENCE_S)

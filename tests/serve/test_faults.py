@@ -77,19 +77,9 @@ def test_sigterm_lets_accepted_requests_finish(
     with serving(trained, KENNEL_MAX_BATCH_DELAY_MS="4000") as running:
         running.wait_for_ping(200)
         family = psutil.Process(running.process.pid).children(recursive=True)
-        (front,) = (part for part in family if "nginx: worker" in " ".join(part.cmdline()))
-
-        def forwarded() -> bool | None:
-            """Wait until nginx has passed all three on."""
-            open_ones = [
-                c for c in front.net_connections("tcp4") if c.raddr and c.raddr.port < 32768
-            ]
-            inner = {c.raddr.port for c in open_ones if c.laddr.port != running.port}
-            return True if len(inner) == 1 and len(open_ones) >= 3 else None
-
         with ThreadPoolExecutor(3) as clients:
             answers = [clients.submit(running.classify, picture(n)) for n in range(3)]
-            until(forwarded)
+            running.wait_for_forwarded(3)
             running.process.terminate()
             for n, answer in enumerate(answers):
                 assert answer.result().json() == pytest.approx(logits(picture(n)), abs=1e-4)

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -12,7 +13,7 @@ import pytest
 
 from serve import model_server, spawner
 from tests.serve.conftest import picture
-from tests.serve.running import ROOT, Running, can_fork, until
+from tests.serve.running import ROOT, Running, can_fork, serving, until
 
 SCRIPT = Path(model_server.__file__).with_name("backend") / "mms" / "model_service_worker.py"
 
@@ -48,20 +49,34 @@ def test_a_spawner_that_dies_while_it_is_asked_is_done_without(tmp_path: Path) -
 
 
 @pytest.mark.usefixtures("nginx")
-@pytest.mark.parametrize("which", ["launcher", "spawner and parent"])
-def test_workers_come_back_whichever_process_they_come_from_is_killed(
-    victim: Callable[[], Running], which: str
+def test_workers_come_back_when_their_spawner_and_their_parent_are_killed_too(
+    victim: Callable[[], Running],
 ) -> None:
     running = victim()
     parent, worker = running.parts("worker")
-    if which == "launcher":
-        running.kill(running.parts("launcher")[0])
-    else:
-        running.kill(running.parts("kennel-spawner")[0])
-        running.kill(parent)
-        running.kill(worker)
+    running.kill(running.parts("kennel-spawner")[0])
+    running.kill(parent)
+    running.kill(worker)
     running.wait_for_another(worker)
     assert running.classify(picture(1)).status == 200
+
+
+@pytest.mark.usefixtures("nginx")
+def test_no_request_is_lost_when_the_script_that_java_started_is_killed(
+    trained: Path, logits: Callable[[bytes], list[float]]
+) -> None:
+    # A long wait for a full batch keeps the requests in the server meanwhile.
+    with serving(trained, KENNEL_MAX_BATCH_DELAY_MS="4000") as running:
+        running.wait_for_ping(200)
+        _, worker = running.parts("worker")
+        with ThreadPoolExecutor(3) as clients:
+            answers = [clients.submit(running.classify, picture(n)) for n in range(3)]
+            running.wait_for_forwarded(3)
+            running.kill(running.parts("launcher")[0])
+            for n, answer in enumerate(answers):
+                assert answer.result().json() == pytest.approx(logits(picture(n)), abs=1e-4)
+        running.wait_for_another(worker)
+        assert running.classify(picture(1)).status == 200
 
 
 @pytest.mark.usefixtures("nginx")
