@@ -2,11 +2,10 @@
 
 A job on generated pictures in packed shards, with its recorder and decoding workers, is watched
 from outside: the proportional set of all its processes (`/proc/PID/smaps_rollup`), anonymous and
-shared memory apart from mapped files, whose pages the system takes back when it needs them. `late`
-is how much more it held in its last quarter than in the one before, where it may do something else;
-`grown` is how much more it holds at the most for the most pictures than for the fewest.
+shared memory apart from mapped files, whose pages the system takes back when it needs them. `flat`
+is how much more it held at the end than a quarter of its time before.
 
-    python -m benchmarks.memory [--pictures 25000,100000] [--parts epoch,sweep]
+    python -m benchmarks.memory [--pictures 100000] [--parts epoch,sweep]
         [--out benchmarks/results/memory.json]
 """
 
@@ -48,34 +47,26 @@ PARTS: dict[str, dict[str, object]] = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pictures", default="25000,100000")
+    parser.add_argument("--pictures", type=int, default=100_000)
     parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/memory.json"))
     given = parser.parse_args()
-    counts, parts = sorted(map(int, given.pictures.split(","))), given.parts.split(",")
-    held = {count: measure(count, parts) for count in counts}
-    fewest, most = held[counts[0]], held[counts[-1]]
-    found = {
-        "command": shlex.join(["python", "-m", "benchmarks.memory", *sys.argv[1:]]),
-        "machine": f"{os.cpu_count()} x {platform.machine()}, torch {torch.__version__}",
-        "mebibytes": held,
-        "grown": {part: round(most[part]["most"] - fewest[part]["most"], 1) for part in parts},
-    }
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        generate(root / "photos" / "train", given.pictures, seed=0)
+        generate(root / "photos" / "valid", given.pictures // 20, seed=1)
+        torch.manual_seed(0)
+        torch.save(networks.build("shufflenet_v2_x0_5", CLASSES).state_dict(), root / "weights.pth")
+        found = {
+            "command": shlex.join(["python", "-m", "benchmarks.memory", *sys.argv[1:]]),
+            "pictures": given.pictures,
+            "machine": f"{os.cpu_count()} x {platform.machine()}, torch {torch.__version__}",
+            "mebibytes": {part: watched(root, part) for part in given.parts.split(",")},
+        }
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text(json.dumps(found, indent=2) + "\n")
     print(json.dumps(found, indent=2))
     return 0
-
-
-def measure(pictures: int, parts: list[str]) -> dict[str, dict[str, float]]:
-    """Return what a job of each part held, on so many pictures."""
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        generate(root / "photos" / "train", pictures, seed=0)
-        generate(root / "photos" / "valid", pictures // 20, seed=1)
-        torch.manual_seed(0)
-        torch.save(networks.build("shufflenet_v2_x0_5", CLASSES).state_dict(), root / "weights.pth")
-        return {part: watched(root, part) for part in parts}
 
 
 def generate(out: Path, count: int, seed: int) -> None:
@@ -117,7 +108,7 @@ def watched(root: Path, part: str) -> dict[str, float]:
         "at a half": own[len(own) // 2],
         "at the end": own[-1],
         "most": max(own),
-        "late": round(float(np.median(late) - np.median(quarter)), 1),
+        "flat": round(float(np.median(late) - np.median(quarter)), 1),
         "most, with mapped files": max(whole for _, whole in samples),
         "samples": len(samples),
     }

@@ -1,9 +1,9 @@
 r"""What the server does when its parts are killed, many times over and under load.
 
-Of each kind so many kills; after each, the victim being gone, /ping is asked until it says 200 and
-a picture is answered at once, or the server ends. A lie is a 200 with a picture refused right after
-it and a 200 again. What was counted is kept after every single try, so that a run may be stopped
-and gone on with; other kinds' counts in the results stay.
+Of each kind so many kills; after each, the victim being gone, another is waited for and /ping asked
+until it says 200 and a picture is answered at once, or the server ends. A lie is a 200 with a
+picture refused right after it and a 200 again. What was counted is kept after every single try, so
+that a run may be stopped and gone on with; other kinds' counts in the results stay.
 
     python -m benchmarks.serving_faults --kinds worker parent --count 50 --seconds 300
 """
@@ -110,6 +110,13 @@ def victims(running: Running, kind: str) -> list[psutil.Process]:
     return running.parts({"worker": "kennel-worker", "parent": "kennel-parent"}[kind])
 
 
+def replaced(running: Running, kind: str) -> bool:
+    """Say whether there is another of the kind; nobody waits for a spawner, which takes seconds."""
+    with contextlib.suppress(ValueError, psutil.NoSuchProcess):
+        return kind == "spawner" or bool(victims(running, kind))
+    return False
+
+
 def kill(running: Running, kind: str) -> dict[str, Any]:
     """Kill once; return what became of it."""
     family = psutil.Process(running.process.pid).children(recursive=True)
@@ -130,7 +137,7 @@ def kill(running: Running, kind: str) -> dict[str, Any]:
                 "seconds": time.monotonic() - begun,
                 "lies": lies,
             }
-        if ask(running.port, timeout=5) == "200":
+        if replaced(running, kind) and ask(running.port, timeout=5) == "200":
             if ask(running.port, PICTURES[0]) == "200":
                 seconds = time.monotonic() - begun
                 return {"outcome": "recovered", "seconds": seconds, "lies": lies}
@@ -146,7 +153,7 @@ def settled(running: Running, kind: str) -> bool:
         if running.process.poll() is not None:
             return False
         with contextlib.suppress(ValueError, psutil.NoSuchProcess):
-            if ask(running.port, timeout=5) == "200" and victims(running, kind):
+            if victims(running, kind) and ask(running.port, timeout=5) == "200":
                 time.sleep(1.2)
                 return running.process.poll() is None and bool(victims(running, kind))
         time.sleep(0.05)
