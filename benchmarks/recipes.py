@@ -66,7 +66,10 @@ def main() -> int:
             settings = {"seed": int(seed), "precision": given.precision}
             folder = given.work / f"{recipe}-{given.photos}-{seed}"
             done = done and run(folder, photos, told(recipe) | settings, stop)
-    report(given.work, given.out)
+    command = f"--recipes {given.recipes} --photos {given.photos} --precision {given.precision}"
+    report(
+        given.work, given.out, f"python -m benchmarks.recipes --work FOLDER {command}, in pieces"
+    )
     return 0 if done else 75  # not done yet
 
 
@@ -126,8 +129,8 @@ def run(folder: Path, photos: Path, settings: dict[str, Any], stop: Stop) -> boo
     return True
 
 
-def report(work: Path, out: Path) -> None:
-    """Write what has been measured so far."""
+def report(work: Path, out: Path, command: str) -> None:
+    """Write what has been measured so far, and how."""
     runs: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(work.glob("*/result.json")):
         runs.setdefault(path.parent.name.rpartition("-")[0], []).append(
@@ -144,7 +147,7 @@ def report(work: Path, out: Path) -> None:
             "settings": found[0]["settings"] | {"seed": None},
         }
     contents = {
-        "command": "python -m benchmarks.recipes --work FOLDER, in pieces of 5 minutes",
+        "command": command,
         "test_photos": 100,
         "recipes": recipes,
         "machine": f"{os.cpu_count()} x {platform.machine()}, torch {torch.__version__}; busy",

@@ -51,7 +51,9 @@ def main() -> int:
             found = conclude(samples)
     contents = {
         "command": f"python -m benchmarks.soak --minutes {given.minutes:g}"
-        + (f" --rate {given.rate:g}" if given.rate else f" --share {given.share:g}"),
+        + (f" --rate {given.rate:g}" if given.rate else f" --share {given.share:g}")
+        + (" --base …" if given.base else "")
+        + (" --photos …" if given.photos else ""),
         "machine": this_machine(),
         "network": "the bundle in --base" if given.base else "resnet18, pictures of 64 x 64",
         "throughput measured first, requests/s": round(throughput, 1),
