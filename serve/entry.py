@@ -62,7 +62,6 @@ class Server:
         self._served = False
         self._answered_at = 0.0  # when Java last did
         self._restarts = 0
-        self._spawner: Spawner
         self._front: nginx.Front
         self._model_server: ModelServer
 
@@ -82,11 +81,11 @@ class Server:
         with health.HealthServer(socket, self._verdict, self._metrics):
             privileges.give(self._run_dir, user)
             try:
-                self._spawner = Spawner(self._run_dir, user)
+                spawner = Spawner(self._run_dir, user)
                 # nginx before Java: /ping says no before it says yes.
                 self._front = nginx.Front(self._settings, self._run_dir, port, user)
                 self._model_server = ModelServer(self._settings, self._run_dir, port, user)
-                self._load()
+                self._load(spawner)
                 self._watch()
                 log.info("stopping: waiting for accepted requests")
                 self._drain()
@@ -113,11 +112,11 @@ class Server:
     def _metrics(self) -> str:
         return metrics.prometheus(self._workers.snapshot(healthy=self._verdict() is None))
 
-    def _load(self) -> None:
+    def _load(self, spawner: Spawner) -> None:
         """Start the workers and wait until one has replayed the golden inputs."""
         for waited in self._ticks():
             # Java does not answer before its script runs: it would wait for torch.
-            if self._spawner.done() and self._model_server.listens():
+            if spawner.done() and self._model_server.listens():
                 self._model_server.register()
                 break
             if waited > self._settings.timeout_s:
@@ -141,7 +140,6 @@ class Server:
         looked_at = 0.0
         for now in self._ticks():
             self._renew_launcher()
-            self._spawner.renew()
             if now - looked_at < _LOOK_S:
                 continue
             looked_at = now
@@ -215,8 +213,7 @@ class Server:
                 raise ServeError(how)
             log.warning("%s: starting it again", how)
             self._front.restart()
-        parts = (self._front, self._model_server, self._spawner)
-        processes.reap_orphans({part.process.pid for part in parts})
+        processes.reap_orphans({self._front.process.pid, self._model_server.process.pid})
 
 
 def main() -> int:

@@ -11,7 +11,6 @@ import http.client
 import importlib.resources
 import importlib.util
 import json
-import logging
 import os
 import random
 import shutil
@@ -24,8 +23,6 @@ from pathlib import Path
 from serve import health, processes, spawner
 from serve.machine import cores, memory_mb
 from serve.settings import Settings
-
-log = logging.getLogger("kennel")
 
 MODEL = "model"  # the name under which nginx invokes it
 REPORTS = "workers"  # where in the run directory the workers report
@@ -157,29 +154,17 @@ class Spawner:
     """
 
     def __init__(self, run_dir: Path, user: int | None = None) -> None:
-        self._run_dir = run_dir
-        self._user = user
         self._socket = run_dir / _SPAWNER
-        self.process = self._start()
-
-    def _start(self) -> "subprocess.Popen[bytes]":
-        return processes.start(
+        self._process = processes.start(
             [sys.executable, "-P", "-m", "serve.spawner", str(self._socket)],
-            cwd=self._run_dir,
-            environment=environment(self._run_dir),
-            user=self._user,
+            cwd=run_dir,
+            environment=environment(run_dir),
+            user=user,
         )
 
     def done(self) -> bool:
         """Say whether it is ready, or has died and is done without."""
-        return self._socket.exists() or self.process.poll() is not None
-
-    def renew(self) -> None:
-        """Start another in the place of one that died, unless that one never got ready."""
-        if self.process.poll() is not None and self._socket.exists():
-            log.warning("the spawner died: starting another")
-            self._socket.unlink()
-            self.process = self._start()
+        return self._socket.exists() or self._process.poll() is not None
 
 
 class ModelServer:

@@ -105,7 +105,6 @@ def main(path: str) -> None:
     gc.freeze()  # what is shared stays so: no collection writes to it
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    Path(f"{path}.new").unlink(missing_ok=True)  # of one that died
     listener.bind(f"{path}.new")
     listener.listen()
     Path(f"{path}.new").rename(path)  # who sees it can connect

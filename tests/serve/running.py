@@ -148,12 +148,6 @@ class Running:
         part.send_signal(signal.SIGKILL)
 
 
-def can_fork(spawner: psutil.Process) -> bool:
-    """Say whether a spawner has imported everything: its socket has the name it is found by."""
-    names = [str(end.laddr) for end in spawner.net_connections("unix")]
-    return any(name.endswith(".new") and Path(name.removesuffix(".new")).exists() for name in names)
-
-
 def gone(process: psutil.Process) -> bool:
     """Say whether a process has ended, whoever has still to collect its exit."""
     with contextlib.suppress(psutil.NoSuchProcess):

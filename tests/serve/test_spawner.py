@@ -8,12 +8,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import psutil
 import pytest
 
 from serve import model_server, spawner
 from tests.serve.conftest import picture
-from tests.serve.running import ROOT, Running, can_fork, serving, until
+from tests.serve.running import ROOT, Running, serving
 
 SCRIPT = Path(model_server.__file__).with_name("backend") / "mms" / "model_service_worker.py"
 
@@ -77,21 +76,3 @@ def test_no_request_is_lost_when_the_script_that_java_started_is_killed(
                 assert answer.result().json() == pytest.approx(logits(picture(n)), abs=1e-4)
         running.wait_for_another(worker)
         assert running.classify(picture(1)).status == 200
-
-
-@pytest.mark.usefixtures("nginx")
-def test_a_spawner_that_is_killed_is_replaced_and_forks(victim: Callable[[], Running]) -> None:
-    running = victim()
-    first = running.parts("kennel-spawner")[0]
-    parent, worker = running.parts("worker")
-    running.kill(first)
-
-    def ready() -> psutil.Process | None:
-        found = [one for one in running.parts("kennel-spawner") if one.pid != first.pid]
-        return found[0] if found and can_fork(found[0]) else None
-
-    another = until(ready)
-    running.kill(parent)
-    until(lambda: {one.ppid() for one in running.parts("kennel-parent")} == {another.pid} or None)
-    assert worker.is_running()
-    assert running.classify(picture(1)).status == 200
