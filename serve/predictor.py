@@ -3,13 +3,11 @@
 from collections.abc import Iterable
 
 import torch
-from torch import fx, nn
-from torch.fx.experimental import optimization
 
-from classifier import mirror
+from classifier import inference, mirror
 from classifier.bundle import Bundle
 from classifier.precision import PRECISIONS, computes_bf16
-from serve import fusion, gradcam
+from serve import gradcam
 
 # How much further than float32's the golden logits may come out: 8 bits of mantissa for 24, through
 # some fifty layers. Measured: 0.5 to 2 % of the greatest logit.
@@ -54,9 +52,6 @@ def choose_precisions(wish: str, device: torch.device) -> list[torch.dtype]:
 class Predictor:
     """A bundle's network, laid out for inference; the bundle keeps its own as it is.
 
-    Batch normalisation is folded into the convolutions and pixels are stored channels last; on a
-    processor the convolutions are oneDNN's, with what follows them (serve.fusion).
-
     Args:
         bundle: as loaded.
         device: where to run.
@@ -80,11 +75,13 @@ class Predictor:
         self.device = device
         self.precision = precision
         self._most = most
-        network = _for_inference(bundle.network).to(device, precision)
-        self.network = network.to(memory_format=torch.channels_last)
-        if device.type == "cpu" and fusion.can_fuse(precision):
-            side = bundle.description.transform.crop
-            fusion.fuse(self.network, self._laid_out(torch.zeros(1, 3, side, side)), most)
+        self.network = inference.prepare(
+            bundle.network,
+            device,
+            precision,
+            side=bundle.description.transform.crop,
+            batch_size=most,
+        )
         if bundle.description.test_time_flip:
             mirror.look_twice(self.network)
 
@@ -112,13 +109,3 @@ class Predictor:
 
     def _laid_out(self, batch: torch.Tensor) -> torch.Tensor:
         return batch.to(device=self.device, dtype=self.precision, memory_format=torch.channels_last)
-
-
-def _for_inference(network: nn.Module) -> fx.GraphModule:
-    """Return a copy with batch normalisation folded in.
-
-    In float32, whatever the later precision: folding in bfloat16 would lose digits.
-    """
-    folded = optimization.fuse(network).eval().requires_grad_(False)
-    assert isinstance(folded, fx.GraphModule)
-    return folded

@@ -10,12 +10,14 @@ import itertools
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
+from classifier import inference
 from debugger.records import FEATURES
 from train import chunks, data, frozen, parallel
 from train.channels import Picture
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from train.run import Run
 
 FOLDER = "KENNEL_FEATURES"  # names a folder that keeps features across jobs and restarts
-_FORMAT = 2  # of what a key stands for
+_FORMAT = 3  # of what a key stands for
 
 
 class View:
@@ -76,7 +78,18 @@ class Features:
         self.views = views
         self._run = run
         self._come_round = come_round
-        self.front, self.tail = frozen.split(network)
+        front, self.tail = frozen.split(network)
+        # On a GPU, autocast chooses by the operator; on a processor all is in the one precision.
+        self._autocast = run.autocast() if run.device.type == "cuda" else nullcontext()
+        lowered = run.precision if run.device.type == "cpu" else None
+        self._precision = lowered or torch.float32
+        self._front = inference.prepare(
+            front,
+            run.device,
+            self._precision,
+            side=run.transform.crop,
+            batch_size=data.LEAST_BATCH,
+        )
         self._chunks = Chunks(Path(folder) if folder else None)
         self._backbone = frozen.digest(network)
         self._contents: dict[Path, str] = {}
@@ -110,8 +123,7 @@ class Features:
         """Return the bytes that `views` of all pictures take, at most, and those that are free."""
         run = self._run
         one = torch.zeros(1, 3, run.transform.crop, run.transform.crop, device=run.device)
-        with torch.inference_mode():
-            width = self.front(one).shape[1]
+        width = self._features(one).shape[1]
         pictures = views * len(run.splits.train) + len(run.splits.valid)
         return 4 * width * pictures, shutil.disk_usage(self._chunks.folder).free
 
@@ -152,7 +164,6 @@ class Features:
         watched = follow(
             run.stop.watch(batches), f"features of {what}", done=0, total=len(keys), show=run.chief
         )
-        self.front.eval()
         both = zip(keys, watched, strict=True)
         for first, share in shares.items():
             done: list[tuple[torch.Tensor, list[int], list[tuple[int, str]]]] = []
@@ -180,8 +191,12 @@ class Features:
         """Return features [B, F], still on the device."""
         if not len(batch.labels):
             return torch.empty(0, 0)
-        with torch.inference_mode(), self._run.autocast():
-            features: torch.Tensor = self.front(batch.images_on(self._run.device))
+        return self._features(batch.images_on(self._run.device))
+
+    def _features(self, images: torch.Tensor) -> torch.Tensor:
+        """Return [B, F] for float32 [B, 3, H, W]."""
+        with torch.inference_mode(), self._autocast:
+            features: torch.Tensor = self._front(images.to(self._precision))
         return features
 
     def _key(self, pictures: Sequence[Picture], first: int, number: int | None) -> str:

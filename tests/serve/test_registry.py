@@ -9,8 +9,9 @@ import pytest
 import torch
 from mms.service import Service
 
-from classifier import bundle
+from classifier import bundle, fusion
 from serve import machine, registry
+from serve.predictor import Predictor
 from serve.registry import Pool
 from tests.serve.conftest import picture
 from tests.serve.running import serving, until
@@ -163,3 +164,19 @@ def test_the_server_keeps_the_contract_and_its_models_outlive_a_worker(
         assert server.ask("GET", "/models/dogs-1.0/../x").status == 404
         assert server.ask("DELETE", "/models/dogs-1.0").status == 200
         assert server.ask("DELETE", "/models/dogs-1.0").status == 404
+
+
+def test_equal_weights_are_kept_once_in_onednns_layout_too(trained: Path) -> None:
+    loaded = bundle.load(trained / "model")
+    one, two = (Predictor(loaded, torch.device("cpu"), threads=1) for _ in range(2))
+    pool = Pool()
+    for each in (one, two):
+        pool.share(each.network)
+    both = [
+        [part for part in each.network.modules() if isinstance(part, fusion.Convolution)]
+        for each in (one, two)
+    ]
+    assert len(both[0]) == 20
+    assert all(first.weight is second.weight for first, second in zip(*both, strict=True))
+    batch = torch.randn(2, 3, 64, 64)
+    assert torch.equal(one.predict(batch), two.predict(batch))

@@ -5,9 +5,7 @@ import torch
 from torch import fx, nn
 from torch.fx.experimental import optimization
 
-from classifier import networks
-from serve import fusion
-from serve.registry import Pool
+from classifier import fusion, networks
 
 DRAWS = torch.Generator().manual_seed(3)
 
@@ -156,20 +154,3 @@ def test_a_sum_takes_the_memory_of_an_addend_that_nothing_else_needs() -> None:
     batch = pictures(2, 8)
     with torch.inference_mode():
         assert_alike(fused(batch), block(batch))
-
-
-def test_equal_weights_are_kept_once() -> None:
-    torch.manual_seed(0)
-    network = networks.build("resnet18", 5)
-    one, two = traced(network), traced(network)
-    for each in (one, two):
-        fusion.fuse(each, pictures(1, 64), batch_size=2)
-    pool = Pool()
-    pool.share(one)
-    pool.share(two)
-    both = list(zip(convolutions(one), convolutions(two), strict=True))
-    assert len(both) == 20
-    assert all(first.weight is second.weight for first, second in both)
-    batch = pictures(2, 64)
-    with torch.inference_mode():
-        assert torch.equal(one(batch), two(batch))
