@@ -130,28 +130,25 @@ def run(folder: Path, photos: Path, settings: dict[str, Any], stop: Stop) -> boo
 
 
 def report(work: Path, out: Path, command: str) -> None:
-    """Write what has been measured so far, and how."""
+    """Write what has been measured so far, and how; recipes measured elsewhere keep their rows."""
     runs: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(work.glob("*/result.json")):
         runs.setdefault(path.parent.name.rpartition("-")[0], []).append(
             json.loads(path.read_text())
         )
-    recipes = {}
+    recipes = json.loads(out.read_text())["recipes"] if out.is_file() else {}
     for name, found in runs.items():
         accuracies = [one["test_accuracy"] for one in found]
         recipes[name] = {
+            "command": command,
             "mean_test_accuracy": round(statistics.mean(accuracies), 2),
             "standard_deviation": round(statistics.pstdev(accuracies), 2),
             "seconds": spread([one["seconds"] for one in found]),
             "runs": [one | {"settings": None, "seed": one["settings"]["seed"]} for one in found],
             "settings": found[0]["settings"] | {"seed": None},
+            "machine": f"{os.cpu_count()} x {platform.machine()}, torch {torch.__version__}; busy",
         }
-    contents = {
-        "command": command,
-        "test_photos": 100,
-        "recipes": recipes,
-        "machine": f"{os.cpu_count()} x {platform.machine()}, torch {torch.__version__}; busy",
-    }
+    contents = {"test_photos": 100, "recipes": recipes}
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(contents, indent=2) + "\n")
     for name, recipe in recipes.items():
