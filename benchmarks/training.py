@@ -146,9 +146,8 @@ def kennel_epochs(
     """Return the seconds of each epoch, without validation, as in the plain loop."""
     run, network = bench.kennel(epochs=epochs, **settings)
     state = loop.initial_state(run, network)
-    transform = data.training_transform(run.config, run.transform)
     batches: Iterable[data.Batch]
-    batches, order = run.loader(run.splits.train, transform, shuffle=True)
+    batches, order = run.loader(run.splits.train, run.training_transform, shuffle=True)
     if synthetic:
         batches = [noise(run, len(keys)) for keys in order]
     kept = features.choose(run, network)

@@ -145,6 +145,11 @@ class TrainConfig(BaseModel):
     augment: Literal["none", "crop", "randaugment", "trivialaugment"] = Field(
         "crop", description="random crop (and policy) of the training pictures"
     )
+    augment_on: Literal["auto", "workers", "device"] = Field(
+        "auto",
+        description="where a policy is done: picture by picture in the decoding workers, or for a "
+        "batch at once on the device that trains; `auto`: there if it is a GPU",
+    )
     horizontal_flip: bool = Field(True, description="mirror half of them; off for text and digits")
     mixup: float = Field(0.0, ge=0, le=10, description="alpha of MixUp; 0: off")
     cutmix: float = Field(0.0, ge=0, le=10, description="alpha of CutMix; 0: off")

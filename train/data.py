@@ -9,7 +9,7 @@ import itertools
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -22,6 +22,7 @@ from classifier.transform import EvaluationTransform
 from train.channels import DataError, Picture
 from train.config import TrainConfig
 from train.decoded import Decoded
+from train.policy import ON_DEVICE, ON_WORKERS, Operations, Policy, apply, draw
 from train.shards import ShardError, read_together
 
 PREFETCH = 2  # batches each worker keeps ready: torch's default, named for the memory estimate
@@ -35,41 +36,51 @@ class Batch:
 
     Pixels are uint8, a quarter of what they are once `transform` normalised them on the device;
     where there is none they are float32 already. Of a frozen backbone, `images` may be features
-    [B, F].
+    [B, F]. `operations` are those of each image's policy that are left for the device.
     """
 
     images: torch.Tensor
     labels: torch.Tensor
     unreadable: tuple[tuple[str, str], ...] = ()
     transform: EvaluationTransform | None = None
+    operations: tuple[Operations, ...] = ()
 
     def pin_memory(self) -> "Batch":
         """Return the batch in page-locked memory; the DataLoader calls this."""
-        pinned = self.images.pin_memory(), self.labels.pin_memory()
-        return Batch(*pinned, self.unreadable, self.transform)
+        return replace(self, images=self.images.pin_memory(), labels=self.labels.pin_memory())
 
     def images_on(self, device: torch.device) -> torch.Tensor:
         """Return float32 images, or features, on a device, in the order that is fast there."""
         order = torch.channels_last if self.images.ndim == 4 else torch.preserve_format
         images = self.images.to(device, non_blocking=True, memory_format=order)
-        return self.transform.normalise(images) if self.transform else images
+        if not self.transform:
+            return images
+        if any(self.operations):
+            images = apply(images, self.operations, self.transform.interpolation)
+        return self.transform.normalise(images)
 
 
 Key = tuple[int, int]  # epoch and index of a picture
-Item = tuple[torch.Tensor, int] | tuple[str, str]  # a picture and its label, or path and reason
+Item = tuple[torch.Tensor, int, Operations] | tuple[str, str]  # picture and label; path and reason
 
 
 @dataclass(frozen=True)
 class RandomTransform:
     """The first half of the transform for training, to uint8 [3, crop, crop].
 
-    `pixels` draws from torch's random state; the second half is that of `evaluation`; the shorter
-    side of a picture is needed with `at_least` pixels.
+    `pixels` draws from torch's random state, and so does `policy`, whose operations are done where
+    the batch is; the second half is that of `evaluation`; the shorter side of a picture is needed
+    with `at_least` pixels.
     """
 
     evaluation: EvaluationTransform
     at_least: int
     pixels: v2.Compose
+    policy: Policy | None = None
+
+    def operations(self, pixels: torch.Tensor) -> Operations:
+        """Draw what the batch's device is to do to `pixels` [3, crop, crop]."""
+        return draw(self.policy, pixels) if self.policy else ()
 
 
 Transform = EvaluationTransform | RandomTransform
@@ -117,7 +128,10 @@ class Pictures(Dataset[Item]):
             return str(picture.path), str(error)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(mix(self.seed, epoch, index))
-            return self.transform.pixels(image), picture.label
+            pixels = self.transform.pixels(image)
+            if isinstance(self.transform, EvaluationTransform):
+                return pixels, picture.label, ()
+            return pixels, picture.label, self.transform.operations(pixels)
 
     def _decode(self, index: int, content: bytes | ShardError | OSError | None) -> Image.Image:
         if isinstance(content, Exception):
@@ -141,14 +155,14 @@ def mix(*numbers: int) -> int:
 
 def collate(transform: EvaluationTransform, items: Sequence[Item]) -> Batch:
     """Stack what could be read; `transform` says how it is to be normalised."""
-    good = [(a, b) for a, b in items if isinstance(a, torch.Tensor) and isinstance(b, int)]
-    bad = [(a, b) for a, b in items if isinstance(a, str) and isinstance(b, str)]
+    good = [item for item in items if len(item) == 3]
+    bad = tuple(item for item in items if len(item) == 2)
     # Pixels come as the decoder lays them, channels last, and stay so.
-    images = torch.stack([one.permute(1, 2, 0) for one, _ in good]) if good else torch.empty(0)
+    images = torch.stack([one.permute(1, 2, 0) for one, *_ in good]) if good else torch.empty(0)
     if good:
         images = images.permute(0, 3, 1, 2)
-    labels = torch.tensor([label for _, label in good], dtype=torch.long)
-    return Batch(images, labels, tuple(bad), transform)
+    labels = torch.tensor([label for _, label, _ in good], dtype=torch.long)
+    return Batch(images, labels, bad, transform, tuple(drawn for *_, drawn in good))
 
 
 class Order:
@@ -220,8 +234,10 @@ def lay(pictures: Sequence[Picture]) -> list[int] | None:
     return sorted(places, key=lambda i: (places[i].shard, places[i].start))
 
 
-def training_transform(config: TrainConfig, evaluation: EvaluationTransform) -> Transform:
-    """Return the random transform of the training pictures.
+def training_transform(
+    config: TrainConfig, evaluation: EvaluationTransform, *, on_device: bool = False
+) -> Transform:
+    """Return the random transform of the training pictures; a policy is left to the device if told.
 
     A crop of a quarter of the picture has at least 0.43 of its shorter side; with that side twice
     the crop's size, the smallest crops are enlarged by 1.15 at most, and a large JPEG is decoded in
@@ -244,11 +260,13 @@ def training_transform(config: TrainConfig, evaluation: EvaluationTransform) -> 
         )
     if config.horizontal_flip:
         steps.append(v2.RandomHorizontalFlip())
-    if config.augment == "randaugment":
-        steps.append(v2.RandAugment(interpolation=interpolation))
-    elif config.augment == "trivialaugment":
-        steps.append(v2.TrivialAugmentWide(interpolation=interpolation))
-    return RandomTransform(evaluation, at_least, v2.Compose([*steps, v2.PILToTensor()]))
+    policy = None
+    if config.augment in ON_DEVICE and on_device:
+        policy = ON_DEVICE[config.augment]()
+    elif config.augment in ON_WORKERS:
+        steps.append(ON_WORKERS[config.augment](interpolation=interpolation))
+    pixels = v2.Compose([*steps, v2.PILToTensor()])
+    return RandomTransform(evaluation, at_least, pixels, policy)
 
 
 def loader(

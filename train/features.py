@@ -202,7 +202,7 @@ class Features:
     def _key(self, pictures: Sequence[Picture], first: int, number: int | None) -> str:
         run = self._run
         contents = [self._content(one) for one in pictures[first : first + chunks.SIZE]]
-        draws = () if number is None else _draws(run.config, number, first)
+        draws = () if number is None else _draws(run, number, first)
         return chunks.key(
             *(_FORMAT, self._backbone, run.config.architecture, run.transform.model_dump_json()),
             *(str(run.precision), _device(run.device), torch.__version__, data.LEAST_BATCH, draws),
@@ -256,14 +256,16 @@ def is_random(config: TrainConfig) -> bool:
 
 
 def _transform(run: "Run", number: int | None) -> data.Transform:
-    return run.transform if number is None else data.training_transform(run.config, run.transform)
+    return run.transform if number is None else run.training_transform
 
 
-def _draws(config: TrainConfig, number: int, first: int) -> tuple[object, ...]:
+def _draws(run: "Run", number: int, first: int) -> tuple[object, ...]:
     """Return what the random transforms of a chunk depend on, beside the pictures."""
+    config = run.config
     if not is_random(config):
         return ()
-    return config.augment, config.horizontal_flip, config.seed, number, first
+    where = run.augments_on_device  # rounds otherwise
+    return config.augment, where, config.horizontal_flip, config.seed, number, first
 
 
 def _device(device: torch.device) -> str:

@@ -67,6 +67,18 @@ class Run:
         if self.chief:
             print(text, flush=True)
 
+    @property
+    def augments_on_device(self) -> bool:
+        """Whether a policy is left to the device, a batch at once."""
+        wanted = self.config.augment_on
+        return wanted == "device" or (wanted == "auto" and self.device.type == "cuda")
+
+    @property
+    def training_transform(self) -> data.Transform:
+        """The random transform of the training pictures."""
+        on_device = self.augments_on_device
+        return data.training_transform(self.config, self.transform, on_device=on_device)
+
     def autocast(self) -> torch.autocast:
         """Return a context for forward passes."""
         return torch.autocast(

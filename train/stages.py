@@ -31,8 +31,7 @@ def begin(run: Run, network: nn.Module, epoch: int) -> Stage:
     if config.head_epochs:
         run.say(f"from epoch {epoch + 1}: training {'the head' if head else config.trainable}")
     kept = features.choose(run, network)
-    transform = data.training_transform(config, run.transform)
-    batches, order = run.loader(run.splits.train, transform, shuffle=True)
+    batches, order = run.loader(run.splits.train, run.training_transform, shuffle=True)
     if kept:
         model = parallel.wrap(kept.tail)
         return Stage(model, kept.batches(run.splits.train, order), order, kept)

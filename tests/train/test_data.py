@@ -72,18 +72,56 @@ def test_an_epoch_goes_on_from_its_middle() -> None:
     assert len(order) == 2
 
 
+@pytest.mark.parametrize("on_device", [False, True])
 @pytest.mark.parametrize("augment", ["crop", "randaugment", "trivialaugment", "none"])
 def test_random_transforms_do_not_depend_on_the_workers(
-    augment: str, pictures: tuple[Picture, ...]
+    augment: str, on_device: bool, pictures: tuple[Picture, ...]
 ) -> None:
     config = TrainConfig.model_validate({"augment": augment})
-    dataset = data.Pictures(pictures[:24], data.training_transform(config, TRANSFORM), seed=3)
+    transform = data.training_transform(config, TRANSFORM, on_device=on_device)
+    dataset = data.Pictures(pictures[:24], transform, seed=3)
     batches = [
-        torch.cat([b.images for b in data.loader(dataset, data.Order(24, 8, seed=3), workers=n)])
+        torch.cat(
+            [
+                b.images_on(torch.device("cpu"))
+                for b in data.loader(dataset, data.Order(24, 8, seed=3), workers=n)
+            ]
+        )
         for n in (0, 2)
     ]
     assert batches[0].shape == (24, 3, 32, 32)
     torch.testing.assert_close(batches[0], batches[1], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("augment", ["randaugment", "trivialaugment"])
+def test_a_policy_is_much_the_same_on_the_device_as_in_the_workers(
+    augment: str, pictures: tuple[Picture, ...]
+) -> None:
+    """Pillow rounds otherwise, and cuts what comes from outside at the pixel."""
+    config = TrainConfig.model_validate({"augment": augment})
+    order = data.Order(len(pictures), 64, seed=3)
+    first, second = (
+        torch.cat(
+            [
+                batch.images_on(torch.device("cpu"))
+                for batch in data.loader(dataset, order, workers=0)
+            ]
+        )
+        for on_device in (False, True)
+        for dataset in [
+            data.Pictures(
+                pictures, data.training_transform(config, TRANSFORM, on_device=on_device), seed=3
+            )
+        ]
+    )
+    plain = data.training_transform(TrainConfig(), TRANSFORM)
+    without = torch.cat(
+        [
+            b.images_on(torch.device("cpu"))
+            for b in data.loader(data.Pictures(pictures, plain, seed=3), order, workers=0)
+        ]
+    )
+    assert (first - second).abs().mean() < 0.05 * (first - without).abs().mean()
 
 
 def test_another_epoch_sees_the_picture_otherwise(pictures: tuple[Picture, ...]) -> None:
@@ -118,7 +156,7 @@ def test_large_photos_are_decoded_no_larger_than_a_crop_needs(tmp_path: Path) ->
     Image.linear_gradient("L").resize((640, 480)).convert("RGB").save(path)
     decoded = Decoded(1, 2**20, workers=0)
     transform = data.training_transform(TrainConfig(), TRANSFORM)
-    image, _ = data.Pictures([Picture(path, 0)], transform, 0, decoded)[0, 0]
+    image = data.Pictures([Picture(path, 0)], transform, 0, decoded)[0, 0][0]
     assert isinstance(image, torch.Tensor)
     assert image.shape == (3, 32, 32)
     kept = decoded.get(0)

@@ -60,7 +60,7 @@ def test_what_does_not_fit_is_decoded_each_time(pictures: tuple[Picture, ...]) -
     decoded = Decoded(len(pictures), 10 * SIZE, workers=0)
     kept, anew = (data.Pictures(pictures, transform, 3, one) for one in (decoded, None))
     for key in [(epoch, index) for epoch in (0, 1) for index in range(len(pictures))]:
-        (ours, _), (theirs, _) = kept[key], anew[key]
+        ours, theirs = kept[key][0], anew[key][0]
         assert isinstance(ours, torch.Tensor)
         assert isinstance(theirs, torch.Tensor)
         assert torch.equal(ours, theirs)

@@ -32,9 +32,10 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         {},
         {"augment": "none", "horizontal_flip": False},
+        {"augment": "trivialaugment", "augment_on": "device"},
         {"optimizer": "adamw", "ema": 0.5, "class_weights": "balanced", "clip_gradient_norm": 1.0},
     ],
-    ids=["augmented", "plain", "every option"],
+    ids=["augmented", "plain", "policy on the device", "every option"],
 )
 def test_the_head_is_the_one_that_the_whole_network_would_have_had(
     settings: dict[str, object], weights: Path, few_digits: Path, tmp_path: Path
