@@ -104,6 +104,7 @@ def main() -> int:
                     found[name] = bound.measure(given.seconds)
             for server in servers[:: -1 if turn % 2 else 1]:
                 with alone(servers, server):
+                    load(server, clients=1, seconds=2)  # one that was stopped is slow at first
                     one = load(server, clients=1, seconds=given.seconds)
                     many = load(server, clients=given.clients, seconds=given.saturated_seconds)
                 found[server.name] = {
@@ -177,7 +178,7 @@ class Bound:
         self._decoders = ThreadPoolExecutor(
             self.layout.threads, initializer=lambda: torch.set_num_threads(1)
         )
-        self._predictor.warm(self._transform.crop, {self.layout.batch_size})
+        self._predictor.warm(self._transform.crop, self.layout.batch_size)
 
     def measure(self, seconds: float) -> dict[str, float]:
         """Return pictures a second, and the processor time of one."""

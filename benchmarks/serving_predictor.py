@@ -111,7 +111,7 @@ def forward(layout: machine.Layout, model: Path, photos: list[bytes], seconds: f
     predictor = Predictor(loaded, device, layout.threads, precision, layout.batch_size)
     read = loaded.description.transform.read
     batch = torch.stack([read(one) for one in islice(cycle(photos), layout.batch_size)])
-    predictor.warm(loaded.description.transform.crop, {layout.batch_size})
+    predictor.warm(loaded.description.transform.crop, layout.batch_size)
     return rate(lambda: predictor.predict(batch), layout.batch_size, seconds)
 
 

@@ -5,10 +5,11 @@ the plain loop of the same turn. The plain loop is PIL's ImageFolder, float32, c
 and `.item()` at each step; `reference` adds what torchvision's own recipe adds (TrivialAugment,
 random erasing, label smoothing, averaged weights). `kennel` is in bf16 where the processor
 computes in it, `kennel fp32` in float32 as a job is by itself; `synthetic` is
-Kennel's loop on tensors that are there already, in place of photos.
+Kennel's loop on tensors that are there already, in place of photos; `compiled` is after
+torch.compile, with what compiling took.
 
     python -m benchmarks.training [--photos 200] [--rounds 3] [--architecture resnet50]
-        [--parts frozen,grid,full,synthetic] [--out benchmarks/results/training.json]
+        [--parts frozen,grid,full,synthetic,compiled] [--out benchmarks/results/training.json]
 """
 
 import argparse
@@ -32,7 +33,7 @@ from torchvision import transforms as T
 
 from classifier import networks, weights
 from classifier.precision import computes_bf16
-from train import channels, data, features, loop, sweep
+from train import channels, data, features, gradients, loop, sweep
 from train.config import TrainConfig
 from train.hooks import Hooks
 from train.job import Job
@@ -57,7 +58,13 @@ def main() -> int:
         photos = Path(folder) / "photos"
         choose(photos, given.photos)
         bench = Bench(Path(folder), photos, given.architecture)
-        parts = {"frozen": frozen, "grid": grid, "full": full, "synthetic": synthetic}
+        parts = {
+            "frozen": frozen,
+            "grid": grid,
+            "full": full,
+            "synthetic": synthetic,
+            "compiled": compiled,
+        }
         turns = [
             {k: v for part in given.parts.split(",") for k, v in parts[part](bench).items()}
             for _ in range(given.rounds)
@@ -151,6 +158,7 @@ def kennel_epochs(
     if synthetic:
         batches = [noise(run, len(keys)) for keys in order]
     kept = features.choose(run, network)
+    model = gradients.compiled(network) if run.config.compile else network
     took = []
     for epoch in range(epochs):
         began = time.perf_counter()
@@ -160,7 +168,7 @@ def kennel_epochs(
             ready = kept.batches(run.splits.train, order)
             loop.train_epoch(run, state, kept.tail, ready, order, lambda: None, time.monotonic())
         else:
-            loop.train_epoch(run, state, network, batches, order, lambda: None, time.monotonic())
+            loop.train_epoch(run, state, model, batches, order, lambda: None, time.monotonic())
         took.append(time.perf_counter() - began)
     return took
 
@@ -207,6 +215,18 @@ def synthetic(bench: Bench) -> dict[str, float]:
     }
 
 
+def compiled(bench: Bench) -> dict[str, float]:
+    """The second epochs again, with and without a compiler; photos must fill whole batches."""
+    written = kennel_epochs(bench, 2, trainable="all")
+    torch.compiler.reset()
+    made = kennel_epochs(bench, 2, trainable="all", compile=True)
+    return {
+        "kennel full, as written": written[1],
+        "kennel full, compiled": made[1],
+        "kennel full, compiling": made[0] - written[0],
+    }
+
+
 def ratios(turns: list[dict[str, float]]) -> dict[str, dict[str, float]]:
     """How many times as fast as the plain loop of the same turn; the sweep: how much dearer."""
     pairs = [
@@ -215,6 +235,7 @@ def ratios(turns: list[dict[str, float]]) -> dict[str, dict[str, float]]:
         ("plain full", "kennel full"),
         ("plain full", "kennel full, fp32"),
         ("kennel full, synthetic", "kennel full, warm"),
+        ("kennel full, as written", "kennel full, compiled"),
         ("plain full", "reference full"),
         ("sweep of 18 trials", "job of 3 epochs"),
     ]

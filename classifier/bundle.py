@@ -133,12 +133,12 @@ def load(directory: Path) -> Bundle:
     state = _tensors(directory, MODEL, hashes)
     golden = _tensors(directory, GOLDEN, hashes)
     try:
-        network = networks.build(
+        network = networks.blank(
             description.architecture,
             len(description.classes),
             image_size=description.transform.crop,
         )
-        network.load_state_dict(state)
+        network.load_state_dict(state, assign=True)
     except (ValueError, RuntimeError) as error:
         raise BundleError(
             f"{directory / MODEL} is not a {description.architecture} with "

@@ -30,7 +30,7 @@ def prepare(
         batch_size: B of most batches.
     """
     # In float32, whatever the later precision: folding in bfloat16 would lose digits.
-    folded = optimization.fuse(_copy(network)).requires_grad_(False)
+    folded = optimization.fuse(_copy(network), inplace=True).requires_grad_(False)
     assert isinstance(folded, fx.GraphModule)
     folded.to(device, precision).to(memory_format=torch.channels_last)
     if device.type == "cpu" and fusion.can_fuse(precision):

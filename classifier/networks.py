@@ -8,6 +8,7 @@ import functools
 import warnings
 from typing import Any
 
+import torch
 import torchvision
 from torch import nn
 
@@ -54,6 +55,18 @@ def build(architecture: str, classes: int, *, image_size: int | None = None) -> 
             nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.5), nn.Linear(512, classes)
         )
     return network
+
+
+def blank(architecture: str, classes: int, *, image_size: int | None = None) -> nn.Module:
+    """Build a network as `build` does, without memory: `load_state_dict(…, assign=True)` gives it.
+
+    Drawing random weights takes longer than reading a file of others.
+    """
+    try:
+        with torch.device("meta"):
+            return build(architecture, classes, image_size=image_size)
+    except NotImplementedError:  # RegNet computes its widths by tensors, which must have memory
+        return build(architecture, classes, image_size=image_size)
 
 
 def head_name(network: nn.Module) -> str:

@@ -3,9 +3,11 @@
 A TorchServe-style handler, and the module function `handle` through which MMS reaches it.
 """
 
+import contextlib
+import fcntl
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -55,6 +57,20 @@ Prepared = Question | RequestError
 Outcome = tuple[Question, list[answers.Prediction]] | RequestError
 
 
+@contextlib.contextmanager
+def one_first(directory: Path) -> Iterator[None]:
+    """Let one worker load before the others: they share the cores, and one is enough to answer.
+
+    A process that ends gives its turn back.
+    """
+    with (directory / "loading").open("w") as turn:
+        try:
+            fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            fcntl.flock(turn, fcntl.LOCK_SH)  # all of the others together
+        yield
+
+
 class Handler:
     """Pictures in, predictions out, each request with a status of its own."""
 
@@ -91,7 +107,8 @@ class Handler:
     def _load(self, context: Context) -> float | None:
         """Make ready to answer; return how far the golden inputs came out."""
         self._prepare_process(context)
-        return self._open(self._settings.model_dir)
+        with one_first(Path(os.environ[health.DIRECTORY_VARIABLE])):
+            return self._open(self._settings.model_dir)
 
     def _prepare_process(self, context: Context) -> None:
         gpu = context.system_properties.get("gpu_id")
@@ -110,11 +127,10 @@ class Handler:
             self._predictor = Predictor(
                 loaded, device, layout.threads, precision, layout.batch_size
             )
-            difference = bundle.replay(loaded, self._predictor.predict)
+            difference = bundle.replay(loaded, self._in_a_full_batch)
             tolerance = settings.golden_tolerance * TOLERATED[precision]
             if difference <= tolerance:
-                side = loaded.description.transform.crop
-                self._predictor.warm(side, {1, layout.batch_size})
+                self._predictor.warm(loaded.description.transform.crop)
                 log.info("serving in %s on %s, %s", precision, device, layout)
                 return difference
             log.warning(
@@ -125,6 +141,12 @@ class Handler:
             f"what training saw (at most {tolerance:g} is allowed) on {device}:"
             " the decoder, the transform or the network is not the one that was trained"
         )
+
+    def _in_a_full_batch(self, batch: torch.Tensor) -> torch.Tensor:
+        """Predict, and be warm for batches of the full size: the first of a size costs more."""
+        count, most = len(batch), self._settings.layout.batch_size
+        places = torch.arange(max(count, most)) % count
+        return self._predictor.predict(batch[places])[:count]
 
     def beside(self, directory: Path) -> "Handler":
         """Return a handler of another bundle in this process, with the same settings."""

@@ -1,7 +1,5 @@
 """The network on its device: pixels in, logits out, as fast as the machine can."""
 
-from collections.abc import Iterable
-
 import torch
 
 from classifier import inference, mirror
@@ -94,10 +92,9 @@ class Predictor:
             ]
             return torch.cat(rows)
 
-    def warm(self, side: int, sizes: Iterable[int]) -> None:
-        """Run once with each batch size: the first of its size costs several times the others."""
-        for size in sizes:
-            self.predict(torch.zeros(size, 3, side, side))
+    def warm(self, side: int, size: int = 1) -> None:
+        """Run once with a batch size: the first of its size costs more than the others."""
+        self.predict(torch.zeros(size, 3, side, side))
 
     def explain(self, pixels: torch.Tensor, target: int) -> bytes:
         """Return a heat map, PNG, of what in float32 [3, H, W] spoke for class `target`.

@@ -25,7 +25,8 @@ class Classifier(litserve.LitAPI):
         self._predictor = Predictor(
             loaded, where, LAYOUT.threads, choose_precisions("auto", where)[0], LAYOUT.batch_size
         )
-        self._predictor.warm(self._transform.crop, {1, LAYOUT.batch_size})
+        for size in (1, LAYOUT.batch_size):
+            self._predictor.warm(self._transform.crop, size)
 
     def decode_request(self, request: Request) -> torch.Tensor:
         return self._transform.read(request["picture"].file.read())

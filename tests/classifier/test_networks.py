@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from classifier import networks
+from classifier.architectures import ARCHITECTURES
 
 # One of each family that the README names, and the odd ones with a head of another shape.
 FAMILIES = [
@@ -22,6 +23,7 @@ FAMILIES = [
     "squeezenet1_0",
     "swin_t",
     "vgg11",
+    "regnet_y_400mf",
 ]
 
 
@@ -70,3 +72,22 @@ def test_presets_come_from_the_pretrained_weights() -> None:
     assert networks.preset("resnet50").resize == 256
     assert networks.preset("efficientnet_v2_s").crop == 384
     assert networks.preset("efficientnet_b3").interpolation == "bicubic"
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_blank_network_takes_the_weights_of_a_built_one(name: str) -> None:
+    torch.manual_seed(0)
+    built = networks.build(name, 3).eval()
+    blank = networks.blank(name, 3).eval()
+    blank.load_state_dict(built.state_dict(), assign=True)
+    picture = torch.rand(1, 3, 224, 224)
+    with torch.inference_mode():
+        assert torch.equal(blank(picture), built(picture))
+
+
+@pytest.mark.parametrize("name", [a for a in ARCHITECTURES if not a.startswith("regnet")])
+def test_all_that_a_network_holds_is_among_its_weights(name: str) -> None:
+    """Else something of a blank one would be without memory after they are loaded."""
+    network = networks.blank(name, 3)
+    held = dict(network.named_buffers()) | dict(network.named_parameters())
+    assert held.keys() == network.state_dict().keys()
