@@ -216,7 +216,10 @@ def synthetic(bench: Bench) -> dict[str, float]:
 
 
 def compiled(bench: Bench) -> dict[str, float]:
-    """The second epochs again, with and without a compiler; photos must fill whole batches."""
+    """The second epochs again, with and without a compiler, and what compiling added to the first.
+
+    Set TORCHINDUCTOR_FORCE_DISABLE_CACHES=1, or only the first turn compiles.
+    """
     written = kennel_epochs(bench, 2, trainable="all")
     torch.compiler.reset()
     made = kennel_epochs(bench, 2, trainable="all", compile=True)

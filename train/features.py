@@ -19,7 +19,7 @@ from torch import nn
 
 from classifier import inference
 from debugger.records import FEATURES
-from train import chunks, data, frozen, parallel
+from train import chunks, data, frozen, memory, parallel
 from train.channels import Picture
 from train.chunks import Chunk, Chunks
 from train.config import TrainConfig
@@ -135,6 +135,7 @@ class Features:
         missing = sorted({first for theirs in lacking for first in theirs})
         for first, chunk in zip(missing, self._compute(pictures, missing, number), strict=True):
             parts[first] = self._keep(keys[first], chunk)
+            memory.give_back()
         found = [part for part in parts.values() if part is not None]
         return View(pictures, found)
 
