@@ -187,7 +187,7 @@ def running(
         "PYTHONPATH": str(ROOT),
         "TMPDIR": str(place.directory),
         # The same for all, and what Kennel sets for its workers.
-        "OMP_WAIT_POLICY": "PASSIVE",
+        **model_server.WAITING,
     }
     with log.open("wb") as out:
         process = subprocess.Popen(

@@ -5,7 +5,7 @@ multi-model-server's own protocol, on the GPU where there is one. The bound come
 alone on all cores and forward passes alone on the device: on a GPU they overlap, so the slower of
 the two is the bound; on the same cores they add up.
 
-    OMP_WAIT_POLICY=PASSIVE python -m benchmarks.serving_predictor \
+    OMP_WAIT_POLICY=PASSIVE GOMP_SPINCOUNT=5000 python -m benchmarks.serving_predictor \
         --bundle build/dogs-…/model --photos ../shared/data/dogs/test
 """
 

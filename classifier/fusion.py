@@ -1,7 +1,8 @@
 """A traced network's convolutions as oneDNN runs them best: on processors, without gradients.
 
-The weights lie as oneDNN reads them, which it would else see to in every pass anew, and what
-follows a convolution, a sum and an activation, is done while its numbers are still at hand.
+The weights lie as oneDNN reads them, which depends on how many pictures come together; it would
+else lay them out anew in every pass. What follows a convolution, a sum and an activation, is done
+while its numbers are still at hand.
 
 Source: what PyTorch's Inductor does with a frozen network, by the same operators and without a
 compiler (torch._inductor.fx_passes.mkldnn_fusion).
@@ -9,7 +10,7 @@ compiler (torch._inductor.fx_passes.mkldnn_fusion).
 
 import operator
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -42,20 +43,30 @@ class Convolution(nn.Module):
 
     Args:
         convolution: padded with zeros by numbers of pixels.
-        size: of the inputs to lay the weights out for, [B, C, H, W]; others do as well.
+        shape: of an input, [C, H, W].
+        batch_sizes: numbers of inputs to lay the weights out for, once for each layout that they
+            ask for; others do as well, and laying out anew may take them as long as computing.
     """
 
-    def __init__(self, convolution: nn.Conv2d, size: list[int]) -> None:
+    def __init__(
+        self, convolution: nn.Conv2d, shape: Sequence[int], batch_sizes: Sequence[int]
+    ) -> None:
         super().__init__()
         padding = [int(pixels) for pixels in convolution.padding]
         stride, dilation = list(convolution.stride), list(convolution.dilation)
         self._numbers = (padding, stride, dilation, convolution.groups)
         weight, bias = convolution.weight.detach().to_mkldnn(), convolution.bias
         lay_out: Callable[..., torch.Tensor] = torch._C._nn.mkldnn_reorder_conv2d_weight
-        self.weight: torch.Tensor
         self.bias: torch.Tensor | None
-        self.register_buffer("weight", lay_out(weight, *self._numbers, size))
         self.register_buffer("bias", None if bias is None else bias.detach())
+        names: dict[bytes, str] = {}  # of the buffers, by layout
+        self._laid_out: list[tuple[int, str]] = []  # the largest batch, and the buffer
+        for size in sorted(batch_sizes):
+            weights = lay_out(weight, *self._numbers, [size, *shape])
+            name = names.setdefault(layout(weights), f"weight_{size}")
+            if not hasattr(self, name):
+                self.register_buffer(name, weights)
+            self._laid_out.append((size, name))
         self.activation = _NONE
         self.in_place = False  # the sum takes the addend's memory
 
@@ -65,7 +76,7 @@ class Convolution(nn.Module):
             return self._with_gradients(images, addend)
         operators = torch.ops.mkldnn
         name, numbers = self.activation.name, self.activation.numbers
-        weights = (self.weight, self.bias, *self._numbers)
+        weights = (self.weight(len(images)), self.bias, *self._numbers)
         result: torch.Tensor
         if addend is None:
             result = operators._convolution_pointwise(images, *weights, name or "none", numbers, "")
@@ -79,12 +90,24 @@ class Convolution(nn.Module):
             )
         return result
 
+    def weight(self, batch_size: int) -> torch.Tensor:
+        """Return the weights as they are laid out for a batch of that size."""
+        most = self._laid_out[-1][1]
+        name = next((name for size, name in self._laid_out if batch_size <= size), most)
+        return self.get_buffer(name)
+
     def _with_gradients(self, images: torch.Tensor, addend: torch.Tensor | None) -> torch.Tensor:
         """Return the same by operators that have gradients."""
         padding, stride, dilation, groups = self._numbers
-        weight = self.weight.to_dense()
+        weight = self.weight(len(images)).to_dense()
         result = F.conv2d(images, weight, self.bias, stride, padding, dilation, groups)
         return self.activation.function(result if addend is None else result + addend)
+
+
+def layout(weights: torch.Tensor) -> bytes:
+    """Return what tells the order in memory of oneDNN's weights from any other."""
+    serialized: torch.Tensor = torch.ops.mkldnn._get_mkldnn_serialized_md(weights)
+    return serialized.numpy().tobytes()
 
 
 def can_fuse(precision: torch.dtype) -> bool:
@@ -96,13 +119,13 @@ def can_fuse(precision: torch.dtype) -> bool:
     )
 
 
-def fuse(network: fx.GraphModule, example: torch.Tensor, batch_size: int) -> None:
+def fuse(network: fx.GraphModule, example: torch.Tensor, batch_sizes: Sequence[int]) -> None:
     """Put a `Convolution` in the place of each, with what follows it.
 
     Args:
         network: in evaluation mode, on the processor, channels last.
         example: an input, [1, 3, H, W], in its precision.
-        batch_size: to lay the weights out for.
+        batch_sizes: to lay the weights out for.
     """
     with torch.inference_mode():
         ShapeProp(network).propagate(example)
@@ -111,7 +134,7 @@ def fuse(network: fx.GraphModule, example: torch.Tensor, batch_size: int) -> Non
     for node in list(graph.nodes):
         module = _module(network, node)
         if isinstance(module, nn.Conv2d) and called[node.target] == 1 and _can_be_packed(module):
-            fused = Convolution(module, [batch_size, *_shape(node.args[0])[1:]])
+            fused = Convolution(module, _shape(node.args[0])[1:], batch_sizes)
             network.set_submodule(node.target, fused)
             _take_in(network, node, fused)
     _save_memory(network)

@@ -1,6 +1,7 @@
 """A network as it computes fastest where nothing more is learned: when serving, and when frozen."""
 
 import copy
+from collections.abc import Sequence
 
 import torch
 from torch import fx, nn
@@ -15,7 +16,7 @@ def prepare(
     precision: torch.dtype = torch.float32,
     *,
     side: int,
-    batch_size: int,
+    batch_sizes: Sequence[int],
 ) -> fx.GraphModule:
     """Return a copy that is laid out for inference; `network` stays as it is, its hooks its own.
 
@@ -27,7 +28,7 @@ def prepare(
         device: where it will run.
         precision: of weights and activations, and of its inputs.
         side: H and W of most pictures, pixels.
-        batch_size: B of most batches.
+        batch_sizes: each B to be fast with; others do as well.
     """
     # In float32, whatever the later precision: folding in bfloat16 would lose digits.
     folded = optimization.fuse(_copy(network), inplace=True).requires_grad_(False)
@@ -35,7 +36,7 @@ def prepare(
     folded.to(device, precision).to(memory_format=torch.channels_last)
     if device.type == "cpu" and fusion.can_fuse(precision):
         example = torch.zeros(1, 3, side, side, dtype=precision)
-        fusion.fuse(folded, example.to(memory_format=torch.channels_last), batch_size)
+        fusion.fuse(folded, example.to(memory_format=torch.channels_last), batch_sizes)
     return folded
 
 

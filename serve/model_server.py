@@ -30,6 +30,10 @@ _SPAWNER = "spawner.sock"
 _HANDLER = "serve.worker:handle"
 # Below the ephemeral ports, and below 32767, where MMS stops taking them.
 _PORTS = range(21_000, 32_000)
+# Threads that wait for each other soon sleep: where Java or another worker wants the core too,
+# spinning made a forward pass five times slower. The few turns before they sleep are for a lone
+# request; a hundred thousand cost a fifth of the throughput.
+WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "5000"}
 
 
 class ModelServerError(Exception):
@@ -133,9 +137,7 @@ def environment(run_dir: Path) -> dict[str, str]:
     # The workers have their own places below it, and may not even be able to look at it.
     inherited = {name: value for name, value in os.environ.items() if name != "KENNEL_RUN_DIR"}
     return {
-        # Threads that wait for each other sleep and do not spin: where Java or another worker
-        # wants the core too, spinning made a forward pass five times slower.
-        "OMP_WAIT_POLICY": "PASSIVE",
+        **WAITING,
         **inherited,
         health.DIRECTORY_VARIABLE: str(run_dir / REPORTS),
         spawner.SOCKET_VARIABLE: str(run_dir / _SPAWNER),

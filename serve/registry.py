@@ -24,7 +24,7 @@ import torch
 from mms.context import Context
 from torch import nn
 
-from classifier import bundle
+from classifier import bundle, fusion
 from serve import answers, health, machine
 from serve.errors import RequestError
 from serve.handler import Handler, Outcome, headers_of
@@ -61,7 +61,7 @@ class Pool:
 def _digest(tensor: torch.Tensor) -> str:
     layout = f"{tensor.dtype} {tuple(tensor.shape)} {tensor.device}"
     if tensor.is_mkldnn:
-        layout += " oneDNN's"
+        layout += f" {fusion.layout(tensor).hex()}"
         tensor = tensor.to_dense()
     else:
         layout += f" {tensor.stride()}"

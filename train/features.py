@@ -88,7 +88,7 @@ class Features:
             run.device,
             self._precision,
             side=run.transform.crop,
-            batch_size=data.LEAST_BATCH,
+            batch_sizes=(data.LEAST_BATCH,),
         )
         self._chunks = Chunks(Path(folder) if folder else None)
         self._backbone = frozen.digest(network)

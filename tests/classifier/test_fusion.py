@@ -1,4 +1,8 @@
 import copy
+import re
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import pytest
 import torch
@@ -55,7 +59,7 @@ def test_logits_stay_and_every_convolution_is_onednns(
             module.running_mean.normal_(0, 0.1, generator=DRAWS)
             module.running_var.uniform_(0.5, 1.5, generator=DRAWS)
     fused = traced(network)
-    fusion.fuse(fused, pictures(1, 96), batch_size=4)
+    fusion.fuse(fused, pictures(1, 96), batch_sizes=(1, 4))
     assert not any(isinstance(module, nn.Conv2d) for module in fused.modules())
     assert sum(one.in_place for one in convolutions(fused)) == sums_in_place
     for count in (1, 4, 3):
@@ -72,7 +76,7 @@ def test_bfloat16_is_as_near_as_without_fusion() -> None:
     exact = traced(networks.build("resnet50", 5))
     plain = copy.deepcopy(exact).bfloat16()
     fused = copy.deepcopy(plain)
-    fusion.fuse(fused, pictures(1, 96).bfloat16(), batch_size=4)
+    fusion.fuse(fused, pictures(1, 96).bfloat16(), batch_sizes=(4,))
     batch = pictures(4, 96)
     with torch.inference_mode():
         logits = exact(batch)
@@ -80,11 +84,48 @@ def test_bfloat16_is_as_near_as_without_fusion() -> None:
         assert_alike(fused(batch.bfloat16()).float(), logits, 0.05)
 
 
+def test_weights_are_laid_out_once_for_each_layout_that_a_batch_size_asks_for() -> None:
+    convolution = nn.Conv2d(128, 128, 3, stride=2, padding=1)
+    fused = fusion.Convolution(convolution, (128, 56, 56), (8, 1, 2))
+    layouts = {}
+    for size in (1, 2, 8):
+        alone = fusion.Convolution(convolution, (128, 56, 56), (size,)).weight(size)
+        layouts[size] = fusion.layout(alone)
+        assert fusion.layout(fused.weight(size)) == layouts[size]
+        assert torch.equal(fused.weight(size).to_dense(), convolution.weight)
+    for size in (3, 8, 9):
+        assert fused.weight(size) is fused.weight(8)
+    assert len(dict(fused.named_buffers())) == 1 + len(set(layouts.values()))
+
+
+@pytest.mark.skipif(
+    torch.backends.cpu.get_cpu_capability() != "AVX2",
+    reason="what oneDNN asks for was seen on processors with AVX2 and no more",
+)
+def test_no_pass_lays_weights_out_anew(capfd: pytest.CaptureFixture[str]) -> None:
+    torch.manual_seed(0)
+    fused = traced(networks.build("resnet18", 5))
+    fusion.fuse(fused, pictures(1, 224), batch_sizes=(1, 2, 8))
+    verbose: Callable[[int], AbstractContextManager[None]] = torch.backends.mkldnn.verbose
+    passes = {}
+    for size in (1, 2, 8):
+        batch = pictures(size, 224)
+        with torch.inference_mode():
+            fused(batch)
+            capfd.readouterr()
+            with verbose(torch.backends.mkldnn.VERBOSE_ON):
+                fused(batch)
+        said = re.findall(r"primitive,exec,cpu,(\w+)", capfd.readouterr().out)
+        passes[size] = Counter(said)
+    assert [counted["convolution"] for counted in passes.values()] == [20, 20, 20]
+    assert [counted["reorder"] for counted in passes.values()] == [0, 0, 0]
+
+
 def test_gradients_pass_through() -> None:
     torch.manual_seed(0)
     fused = traced(networks.build("resnet18", 5))
     plain = copy.deepcopy(fused)
-    fusion.fuse(fused, pictures(1, 64), batch_size=1)
+    fusion.fuse(fused, pictures(1, 64), batch_sizes=(1,))
     batch = pictures(2, 64).requires_grad_()
     (ours,) = torch.autograd.grad(fused(batch)[:, 1].sum(), batch)
     (theirs,) = torch.autograd.grad(plain(batch)[:, 1].sum(), batch)
@@ -137,7 +178,7 @@ def test_a_sum_whose_addend_is_needed_leaves_it_alone(end: str) -> None:
     torch.manual_seed(0)
     block = Block(end)
     fused = traced(block)
-    fusion.fuse(fused, pictures(1, 8), batch_size=2)
+    fusion.fuse(fused, pictures(1, 8), batch_sizes=(2,))
     assert convolutions(fused)
     assert not any(one.in_place for one in convolutions(fused))
     batch = pictures(2, 8)
@@ -149,7 +190,7 @@ def test_a_sum_takes_the_memory_of_an_addend_that_nothing_else_needs() -> None:
     torch.manual_seed(0)
     block = Block("not needed")
     fused = traced(block)
-    fusion.fuse(fused, pictures(1, 8), batch_size=2)
+    fusion.fuse(fused, pictures(1, 8), batch_sizes=(2,))
     assert [one.in_place for one in convolutions(fused)] == [False, False, True]
     batch = pictures(2, 8)
     with torch.inference_mode():

@@ -27,7 +27,7 @@ def pictures(count: int) -> torch.Tensor:
 
 
 def prepared(network: nn.Module, precision: torch.dtype = torch.float32) -> fx.GraphModule:
-    return inference.prepare(network, CPU, precision, side=64, batch_size=4)
+    return inference.prepare(network, CPU, precision, side=64, batch_sizes=(4,))
 
 
 def assert_same(ours: nn.Module, theirs: nn.Module) -> None:

@@ -169,14 +169,19 @@ def test_the_server_keeps_the_contract_and_its_models_outlive_a_worker(
 def test_equal_weights_are_kept_once_in_onednns_layout_too(trained: Path) -> None:
     loaded = bundle.load(trained / "model")
     one, two = (Predictor(loaded, torch.device("cpu"), threads=1) for _ in range(2))
-    pool = Pool()
-    for each in (one, two):
-        pool.share(each.network)
     both = [
         [part for part in each.network.modules() if isinstance(part, fusion.Convolution)]
         for each in (one, two)
     ]
+    layouts = [[fusion.layout(part.weight(size)) for size in (1, 32)] for part in both[0]]
+    pool = Pool()
+    for each in (one, two):
+        pool.share(each.network)
     assert len(both[0]) == 20
-    assert all(first.weight is second.weight for first, second in zip(*both, strict=True))
+    for first, second in zip(*both, strict=True):
+        for size in (1, 32):
+            assert first.weight(size) is second.weight(size)
+    # The same weights in another layout are not the same.
+    assert layouts == [[fusion.layout(part.weight(size)) for size in (1, 32)] for part in both[0]]
     batch = torch.randn(2, 3, 64, 64)
     assert torch.equal(one.predict(batch), two.predict(batch))
