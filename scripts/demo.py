@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from scripts import digits, local
+from scripts.spec import SpecError, load
 
 SPEC = Path(__file__).parents[1] / "experiments" / "digits.toml"
 BUCKET = "kennel-digits"
@@ -29,6 +30,10 @@ def main() -> None:
     parser.add_argument("--spec", type=Path, default=SPEC)
     parser.add_argument("--engine", choices=("process", "docker"), default="process")
     given = parser.parse_args()
+    try:
+        load(given.spec)  # before minutes go by
+    except SpecError as error:
+        raise SystemExit(str(error)) from None
     shutil.rmtree(given.out, ignore_errors=True)
     spec, photos = str(given.spec), given.out / "photos"
     started = time.monotonic()

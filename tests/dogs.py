@@ -4,6 +4,7 @@ import hashlib
 import shutil
 from pathlib import Path
 
+from tests.kept import once
 from tests.opt_ml import OptMl
 
 ROOT = Path(__file__).parents[1]
@@ -25,14 +26,14 @@ def train(real_data: Path) -> OptMl:
     digest = hashlib.sha256(repr(SETTINGS).encode())
     for source in (*sources, ROOT / "docker" / "locks" / "train.txt"):
         digest.update(source.read_bytes())
-    kept = ROOT / "build" / f"dogs-{digest.hexdigest()[:16]}"
-    if not (kept / "output" / "success").is_file():  # which a job leaves at its very end
-        shutil.rmtree(kept, ignore_errors=True)
-        channel = kept / "weights"
-        channel.mkdir(parents=True)
-        (channel / "resnet50.pth").symlink_to(real_data / "weights" / "resnet50-imagenet-fp16.pth")
-        job = OptMl.lay_out(kept, {"dogs": real_data / "dogs", "pretrained": channel}, SETTINGS)
-        code, log = job.run(timeout=1800)
-        assert code == 0, log
-        shutil.rmtree(kept / "checkpoints")
-    return OptMl(kept)
+    return OptMl(once(f"dogs-{digest.hexdigest()[:16]}", lambda folder: _train(folder, real_data)))
+
+
+def _train(folder: Path, real_data: Path) -> None:
+    channel = folder / "weights"
+    channel.mkdir(parents=True)
+    (channel / "resnet50.pth").symlink_to(real_data / "weights" / "resnet50-imagenet-fp16.pth")
+    job = OptMl.lay_out(folder, {"dogs": real_data / "dogs", "pretrained": channel}, SETTINGS)
+    code, log = job.run(timeout=1800)
+    assert code == 0, log
+    shutil.rmtree(folder / "checkpoints")

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from scripts.demo import kennel
+
 ROOT = Path(__file__).parents[1]
 SPEC = (ROOT / "experiments" / "digits.toml").read_text()
 
@@ -52,9 +54,18 @@ def test_the_demo_goes_the_whole_way(tmp_path: Path) -> None:
         assert shown in page
 
 
-def test_a_failing_spec_ends_with_the_reason(tmp_path: Path) -> None:
+def test_a_wrong_spec_ends_it_at_once_with_the_reason(tmp_path: Path) -> None:
     spec = tmp_path / "wrong.toml"
     spec.write_text(SPEC.replace("batch_size = 32", "batch_size = 0"))
+    kept = tmp_path / "o" / "kept"
+    kept.mkdir(parents=True)
     result = demo("--out", str(tmp_path / "o"), "--spec", str(spec))
     assert result.returncode == 1
     assert "batch_size: Input should be greater than or equal to 2" in result.stderr
+    assert result.stdout == ""
+    assert kept.is_dir()  # what an earlier demo left
+
+
+def test_a_failing_verb_ends_it_with_all_that_it_said(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"no pictures(?s:.*)the demo ends here"):
+        kennel("data", "check", str(tmp_path))

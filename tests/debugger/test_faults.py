@@ -14,8 +14,9 @@ from debugger.records import End, Fired, Record
 from debugger.rules.settings import BUILT_IN
 from tests.debugger import faults, hosts
 from tests.debugger.faults import Training
+from tests.kept import BUILD
 
-TABLE = Path(__file__).parents[2] / "build" / "rules-and-faults.txt"
+TABLE = BUILD / "rules-and-faults.txt"
 NEVER = {"OverallSystemUsage", "OverallFrameworkMetrics", "ProfilerReport"}
 GPU_ONLY = {name for fired in hosts.FAULTS.values() for name in fired}
 
