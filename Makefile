@@ -11,6 +11,7 @@ PORT ?= 8080
 SPEC ?= experiments/dogs.toml
 VERSION ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 ENGINE ?= process
+WORKERS ?= 2
 
 UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
 export UV_PYTHON_DOWNLOADS := never
@@ -64,8 +65,10 @@ check: $(VENV)  ## ruff, mypy and the arrows between the rooms
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
-test: $(VENV)  ## every test that needs no Docker; ARGS go to pytest
-	.venv/bin/pytest -m 'not docker' $(ARGS)
+# By file: what is made for a file's tests is made once. In order: the files with few tests are not the
+# short ones.
+test: $(VENV)  ## every test that needs no Docker, [WORKERS=2] at once; ARGS go to pytest
+	.venv/bin/pytest -m 'not docker' --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-containers: $(VENV)  ## build the images and test them in a Docker engine
 	.venv/bin/pytest -m docker $(ARGS)
