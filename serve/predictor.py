@@ -11,10 +11,6 @@ from serve import gradcam
 # some fifty layers. Measured: 0.5 to 2 % of the greatest logit.
 TOLERATED = {torch.float32: 1, torch.bfloat16: 50}
 
-# Pictures up to which each number asks a processor for another layout of some weights; more than
-# that ask for one. Seen with torch's oneDNN on AVX2, four architectures.
-_FEW = 3
-
 
 def choose_device(wish: str, gpu: int | None = None) -> torch.device:
     """Return the device to run on.
@@ -51,6 +47,15 @@ def choose_precisions(wish: str, device: torch.device) -> list[torch.dtype]:
     return [torch.bfloat16, torch.float32] if computes_bf16(device) else [torch.float32]
 
 
+def batch_sizes(most: int) -> list[int]:
+    """Return the batch sizes to lay weights out for, where batches have at most `most` pictures.
+
+    One, two and three pictures each ask a processor for layouts of their own, and all more for one:
+    benchmarks/serving_layouts.py.
+    """
+    return sorted({*range(1, min(3, most) + 1), most})
+
+
 class Predictor:
     """A bundle's network, laid out for inference; the bundle keeps its own as it is.
 
@@ -82,7 +87,7 @@ class Predictor:
             device,
             precision,
             side=bundle.description.transform.crop,
-            batch_sizes=sorted({*range(1, min(_FEW, most) + 1), most}),
+            batch_sizes=batch_sizes(most),
         )
         if bundle.description.test_time_flip:
             mirror.look_twice(self.network)
