@@ -256,7 +256,11 @@ class Front:
 
     def _start(self) -> "subprocess.Popen[bytes]":
         return processes.start(
-            self._command, cwd=self._run_dir, environment={"LC_ALL": "C"}, user=self._user
+            self._command,
+            cwd=self._run_dir,
+            environment={"LC_ALL": "C"},
+            user=self._user,
+            after_us=signal.SIGTERM,  # on which it ends its workers, too
         )
 
     def restart(self) -> None:

@@ -5,6 +5,7 @@ Linux only: the kernel is asked to hand orphans to us, and to end our children w
 
 import contextlib
 import ctypes
+import functools
 import os
 import signal
 import subprocess
@@ -29,6 +30,7 @@ def start(
     cwd: Path,
     environment: Mapping[str, str],
     user: int | None = None,
+    after_us: signal.Signals = signal.SIGKILL,
 ) -> "subprocess.Popen[bytes]":
     """Start a part in a session of its own, tied to this process's life.
 
@@ -40,6 +42,8 @@ def start(
         cwd: where to run it.
         environment: all of it.
         user: to run as, with the group of the same number; None is who we are.
+        after_us: what the kernel sends it when this process dies. SIGKILL leaves the children of
+            a part alone, so one whose children do not end by themselves has to be told otherwise.
     """
     return subprocess.Popen(
         command,
@@ -47,15 +51,11 @@ def start(
         env=dict(environment),
         stdin=subprocess.DEVNULL,
         start_new_session=True,
-        preexec_fn=_die_with_parent,
+        preexec_fn=functools.partial(_libc.prctl, _PR_SET_PDEATHSIG, after_us, 0, 0, 0),
         user=user,
         group=user,
         extra_groups=None if user is None else [],
     )
-
-
-def _die_with_parent() -> None:
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def name_this(name: str) -> None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import shutil
-import signal
 import socket
 import sys
 import tempfile
@@ -16,7 +15,7 @@ import pytest
 
 from serve import privileges
 from tests.serve.conftest import picture
-from tests.serve.running import ROOT, Running, serving, until
+from tests.serve.running import ROOT, Running, gone, serving, until
 from tests.serve.test_handler import drift, tamper
 
 pytestmark = pytest.mark.usefixtures("nginx")
@@ -134,18 +133,17 @@ def test_the_workers_go_on_when_their_parent_is_killed_and_there_is_another(
     assert running.parts("kennel-worker") == [worker]
 
 
-def test_a_killed_supervisor_takes_everything_with_it(trained: Path) -> None:
+@pytest.mark.parametrize("ping", [503, 200])
+def test_a_killed_supervisor_takes_everything_with_it(trained: Path, ping: int) -> None:
     with serving(trained) as running:
-        running.wait_for_ping(503)
-        family = until(
-            lambda: (
-                parts if len(parts := psutil.Process(running.process.pid).children()) == 3 else None
-            )
-        )
-        running.process.send_signal(signal.SIGKILL)
+        running.wait_for_ping(ping)
+        supervisor = psutil.Process(running.process.pid)
+        until(lambda: len(supervisor.children()) >= 3 or None)  # the spawner, Java, nginx
+        until(lambda: any(master.children() for master in running.parts("nginx")) or None)
+        family = supervisor.children(recursive=True)
+        supervisor.kill()
         running.wait_for_end()
-        psutil.wait_procs(family, timeout=30)
-        assert not any(part.is_running() for part in family)
+        until(lambda: all(gone(part) for part in family) or None)
 
 
 @pytest.fixture(scope="module")
