@@ -211,6 +211,8 @@ def kills(kind: str, base: Path, results: Results, count: int, deadline: float) 
                     time.sleep(0.3)
                     one = kill(running, kind)
                 results.add(kind, one | {"answered": load.answered, "lost": len(load.failed)})
+                if kind == "spawner":
+                    break  # a server has but the one
 
 
 def stops(base: Path, results: Results, count: int, deadline: float) -> None:
