@@ -20,7 +20,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header $(ARGS)
 VENV := .venv/.locked
-LOCAL := $(PYTHON) -m scripts.local
+LOCAL := $(PYTHON) -m scripts.make.local
 
 .PHONY: help venv lock check test test-containers demo build push register local-train local-serve invoke clean
 
@@ -30,7 +30,7 @@ help:
 venv: $(VENV)  ## make .venv from docker/locks/dev.txt
 
 $(VENV): docker/locks/dev.txt docker/locks/build.txt pyproject.toml | $(UV)
-	@$(PYTHON) scripts/check_python.py
+	@$(PYTHON) scripts/make/check_python.py
 	$(UV) venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" .venv
 	$(UV) pip sync --quiet --python .venv --require-hashes --build-constraints docker/locks/build.txt \
 		docker/locks/dev.txt
@@ -74,7 +74,7 @@ test-containers: $(VENV)  ## build the images and test them in a Docker engine
 	.venv/bin/pytest -m docker $(ARGS)
 
 demo: $(VENV)  ## tune, train and serve handwritten digits here, without AWS; [ENGINE=docker]
-	.venv/bin/python -m scripts.demo --engine $(ENGINE) $(ARGS)
+	.venv/bin/python -m scripts.make.demo --engine $(ENGINE) $(ARGS)
 
 build:  ## build kennel-train and kennel-serve; [BASE_IMAGE=…] [TAG=local]
 	TAG=$(TAG) docker/build.sh

@@ -26,15 +26,15 @@ import torch
 from torch import nn
 
 from debugger.records import BACKWARD, COPY, FORWARD, OPTIMIZER
-from train import recorder, smdebug_hook
-from train.channels import Picture, Splits
+from pictures.channels import Picture, Splits
+from train.batches.data import Batch
 from train.config import TrainConfig
-from train.data import Batch
-from train.hooks import Hooks
 from train.job import Job
-from train.run import Run, set_up
-from train.stop import Stop
-from train.system import Host
+from train.platform.stop import Stop
+from train.recording import recorder, smdebug
+from train.recording.hooks import Hooks
+from train.recording.system import Host
+from train.state.run import Run, set_up
 
 OFF, DEFAULT, REDUCTIONS, SMDEBUG = "off", "default", "weights+gradients", "smdebug's default"
 INTERVAL = {DEFAULT: 50, REDUCTIONS: 100, SMDEBUG: 500}
@@ -183,7 +183,7 @@ def variant(name: str, folder: Path, size: int) -> Iterator[Variant]:
     hooks = recorder.start(config, job, stop)
     if name == SMDEBUG:
         asked = {"LocalPath": str(folder / "tensors"), "S3OutputPath": "s3://none/"}
-        hooks = smdebug_hook.Smdebug(hooks, asked, folder)
+        hooks = smdebug.Smdebug(hooks, asked, folder)
     with hooks:
         run, network = set_up(config, splits, job, stop, hooks)
         yield Variant(run, network, hooks)

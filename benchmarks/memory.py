@@ -27,10 +27,10 @@ import torch
 from PIL import Image
 
 from classifier import networks
+from pictures import shards
 from train import job as training
-from train import shards
 from train.job import Job
-from train.stop import Stop
+from train.platform.stop import Stop
 
 CLASSES, SIDE = 10, 32
 GRID = {"learning_rate": [0.001, 0.01, 0.1], "batch_size": [128, 256], "epochs": [1, 2]}

@@ -20,11 +20,13 @@ from typing import Any
 import torch
 
 from benchmarks.training import REAL, spread
-from train import channels, chunks, loop
+from pictures import channels
+from train import loop
 from train.config import TrainConfig
-from train.hooks import Hooks
+from train.features import chunks
 from train.job import Job
-from train.stop import Interrupted, Stop
+from train.platform.stop import Interrupted, Stop
+from train.recording.hooks import Hooks
 
 ROOT = Path(__file__).parents[1]
 RECIPES = ("dogs-frozen-head", "dogs-discriminative", "dogs-head-first")

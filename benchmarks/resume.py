@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from scripts import digits
+from scripts.make import digits
 from tests.train import resuming
 
 

@@ -19,7 +19,8 @@ from pathlib import Path
 import psutil
 import torch
 
-from serve import machine, model_server
+from serve import machine
+from serve.front import model_server
 
 ROOT = Path(__file__).parents[1]
 PATIENCE_S = 180

@@ -18,7 +18,7 @@ import torch
 
 from benchmarks.servers import Place, Server, jpegs, kennel, this_machine
 from classifier import bundle
-from classifier.images import decode
+from pictures.decoder import decode
 
 GOAL_POINTS = 0.5
 

@@ -25,7 +25,8 @@ import torch
 from benchmarks.servers import jpegs, this_machine
 from benchmarks.serving import spread
 from classifier import bundle
-from serve import health, machine
+from serve import machine
+from serve.front import health
 from serve.predictor import Predictor, choose_device, choose_precisions
 
 

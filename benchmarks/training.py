@@ -33,12 +33,16 @@ from torchvision import transforms as T
 
 from classifier import networks, weights
 from classifier.precision import computes_bf16
-from train import channels, data, features, gradients, loop, sweep
+from pictures import channels
+from train import loop
+from train.batches import data
 from train.config import TrainConfig
-from train.hooks import Hooks
+from train.features import features, sweep
 from train.job import Job
-from train.run import Run, set_up
-from train.stop import Stop
+from train.learning import gradients
+from train.platform.stop import Stop
+from train.recording.hooks import Hooks
+from train.state.run import Run, set_up
 
 REAL = Path(__file__).parents[2] / "shared" / "data"
 FAST = "bf16" if computes_bf16(torch.device("cpu")) else "fp32"

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, model_va
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
-from classifier.images import MAX_PIXELS, decode
+from pictures.decoder import MAX_PIXELS, decode
 
 Interpolation = Literal["bilinear", "bicubic", "nearest"]
 Channels = tuple[float, float, float]

@@ -26,6 +26,7 @@ RUN --mount=type=bind,source=docker/install.sh,target=/install.sh \
 # The floor has torch already: `--update` leaves its files, and so its layer, alone.
 RUN --mount=type=bind,from=builder,source=/opt/venv,target=/mnt/venv \
     cp --archive --update /mnt/venv/. /opt/venv/
+COPY pictures /opt/kennel/pictures
 COPY classifier /opt/kennel/classifier
 COPY serve /opt/kennel/serve
 EXPOSE 8080

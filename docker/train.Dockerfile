@@ -22,6 +22,7 @@ FROM ${TORCH_IMAGE} AS train
 # The floor has torch already: `--update` leaves its files, and so its layer, alone.
 RUN --mount=type=bind,from=builder,source=/opt/venv,target=/mnt/venv \
     cp --archive --update /mnt/venv/. /opt/venv/
+COPY pictures /opt/kennel/pictures
 COPY classifier /opt/kennel/classifier
 COPY debugger /opt/kennel/debugger
 COPY train /opt/kennel/train

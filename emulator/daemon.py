@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from emulator.files import write_json
 from emulator.settings import HOST, Settings
+from emulator.store.files import write_json
 
 _READY_S = 300.0
 _STOP_S = 300.0

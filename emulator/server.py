@@ -15,18 +15,18 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
 from emulator import contract
-from emulator.endpoints import Endpoints
+from emulator.api.endpoints import Endpoints
+from emulator.api.images import Images
+from emulator.api.models import Models
+from emulator.api.runtime import Runtime
+from emulator.api.tags import Tags
+from emulator.api.training import TrainingJobs
+from emulator.api.transform import TransformJobs
+from emulator.api.tuning import TuningJobs
+from emulator.context import Operations, World
 from emulator.errors import ApiError, NotEmulated
-from emulator.images import Images
-from emulator.journal import Journal
-from emulator.models import Models
-from emulator.runtime import Runtime
 from emulator.settings import HOST, Settings
-from emulator.tags import Tags
-from emulator.training import TrainingJobs
-from emulator.transform import TransformJobs
-from emulator.tuning import TuningJobs
-from emulator.world import Operations, World
+from emulator.store.journal import Journal
 
 log = logging.getLogger("kennel.emulator")
 

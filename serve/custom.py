@@ -26,10 +26,10 @@ import torch
 from mms.context import Context
 from PIL import UnidentifiedImageError
 
-from serve import answers
 from serve.errors import RequestError
+from serve.formats import answers
+from serve.front.headers import ACCEPT, CONTENT_TYPE, REQUEST_ID
 from serve.handler import Handler, Question, headers_of
-from serve.headers import ACCEPT, CONTENT_TYPE, REQUEST_ID
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from serve import health, metrics, nginx, privileges, processes
-from serve.model_server import (
+from serve.front import health, metrics, nginx, privileges, processes
+from serve.front.model_server import (
     REPORTS,
     ModelServer,
     ModelServerError,
@@ -22,8 +22,8 @@ from serve.model_server import (
     free_port,
     java,
 )
+from serve.front.workers import Workers, WorkersError
 from serve.settings import Settings, SettingsError
-from serve.workers import Workers, WorkersError
 
 log = logging.getLogger("kennel")
 

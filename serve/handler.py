@@ -20,11 +20,12 @@ from PIL import Image
 from torch import nn
 
 from classifier import bundle
-from classifier.images import ImageError
-from serve import answers, contents, health, pulse, replies, wishes
-from serve.envelopes import Pixels
+from pictures.decoder import ImageError
 from serve.errors import RequestError
-from serve.headers import ACCEPT, ATTRIBUTES, CONTENT_TYPE, QUERY, REQUEST_ID
+from serve.formats import answers, contents, options, replies
+from serve.formats.envelopes import Pixels
+from serve.front import health, heartbeat
+from serve.front.headers import ACCEPT, ATTRIBUTES, CONTENT_TYPE, QUERY, REQUEST_ID
 from serve.predictor import TOLERATED, Predictor, choose_device, choose_precisions
 from serve.settings import Settings
 
@@ -49,7 +50,7 @@ class Question:
     pixels: torch.Tensor
     several: bool
     answer: answers.Format
-    wishes: wishes.Wishes
+    wishes: options.Wishes
 
 
 # Each request of a batch keeps its place and its own outcome through all the verbs.
@@ -80,7 +81,7 @@ class Handler:
         self._description: bundle.Description
         self._predictor: Predictor
         self._decoders: ThreadPoolExecutor
-        self._heart: pulse.Heart
+        self._heart: heartbeat.Heart
 
     def initialize(self, context: Context) -> None:
         """Load the bundle and prove that this process gives the golden inputs their logits.
@@ -101,7 +102,7 @@ class Handler:
                 log.exception("the bundle could not be loaded")
             health.report(reports, refusal=reason)
             raise
-        self._heart = pulse.Heart(reports)
+        self._heart = heartbeat.Heart(reports)
         health.report(reports, difference=difference)
 
     def _load(self, context: Context) -> float | None:
@@ -177,7 +178,7 @@ class Handler:
                 bytes(item.get("body", b"")),
                 most=self._settings.max_pictures,
             )
-            wished = wishes.read(headers.get(QUERY), headers.get(ATTRIBUTES), content.parameters)
+            wished = options.read(headers.get(QUERY), headers.get(ATTRIBUTES), content.parameters)
             answer.check(wished)
             pixels = [
                 self._pixels(picture, place if content.several else None)

@@ -25,10 +25,12 @@ from mms.context import Context
 from torch import nn
 
 from classifier import bundle, fusion
-from serve import answers, health, machine
+from serve import machine
 from serve.errors import RequestError
+from serve.formats import answers
+from serve.front import health
+from serve.front.headers import CALL
 from serve.handler import Handler, Outcome, headers_of
-from serve.headers import CALL
 
 log = logging.getLogger(__name__)
 

@@ -20,8 +20,9 @@ from pydantic import (
 )
 from sagemaker_inference import parameters
 
-from serve import answers, machine
+from serve import machine
 from serve.errors import RequestError
+from serve.formats import answers
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 # The model server keeps its ports in a Java short.

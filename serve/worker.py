@@ -4,7 +4,7 @@ A process that ends between these two lines, killed for its memory or by a broke
 at once and not only when the time for loading is over.
 """
 
-from serve import health, processes
+from serve.front import health, processes
 from serve.settings import Settings
 
 processes.name_this("kennel-worker")

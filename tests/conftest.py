@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from scripts import digits
+from scripts.make import digits
 from tests import dogs
 from tests.opt_ml import OptMl
 

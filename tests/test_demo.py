@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.demo import kennel
+from scripts.make.demo import kennel
 
 ROOT = Path(__file__).parents[1]
 SPEC = (ROOT / "experiments" / "digits.toml").read_text()
@@ -15,7 +15,7 @@ SPEC = (ROOT / "experiments" / "digits.toml").read_text()
 
 def demo(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-m", "scripts.demo", *arguments],
+        [sys.executable, "-m", "scripts.make.demo", *arguments],
         capture_output=True,
         text=True,
         check=False,

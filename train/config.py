@@ -22,7 +22,7 @@ from pydantic import (
 
 from classifier.architectures import canonical
 from debugger.records import COLLECTIONS
-from train import texts
+from train import validators
 
 # Names people bring along, and ours.
 ALIASES = {
@@ -118,7 +118,7 @@ class TrainConfig(BaseModel):
         description="random views of each picture that a frozen backbone computes; one an epoch "
         "if unset, fewer come round again and are cheaper; 0: no features are kept",
     )
-    sweep: Annotated[Words, AfterValidator(texts.lists)] = Field(
+    sweep: Annotated[Words, AfterValidator(validators.lists)] = Field(
         "",
         description="lists of values by hyperparameter as JSON, such as "
         '`{"learning_rate": [0.01, 0.1], "epochs": [2, 3]}`: all combinations are trained in this '
@@ -196,13 +196,13 @@ class TrainConfig(BaseModel):
     debugger_interval: int = Field(
         50, ge=1, description="steps between records of tensors; losses are recorded every step"
     )
-    debugger_collections: Annotated[Words, AfterValidator(texts.collections)] = Field(
+    debugger_collections: Annotated[Words, AfterValidator(validators.collections)] = Field(
         ",".join(COLLECTIONS), description="which tensors are recorded"
     )
-    debugger_raw: Annotated[Words, AfterValidator(texts.pattern)] = Field(
+    debugger_raw: Annotated[Words, AfterValidator(validators.pattern)] = Field(
         "", description="a regular expression: tensors of these names are recorded whole too"
     )
-    debugger_rules: Annotated[Words, AfterValidator(texts.rules)] = Field(
+    debugger_rules: Annotated[Words, AfterValidator(validators.rules)] = Field(
         "",
         description="settings by rule as JSON, such as "
         '`{"StepOutlier": {"stddev": 4, "action": "stop"}, "DeadRelu": false}`',
@@ -211,7 +211,7 @@ class TrainConfig(BaseModel):
     profiler_interval: float = Field(
         0.5, ge=0.1, le=60, description="seconds between samples of the host"
     )
-    profiler_steps: Annotated[Words, AfterValidator(texts.window)] = Field(
+    profiler_steps: Annotated[Words, AfterValidator(validators.window)] = Field(
         "10:13", description="steps that torch.profiler watches; empty: none"
     )
 

@@ -1,8 +1,8 @@
 """What the image's `train` runs: SageMaker's training contract, on sagemaker-training.
 
-The toolkit calls `main`. It starts train.job (through train.launch when there are several GPUs or
-hosts), or the user's own script when the job names one, hands SIGTERM on, and turns a failure into
-its reason. Everything the platform sees of us is here.
+The toolkit calls `main`. It starts train.job, through train.platform.launch when there are several
+GPUs or hosts, or the user's own script when the job names one. It forwards SIGTERM and turns a
+failure into its reason. Everything the platform sees of us is here.
 """
 
 import contextlib
@@ -16,8 +16,8 @@ from typing import Any
 
 import psutil
 
-from train import script
-from train.system import STARTED, own_start
+from train.platform import script
+from train.recording.system import STARTED, own_start
 
 MODULE = "train.job"
 PROCESSES = "KENNEL_PROCESSES"  # training processes a host; on CPUs several only if it says so
@@ -61,7 +61,7 @@ def command(env: Any) -> list[str]:
     os.environ.setdefault("NCCL_SOCKET_IFNAME", str(env.network_interface_name))
     os.environ.setdefault("GLOO_SOCKET_IFNAME", str(env.network_interface_name))
     return [
-        *(sys.executable, "-m", "train.launch", "--processes", str(processes)),
+        *(sys.executable, "-m", "train.platform.launch", "--processes", str(processes)),
         *("--hosts", ",".join(env.hosts), "--host", env.current_host),
         *("--address", env.master_hostname),
         *("--failure", str(Path(env.output_dir) / "failure")),

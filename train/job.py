@@ -15,8 +15,10 @@ import torch
 import torch.distributed as dist
 from torch.distributed import DistError
 
-from train import channels, config, loop, recorder, smdebug_hook
-from train.stop import Interrupted, Stop
+from pictures import channels
+from train import config, loop
+from train.platform.stop import Interrupted, Stop
+from train.recording import recorder, smdebug
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def run(job: Job, stop: Stop) -> None:
         Interrupted: the job was asked to stop; its state is in the checkpoint folder.
     """
     settings = config.from_hyperparameters(job.hyperparameters)
-    with smdebug_hook.beside(recorder.start(settings, job, stop)) as hooks:
+    with smdebug.beside(recorder.start(settings, job, stop)) as hooks:
         splits = channels.find(
             {name: path for name, path in job.channels.items() if name != channels.PRETRAINED},
             seed=settings.seed,

@@ -12,27 +12,21 @@ from torchvision.transforms import v2
 
 from classifier import mirror
 from debugger.records import CHECKPOINT, COPY, OPTIMIZER
-from train import (
-    checkpoint,
-    data,
-    features,
-    fitting,
-    gradients,
-    metrics,
-    optimizer,
-    parallel,
-    result,
-    stages,
-    sweep,
-)
-from train.channels import Splits
+from pictures.channels import Splits
+from train import metrics
+from train.batches import data
 from train.config import TrainConfig
-from train.evaluate import Scores
-from train.hooks import Hooks
-from train.progress import follow
-from train.run import Run, set_up
-from train.state import Best, TrainState
-from train.stop import Interrupted, Stop
+from train.features import features, sweep
+from train.learning import gradients, optimizer, parallel
+from train.learning.evaluate import Scores
+from train.platform.stop import Interrupted, Stop
+from train.recording.hooks import Hooks
+from train.stages import fitting
+from train.stages.stage import begin_stage, find_rate
+from train.state import checkpoint, result
+from train.state.progress import follow
+from train.state.run import Run, set_up
+from train.state.state import Best, TrainState
 
 if TYPE_CHECKING:
     from train.job import Job
@@ -81,9 +75,9 @@ def train(config: TrainConfig, splits: Splits, job: "Job", stop: Stop, hooks: Ho
         stage = None
         while not finished(state, config):
             if stage is None or state.epoch == config.head_epochs:
-                stage = stages.begin(run, network, state.epoch)
+                stage = begin_stage(run, network, state.epoch)
                 if config.find_learning_rate:
-                    stages.find_rate(run, state, stage)
+                    find_rate(run, state, stage)
             started, kept = time.monotonic(), stage.kept
             if kept:
                 kept.view(splits.train, state.epoch)

@@ -6,9 +6,8 @@ The job records without them, and Kennel's rules run in it; these are for those 
 from typing import Any
 
 from debugger.records import ACTIVATIONS, INPUTS, LOSSES
-from scripts import managed
 from scripts.requests.request import Request, given
-from scripts.spec import Experiment
+from scripts.spec import Experiment, managed
 from train.config import TrainConfig, from_hyperparameters
 
 # Source: ProfilingIntervalInMilliseconds in the SageMaker API.

@@ -3,7 +3,6 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from scripts.instances import has_gpu, has_local_disk
 from scripts.requests.request import Request, given, tags
 from scripts.requests.training import owned, vpc
 from scripts.spec import Experiment
@@ -15,6 +14,7 @@ from scripts.spec.endpoint import (
     Serverless,
     Transform,
 )
+from scripts.spec.instances import has_gpu, has_local_disk
 
 VARIANT = "AllTraffic"
 # The tag with the moment, in ISO 8601, after which `kennel endpoints` calls an endpoint overdue.

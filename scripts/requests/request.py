@@ -1,4 +1,4 @@
-"""A call to AWS as a value: what `--dry-run` prints, tests check and `scripts/aws.py` sends."""
+"""A call to AWS as a value: `--dry-run` prints it, scripts/aws/client.py sends it."""
 
 import json
 from collections.abc import Iterable, Mapping

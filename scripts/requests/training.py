@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from scripts.instances import has_local_disk
 from scripts.requests import debugging
 from scripts.requests.request import Request, given, tags
 from scripts.spec import Experiment, encoded
+from scripts.spec.instances import has_local_disk
 from scripts.spec.section import Scalar
 from scripts.spec.tuning import Range, Tuning
 from train import metrics

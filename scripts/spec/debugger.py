@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import Field
 
-from scripts import managed
+from scripts.spec import managed
 from scripts.spec.section import Scalar, Section
 
 # Source: HyperParameterValue in the SageMaker API.

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from scripts import managed
+from scripts.spec import managed
 from scripts.spec.debugger import Debugger, Profiler, wrong_rules
 from scripts.spec.endpoint import Endpoint, Serverless
 from scripts.spec.section import Conflicts, S3Uri, Scalar, Section

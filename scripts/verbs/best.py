@@ -5,8 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from scripts import shown, sweeps, trials
-from scripts.aws import Aws, AwsProblem
+from scripts.aws import sweeps, trials
+from scripts.aws.client import Aws, AwsProblem
+from scripts.console import shown
 from scripts.problem import Problem
 from scripts.requests import running
 from scripts.verbs import options

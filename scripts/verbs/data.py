@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from scripts import names, shown
-from scripts.aws import Aws
+from scripts.aws.client import Aws
+from scripts.console import names, shown
 from scripts.requests.request import Request
 from scripts.verbs import options
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from scripts.pictures import Photo
+    from pictures.checks import Photo
 
 _SHOWN = 5
 Folder = Annotated[Path, typer.Argument(help="holds train/, valid/, test/, or a folder a class")]
@@ -33,15 +33,15 @@ def check(folder: Folder) -> None:
 
     Ends with 1 where training would fail or its test would be worthless.
     """
-    from scripts import pictures
+    from pictures import checks
 
     with _progress() as bar:
         task = bar.add_task("looking", total=None)
-        found = pictures.check(
+        found = checks.check(
             folder, lambda done, all_: bar.update(task, completed=done, total=all_)
         )
     counts = found.counts()
-    splits = [split for split in pictures.SPLITS if any(count[split] for count in counts.values())]
+    splits = [split for split in checks.SPLITS if any(count[split] for count in counts.values())]
     shown.table(
         ["class", *splits],
         ([label, *(str(count[split]) for split in splits)] for label, count in counts.items()),
@@ -77,7 +77,7 @@ def pack(
 
     Training pictures are laid in random order, so that those read together are of many classes.
     """
-    from scripts import packing
+    from scripts.photos import packing
 
     with _progress(sizes=True) as bar:
         task = bar.add_task("packing", total=None)
@@ -103,7 +103,7 @@ def upload(
     dry_run: options.DryRun = False,
 ) -> None:
     """Bring a folder to S3: in parallel, only what changed; cut off, it goes on where it was."""
-    from scripts import upload as uploading
+    from scripts.photos import upload as uploading
 
     if dry_run:
         bucket, prefix = names.bucket_and_key(address.rstrip("/") + "/")

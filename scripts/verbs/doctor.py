@@ -14,11 +14,12 @@ from typing import Annotated, Any
 
 import typer
 
-from scripts import names, quotas, shown
-from scripts.aws import Aws, AwsProblem
-from scripts.local import gpu_options
+from scripts.aws import quotas
+from scripts.aws.client import Aws, AwsProblem
+from scripts.aws.pushing import SCHEMA_2
+from scripts.console import names, shown
+from scripts.make.local import gpu_options
 from scripts.problem import Problem
-from scripts.pushing import SCHEMA_2
 from scripts.requests import account, market, registry
 from scripts.requests.request import Request
 from scripts.spec import Experiment

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from scripts import deployment, prices, shown
-from scripts.aws import Aws, AwsProblem
+from scripts.aws import deployment, prices
+from scripts.aws.client import Aws, AwsProblem
+from scripts.console import shown
 from scripts.problem import Problem
 from scripts.requests import endpoints as requests
 from scripts.requests import hosting

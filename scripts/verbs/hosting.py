@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from scripts import asking, deployment, names, prices, shown, snippets
-from scripts.aws import Aws
+from scripts.aws import asking, deployment, prices
+from scripts.aws.client import Aws
+from scripts.console import names, shown, snippets
 from scripts.problem import Problem
 from scripts.requests import endpoints as requests
 from scripts.requests import running

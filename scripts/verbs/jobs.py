@@ -8,9 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from scripts import logs as cloudwatch
-from scripts import shown, watch
-from scripts.aws import Aws, AwsProblem
+from scripts.aws import logs as cloudwatch
+from scripts.aws import watch
+from scripts.aws.client import Aws, AwsProblem
+from scripts.console import shown
 from scripts.problem import Problem
 from scripts.requests import running
 from scripts.requests.request import Request

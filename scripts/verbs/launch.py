@@ -5,8 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
-from scripts import names, prices, shown, snippets, spec, sweeps, trials, watch
-from scripts.aws import Aws, AwsProblem
+from scripts import spec
+from scripts.aws import prices, sweeps, trials, watch
+from scripts.aws.client import Aws, AwsProblem
+from scripts.console import names, shown, snippets
 from scripts.problem import Problem
 from scripts.requests import debugging, running, training
 from scripts.requests.request import Request

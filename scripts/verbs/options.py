@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from scripts import spec
-from scripts.aws import Aws
+from scripts.aws.client import Aws
 from scripts.problem import Problem
 from scripts.requests import registry
 from scripts.requests.request import Request

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from scripts import prices as table
-from scripts import shown
-from scripts.aws import Aws
+from scripts.aws import prices as table
+from scripts.aws.client import Aws
+from scripts.console import shown
 from scripts.problem import Problem
 from scripts.requests import market
 from scripts.verbs import options

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from scripts import pushing, shown
-from scripts.aws import Aws
+from scripts.aws import pushing
+from scripts.aws.client import Aws
+from scripts.console import shown
 from scripts.requests import registry
 from scripts.verbs import options
 

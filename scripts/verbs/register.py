@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from scripts import shown, watch
-from scripts.aws import Aws, AwsProblem
+from scripts.aws import watch
+from scripts.aws.client import Aws, AwsProblem
+from scripts.console import shown
 from scripts.problem import Problem
 from scripts.requests import registry
 from scripts.requests.request import Request

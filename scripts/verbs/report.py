@@ -6,9 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from scripts import recordings, shown
-from scripts.aws import Aws
-from scripts.names import bucket_and_key
+from scripts.aws import recordings
+from scripts.aws.client import Aws
+from scripts.console import shown
+from scripts.console.names import bucket_and_key
 from scripts.problem import Problem
 from scripts.requests import objects, running
 from scripts.requests.request import Request

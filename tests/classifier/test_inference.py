@@ -6,7 +6,7 @@ import torch
 from torch import fx, nn
 
 from classifier import fusion, inference, networks
-from train import parallel
+from train.learning import parallel
 
 CPU = torch.device("cpu")
 

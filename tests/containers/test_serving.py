@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from classifier import bundle
-from serve.privileges import NOBODY
+from serve.front.privileges import NOBODY
 from tests.containers.engine import Images, Job, serving
 from tests.opt_ml import OptMl
 

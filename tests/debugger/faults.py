@@ -24,14 +24,15 @@ from torch import nn
 from classifier.transform import EvaluationTransform
 from debugger import recording
 from debugger.records import BACKWARD, EVALUATION, FORWARD, OPTIMIZER, Record
-from train import data, recorder, timeline
-from train.channels import Picture, Splits
+from pictures.channels import Picture, Splits
+from train.batches import data
 from train.config import TrainConfig
-from train.evaluate import evaluate
-from train.hookconfig import Settings
 from train.job import Job
-from train.run import Run
-from train.stop import Stop
+from train.learning.evaluate import evaluate
+from train.platform.stop import Stop
+from train.recording import recorder, timeline
+from train.recording.settings import Settings
+from train.state.run import Run
 
 CLASSES = tuple(str(digit) for digit in range(10))
 

@@ -27,10 +27,10 @@ import os, sys, json
 from pathlib import Path
 import torch
 from torch import nn
-from train import smdebug_hook
+from train.recording import smdebug
 
 base = Path(sys.argv[1])
-smd = smdebug_hook._imported(base)
+smd = smdebug._imported(base)
 
 class Net(nn.Module):
     def __init__(self):

@@ -14,7 +14,7 @@ import boto3  # type: ignore[import-untyped]
 import pytest
 from moto.server import ThreadedMotoServer
 
-from scripts import watch
+from scripts.aws import watch
 from tests.scripts.digits_job import GRID, SPEC
 from tests.scripts.kennel import kennel
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import boto3  # type: ignore[import-untyped]
 import pytest
 
-from scripts.aws import Aws, AwsProblem
-from scripts.logs import Line, Log
+from scripts.aws.client import Aws, AwsProblem
+from scripts.aws.logs import Line, Log
 from scripts.requests import running
 from scripts.requests.request import Request
 from tests.scripts.conftest import REGION

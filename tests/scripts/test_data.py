@@ -10,12 +10,13 @@ import boto3  # type: ignore[import-untyped]
 import pytest
 from PIL import Image
 
-from scripts import digits, pictures, upload
-from scripts.aws import Aws, AwsProblem
+from pictures import channels, checks
+from scripts.aws.client import Aws, AwsProblem
+from scripts.make import digits
+from scripts.photos import upload
 from scripts.problem import Problem
 from tests.scripts.conftest import REGION
 from tests.scripts.kennel import kennel
-from train import channels
 
 
 def scene(seed: int) -> Image.Image:
@@ -39,8 +40,8 @@ def photos(tmp_path: Path) -> Path:
 
 
 def test_splits_and_litter_are_training_s_own() -> None:
-    assert pictures.SPLITS == channels.NAMES
-    assert pictures.LITTER == channels._LITTER
+    assert checks.SPLITS == channels.NAMES
+    assert checks.LITTER == channels._LITTER
 
 
 def test_good_photos_are_counted_and_called_good(photos: Path) -> None:
@@ -49,7 +50,7 @@ def test_good_photos_are_counted_and_called_good(photos: Path) -> None:
     assert found.code == 0, found.out
     assert "6 pictures in 2 classes" in found.out
     assert found.out.rstrip().endswith("good")
-    counts = pictures.check(photos).counts()
+    counts = checks.check(photos).counts()
     assert {name: dict(count) for name, count in counts.items()} == {
         "cat": {"train": 2, "test": 1},
         "dog": {"train": 2, "test": 1},
@@ -79,11 +80,11 @@ def test_every_fault_is_named_and_fails_the_check(photos: Path) -> None:
 
 
 def test_class_folders_alone_count_as_train(photos: Path) -> None:
-    assert {one.split for one in pictures.check(photos / "train").photos} == {"train"}
+    assert {one.split for one in checks.check(photos / "train").photos} == {"train"}
     with pytest.raises(Problem, match="no pictures in class folders"):
-        pictures.check(photos / "train" / "cat")
+        checks.check(photos / "train" / "cat")
     with pytest.raises(Problem, match="is no folder"):
-        pictures.check(photos / "nowhere")
+        checks.check(photos / "nowhere")
 
 
 def test_alike_pictures_are_found_however_they_are_joined() -> None:
@@ -92,17 +93,17 @@ def test_alike_pictures_are_found_however_they_are_joined() -> None:
     near = looks[7] ^ 0b1011 << 20
     nearer_still = near ^ 1 << 63 | 1 << 2
     photos = [
-        pictures.Photo(Path(str(place)), "train", "cat", look=look)
+        checks.Photo(Path(str(place)), "train", "cat", look=look)
         for place, look in enumerate([*looks, near, nearer_still])
     ]
-    groups = [{int(str(one.path)) for one in group} for group in pictures._alike(photos)]
+    groups = [{int(str(one.path)) for one in group} for group in checks._alike(photos)]
     assert groups == [{7, 300, 301}]
 
 
 def test_a_scaled_and_recompressed_copy_in_another_split_is_a_leak(photos: Path) -> None:
     with Image.open(photos / "train/dog/1.jpg") as picture:
         picture.resize((320, 240)).save(photos / "test/dog/2.jpg", quality=60)
-    found = pictures.check(photos)
+    found = checks.check(photos)
     assert found.near_checked
     assert found.copies == ()
     assert [{f"{one.split}/{one.path.name}" for one in group} for group in found.leaks] == [
@@ -112,7 +113,7 @@ def test_a_scaled_and_recompressed_copy_in_another_split_is_a_leak(photos: Path)
 
 def test_pictures_too_small_for_a_hash_are_not_called_alike(tmp_path: Path) -> None:
     digits.write(tmp_path, limit=400)
-    found = pictures.check(tmp_path)
+    found = checks.check(tmp_path)
     assert found.alike == ()
     assert found.leaks == ()
 

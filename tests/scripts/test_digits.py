@@ -4,8 +4,8 @@ from pathlib import Path
 
 from sklearn.datasets import load_digits
 
-from classifier.images import decode
-from scripts import digits
+from pictures.decoder import decode
+from scripts.make import digits
 
 
 def test_every_digit_is_written_once(tmp_path: Path) -> None:

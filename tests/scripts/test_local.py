@@ -1,4 +1,4 @@
-"""scripts/local.py without an engine: what it writes, what it would run, what it says."""
+"""scripts/make/local.py without an engine: what it writes, what it would run, what it says."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import local
+from scripts.make import local
 
 ROOT = Path(__file__).parents[2]
 
@@ -81,7 +81,7 @@ def test_a_model_archive_is_unpacked(tmp_path: Path) -> None:
 )
 def test_what_is_wrong_is_said(arguments: list[str], message: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "scripts.local", *arguments],
+        [sys.executable, "-m", "scripts.make.local", *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from scripts import prices, quotas, spec
+from scripts import spec
+from scripts.aws import prices, quotas
 from tests.scripts import experiments
 from tests.scripts.kennel import kennel
 

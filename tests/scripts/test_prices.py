@@ -2,7 +2,8 @@
 
 import pytest
 
-from scripts import prices, spec
+from scripts import spec
+from scripts.aws import prices
 from tests.scripts import experiments
 
 

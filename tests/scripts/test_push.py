@@ -17,9 +17,9 @@ import bcrypt
 import boto3  # type: ignore[import-untyped]
 import pytest
 
-from scripts import pushing
-from scripts.aws import Aws
-from scripts.local import docker_client
+from scripts.aws import pushing
+from scripts.aws.client import Aws
+from scripts.make.local import docker_client
 from scripts.problem import Problem
 from tests.ports import free_port
 from tests.scripts.conftest import REGION

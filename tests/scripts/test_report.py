@@ -9,7 +9,7 @@ import boto3  # type: ignore[import-untyped]
 import pytest
 
 from debugger.report.facts import Report
-from scripts import recordings
+from scripts.aws import recordings
 from tests.debugger.recorded import Made
 from tests.scripts.kennel import kennel
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import boto3  # type: ignore[import-untyped]
 
-from scripts import snippets
+from scripts.console import snippets
 from tests.scripts.digits_job import SMALL, SPEC
 from tests.scripts.kennel import kennel
 from tests.scripts.sdk import interpreter

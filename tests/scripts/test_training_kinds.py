@@ -9,8 +9,8 @@ from typing import Any
 import boto3  # type: ignore[import-untyped]
 import pytest
 
-from scripts.aws import Aws
-from scripts.logs import TRAINING, Log
+from scripts.aws.client import Aws
+from scripts.aws.logs import TRAINING, Log
 from scripts.requests.running import training_job
 from tests.scripts.conftest import REGION, pointed_at, running
 from tests.scripts.digits_job import SMALL, SPEC

@@ -20,7 +20,7 @@ import numpy as np
 from hypothesis import strategies as st
 from PIL import Image
 
-from serve import contents
+from serve.formats import contents
 from tests.serve.conftest import picture
 from tests.serve.worker import Request
 

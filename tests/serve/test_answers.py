@@ -3,9 +3,9 @@ import math
 
 import pytest
 
-from serve.answers import FORMATS, Format, Prediction, choose
 from serve.errors import RequestError
-from serve.wishes import Wishes
+from serve.formats.answers import FORMATS, Format, Prediction, choose
+from serve.formats.options import Wishes
 
 RAW, VERBOSE, TORCHSERVE, HUGGING_FACE, LINES, CSV = FORMATS
 DOGS = Prediction((1.0, 3.0, 2.0), ("a", "ö", "c"))

@@ -6,10 +6,10 @@ import pickle
 import numpy as np
 import pytest
 
-from classifier.images import ImageError, decode
-from serve import contents
-from serve.envelopes import Content
+from pictures.decoder import ImageError, decode
 from serve.errors import RequestError
+from serve.formats import contents
+from serve.formats.envelopes import Content
 from tests.serve.conftest import picture
 
 FORMATS = ("jpeg", "jpg", "png", "webp", "bmp", "tiff", "gif")

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from mms.service import Service
 
-from serve import custom, health
+from serve import custom
+from serve.front import health
 from tests.serve import worker
 from tests.serve.conftest import picture
 from tests.serve.test_handler import environment

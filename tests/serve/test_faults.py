@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from serve import privileges
+from serve.front import privileges
 from tests.serve.conftest import picture
 from tests.serve.running import ROOT, Running, gone, serving, until
 from tests.serve.test_handler import drift, tamper

@@ -13,7 +13,8 @@ from mms.service import Service
 from PIL import Image
 
 from classifier import bundle
-from serve import handler, health
+from serve import handler
+from serve.front import health
 from tests.serve.conftest import CLASSES, picture
 from tests.serve.worker import Reply, Request, ask, load
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from serve import health
+from serve.front import health
 from tests.serve.running import until
 
 

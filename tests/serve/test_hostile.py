@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mms.service import Service
 from PIL import Image
 
-from serve import contents
+from serve.formats import contents
 from tests.serve import hostile
 from tests.serve.conftest import picture
 from tests.serve.hostile import CORE, mutated

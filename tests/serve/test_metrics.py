@@ -1,8 +1,8 @@
 import json
 
-from serve import metrics
-from serve.metrics import Snapshot
-from serve.pulse import Work
+from serve.front import metrics
+from serve.front.heartbeat import Work
+from serve.front.metrics import Snapshot
 
 BEFORE = Snapshot(Work(batches=2, answered=10, pictures=10, seconds=1.0), 1, 0, 1000, True)
 AFTER = Snapshot(Work(batches=5, answered=30, pictures=31, seconds=2.5), 2, 1, 2000, True)

@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mms.context import Context, RequestProcessor
 
-from serve import replies
+from serve.formats import replies
 from tests.serve.worker import read
 
 ANSWERS = st.tuples(

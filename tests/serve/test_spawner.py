@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from serve import model_server, spawner
+from serve.front import model_server, spawner
 from tests.serve.conftest import picture
 from tests.serve.running import ROOT, Running, serving
 

@@ -10,23 +10,23 @@ from pathlib import Path
 
 import pytest
 
-from serve import health, pulse
+from serve.front import health, heartbeat
+from serve.front.workers import Workers, WorkersError
 from serve.settings import Settings
-from serve.workers import Workers, WorkersError
 from tests.serve.running import ROOT, until
 
 Spawn = Callable[[str], "subprocess.Popen[bytes]"]
 BEGIN = """
 import os, time
 from pathlib import Path
-from serve import health, pulse
+from serve.front import health, heartbeat
 directory = Path(os.environ[health.DIRECTORY_VARIABLE])
 health.announce()
 """
 LIVE = (
     BEGIN
     + """
-heart = pulse.Heart(directory)
+heart = heartbeat.Heart(directory)
 with heart.busy() as work:
     work.answered, work.pictures = 2, 3
 health.report(directory, difference=0.0)
@@ -142,6 +142,6 @@ def test_a_worker_that_loads_in_the_end_wipes_the_slate(spawn: Spawn, tmp_path: 
 
 
 def test_a_pulse_is_whole_or_not_there(tmp_path: Path) -> None:
-    assert pulse.read(tmp_path, os.getpid()) is None
+    assert heartbeat.read(tmp_path, os.getpid()) is None
     (tmp_path / "7.pulse").write_bytes(b"half")
-    assert pulse.read(tmp_path, 7) is None
+    assert heartbeat.read(tmp_path, 7) is None

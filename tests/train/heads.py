@@ -6,11 +6,12 @@ import torch
 
 from classifier import bundle, networks
 from classifier.transform import EvaluationTransform
-from train import channels, loop
+from pictures import channels
+from train import loop
 from train.config import TrainConfig
-from train.hooks import Hooks
 from train.job import Job
-from train.stop import Stop
+from train.platform.stop import Stop
+from train.recording.hooks import Hooks
 
 CLASSES = 10
 TRANSFORM = EvaluationTransform(resize=36, crop=32)

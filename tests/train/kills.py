@@ -7,7 +7,7 @@ import torch
 
 from debugger.records import Span, Start, Statistics, Step, Tensors
 from tests.train.recorded import Recorded
-from train.sink import Sink
+from train.recording.sink import Sink
 
 SOME = Statistics(0.1, 0.2, -1.0, 1.0, 2.0, 0.1, 0.0, 0.0, 100)
 LAYERS = {f"layer{number}.weight": SOME for number in range(100)}

@@ -12,7 +12,7 @@ from debugger import recording
 from debugger.records import Record
 from train import job as training
 from train.job import Job
-from train.stop import Stop
+from train.platform.stop import Stop
 
 SMALL: Mapping[str, object] = {
     "architecture": "mobilenet_v3_small",

@@ -13,8 +13,8 @@ from classifier import bundle
 from tests.train import heads
 from train import loop
 from train.config import TrainConfig
-from train.hooks import Hooks
-from train.stop import Stop
+from train.platform.stop import Stop
+from train.recording.hooks import Hooks
 
 
 def config(epochs: int) -> TrainConfig:

@@ -7,12 +7,13 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
+from pictures.channels import DataError
 from tests.train import heads
-from train import loop, parallel
-from train.channels import DataError
+from train import loop
 from train.config import TrainConfig
-from train.hooks import Hooks
-from train.stop import Stop
+from train.learning import parallel
+from train.platform.stop import Stop
+from train.recording.hooks import Hooks
 
 
 def train(root: Path, data: Path, settings: TrainConfig, world: int) -> None:

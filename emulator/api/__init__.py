@@ -1,0 +1,1 @@
+"""SageMaker's operations: requests checked, resources kept, answers shaped."""

@@ -1,0 +1,1 @@
+"""What jobs and endpoints do once they are accepted."""

@@ -1,0 +1,266 @@
+"""The life of one training job: from Starting, over interruptions, to its last transition."""
+
+import contextlib
+import logging
+import math
+import shutil
+import time
+from pathlib import Path
+from typing import Literal
+
+from emulator.context import World, now
+from emulator.contract import Record
+from emulator.engines import opt_ml
+from emulator.engines.engine import Container, Mount, Network, Plan
+from emulator.errors import JobError
+from emulator.runs import hosts, synced
+from emulator.runs.hosts import Hosts
+from emulator.runs.metrics import Metrics
+from emulator.store import artifacts
+from emulator.store.files import files_below
+from emulator.store.logs import Stream
+from emulator.store.objects import Location
+
+log = logging.getLogger("kennel.emulator")
+
+KIND = "training-job"
+LOG_GROUP = "/aws/sagemaker/TrainingJobs"
+LIVE = ("InProgress", "Stopping")
+Request = Literal["stop", "interrupt"]
+Outcome = Literal[
+    "Completed", "Stopped", "MaxRuntimeExceeded", "MaxWaitTimeExceeded", "Interrupted"
+]
+
+
+def transition(job: Record, status: str, message: str = "") -> None:
+    """Note a new SecondaryStatus, and the end of the one before."""
+    time_ = now()
+    past = job.setdefault("SecondaryStatusTransitions", [])
+    if past:
+        past[-1].setdefault("EndTime", time_)
+    past.append({"Status": status, "StartTime": time_, "StatusMessage": message})
+    job["SecondaryStatus"] = status
+
+
+class TrainingRun:
+    """Runs one job, which the records already hold.
+
+    Args:
+        world: the emulator.
+        name: the job's.
+    """
+
+    def __init__(self, world: World, name: str) -> None:
+        job = world.records.get(KIND, name)
+        assert job
+        self._world, self._name, self._job = world, name, job
+        self._engine = world.engines.of(job["AlgorithmSpecification"]["TrainingImage"])
+        self._limits = world.settings.limits
+        self._folder = world.settings.state / "jobs" / name
+        self._metrics = Metrics(job["AlgorithmSpecification"].get("MetricDefinitions", []))
+        self._asked: set[Request] = set()
+        self._trained_s = 0.0
+        self._begun = time.monotonic()
+        self._attempt = 0
+        self._roots: list[Path] = []
+        self._syncs: list[artifacts.Sync] = []
+
+    def ask(self, request: Request) -> None:
+        """Have the job stopped, or its instances taken away, as soon as may be."""
+        self._asked.add(request)
+
+    def metric_values(self, name: str) -> list[float]:
+        """Return all values of a metric so far."""
+        return self._metrics.values(name)
+
+    def live(self) -> None:
+        """Live the job to its end; nothing is raised, a failure is the job's."""
+        try:
+            outcome = self._run_once()
+            while outcome == "Interrupted":
+                self._transition("Interrupted", "Spot capacity was reclaimed")
+                self._transition("Starting", "Launching requested ML instances again")
+                outcome = self._run_once()
+            self._upload(model=True)
+            self._end(outcome)
+        except JobError as error:
+            self._fail(str(error))
+        except Exception as error:
+            log.exception("training job %s", self._name)
+            self._fail(f"InternalServerError: the emulator could not run the job: {error!r}")
+        finally:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _run_once(self) -> Outcome:
+        """Run the job's containers, once, until they end or are ended.
+
+        Raises:
+            JobError: the algorithm failed, or the platform did.
+        """
+        self._asked.discard("interrupt")
+        count = self._job["ResourceConfig"].get("InstanceCount", 1)
+        isolated = bool(self._job.get("EnableNetworkIsolation"))
+        with (
+            self._engine.network(self._name, count, isolated=isolated) as network,
+            contextlib.ExitStack() as removals,
+        ):
+            if "stop" in self._asked:
+                return "Stopped"
+            if not self._attempt:
+                self._transition("Downloading", "Downloading input data")
+            self._attempt += 1
+            started = [
+                self._start(network, number, removals) for number in range(len(network.hosts))
+            ]
+            self._transition("Training", "Training image download completed. Training in progress.")
+            with self._world.records.change(KIND, self._name) as job:
+                job.setdefault("TrainingStartTime", now())
+            begun = time.monotonic()
+            running = Hosts(started, self._metrics.read)
+            try:
+                return self._watch(running, begun)
+            finally:
+                running.kill()
+                self._trained_s += time.monotonic() - begun
+                self._note_metrics()
+                for sync in self._syncs:
+                    sync.send()
+
+    def _start(
+        self, network: Network, number: int, removals: contextlib.ExitStack
+    ) -> tuple[Container, Path, Stream]:
+        """Lay out one host's /opt/ml and start its container."""
+        job, world = self._job, self._world
+        root = self._folder / str(self._attempt) / f"algo-{number + 1}"
+        opt_ml.make_folders(root)
+        if number == 0:
+            self._roots, self._syncs = [], []
+        self._roots.append(root)
+        seen = self._lay_synced(root)
+        host = network.hosts[number]
+        opt_ml.write_config(root, job, network, host, seen)
+        algorithm = job["AlgorithmSpecification"]
+        plan = Plan(
+            name=f"{self._name}-algo-{number + 1}",
+            image=algorithm["TrainingImage"],
+            verb="train",
+            root=root,
+            network=network,
+            host=host,
+            env=opt_ml.environment(job, world.settings.region),
+            mounts=tuple(self._channels(number, len(network.hosts))),
+            entrypoint=tuple(algorithm.get("ContainerEntrypoint", ())),
+            arguments=tuple(algorithm.get("ContainerArguments", ())),
+        )
+        stream = world.logs.stream(LOG_GROUP, f"{self._name}/algo-{number + 1}-{int(now())}")
+        container = self._engine.start(plan)
+        removals.callback(container.remove)
+        return container, root, stream
+
+    def _lay_synced(self, root: Path) -> dict[str, str]:
+        """Make the folders that go to S3 meanwhile; return where the container sees them."""
+        seen: dict[str, str] = {}
+        for path, uri in synced.folders(self._job):
+            # Outside /opt/ml an engine either mounts the folder or says that it cannot.
+            seen[path] = self._engine.seen(root, path)
+            sync = artifacts.Sync(
+                self._world.objects, synced.below(root, path), Location.parse(uri)
+            )
+            sync.fetch()
+            self._syncs.append(sync)
+        return seen
+
+    def _channels(self, number: int, count: int) -> list[Mount]:
+        """Bring the channels to disk: once for all hosts, or a share for each."""
+        mounts = []
+        for channel in self._job.get("InputDataConfig", []):
+            name = channel["ChannelName"]
+            source = channel["DataSource"]["S3DataSource"]
+            shared = source.get("S3DataDistributionType") != "ShardedByS3Key"
+            folder = self._folder / "data" / ("all" if shared else str(number)) / name
+            if not folder.exists():
+                opt_ml.download(self._world.objects, channel, folder, number, count)
+            mounts.append(Mount(folder, f"input/data/{name}", read_only=True))
+        return mounts
+
+    def _watch(self, running: Hosts, begun: float) -> Outcome:
+        """Wait for the containers' end, keeping the job's limits and its owner's wishes."""
+        stopping = self._job.get("StoppingCondition", {})
+        longest = stopping.get("MaxRuntimeInSeconds", 86_400) - self._trained_s
+        waits = stopping.get("MaxWaitTimeInSeconds", math.inf)
+        synced = time.monotonic()
+        while (ending := running.wait(0.1)) is None:
+            moment = time.monotonic()
+            if self._world.closing.is_set():
+                raise JobError("InternalServerError: the emulator was stopped while the job ran")
+            if "stop" in self._asked:
+                running.stop(self._limits.stop_grace_s)
+                return "Stopped"
+            if "interrupt" in self._asked:
+                running.stop(self._limits.spot_notice_s)
+                return "Stopped" if "stop" in self._asked else "Interrupted"
+            if moment - begun > longest or moment - self._begun > waits:
+                self._transition("Stopping", "A limit of the stopping condition was reached")
+                running.stop(self._limits.stop_grace_s)
+                return "MaxRuntimeExceeded" if moment - begun > longest else "MaxWaitTimeExceeded"
+            if moment - synced > self._limits.checkpoint_sync_s:
+                for sync in self._syncs:
+                    sync.send()
+                self._note_metrics()
+                synced = moment
+        if ending.code:
+            self._upload(model=False)
+            raise JobError(hosts.reason(ending))
+        return "Completed"
+
+    def _upload(self, *, model: bool) -> None:
+        """Send what the containers left in model and output/data."""
+        config = self._job["OutputDataConfig"]
+        compress = config.get("CompressionType", "GZIP") == "GZIP"
+        target = Location.parse(config["S3OutputPath"]).join(self._name, "output")
+        if not self._roots:  # stopped before it began
+            return
+        self._transition("Uploading", "Uploading generated training model")
+        objects = self._world.objects
+        data = [root / "output" / "data" for root in self._roots]
+        if any(next(files_below(folder), None) for folder in data):
+            name = "output.tar.gz" if compress else "output"
+            archive = self._folder / "output.tar.gz"
+            artifacts.upload(objects, data, archive, target.join(name), compress=compress)
+        if model:
+            name = "model.tar.gz" if compress else "model"
+            folders = [root / "model" for root in self._roots]
+            archive = self._folder / "model.tar.gz"
+            artifacts.upload(objects, folders, archive, target.join(name), compress=compress)
+            where = str(target.join(name)) + ("" if compress else "/")
+            self._update(ModelArtifacts={"S3ModelArtifacts": where})
+
+    def _end(self, outcome: Outcome) -> None:
+        status = "Completed" if outcome == "Completed" else "Stopped"
+        message = {"Completed": "Training job completed", "Stopped": "Training job stopped"}
+        self._finish(status, outcome, message.get(outcome, f"Training job stopped: {outcome}"))
+
+    def _fail(self, reason: str) -> None:
+        self._update(FailureReason=reason[:1024])
+        self._finish("Failed", "Failed", reason[:1024])
+
+    def _finish(self, status: str, secondary: str, message: str) -> None:
+        self._note_metrics()
+        seconds = math.ceil(self._trained_s)
+        with self._world.records.change(KIND, self._name) as job:
+            transition(job, secondary, message)
+            job["SecondaryStatusTransitions"][-1]["EndTime"] = now()
+            job["TrainingJobStatus"] = status
+            job["TrainingEndTime"] = now()
+            job["BillableTimeInSeconds"] = job["TrainingTimeInSeconds"] = seconds
+
+    def _note_metrics(self) -> None:
+        if final := self._metrics.final():
+            self._update(FinalMetricDataList=final)
+
+    def _transition(self, status: str, message: str) -> None:
+        with self._world.records.change(KIND, self._name) as job:
+            transition(job, status, message)
+
+    def _update(self, **fields: object) -> None:
+        self._world.records.update(KIND, self._name, **fields)

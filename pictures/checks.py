@@ -1,0 +1,243 @@
+"""What lies in a folder of photos: classes, splits, what is unreadable, doubled or leaks.
+
+Looks at files as the training image will: train, valid and test folders under any of their names,
+or class folders alone.
+"""
+
+import hashlib
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pictures import shards
+from scripts.problem import Problem
+
+# As pictures/channels.py names them; `scripts` may not import it, and a test holds the two equal.
+SPLITS = {
+    "train": ("train", "training"),
+    "valid": ("valid", "validation", "val"),
+    "test": ("test", "testing"),
+}
+LITTER = ("__MACOSX", "Thumbs.db", "desktop.ini", "manifest.json")
+T = TypeVar("T")
+# Bits of 64 in which two perceptual hashes may differ for the pictures to look alike.
+ALIKE = 4
+# Pixels of the shorter side from which on a hash tells pictures apart: it shrinks them to 32, and
+# small icons and digits would all look alike.
+HASHED_FROM = 64
+# Times the smallest class in the largest, from which on imbalance is worth a word.
+_UNBALANCED = 3
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One file: where it is, what it is for, and what it holds."""
+
+    path: Path
+    split: str
+    label: str
+    size: int = 0
+    digest: str = ""
+    pixels: tuple[int, int] | None = None
+    look: int | None = None
+    unreadable: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that was found."""
+
+    photos: tuple[Photo, ...]
+    copies: tuple[tuple[Photo, ...], ...] = ()
+    alike: tuple[tuple[Photo, ...], ...] = ()
+    near_checked: bool = False
+    problems: tuple[str, ...] = field(default=())
+
+    @property
+    def unreadable(self) -> tuple[Photo, ...]:
+        """Files that no decoder opens."""
+        return tuple(photo for photo in self.photos if photo.unreadable)
+
+    @property
+    def leaks(self) -> tuple[tuple[Photo, ...], ...]:
+        """Groups of the same or alike pictures that lie in more than one split."""
+        groups = (*self.copies, *self.alike)
+        return tuple(group for group in groups if len({one.split for one in group}) > 1)
+
+    def counts(self) -> dict[str, Counter[str]]:
+        """Class -> split -> number of readable pictures."""
+        counts: dict[str, Counter[str]] = defaultdict(Counter)
+        for photo in self.photos:
+            counts[photo.label][photo.split] += not photo.unreadable
+        return dict(sorted(counts.items()))
+
+
+def files(root: Path) -> Iterator[tuple[Path, str, str]]:
+    """Yield every file with its split and class.
+
+    Raises:
+        Problem: the folder holds no class folders.
+    """
+    if not root.is_dir():
+        raise Problem(f"{root} is no folder: name one that holds a folder for each class")
+    inside = folders(root)
+    known = {name: split for split, names in SPLITS.items() for name in names}
+    split_folders = [one for one in inside if one.name.lower() in known]
+    found = False
+    for folder in split_folders or [root]:
+        split = known.get(folder.name.lower(), "train") if split_folders else "train"
+        for label in folders(folder):
+            for path in sorted(label.rglob("*")):
+                if path.is_file() and not _litter(path.relative_to(label)):
+                    found = True
+                    yield path, split, label.name
+    if not found:
+        if any(shards.is_packed(one, class_folders=False) for one in (root, *inside)):
+            raise Problem(f"{root} holds packed shards: name the folder that they were made from")
+        raise Problem(
+            f"{root} holds no pictures in class folders: lay them out as "
+            f"{root.name}/CLASS/photo.jpg or {root.name}/train/CLASS/photo.jpg"
+        )
+
+
+def check(root: Path, progress: Callable[[int, int], None] = lambda _done, _all: None) -> Report:
+    """Look at every picture below `root`.
+
+    Args:
+        root: the data set.
+        progress: called with how many are done, of how many.
+
+    Raises:
+        Problem: no class folders, or no Pillow to read pictures with.
+    """
+    if not find_spec("PIL"):
+        raise Problem("Pillow is missing: pip install 'sagemaker-kennel[data]'")
+    listed = list(files(root))
+    photos = []
+    # Decoders let go of Python's lock.
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as pool:
+        for photo in pool.map(_look, listed):
+            photos.append(photo)
+            progress(len(photos), len(listed))
+    by_digest = _grouped(photos, lambda one: one.digest)
+    copies = tuple(group for group in by_digest if len(group) > 1)
+    singles = [group[0] for group in by_digest if group[0].look is not None]
+    return Report(
+        photos=tuple(photos),
+        copies=copies,
+        alike=tuple(_alike(singles)),
+        near_checked=find_spec("imagehash") is not None,
+        problems=tuple(_problems(photos)),
+    )
+
+
+def _look(listed: tuple[Path, str, str]) -> Photo:
+    """Read one file: its bytes' digest, its pixels, its perceptual hash."""
+    from PIL import Image
+
+    path, split, label = listed
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    try:
+        with Image.open(path) as picture:
+            # A JPEG is decoded at a fraction of its size: enough for a hash and to see it whole.
+            picture.draft("RGB", (256, 256))
+            pixels = picture.size
+            look = _perceptual_hash(picture.convert("RGB"))
+    except Exception as error:  # whatever a damaged file makes a decoder raise
+        reason = str(error) or type(error).__name__
+        return Photo(path, split, label, len(content), digest, unreadable=reason)
+    return Photo(path, split, label, len(content), digest, pixels, look)
+
+
+def _perceptual_hash(picture: Any) -> int | None:
+    """64 bits that change little when a picture is scaled or compressed again (pHash).
+
+    None for a picture below HASHED_FROM, and where the imagehash package is missing.
+    """
+    if min(picture.size) < HASHED_FROM:
+        return None
+    try:
+        import imagehash
+    except ImportError:
+        return None
+    return int(str(imagehash.phash(picture)), 16)
+
+
+def _alike(photos: Sequence[Photo]) -> Iterator[tuple[Photo, ...]]:
+    """Groups whose hashes differ in at most ALIKE bits, joined through their neighbours.
+
+    Two 64-bit numbers that differ in at most 4 bits agree in at least one of five parts: only
+    pictures that share a part are compared.
+    """
+    looks = [photo.look or 0 for photo in photos]
+    leader = list(range(len(photos)))
+
+    def lead(one: int) -> int:
+        while leader[one] != one:
+            leader[one] = leader[leader[one]]
+            one = leader[one]
+        return one
+
+    for shift, width in ((0, 13), (13, 13), (26, 13), (39, 13), (52, 12)):
+        parts: dict[int, list[int]] = defaultdict(list)
+        for place, look in enumerate(looks):
+            part = parts[look >> shift & (1 << width) - 1]
+            for other in part:
+                if (look ^ looks[other]).bit_count() <= ALIKE:
+                    leader[lead(place)] = lead(other)
+            part.append(place)
+    groups = _grouped(range(len(photos)), lead)
+    yield from (tuple(photos[place] for place in group) for group in groups if len(group) > 1)
+
+
+def _problems(photos: Sequence[Photo]) -> Iterator[str]:
+    splits: dict[str, Counter[str]] = defaultdict(Counter)
+    for photo in photos:
+        splits[photo.split][photo.label] += not photo.unreadable
+    if "train" not in splits:
+        yield "there is no train folder: training needs one"
+        return
+    train = splits["train"]
+    if len(train) < 2:
+        yield f"one class only ({next(iter(train))}): a classifier needs at least two"
+    for split, counts in splits.items():
+        if missing := sorted(train.keys() - counts.keys()):
+            yield f"{split} lacks classes that train has: {_some(missing)}"
+        if extra := sorted(counts.keys() - train.keys()):
+            yield f"{split} has classes that train lacks: {_some(extra)}"
+    if empty := sorted(label for label, count in train.items() if not count):
+        yield f"train has classes without a readable picture: {_some(empty)}"
+    most, least = max(train.values()), min(train.values())
+    if least and most / least >= _UNBALANCED:
+        yield (
+            f"unbalanced: {max(train, key=lambda one: train[one])} has {most} pictures and "
+            f"{min(train, key=lambda one: train[one])} {least}: "
+            'consider hyperparameters.class_weights = "balanced"'
+        )
+
+
+def _grouped(items: Iterable[T], key: Callable[[T], object]) -> list[tuple[T, ...]]:
+    groups: dict[object, list[T]] = defaultdict(list)
+    for item in items:
+        groups[key(item)].append(item)
+    return [tuple(group) for group in groups.values()]
+
+
+def folders(root: Path) -> list[Path]:
+    """Return the folders in a folder, without those that tools leave, in order."""
+    return sorted(one for one in root.iterdir() if one.is_dir() and not _litter(Path(one.name)))
+
+
+def _litter(path: Path) -> bool:
+    return any(part.startswith(".") or part in LITTER for part in path.parts)
+
+
+def _some(names: Sequence[str]) -> str:
+    rest = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + rest

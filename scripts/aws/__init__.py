@@ -1,0 +1,1 @@
+"""What talks to AWS: one client, and the work done through it."""

@@ -1,0 +1,1 @@
+"""What the engineer reads: tables, hints, snippets, names."""

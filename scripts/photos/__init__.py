@@ -1,0 +1,1 @@
+"""Photos on the engineer's machine: packed and uploaded."""

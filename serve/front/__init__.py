@@ -1,0 +1,1 @@
+"""Everything around the model's workers: nginx, the model server, health."""

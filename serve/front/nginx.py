@@ -1,0 +1,273 @@
+"""The front door: nginx shows `/ping`, `/invocations` and `/execution-parameters`, nothing else.
+
+It keeps slow clients and oversize bodies away from the model server, and says no in our JSON.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+from serve.errors import RequestError
+from serve.front import processes
+from serve.front.headers import ACCEPT, ATTRIBUTES, CALL, CONTENT_TYPE, QUERY, REQUEST_ID
+from serve.settings import Settings
+
+HEALTH_SOCKET = "health.sock"
+# SageMaker gives a model 60 seconds to answer.
+_ANSWER_WITHIN_S = 65
+
+_ROUTES = "there are GET /ping, POST /invocations and GET /execution-parameters"
+
+_TEMPLATE = """
+daemon off;
+pid nginx.pid;
+error_log stderr warn;
+{user}
+worker_processes 1;
+worker_shutdown_timeout {drain_s}s;
+events {{ worker_connections 1024; }}
+http {{
+  access_log off;
+  server_tokens off;
+  default_type application/json;
+  client_max_body_size {max_body};
+  client_body_buffer_size 1m;
+  # One header line fits the buffer, two fit what the model server takes (8 KiB).
+  large_client_header_buffers 8 3k;
+  keepalive_requests 100000;
+{temporary}
+
+  map $http_x_request_id $kennel_request_id {{
+    "~^[A-Za-z0-9._-]{{1,64}}$" $http_x_request_id;
+    default $request_id;
+  }}
+  # The model server takes 8 KiB of headers; a SageMaker attribute has at most 1024 characters.
+  map $args $kennel_query {{ "" ""; "~^[!-~]{{0,500}}$" $args; default "too_long="; }}
+  map $http_x_amzn_sagemaker_custom_attributes $kennel_attributes {{
+    "~^[ -~]{{1,1024}}$" $http_x_amzn_sagemaker_custom_attributes;
+    default "";
+  }}
+  upstream model_server {{ server 127.0.0.1:{model_server_port}; keepalive 64; }}
+  upstream health {{ server unix:{run_dir}/{health_socket}; }}
+
+  proxy_http_version 1.1;
+  # Nothing of a request goes further but what is named here.
+  proxy_pass_request_headers off;
+  proxy_set_header Connection "";
+  proxy_set_header {request_id} $kennel_request_id;
+  proxy_hide_header {request_id};
+  add_header {request_id} $kennel_request_id always;
+
+  server {{
+    listen {listen} backlog=1024;
+{error_pages}
+    error_page 400 /400;  # a broken request has no path to come from, as named locations need
+
+    location = /ping {{
+      if ($request_method !~ ^(GET|HEAD)$) {{ return 405; }}
+      proxy_pass http://health;
+      proxy_pass_request_body off;
+      proxy_set_header Connection "";
+      proxy_set_header {request_id} $kennel_request_id;
+      proxy_set_header Content-Length "";
+      proxy_connect_timeout 1s;
+      proxy_read_timeout 1s;
+      error_page 502 504 = @silent;
+    }}
+{invoke}
+    location @invoke {{
+      set $kennel_call "$request_method $uri";
+      proxy_method POST;
+      set $kennel_wishes $kennel_query;  # before the rewrite takes it away
+      # The question mark drops the query, which would reach the handler as further inputs.
+      rewrite ^ /models/model/invoke? break;
+      proxy_pass http://model_server;
+      proxy_set_header Connection "";
+      proxy_set_header {request_id} $kennel_request_id;
+      proxy_set_header {accept} $http_accept;
+      proxy_set_header Content-Type application/octet-stream;
+      proxy_set_header {content_type} $content_type;
+      proxy_set_header {call} $kennel_call;
+      proxy_set_header {query} $kennel_wishes;
+      proxy_set_header {attributes} $kennel_attributes;
+      proxy_read_timeout {answer_within_s}s;
+      # The model server resets its connection after a 4xx; buffering would read on into that.
+      proxy_buffering off;
+      # What the model server says of its own; the handler's 4xx pass through.
+      proxy_intercept_errors on;
+      error_page {unavailable} = @503;
+      error_page {failed} = @500;
+      error_page 408 = @408;
+      error_page 413 = @413;  # of a body in chunks, whose size shows only here
+      error_page 504 = @504;
+    }}
+    location = /execution-parameters {{
+      if ($request_method !~ ^(GET|HEAD)$) {{ return 405; }}
+      return 200 '{parameters}';
+    }}
+    location / {{ return 404; }}
+{error_locations}
+  }}
+{metrics}}}
+"""
+
+
+# A location apart for the invocation, for error pages of its own.
+_INVOCATIONS = """
+    location = /invocations {{
+      if ($request_method != POST) {{ return 405; }}
+      root {run_dir}/none;
+      try_files /none @invoke;
+    }}
+"""
+# Methods are told apart by the worker.
+_MODELS = """
+    location ~ "^/models(/[A-Za-z0-9._-]+(/invoke)?)?$" {{
+      if ($request_method !~ ^(GET|POST|DELETE)$) {{ return 405; }}
+      root {run_dir}/none;
+      try_files /none @invoke;
+    }}
+"""
+
+
+def _errors(settings: Settings) -> dict[str, RequestError]:
+    """Return what nginx itself answers, by the name of its error location."""
+    limit = f"{settings.max_payload_mb} MiB"
+    return {
+        "/400": RequestError(400, "this is no HTTP request", "check its request line and headers"),
+        "404": RequestError(404, "no such path", _ROUTES),
+        "405": RequestError(405, "not with this method", _ROUTES),
+        "408": RequestError(408, "the request did not arrive in time", "send it again"),
+        "413": RequestError(
+            413,
+            f"the body is larger than {limit}",
+            "send a smaller picture, or raise SAGEMAKER_MAX_PAYLOAD_IN_MB",
+        ),
+        "500": RequestError(
+            500, "the model failed on this request", "look for its request id in the log"
+        ),
+        "503": RequestError(
+            503, "no worker can take this request now", "send it again in a few seconds"
+        ),
+        "504": RequestError(
+            504, f"no answer within {_ANSWER_WITHIN_S} seconds", "send it again, or less at once"
+        ),
+        "silent": RequestError(503, "the supervisor does not answer", "look at the log"),
+    }
+
+
+def _execution_parameters(settings: Settings) -> str:
+    """Return what batch transform asks for: how many requests at once, each one record."""
+    layout = settings.layout
+    fields = {
+        "MaxConcurrentTransforms": layout.workers * layout.batch_size,
+        "BatchStrategy": "SINGLE_RECORD",
+        "MaxPayloadInMB": settings.max_payload_mb,
+    }
+    return json.dumps(fields)
+
+
+def _metrics(settings: Settings) -> str:
+    """Return the server that shows metrics to this machine alone, where it is wished for."""
+    if settings.metrics_port is None:
+        return ""
+    return f"""
+  server {{
+    listen 127.0.0.1:{settings.metrics_port};
+    location = /metrics {{ proxy_pass http://health; }}
+    location / {{ return 404; }}
+  }}
+"""
+
+
+def configuration(
+    settings: Settings, run_dir: Path, model_server_port: int, user: int | None = None
+) -> str:
+    """Return nginx.conf; every path in it lies in `run_dir`."""
+    errors = _errors(settings)
+    pages = [f"error_page {name} = @{name};" for name in errors if name.isdigit()]
+    temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+    # As root, nginx would make its workers nobody's, who could not enter the run directory.
+    as_root = os.geteuid() == 0 and user is None
+    return _TEMPLATE.format(
+        user="user root root;" if as_root else "",
+        listen=settings.listen,
+        metrics=_metrics(settings),
+        parameters=_execution_parameters(settings),
+        drain_s=settings.drain_s,
+        max_body=settings.max_body,
+        model_server_port=model_server_port,
+        run_dir=run_dir,
+        health_socket=HEALTH_SOCKET,
+        answer_within_s=_ANSWER_WITHIN_S,
+        accept=ACCEPT,
+        content_type=CONTENT_TYPE,
+        query=QUERY,
+        call=CALL,
+        invoke=(_MODELS if settings.multi_model else _INVOCATIONS).format(run_dir=run_dir),
+        # A 404 of the model server's own means that the model is being registered. With many
+        # models, 404 and 507 are the contract's.
+        unavailable="502 503" if settings.multi_model else "404 502 503",
+        failed="500" if settings.multi_model else "500 507",
+        attributes=ATTRIBUTES,
+        request_id=REQUEST_ID,
+        temporary="\n".join(f"  {kind}_temp_path {run_dir}/nginx-{kind};" for kind in temporary),
+        error_pages="\n".join(f"    {page}" for page in pages),
+        error_locations="\n".join(_location(name, error) for name, error in errors.items()),
+    )
+
+
+def _location(name: str, error: RequestError) -> str:
+    body = error.body("$kennel_request_id").decode().strip()
+    assert not set(body) & set("'\\"), "nginx would need these escaped"
+    retry = "add_header Retry-After 2 always; " if error.code == 503 else ""
+    # A location with an add_header of its own loses the server's.
+    request_id = f"add_header {REQUEST_ID} $kennel_request_id always; "
+    place = f"= {name} {{ internal;" if name.startswith("/") else f"@{name} {{"
+    return f"    location {place} {request_id}{retry}return {error.code} '{body}'; }}"
+
+
+class FrontError(Exception):
+    """nginx cannot be started."""
+
+
+class Front:
+    """A running nginx.
+
+    Raises:
+        FrontError: nginx is not installed.
+    """
+
+    def __init__(
+        self, settings: Settings, run_dir: Path, model_server_port: int, user: int | None = None
+    ) -> None:
+        self._user = user
+        found = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+        if found is None:
+            raise FrontError("nginx is not installed: apt-get install nginx-light")
+        config = run_dir / "nginx.conf"
+        config.write_text(configuration(settings, run_dir, model_server_port, user))
+        self._command = [found, "-p", str(run_dir), "-c", str(config), "-e", "stderr"]
+        self._run_dir = run_dir
+        self.process = self._start()
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        return processes.start(
+            self._command,
+            cwd=self._run_dir,
+            environment={"LC_ALL": "C"},
+            user=self._user,
+            after_us=signal.SIGTERM,  # on which it ends its workers, too
+        )
+
+    def restart(self) -> None:
+        """Start again after the master died; its workers live on and still hold the port."""
+        self.refuse_new()
+        self.process = self._start()
+
+    def refuse_new(self) -> None:
+        """Close the port; requests that are under way are still answered."""
+        processes.signal_session(self.process, signal.SIGQUIT)

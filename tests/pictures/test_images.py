@@ -1,0 +1,215 @@
+"""The one decoder: every format people send, upright and RGB; everything else refused by name."""
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pictures.decoder import OversizeImage, UnreadableImage, UnsupportedImage, decode
+
+LOSSLESS = ("PNG", "BMP", "TIFF", "WEBP", "GIF")
+
+
+def encode(image: Image.Image, form: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def arrow() -> Image.Image:
+    """24 x 16, black but for a red top left quarter: no turn of it looks like another."""
+    image = Image.new("RGB", (24, 16))
+    image.paste((255, 0, 0), (0, 0, 12, 8))
+    return image
+
+
+def corner(image: Image.Image) -> str:
+    """Where the red quarter is."""
+    pixels = np.asarray(image).astype(int)[..., 0]
+    height, width = pixels.shape
+    for name, rows, columns in (
+        ("top left", slice(0, height // 2), slice(0, width // 2)),
+        ("top right", slice(0, height // 2), slice(width // 2, None)),
+        ("bottom left", slice(height // 2, None), slice(0, width // 2)),
+        ("bottom right", slice(height // 2, None), slice(width // 2, None)),
+    ):
+        if pixels[rows, columns].mean() > 200:
+            return name
+    return "nowhere"
+
+
+@pytest.mark.parametrize("form", ["JPEG", *LOSSLESS])
+def test_every_format_gives_the_same_rgb(form: str, arrow: Image.Image) -> None:
+    options = {"lossless": True} if form == "WEBP" else {}
+    image = decode(encode(arrow, form, **options))
+    assert (image.mode, image.size) == ("RGB", (24, 16))
+    difference = np.asarray(image).astype(int) - np.asarray(arrow).astype(int)
+    assert np.abs(difference).mean() < (10 if form == "JPEG" else 0.001)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_comes_out_upright(
+    form: str, orientation: int, arrow: Image.Image
+) -> None:
+    turns = {  # how a camera held in that way would have stored the upright picture
+        1: None,
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    turn = turns[orientation]
+    stored = arrow if turn is None else arrow.transpose(turn)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = decode(encode(stored, form, exif=exif))
+    assert image.size == (24, 16)
+    assert corner(image) == "top left"
+
+
+def test_greyscale_palette_and_cmyk(arrow: Image.Image) -> None:
+    assert decode(encode(arrow.convert("L"), "JPEG")).mode == "RGB"
+    assert decode(encode(arrow.convert("1"), "PNG")).mode == "RGB"
+    palette = decode(encode(arrow.convert("P"), "PNG"))
+    assert palette.getpixel((2, 2)) == (255, 0, 0)
+    red, green, blue = decode(encode(arrow.convert("CMYK"), "JPEG")).getpixel((2, 2))  # type: ignore[misc]
+    assert red > 220
+    assert max(green, blue) < 40
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "PA"])
+def test_transparency_is_laid_on_white(mode: str) -> None:
+    clear = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
+    data = encode(clear if mode == "PA" else clear.convert(mode), "PNG")
+    if mode == "PA":
+        data = encode(clear.quantize(4), "PNG")
+    assert decode(data).getpixel((3, 3)) == (255, 255, 255)
+
+
+def test_sixteen_bits_keep_their_upper_eight() -> None:
+    ramp = np.linspace(0, 0xFFFF, 256).astype(np.uint16).reshape(16, 16)
+    for form in ("PNG", "TIFF"):
+        pixels = np.asarray(decode(encode(Image.fromarray(ramp), form)))
+        assert (pixels[..., 0] == ramp >> 8).all()
+
+
+def test_the_first_frame_of_an_animation() -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "green", "blue")]
+    for form in ("GIF", "WEBP", "PNG", "TIFF"):
+        options: dict[str, Any] = {"save_all": True, "append_images": frames[1:]}
+        red, green, blue = decode(encode(frames[0], form, **options)).getpixel((4, 4))  # type: ignore[misc]
+        assert red > 240, form
+        assert max(green, blue) < 15, form
+
+
+def test_the_phones_multi_picture_jpeg() -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    image = decode(encode(frames[0], "MPO", save_all=True, append_images=frames[1:]))
+    assert image.getpixel((4, 4))[0] > 240  # type: ignore[index]
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")  # Pillow says so, and reads on
+def test_a_damaged_orientation_is_passed_over(arrow: Image.Image) -> None:
+    data = encode(arrow, "JPEG", exif=b"Exif\x00\x00MM\x00\x2a\xff\xff\xff\xff")
+    assert corner(decode(data)) == "top left"
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "0 bytes"),
+        (b"a photo of a dog", "not a picture in one of JPEG"),
+        (b"\xff\xd8\xff\xe0", "not a picture|damaged"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(20), "not a picture|damaged"),
+    ],
+)
+def test_what_is_no_picture_is_refused(data: bytes, message: str) -> None:
+    with pytest.raises(UnreadableImage, match=message):
+        decode(data)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP"])
+def test_a_picture_cut_short_is_refused(form: str) -> None:
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))
+    data = encode(noise, form)
+    with pytest.raises(UnreadableImage, match=r"cut short|not a picture|damaged"):
+        decode(data[: len(data) // 2])
+
+
+@pytest.mark.parametrize(
+    ("head", "name"),
+    [
+        (b"\x00\x00\x00\x18ftypheic\x00\x00", "HEIC"),
+        (b"\x00\x00\x00\x18ftypavif\x00\x00", "AVIF"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
+        (b"%PDF-1.7", "PDF"),
+    ],
+)
+def test_other_kinds_of_picture_are_named(head: bytes, name: str) -> None:
+    with pytest.raises(UnsupportedImage, match=f"{name} is not taken: convert it"):
+        decode(head + bytes(64))
+
+
+def test_floating_point_pixels_are_not_guessed_at() -> None:
+    with pytest.raises(UnsupportedImage, match="pixels of type F"):
+        decode(encode(Image.new("F", (8, 8), 0.5), "TIFF"))
+    with pytest.raises(UnsupportedImage, match="32-bit pixels"):
+        decode(encode(Image.new("I", (8, 8), 100_000), "TIFF"))
+
+
+def test_the_size_is_checked_before_pixels_are_decoded() -> None:
+    bomb = encode(Image.new("L", (9000, 9000)), "PNG")  # 81 megapixels in some 80 KB
+    with pytest.raises(OversizeImage, match=r"9000 x 9000 pixels; at most 67,108,864"):
+        decode(bomb)
+    with pytest.raises(OversizeImage, match="24 x 16 pixels; at most 100 "):
+        decode(encode(Image.new("RGB", (24, 16)), "JPEG"), max_pixels=100)
+
+
+def test_a_header_that_claims_far_too_much() -> None:
+    data = bytearray(encode(Image.new("L", (8, 8)), "BMP"))
+    data[18:26] = (60_000).to_bytes(4, "little") * 2  # width and height
+    with pytest.raises(OversizeImage):
+        decode(bytes(data))
+
+
+@pytest.mark.parametrize(
+    ("size", "at_least", "expected"),
+    [
+        ((800, 640), None, (800, 640)),
+        ((800, 640), 500, (800, 640)),
+        ((800, 640), 256, (400, 320)),
+        ((640, 801), 160, (160, 201)),
+        ((4000, 3000), 256, (500, 375)),
+        ((100, 80), 256, (100, 80)),
+    ],
+)
+def test_a_large_jpeg_is_decoded_no_larger_than_needed(
+    size: tuple[int, int], at_least: int | None, expected: tuple[int, int]
+) -> None:
+    image = decode(encode(Image.new("RGB", size, "navy"), "JPEG"), at_least=at_least)
+    assert image.size == expected
+    assert image.getpixel((50, 50)) == pytest.approx((0, 0, 128), abs=3)
+
+
+def test_shrinking_while_decoding_turns_too_and_leaves_lossless_formats_whole() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    wide = Image.new("RGB", (800, 640))
+    assert decode(encode(wide, "JPEG", exif=exif), at_least=300).size == (320, 400)
+    for form in LOSSLESS:
+        assert decode(encode(wide, form), at_least=256).size == (800, 640)
+
+
+def test_a_shrunk_jpeg_looks_like_the_whole_one() -> None:
+    coarse = np.random.default_rng(0).integers(0, 255, (6, 8, 3), np.uint8)
+    data = encode(Image.fromarray(coarse).resize((1600, 1200), Image.Resampling.BICUBIC), "JPEG")
+    whole = np.asarray(decode(data).resize((320, 240)), dtype=int)
+    shrunk = np.asarray(decode(data, at_least=240).resize((320, 240)), dtype=int)
+    assert np.abs(whole - shrunk).mean() < 1.5

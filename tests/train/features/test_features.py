@@ -1,0 +1,219 @@
+"""A frozen backbone's features: the head learns from them what it learns through the network."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from classifier import bundle
+from tests.train import heads
+from train.features import chunks, features
+from train.platform.stop import Interrupted, Stop
+from train.recording.hooks import Hooks
+from train.state.run import set_up
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return heads.backbone(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that keeps features across jobs."""
+    monkeypatch.setenv(features.FOLDER, str(tmp_path / "features"))
+    return tmp_path / "features"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"augment": "none", "horizontal_flip": False},
+        {"augment": "trivialaugment", "augment_on": "device"},
+        {"optimizer": "adamw", "ema": 0.5, "class_weights": "balanced", "clip_gradient_norm": 1.0},
+    ],
+    ids=["augmented", "plain", "policy on the device", "every option"],
+)
+def test_the_head_is_the_one_that_the_whole_network_would_have_had(
+    settings: dict[str, object], weights: Path, few_digits: Path, tmp_path: Path
+) -> None:
+    from_features, through = (
+        heads.train(
+            tmp_path / name, few_digits, heads.config(weights, feature_views=views, **settings)
+        )
+        for name, views in (("features", None), ("network", 0))
+    )
+    # The batches that went through the backbone differ, and with them the last bits.
+    torch.testing.assert_close(from_features, through, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("looks", [2, 9, 17])
+def test_a_run_that_was_stopped_anywhere_ends_with_the_same_bits(
+    looks: int, weights: Path, few_digits: Path, tmp_path: Path, unbroken: torch.Tensor
+) -> None:
+    config = heads.config(weights)
+    with pytest.raises(Interrupted):
+        heads.train(tmp_path, few_digits, config, heads.After(looks))
+    assert torch.equal(heads.train(tmp_path, few_digits, config), unbroken)
+
+
+@pytest.fixture(scope="module")
+def unbroken(
+    weights: Path, few_digits: Path, tmp_path_factory: pytest.TempPathFactory
+) -> torch.Tensor:
+    return heads.train(tmp_path_factory.mktemp("job"), few_digits, heads.config(weights))
+
+
+def test_a_second_job_computes_nothing_and_a_damaged_chunk_anew(
+    weights: Path,
+    few_digits: Path,
+    tmp_path: Path,
+    kept: Path,
+    unbroken: torch.Tensor,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    config = heads.config(weights)
+    assert torch.equal(heads.train(tmp_path / "1", few_digits, config), unbroken)
+    files = {path: path.stat().st_mtime_ns for path in kept.iterdir()}
+    assert len(files) == 4  # three views, and validation
+    assert torch.equal(heads.train(tmp_path / "2", few_digits, config), unbroken)
+    assert {path: path.stat().st_mtime_ns for path in kept.iterdir()} == files
+
+    damaged = next(iter(files))
+    data = bytearray(damaged.read_bytes())
+    data[-1] ^= 1
+    damaged.write_bytes(data)
+    assert torch.equal(heads.train(tmp_path / "3", few_digits, config), unbroken)
+    assert f"features {damaged} are damaged" in capsys.readouterr().out
+    assert kept.exists()
+
+
+def test_a_picture_replaced_by_one_of_its_size_and_date_is_noticed(
+    weights: Path, few_digits: Path, tmp_path: Path, kept: Path
+) -> None:
+    data = tmp_path / "digits"
+    shutil.copytree(few_digits, data)
+    config = heads.config(weights, epochs=1)
+    first = heads.train(tmp_path / "1", data, config)
+    picture = next((data / "train" / "1").iterdir())
+    stat = picture.stat()
+    other = next((data / "train" / "7").iterdir()).read_bytes()
+    picture.write_bytes(other[: stat.st_size].ljust(stat.st_size, b"\0"))
+    os.utime(picture, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert not torch.equal(heads.train(tmp_path / "2", data, config), first)
+
+
+def test_unreadable_pictures_are_named_from_kept_features_too(
+    weights: Path,
+    few_digits: Path,
+    tmp_path: Path,
+    kept: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    data = tmp_path / "digits"
+    shutil.copytree(few_digits, data)
+    (data / "train" / "3" / "empty.png").write_bytes(b"")
+    config = heads.config(weights, epochs=1)
+    logs = []
+    for name in ("1", "2"):
+        heads.train(tmp_path / name, data, config)
+        logs.append(capsys.readouterr().out)
+    assert all(log.count("skipped unreadable picture") == 1 for log in logs)
+    assert "empty.png: the picture is empty (0 bytes)" in logs[1]
+
+
+@pytest.mark.parametrize(
+    ("settings", "views"),
+    [
+        ({}, 3),
+        ({"feature_views": 2}, 2),
+        ({"feature_views": 8}, 3),
+        ({"augment": "none", "horizontal_flip": False}, 1),
+        ({"feature_views": 0}, None),
+        ({"mixup": 0.2}, None),
+        ({"trainable": "layer4"}, None),
+        ({"sweep": '{"epochs": [1, 5]}'}, 5),
+    ],
+)
+def test_how_many_views_are_taken(
+    settings: dict[str, object],
+    views: int | None,
+    weights: Path,
+    few_digits: Path,
+    tmp_path: Path,
+) -> None:
+    run, network = set_up(
+        heads.config(weights, **settings),
+        heads.find(few_digits),
+        heads.job(tmp_path),
+        Stop(),
+        Hooks(),
+    )
+    chosen = features.choose(run, network)
+    assert (chosen.views if chosen else None) == views
+
+
+def test_views_come_round(weights: Path, few_digits: Path, tmp_path: Path) -> None:
+    run, network = set_up(
+        heads.config(weights, feature_views=2),
+        heads.find(few_digits),
+        heads.job(tmp_path),
+        Stop(),
+        Hooks(),
+    )
+    chosen = features.choose(run, network)
+    assert chosen
+    views = [chosen.view(run.splits.train, epoch) for epoch in range(4)]
+    assert views[0] is views[2]
+    assert views[1] is views[3]
+    one, other = (view.batch([5]).images for view in views[:2])
+    assert not torch.equal(one, other)
+
+
+def test_chunks_of_several_thousands_are_put_together(
+    weights: Path, few_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, network = set_up(
+        heads.config(weights), heads.find(few_digits), heads.job(tmp_path), Stop(), Hooks()
+    )
+    pictures = run.splits.train
+    order = list(range(len(pictures)))[::-3]
+    found = []
+    for size in (2048, 64):
+        monkeypatch.setattr(chunks, "SIZE", size)
+        chosen = features.choose(run, network)
+        assert chosen
+        found.append(chosen.view(pictures, 0).batch(order))
+    assert torch.equal(found[0].images, found[1].images)
+    assert found[0].labels.tolist() == [pictures[i].label for i in order]
+
+
+def test_a_folder_that_cannot_be_written_says_what_to_change(tmp_path: Path) -> None:
+    folder = tmp_path / "features"
+    store = chunks.Chunks(folder)
+    shutil.rmtree(folder)
+    folder.write_text("in the way")
+    chunk = chunks.Chunk(torch.rand(2, 3), torch.arange(2))
+    with pytest.raises(chunks.ChunksError, match="set feature_views=0"):
+        store.write("key", chunk)
+
+
+def test_the_bundle_is_calibrated_on_the_validation_pictures(
+    weights: Path, few_digits: Path, tmp_path: Path
+) -> None:
+    found = []
+    for name, settings in (
+        ("job", heads.config(weights)),
+        ("sweep", heads.config(weights, sweep='{"epochs": [3]}')),
+    ):
+        heads.train(tmp_path / name, few_digits, settings)
+        found.append(bundle.load(tmp_path / name / "model").description)
+    job, sweep = found
+    assert job.temperature != 1.0  # it is not always right
+    assert sweep.temperature == pytest.approx(job.temperature, rel=1e-3)
+    assert job.novelty
+    assert sweep.novelty
+    assert sweep.novelty.quantiles == pytest.approx(job.novelty.quantiles, rel=1e-3)

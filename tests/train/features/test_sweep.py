@@ -1,0 +1,111 @@
+"""A sweep: every trial as a job of its own would have ended, and the best one as the bundle."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from classifier import bundle
+from tests.train import heads
+from train import metrics
+from train.config import ConfigError, from_hyperparameters
+from train.platform.stop import Interrupted, Stop
+
+GRID = {"learning_rate": [0.001, 0.05], "batch_size": [16, 32], "epochs": [1, 2]}
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return heads.backbone(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.mark.parametrize(
+    ("grid", "settings"),
+    [
+        (GRID, {}),
+        (
+            {"learning_rate": [0.001, 0.05]},
+            {"optimizer": "adamw", "class_weights": "balanced", "clip_gradient_norm": 0.5},
+        ),
+    ],
+    ids=["sgd", "every option"],
+)
+def test_each_trial_ends_as_a_job_of_its_own(
+    grid: dict[str, list[object]],
+    settings: dict[str, object],
+    weights: Path,
+    few_digits: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("KENNEL_FEATURES", str(tmp_path / "features"))
+    config = heads.config(weights, sweep=json.dumps(grid), **settings)
+    best = heads.train(tmp_path / "sweep", few_digits, config)
+    log = capsys.readouterr().out
+    swept = json.loads((tmp_path / "sweep" / "data" / "sweep.json").read_text())
+    lines = [facts for line in log.splitlines() if (facts := metrics.trial(line))]
+    assert sorted(line["trial"] for line in lines) == list(range(1, len(swept["trials"]) + 1))
+    for trial, own in zip(swept["trials"], config.trials(), strict=True):
+        assert {name: trial[name] for name in grid} == {n: getattr(own, n) for n in grid}
+        alone = tmp_path / str(trial["trial"])
+        head = heads.train(alone, few_digits, own)
+        history = json.loads((alone / "data" / "metrics.json").read_text())["history"]
+        for one, other in zip(trial["history"], history, strict=True):
+            assert one["validation:accuracy"] == pytest.approx(
+                other["validation:accuracy"], abs=1e-3
+            )
+            assert one["train:loss"] == pytest.approx(other["train:loss"], rel=1e-4)
+            assert one["train:learning_rate"] == other["train:learning_rate"]
+        if trial["trial"] == swept["best"]:
+            torch.testing.assert_close(best, head, rtol=1e-3, atol=1e-5)
+
+
+def test_the_best_is_left_with_its_own_hyperparameters(
+    weights: Path, few_digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grid = {"learning_rate": [1e-6, 0.05], "label_smoothing": [0.0, 0.1], "weight_decay": [0, 0.01]}
+    config = heads.config(weights, epochs=2, sweep=json.dumps(grid))
+    heads.train(tmp_path, few_digits, config)
+    log = capsys.readouterr().out
+    rows = list(csv.DictReader((tmp_path / "data" / "sweep.csv").read_text().splitlines()))
+    assert len(rows) == 8
+    accuracies = [float(row["validation:accuracy"]) for row in rows]
+    assert accuracies == sorted(accuracies, reverse=True)
+    left = bundle.load(tmp_path / "model").description
+    told = left.training["hyperparameters"]
+    assert isinstance(told, dict)
+    assert told["learning_rate"] == 0.05
+    assert told["sweep"] == ""
+    assert left.metrics["validation:accuracy"] == accuracies[0]
+    assert log.count("[metric] validation:accuracy=") == 2  # the winner's epochs alone
+    assert "test accuracy" in log
+
+
+def test_a_sweep_stops_when_asked(weights: Path, few_digits: Path, tmp_path: Path) -> None:
+    stop = Stop()
+    stop.requested = True
+    with pytest.raises(Interrupted):
+        heads.train(tmp_path, few_digits, heads.config(weights, sweep='{"epochs": [1]}'), stop)
+    assert not (tmp_path / "model" / bundle.DESCRIPTION).exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"sweep": '{"learning_rate": [0.1]}', "trainable": "all"}, "trainable is all: set"),
+        ({"sweep": '{"learning_rate": [0.1]}', "mixup": 0.2}, "does not go with mixup"),
+        ({"sweep": '{"learning_rate": [0.1]}', "feature_views": 0}, "feature_views is 0: unset"),
+        ({"sweep": "{"}, "sweep: not JSON"),
+        ({"sweep": '{"learning_rate": 0.1}'}, "sweep: lists by hyperparameter"),
+        ({"sweep": '{"seed": [1, 2]}'}, "seed cannot be swept, only learning_rate"),
+        ({"sweep": json.dumps({"epochs": list(range(1, 258))})}, "257 trials, and one job takes"),
+        ({"sweep": '{"epochs": [2, 0]}'}, r"greater than or equal to 1 \(a trial with epochs 0\)"),
+        ({"sweep": '{"epochs": [1]}', "warmup_epochs": 2}, "warmup_epochs 2 must be less"),
+    ],
+)
+def test_what_cannot_be_swept_is_refused(given: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        from_hyperparameters(given)

@@ -1,0 +1,107 @@
+"""The host is sampled, and a trace is added up, as others do it."""
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+import psutil
+import pytest
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from train.recording import operators
+from train.recording.system import Host, Sampler, own_start
+
+HUNGRY = "import sys; held = bytearray(200 << 20); print('held', flush=True); sys.stdin.read()"
+
+
+def test_a_sample_names_all_there_is() -> None:
+    host = Host(psutil.Process())
+    time.sleep(0.1)
+    values = host.sample()
+    cores = psutil.cpu_count() or 1
+    assert {f"cpu/{number}" for number in range(cores)} <= set(values)
+    for name in ("cpu", "iowait", "memory", "cpu/0"):
+        assert 0 <= values[name] <= 100
+    assert all(values[name] >= 0 for name in ("network_received", "network_sent"))
+
+
+def test_a_core_at_work_shows() -> None:
+    host = Host(psutil.Process())
+    cores, given_up = [0.0], time.monotonic() + 60
+    while max(cores) <= 20 and time.monotonic() < given_up:  # a turn on the core may be long coming
+        busy = time.thread_time() + 0.3
+        while time.thread_time() < busy:
+            pass
+        values = host.sample()
+        cores = [value for name, value in values.items() if name.startswith("cpu/")]
+    assert max(cores) > 20
+    assert values["cpu"] == pytest.approx(sum(cores) / len(cores), abs=0.1)
+
+
+def test_the_memory_of_processes_that_the_job_started_counts() -> None:
+    # A tree of its own: what else this process has started may end at any time.
+    shell = ["sh", "-c", '"$0" -c "$1"; true', sys.executable, HUNGRY]
+    with subprocess.Popen(shell, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as job:
+        assert job.stdout
+        job.stdout.readline()
+        root = psutil.Process(job.pid)
+        together = Host(root).sample()["process_memory"]
+        alone = root.memory_info().rss
+        job.communicate()
+    assert together - alone > 150 << 20
+
+
+def test_the_sampler_samples_until_it_is_stopped() -> None:
+    taken: list[dict[str, float]] = []
+    enough = threading.Event()
+
+    def take(sample: Callable[[], dict[str, float]]) -> None:
+        taken.append(sample())
+        if len(taken) == 3:
+            enough.set()
+
+    sampler = Sampler(0.05, take, psutil.Process())
+    sampler.start()
+    assert enough.wait(60)
+    sampler.stop()
+    count = len(taken)
+    time.sleep(0.2)
+    assert len(taken) == count
+
+
+def test_the_process_began_when_it_began() -> None:
+    assert own_start() == pytest.approx(psutil.Process().create_time(), abs=2)  # whole seconds
+
+
+def test_operators_are_added_up_as_torch_does() -> None:
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8))
+    with profile(activities=[ProfilerActivity.CPU]) as watched:
+        for _ in range(3):
+            network(torch.randn(2, 3, 16, 16)).sum().backward()
+    ours = {one.name: one for one in operators.on_cpu(operators._events(watched))}
+    theirs = {one.key: one for one in watched.key_averages()}
+    assert len(ours) > 20
+    for name, one in ours.items():
+        assert one.calls == theirs[name].count, name
+        expected = theirs[name].self_cpu_time_total / 1e6
+        assert one.self_seconds == pytest.approx(expected, rel=0.01, abs=2e-6), name
+        total = theirs[name].cpu_time_total / 1e6
+        assert one.total_seconds == pytest.approx(total, rel=0.01, abs=2e-6), name
+
+
+def test_what_a_gpu_ran_is_told_apart() -> None:
+    events = [
+        {"ph": "X", "cat": "cpu_op", "name": "aten::mm", "tid": 1, "ts": 0, "dur": 9},
+        {"ph": "X", "cat": "kernel", "name": "gemm", "tid": 7, "ts": 3, "dur": 40.5},
+        {"ph": "X", "cat": "kernel", "name": "gemm", "tid": 7, "ts": 50, "dur": 40.5},
+        {"ph": "X", "cat": "gpu_memcpy", "name": "Memcpy HtoD", "tid": 7, "ts": 0, "dur": 100},
+    ]
+    assert [(one.name, one.calls) for one in operators.on_gpu(events)] == [
+        ("Memcpy HtoD", 1),
+        ("gemm", 2),
+    ]
+    assert operators.on_gpu(events)[1].self_seconds == pytest.approx(81e-6)
+    assert [one.name for one in operators.on_cpu(events)] == ["aten::mm"]

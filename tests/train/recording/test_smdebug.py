@@ -1,0 +1,201 @@
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from debugger import formats
+from debugger.records import GRADIENTS, WEIGHTS, End, Step, Tensors
+from tests.debugger.smdebug_reader import smdebug_reads
+from tests.opt_ml import OptMl
+from train.recording import hooks, smdebug
+
+QUICK = {
+    "architecture": "mobilenet_v3_small",
+    "weights": "none",
+    "trainable": "all",
+    "image_size": 32,
+    "epochs": 1,
+    "batch_size": 48,
+    "workers": 0,
+    "ema": 0.9,
+    "profiler_steps": "",
+    "debugger_interval": 2,
+}
+
+
+@pytest.fixture(scope="module")
+def job(few_digits: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[OptMl, str]:
+    """A whole job of ours with SMDEBUG=1, started into a folder that an earlier start had ended."""
+    root = tmp_path_factory.mktemp("smdebug")
+    opt = OptMl.lay_out(
+        root,
+        {name: few_digits / name for name in ("train", "valid", "test")},
+        QUICK,
+    )
+    tensors = root / "output" / "tensors"
+    tensors.mkdir(parents=True)
+    for left in ("training_job_end.ts", "claim.smd"):
+        (tensors / left).touch()
+    profiler = {"ProfilingParameters": {"LocalPath": str(root / "output" / "profiler")}}
+    (root / "input" / "config" / "profilerconfig.json").write_text(json.dumps(profiler))
+    code, log = opt.run(SMDEBUG="1", OMP_NUM_THREADS="1")
+    assert code == 0, log
+    return opt, log
+
+
+def test_a_jobs_files_are_read_by_smdebug(job: tuple[OptMl, str]) -> None:
+    opt, log = job
+    assert f"smdebug: saving to {opt.root}/output/tensors" in log
+    (found,) = smdebug_reads(("tensors", opt.root / "output" / "tensors"))
+    read = found["tensors"]
+    losses = [one for one in read["CrossEntropyLoss_output_0"] if one["mode"] == "TRAIN"]
+    assert [one["step"] for one in losses] == list(range(len(losses)))
+    assert len(losses) > 2
+    reduced = read["gradient/MobileNetV3_classifier.3.weight"]
+    assert [one["step"] for one in reduced] == list(range(0, len(losses), 2))
+    assert set(reduced[0]["reductions"]) == {"mean", "std", "min", "max", "l2", "abs_mean"}
+
+
+def test_and_by_us_the_losses_as_our_own_recorder_has_them(job: tuple[OptMl, str]) -> None:
+    opt, _ = job
+    theirs = list(formats.read(opt.root / "output" / "tensors"))
+    assert isinstance(theirs[-1], End)
+    ours = [
+        one for one in formats.read(opt.root / "checkpoints") if isinstance(one, Step | Tensors)
+    ]
+    losses = [
+        {one.step: one.loss for one in found if isinstance(one, Step) and one.mode == "train"}
+        for found in (theirs, ours)
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+    for collection in (WEIGHTS, GRADIENTS):
+        l2 = [
+            {
+                (one.step, name): held.l2
+                for one in found
+                if isinstance(one, Tensors) and (one.mode, one.collection) == ("train", collection)
+                for name, held in one.values.items()
+            }
+            for found in (theirs, ours)
+        ]
+        assert l2[0].keys() == l2[1].keys()
+        if collection == GRADIENTS:  # ours are looked at after the step's update
+            assert l2[0] == pytest.approx(l2[1], rel=1e-4)
+
+
+def test_its_timeline_has_whole_steps(job: tuple[OptMl, str]) -> None:
+    opt, _ = job
+    steps = [
+        one
+        for one in formats.read(opt.root / "output" / "profiler")
+        if isinstance(one, Step) and one.mode == "train"
+    ]
+    for step in steps:
+        assert [span.name for span in step.spans] == [
+            "data_wait",
+            "forward",
+            "backward",
+            "optimizer",
+        ]
+        assert step.at >= step.spans[-1].start + step.spans[-1].seconds - 1e-5
+
+
+def test_off_it_is_not_there_at_all(tmp_path: Path) -> None:
+    others = hooks.Hooks()
+    base = {"SAGEMAKER_BASE_DIR": str(tmp_path)}
+    assert smdebug.beside(others, base) is others
+    assert smdebug.beside(others, {**base, "SMDEBUG": "0"}) is others
+    config = tmp_path / "input" / "config" / "debughookconfig.json"
+    config.parent.mkdir(parents=True)
+    config.write_text(json.dumps({"HookParameters": {"save_interval": "3"}}))
+    assert smdebug.beside(others, base) is others
+    config.write_text(json.dumps({"HookParameters": {"smdebug": "true"}}))
+    assert isinstance(smdebug.beside(others, base), smdebug.Smdebug)
+    assert "smdebug" not in sys.modules
+
+
+@pytest.mark.parametrize("written", ["[1]", '{"HookParameters": [1]}', "{", '"smdebug"', ""])
+def test_a_config_file_that_makes_no_sense_asks_for_nothing(written: str, tmp_path: Path) -> None:
+    config = tmp_path / "input" / "config" / "debughookconfig.json"
+    config.parent.mkdir(parents=True)
+    config.write_text(written)
+    others = hooks.Hooks()
+    assert smdebug.beside(others, {"SAGEMAKER_BASE_DIR": str(tmp_path)}) is others
+
+
+def test_every_mark_reaches_our_own_hooks() -> None:
+    for ours, around in (
+        (hooks.Hooks, smdebug.Smdebug),
+        (hooks.Step, smdebug._Step),
+    ):
+        marks = {name for name, one in vars(ours).items() if callable(one)} - {"__init__"}
+        assert marks - vars(around).keys() == set()
+
+
+PLANTED = """
+import os, sys, types
+from pathlib import Path
+import torch
+from torch import nn
+from train.recording import hooks, smdebug
+
+base = Path(sys.argv[1])
+given = sys.argv[2]
+network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3))
+dtype = torch.bfloat16 if given == "bfloat16, compiled" else torch.float32
+network.to(dtype)
+graphs = []
+if given == "bfloat16, compiled":
+    network.compile(backend=lambda graph, inputs: graphs.append(graph) or graph.forward)
+optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+run = types.SimpleNamespace(config=types.SimpleNamespace(debugger_interval=1))
+batches = [torch.randn(4, 3, 8, 8, dtype=dtype) for _ in range(3)]
+with smdebug.beside(hooks.Hooks(), os.environ | {"SMDEBUG": "1"}) as marks:
+    marks.watch(run, network)
+    for at, (step, batch) in enumerate(marks.steps("train", batches, 0, 40)):
+        if given == "broken" and at == 1:
+            marks.hook._write_for_tensor = None
+        with step.phase("forward"):
+            loss = network(batch).float().pow(2).mean()
+        with step.phase("backward"):
+            loss.backward()
+        with step.phase("optimizer"):
+            optimizer.step()
+        step.result(loss, batch, batch)
+convolving = [one for one in graphs if "conv2d" in one.code]
+if given == "bfloat16, compiled":  # the network's own graph is one, whatever else there is
+    assert len(convolving) == 1 and "linear" in convolving[0].code and len(graphs) < 4, graphs
+print("trained to the end")
+"""
+
+
+@pytest.mark.parametrize("given", ["bfloat16, compiled", "broken"])
+def test_what_broke_smdebug_does_not(given: str, tmp_path: Path) -> None:
+    evil = {"LocalPath": str(tmp_path / "profiler"), "DetailedProfilingConfig": "exit(3)"}
+    config = tmp_path / "input" / "config" / "profilerconfig.json"
+    config.parent.mkdir(parents=True)
+    config.write_text(json.dumps({"ProfilingParameters": evil}))
+    done = subprocess.run(
+        [sys.executable, "-c", PLANTED, str(tmp_path), given],
+        env=os.environ | {"SAGEMAKER_BASE_DIR": str(tmp_path), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.stdout.endswith("trained to the end\n"), done.stdout + done.stderr
+    assert ("smdebug is off, training goes on without it" in done.stdout) == (given == "broken")
+    steps = [one for one in formats.read(tmp_path) if isinstance(one, Step)]
+    gradients = [
+        one
+        for one in formats.read(tmp_path)
+        if isinstance(one, Tensors) and one.collection == GRADIENTS
+    ]
+    if given != "broken":
+        assert [one.step for one in steps] == [40, 41, 42]
+        assert [one.step for one in gradients] == [40, 41, 42]
+    assert dataclasses.astuple(gradients[0].values["0.weight"])[:2] != (0.0, 0.0)

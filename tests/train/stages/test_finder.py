@@ -1,0 +1,66 @@
+"""Found, not told: the learning rate by a trial run, the batch by trying what fits."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from classifier import bundle
+from tests.train import heads
+from train.platform.stop import Interrupted
+from train.stages import fitting
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return heads.backbone(tmp_path_factory.mktemp("weights"))
+
+
+def test_a_rate_is_found_whatever_was_told_and_kept_by_a_second_start(
+    weights: Path, few_digits: Path, tmp_path: Path
+) -> None:
+    """One that could not learn is told; the trial run is stopped once, training another time."""
+    found = []
+    for name, told, looks in (("a", 1e-5, []), ("b", 5.0, []), ("c", 5.0, [8, 30])):
+        settings = heads.config(
+            weights, find_learning_rate=True, learning_rate=told, backbone_learning_rate=told / 10
+        )
+        for number in looks:
+            with pytest.raises(Interrupted):
+                heads.train(tmp_path / name, few_digits, settings, heads.After(number))
+        heads.train(tmp_path / name, few_digits, settings)
+        figures = json.loads((tmp_path / name / "data" / "metrics.json").read_text())
+        found.append(figures["learning_rate"])
+        assert figures["history"][-1]["train:loss"] < figures["history"][0]["train:loss"]
+    assert found[0] == pytest.approx(found[1], rel=1e-6)
+    assert found[1] == found[2]
+    assert 1e-4 < found[0] < 1.0
+    rows = list(
+        csv.DictReader((tmp_path / "a" / "data" / "learning_rate.csv").read_text().splitlines())
+    )
+    least = min(rows, key=lambda row: float(row["loss"]))
+    assert float(least["learning_rate"]) / 10 == pytest.approx(found[0])
+    one, other = (bundle.load(tmp_path / name / "model").network.state_dict() for name in "bc")
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize(("room", "size"), [(100, 64), (64, 64), (1, 1), (0, 1), (9999, 4096)])
+def test_the_largest_power_of_two_that_fits(room: int, size: int) -> None:
+    tried = []
+
+    def fits(pictures: int) -> bool:
+        tried.append(pictures)
+        return pictures <= room
+
+    assert fitting.largest(fits, fitting.MOST) == size
+    assert len(tried) <= 13
+
+
+def test_without_a_gpu_the_batch_is_as_told(
+    weights: Path, few_digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    heads.train(tmp_path, few_digits, heads.config(weights, epochs=1, fit_batch_size=True))
+    assert "batch_size 32: there is no GPU to fit it to" in capsys.readouterr().out
+    assert json.loads((tmp_path / "data" / "metrics.json").read_text())["batch_size"] == 32

@@ -1,0 +1,198 @@
+"""Checkpoints: whole or not at all, the newest good one, and never a pickle."""
+
+import errno
+import os
+import random
+import resource
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from train.state import checkpoint
+
+
+def state(step: int) -> dict[str, Any]:
+    shared = torch.arange(6.0).reshape(2, 3) + step
+    return {
+        "network": {"a": shared, "b": shared.T, "half": torch.ones(3, dtype=torch.bfloat16)},
+        "optimizer": {"state": {0: {"step": torch.tensor(1.0)}, 7: {}}, "groups": [{"lr": 0.1}]},
+        "best": None,
+        "history": [{"loss": 0.1 + step, "name": "ä"}],
+        "flag": True,
+    }
+
+
+def equal(one: Any, other: Any) -> bool:
+    if isinstance(one, torch.Tensor):
+        return one.dtype == other.dtype and torch.equal(one, other)
+    if isinstance(one, dict):
+        return list(one) == list(other) and all(equal(one[k], other[k]) for k in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(equal, one, other))
+    return type(one) is type(other) and one == other
+
+
+def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
+    path = checkpoint.save(tmp_path, state(3), 3)
+    found = checkpoint.load_newest(tmp_path)
+    assert found is not None
+    assert found[1] == path
+    assert equal(found[0], state(3))
+
+
+def test_the_last_two_are_kept(tmp_path: Path) -> None:
+    for step in (1, 2, 10):
+        checkpoint.save(tmp_path, state(step), step)
+    assert [path.name[:14] for path in sorted(tmp_path.iterdir())] == [
+        "step-000000002",
+        "step-000000010",
+    ]
+
+
+def test_of_one_step_the_latest_is_kept_and_taken(tmp_path: Path) -> None:
+    """As when time is up at an epoch's last step, and the epoch's end is noted after it."""
+    checkpoint.save(tmp_path, state(1), 1)
+    for number in range(8):
+        checkpoint.save(tmp_path, state(20 + number), 2)
+        found = checkpoint.load_newest(tmp_path)
+        assert found
+        assert equal(found[0], state(20 + number))
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty"])
+def test_a_damaged_newest_gives_way_to_the_one_before(
+    damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint.save(tmp_path, state(1), 1)
+    newest = checkpoint.save(tmp_path, state(2), 2)
+    data = bytearray(newest.read_bytes())
+    if damage == "flip":
+        data[-1] ^= 1
+    left = {"cut": len(data) - 9, "flip": len(data), "empty": 0}[damage]
+    newest.write_bytes(data[:left])
+    found = checkpoint.load_newest(tmp_path)
+    assert found is not None
+    assert equal(found[0], state(1))
+    assert f"{newest} is damaged" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_whatever_happens_to_the_files_only_a_whole_state_is_taken(
+    seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw = random.Random(seed)  # noqa: S311
+    paths = [checkpoint.save(tmp_path, state(step), step) for step in (1, 2)]
+    harmed = [path for path in paths if draw.random() < 0.7]
+    for path in harmed:
+        data = bytearray(path.read_bytes())
+        if draw.random() < 0.5:
+            del data[draw.randrange(len(data)) :]
+        else:
+            for _ in range(draw.randint(1, 3)):
+                data[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
+            harmed = harmed if data != path.read_bytes() else [p for p in harmed if p != path]
+        path.write_bytes(data)
+    found = checkpoint.load_newest(tmp_path)
+    whole = [path for path in paths if path not in harmed]
+    assert (found[1] if found else None) == (whole[-1] if whole else None)
+    if found:
+        assert equal(found[0], state(paths.index(found[1]) + 1))
+    assert ("training begins anew" in capsys.readouterr().out) == (not whole)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
+@pytest.mark.parametrize("when", range(3))
+def test_a_disk_that_fails_is_said_and_leaves_what_was_there(
+    number: int,
+    when: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    saver = checkpoint.Saver(tmp_path)
+    synced, sync = 0, os.fsync
+
+    def fails(handle: int) -> None:
+        nonlocal synced
+        synced += 1
+        if synced == 2 * when + 1:  # a file and its folder are synced for each
+            raise OSError(number, os.strerror(number))
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", fails)
+    for step in range(4):
+        saver.save(state(step), step)
+    saver.wait()
+    log = capsys.readouterr().out
+    assert log.count("saved checkpoint step-") == 3
+    assert f"the checkpoint of step {when} could not be written" in log
+    assert os.strerror(number) in log
+    found = checkpoint.load_newest(tmp_path)
+    assert found
+    assert equal(found[0], state(3))
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_write_that_is_cut_short_leaves_what_was_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saver = checkpoint.Saver(tmp_path)
+    saver.save(state(1), 1)
+    saver.wait()
+    size = next(tmp_path.iterdir()).stat().st_size
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, before[1]))  # a real short write
+    try:
+        saver.save(state(2), 2)
+        saver.wait()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "could not be written" in capsys.readouterr().out
+    found = checkpoint.load_newest(tmp_path)
+    assert found
+    assert equal(found[0], state(1))
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_one_that_cannot_be_read_gives_way_to_the_one_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint.save(tmp_path, state(1), 1)
+    newest = tmp_path / "step-000000002-00.safetensors"
+    newest.mkdir()
+    found = checkpoint.load_newest(tmp_path)
+    assert found
+    assert equal(found[0], state(1))
+    assert f"{newest} cannot be read" in capsys.readouterr().out
+
+
+def test_training_may_go_on_while_one_is_written(tmp_path: Path) -> None:
+    weights = torch.zeros(100_000)
+    saver = checkpoint.Saver(tmp_path)
+    for step in range(1, 6):
+        weights.fill_(step)
+        saver.save({"weights": weights}, step)
+        weights.fill_(-1)
+    saver.wait()
+    found = checkpoint.load_newest(tmp_path)
+    assert found
+    assert found[0]["weights"].unique().tolist() == [5]
+
+
+def test_an_empty_folder_has_none(tmp_path: Path) -> None:
+    assert checkpoint.load_newest(tmp_path) is None
+
+
+def test_a_half_written_one_is_not_taken(tmp_path: Path) -> None:
+    (tmp_path / ".checkpoint.partial").write_bytes(b"half")
+    assert checkpoint.load_newest(tmp_path) is None
+
+
+def test_nothing_in_it_is_a_pickle(tmp_path: Path) -> None:
+    data = checkpoint.save(tmp_path, state(1), 1).read_bytes()
+    header = int.from_bytes(data[:8], "little")
+    assert data[8 : 8 + header].lstrip().startswith(b"{")  # JSON, then raw numbers
+    assert b"torch" not in data

@@ -1,0 +1,1 @@
+"""Pictures into batches: order, decoding, random transforms."""

@@ -1,0 +1,1 @@
+"""A frozen backbone's features, and whole grids trained on them."""

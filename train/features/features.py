@@ -1,0 +1,314 @@
+"""A frozen backbone sees each picture once: its features are kept, and the head is trained on them.
+
+The random view that epoch e would have shown is view e. With fewer views than epochs they come
+round again. What an epoch trains on is what it would have trained on through the whole network.
+Several processes share the pictures, and then have the features of all.
+"""
+
+import hashlib
+import itertools
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from classifier import inference
+from debugger.records import FEATURES
+from pictures.channels import Picture
+from pictures.shards import ShardError
+from train.batches import data
+from train.config import TrainConfig
+from train.features import chunks
+from train.features.chunks import Chunk, Chunks
+from train.learning import frozen, parallel
+from train.platform import memory
+from train.state.progress import follow
+
+if TYPE_CHECKING:
+    from train.state.run import Run
+
+FOLDER = "KENNEL_FEATURES"  # names a folder that keeps features across jobs and restarts
+_FORMAT = 3  # of what a key stands for
+
+
+class View:
+    """One look at each picture of a set: its features, in chunks."""
+
+    def __init__(self, pictures: Sequence[Picture], parts: Sequence[Chunk]) -> None:
+        self._pictures = pictures
+        self._parts = parts
+        self._rows: dict[int, int] = {}
+        self.unreadable: list[tuple[str, str]] = []
+        for number, part in enumerate(parts):
+            first = number * chunks.SIZE
+            self._rows |= {first + place: row for row, place in enumerate(part.places.tolist())}
+            self.unreadable += [
+                (str(pictures[first + place].path), reason) for place, reason in part.unreadable
+            ]
+
+    def batch(self, indices: Sequence[int]) -> data.Batch:
+        """Return features [B, F] and labels of those that could be read."""
+        known = [index for index in indices if index in self._rows]
+        rows = [self._parts[i // chunks.SIZE].rows[self._rows[i]] for i in known]
+        labels = torch.tensor([self._pictures[i].label for i in known], dtype=torch.long)
+        width = max(part.rows.shape[1] for part in self._parts)
+        return data.Batch(torch.stack(rows) if rows else torch.empty(0, width), labels)
+
+
+class Batches:
+    """An epoch's batches of features, in the order given; iterate it once an epoch."""
+
+    def __init__(self, features: "Features", pictures: Sequence[Picture], order: data.Order):
+        self._features, self._pictures, self.order = features, pictures, order
+
+    def __iter__(self) -> Iterator[data.Batch]:
+        epoch = None if self.order.seed is None else self.order.epoch
+        view = self._features.view(self._pictures, epoch)
+        for keys in self.order:
+            yield view.batch([index for _, index in keys])
+
+
+class Features:
+    """The features of a run's pictures. `tail` is what is trained on them."""
+
+    def __init__(self, run: "Run", network: nn.Module, views: int, *, come_round: bool) -> None:
+        folder = os.environ.get(FOLDER)
+        self.views = views
+        self._run = run
+        self._come_round = come_round
+        front, self.tail = frozen.split(network)
+        # On a GPU, autocast chooses by the operator; on a processor all is in the one precision.
+        self._autocast = run.autocast() if run.device.type == "cuda" else nullcontext()
+        lowered = run.precision if run.device.type == "cpu" else None
+        self._precision = lowered or torch.float32
+        self._front = inference.prepare(
+            front,
+            run.device,
+            self._precision,
+            side=run.transform.crop,
+            batch_sizes=(data.LEAST_BATCH,),
+        )
+        self._chunks = Chunks(Path(folder) if folder else None)
+        self._backbone = frozen.digest(network)
+        self._contents: dict[Path, str] = {}
+        self._kept: dict[tuple[int, int | None], View] = {}
+
+    def view(self, pictures: Sequence[Picture], epoch: int | None) -> View:
+        """Return what an epoch sees of the training pictures, or None: the evaluation's look.
+
+        Computes what is not kept. The views of earlier epochs are let go where none comes round.
+
+        Raises:
+            DataError: too many pictures cannot be read.
+            ChunksError: there is no room for them.
+            Interrupted: asked to stop.
+        """
+        number = None if epoch is None else epoch % self.views
+        name = (id(pictures), number)
+        if name not in self._kept:
+            if number is not None and not self._come_round:
+                self._kept = {key: view for key, view in self._kept.items() if key[1] is None}
+            with self._run.hooks.phase(FEATURES):
+                self._kept[name] = view = self._look(pictures, number)
+            self._run.unreadable.add(view.unreadable)
+        return self._kept[name]
+
+    def batches(self, pictures: Sequence[Picture], order: data.Order) -> Batches:
+        """Return batches of features; an order without a seed takes the evaluation's look."""
+        return Batches(self, pictures, order)
+
+    def room(self, views: int) -> tuple[int, int]:
+        """Return the bytes that `views` of all pictures take, at most, and those that are free."""
+        run = self._run
+        one = torch.zeros(1, 3, run.transform.crop, run.transform.crop, device=run.device)
+        width = self._features(one).shape[1]
+        pictures = views * len(run.splits.train) + len(run.splits.valid)
+        return 4 * width * pictures, shutil.disk_usage(self._chunks.folder).free
+
+    def _look(self, pictures: Sequence[Picture], number: int | None) -> View:
+        starts = range(0, len(pictures), chunks.SIZE)
+        keys = {first: self._key(pictures, first, number) for first in starts}
+        parts = {first: self._chunks.load(key) for first, key in keys.items()}
+        lacking = parallel.everyones([first for first in starts if parts[first] is None])
+        missing = sorted({first for theirs in lacking for first in theirs})
+        for first, chunk in zip(missing, self._compute(pictures, missing, number), strict=True):
+            parts[first] = self._keep(keys[first], chunk)
+            memory.give_back()
+        found = [part for part in parts.values() if part is not None]
+        return View(pictures, found)
+
+    def _keep(self, key: str, chunk: Chunk) -> Chunk:
+        """Write a chunk, once a host, and return it as read back."""
+        job = self._run.job
+        written = self._chunks.write(key, chunk) if job.local_rank == 0 else None
+        path = parallel.everyones(written)[job.rank - job.local_rank]
+        kept = self._chunks.read(path)
+        parallel.wait()
+        if job.local_rank == 0:
+            self._chunks.let_go(path)
+        return kept
+
+    def _compute(
+        self, pictures: Sequence[Picture], missing: Sequence[int], number: int | None
+    ) -> Iterator[Chunk]:
+        """Yield the chunks that begin at `missing`; each process computes its share of each."""
+        run = self._run
+        shares = {first: self._share(first, len(pictures)) for first in missing}
+        keys = [
+            [(number or 0, index) for index in part] for share in shares.values() for part in share
+        ]
+        again = number is not None and self.views > 1
+        batches = run.batches(pictures, _transform(run, number), keys, again=again)
+        what = "validation" if number is None else f"view {number + 1}"
+        watched = follow(
+            run.stop.watch(batches), f"features of {what}", done=0, total=len(keys), show=run.chief
+        )
+        both = zip(keys, watched, strict=True)
+        for first, share in shares.items():
+            done: list[tuple[torch.Tensor, list[int], list[tuple[int, str]]]] = []
+            for batch_keys, batch in itertools.islice(both, len(share)):
+                indices = [index for _, index in batch_keys]
+                done.append((self._through(batch), *_sort_out(pictures, indices, batch)))
+            yield _merge(parallel.everyones(_chunk(done, first)))
+        assert next(both, None) is None  # all were taken, and the last look for a stop
+
+    def _share(self, first: int, count: int) -> list[range]:
+        """Return the pictures of each batch of a chunk that this process computes.
+
+        The batches are the same whatever the number of processes, of which each gets as many;
+        they may be empty.
+        """
+        job = self._run.job
+        end = min(first + chunks.SIZE, count)
+        starts = range(first, end, data.LEAST_BATCH)
+        mine = [range(one, min(one + data.LEAST_BATCH, end)) for one in starts][
+            job.rank :: job.world
+        ]
+        return mine + [range(0)] * (-(-len(starts) // job.world) - len(mine))
+
+    def _through(self, batch: data.Batch) -> torch.Tensor:
+        """Return features [B, F], still on the device."""
+        if not len(batch.labels):
+            return torch.empty(0, 0)
+        return self._features(batch.images_on(self._run.device))
+
+    def _features(self, images: torch.Tensor) -> torch.Tensor:
+        """Return [B, F] for float32 [B, 3, H, W]."""
+        with torch.inference_mode(), self._autocast:
+            features: torch.Tensor = self._front(images.to(self._precision))
+        return features
+
+    def _key(self, pictures: Sequence[Picture], first: int, number: int | None) -> str:
+        run = self._run
+        contents = [self._content(one) for one in pictures[first : first + chunks.SIZE]]
+        draws = () if number is None else _draws(run, number, first)
+        return chunks.key(
+            *(_FORMAT, self._backbone, run.config.architecture, run.transform.model_dump_json()),
+            *(str(run.precision), _device(run.device), torch.__version__, data.LEAST_BATCH, draws),
+            contents=contents,
+        )
+
+    def _content(self, picture: Picture) -> str:
+        """Return a picture's SHA-256: names and dates do not tell one that was replaced."""
+        path = picture.path
+        if path not in self._contents:
+            try:
+                self._contents[path] = hashlib.sha256(picture.read()).hexdigest()
+            except (ShardError, OSError) as error:
+                self._contents[path] = f"unreadable: {error}"
+        return self._contents[path]
+
+
+def choose(run: "Run", network: nn.Module) -> Features | None:
+    """Return the run's features, or None: then every step goes through the whole network.
+
+    So it is unless the head alone is trained, on pictures that are not mixed, and there is room
+    for the features on every host.
+
+    Args:
+        run: the run.
+        network: its network, frozen.
+    """
+    config = run.config
+    mixed = config.mixup or config.cutmix
+    wanted = config.feature_views != 0 and not mixed
+    if not (wanted and frozen.only_head_is_trained(network)):
+        return None
+    epochs = config.head_epochs or max(trial.epochs for trial in config.trials())
+    views = min(config.feature_views or epochs, epochs) if is_random(config) else 1
+    come_round = bool(config.sweep) or views < epochs
+    features = Features(run, network, views, come_round=come_round)
+    needed, free = features.room(views if come_round else 1)
+    if any(parallel.everyones(needed > free)):
+        run.say(
+            f"the frozen backbone's features need {needed / 2**30:.1f} GiB, and "
+            f"{free / 2**30:.1f} GiB are free: every step goes through the whole network. Give the "
+            f"job a larger volume, name a folder in {FOLDER}, or lower feature_views"
+        )
+        return None
+    return features
+
+
+def is_random(config: TrainConfig) -> bool:
+    """Whether the training pictures look otherwise in each epoch."""
+    return config.augment != "none" or config.horizontal_flip
+
+
+def _transform(run: "Run", number: int | None) -> data.Transform:
+    return run.transform if number is None else run.training_transform
+
+
+def _draws(run: "Run", number: int, first: int) -> tuple[object, ...]:
+    """Return what the random transforms of a chunk depend on, beside the pictures."""
+    config = run.config
+    if not is_random(config):
+        return ()
+    where = run.augments_on_device  # rounds otherwise
+    return config.augment, where, config.horizontal_flip, config.seed, number, first
+
+
+def _device(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"cpu {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _sort_out(
+    pictures: Sequence[Picture], indices: Sequence[int], batch: data.Batch
+) -> tuple[list[int], list[tuple[int, str]]]:
+    """Return the indices of the pictures in a batch, and those left out with the reason."""
+    reasons = dict(batch.unreadable)
+    bad = [(i, reasons[str(pictures[i].path)]) for i in indices if str(pictures[i].path) in reasons]
+    out = {index for index, _ in bad}
+    return [index for index in indices if index not in out], bad
+
+
+def _merge(parts: Sequence[Chunk]) -> Chunk:
+    """Return what the processes computed of one chunk, in the order of its pictures."""
+    if len(parts) == 1:
+        return parts[0]
+    places = torch.cat([part.places for part in parts])
+    rows = [part.rows for part in parts if len(part.rows)]
+    order = places.argsort()
+    return Chunk(
+        torch.cat(rows)[order] if rows else torch.empty(0, 0),
+        places[order],
+        tuple(sorted(one for part in parts for one in part.unreadable)),
+    )
+
+
+def _chunk(
+    done: Sequence[tuple[torch.Tensor, list[int], list[tuple[int, str]]]], first: int
+) -> Chunk:
+    places = torch.tensor([i - first for _, known, _ in done for i in known], dtype=torch.long)
+    rows = [part for part, known, _ in done if known]
+    return Chunk(
+        torch.cat(rows).cpu() if rows else torch.empty(0, 0),
+        places,
+        tuple((i - first, reason) for _, _, bad in done for i, reason in bad),
+    )

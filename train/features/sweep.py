@@ -1,0 +1,269 @@
+"""A whole grid in one job: one pass over the photos, and all heads trained on it together.
+
+The backbone is frozen, so that trials differ in the head alone. Several processes share the photos;
+the heads are so little work that each trains all of them. Each is trained as a job of its own
+would train it: the same first weights, views, order of pictures, steps, and choice of its best.
+"""
+
+import csv
+import json
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from classifier import networks
+from train import metrics
+from train.batches import data
+from train.config import ConfigError, TrainConfig
+from train.features.features import Features
+from train.learning import optimizer
+from train.learning.evaluate import Scores, evaluate
+from train.learning.frozen import Tail
+from train.recording.hooks import Hooks
+from train.state.state import Best
+
+if TYPE_CHECKING:
+    from train.state.run import Run
+
+
+@dataclass
+class Trial:
+    """One combination of hyperparameters, its head and what came of it. `number` is from 1."""
+
+    number: int
+    config: TrainConfig
+    head: nn.Linear
+    optimizer: torch.optim.Optimizer
+    best: Best | None = None
+    stale: int = 0  # epochs since the best
+    lost: bool = False  # its loss is not a number any more
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def finished(self) -> bool:
+        """Whether its epochs are done, or it ended early."""
+        tired = 0 < self.config.patience <= self.stale
+        return self.lost or tired or len(self.history) >= self.config.epochs
+
+    def take(self, scores: Scores, names: dict[str, torch.Tensor]) -> None:
+        """Note an epoch's validation scores, and the head where they are the best."""
+        rank = (scores.accuracy, -scores.loss)
+        better = self.best is None or rank > (self.best.accuracy, -self.best.loss)
+        if better:
+            weights = {name: value.detach().to("cpu", copy=True) for name, value in names.items()}
+            self.best = Best(len(self.history) - 1, scores.accuracy, scores.loss, weights)
+        self.stale = 0 if better else self.stale + 1
+
+
+def train(run: "Run", network: nn.Module, features: Features | None) -> list[Trial]:
+    """Train every trial of the run's sweep, print a line for each, and write the table.
+
+    Args:
+        run: the run.
+        network: frozen but for its head, whose weights every trial starts from.
+        features: of `network`.
+
+    Returns:
+        the trials in the order of the grid.
+
+    Raises:
+        ConfigError: there are no features to train on.
+        Interrupted: asked to stop.
+    """
+    if features is None:
+        raise ConfigError(
+            "sweep trains on the features of a frozen backbone, and they cannot be had here (see "
+            "above): use a tuning job"
+        )
+    started = time.monotonic()
+    configs = enumerate(run.config.trials(), 1)
+    trials = [_start(run, network, number, config) for number, config in configs]
+    run.say(f"sweep: {len(trials)} trials, {features.views} views of each picture")
+    groups = _alike(trials)
+    for epoch in range(max(trial.config.epochs for trial in trials)):
+        features.view(run.splits.train, epoch)
+        features.view(run.splits.valid, None)
+        for group in groups:
+            active = [trial for trial in group if not trial.finished]
+            if active:
+                _epoch(run, features, active, epoch)
+                _measure(run, network, features, active)
+    if run.chief:
+        write(run, trials, time.monotonic() - started)
+    return trials
+
+
+def winner(trials: Sequence[Trial]) -> Trial | None:
+    """Return the trial with the best validation accuracy, the lower loss where that is alike."""
+    ended = [(one.best.accuracy, -one.best.loss, -one.number, one) for one in trials if one.best]
+    return max(ended)[-1] if ended else None
+
+
+def _start(run: "Run", network: nn.Module, number: int, config: TrainConfig) -> Trial:
+    first = networks.head(network)
+    head = nn.Linear(
+        first.in_features, first.out_features, bias=first.bias is not None, device=run.device
+    )
+    head.load_state_dict(first.state_dict())
+    # Under the name of a head, by which its rate is known.
+    alone = nn.Sequential(OrderedDict(head=head))
+    return Trial(number, config, head, optimizer.build_optimizer(alone, config))
+
+
+def _alike(trials: Sequence[Trial]) -> list[list[Trial]]:
+    """Return groups that share batches and loss, and so a matrix product."""
+    groups: dict[tuple[int, float], list[Trial]] = {}
+    for trial in trials:
+        config = trial.config
+        groups.setdefault((config.batch_size, config.label_smoothing), []).append(trial)
+    return list(groups.values())
+
+
+def _epoch(run: "Run", features: Features, trials: Sequence[Trial], epoch: int) -> None:
+    """Take an epoch's steps of trials that are alike."""
+    config = trials[0].config
+    order = data.Order(
+        len(run.splits.train),
+        config.batch_size,
+        seed=config.seed,
+        lay=data.lay(run.splits.train) if config.shuffle_block > 1 else None,
+        block=config.shuffle_block,
+    )
+    order.epoch = epoch
+    stacked = _stack(trials)
+    body = features.tail[:-1].train()
+    weight = data.class_weights(run.splits.train, len(run.splits.classes)).to(run.device)
+    balanced = weight if config.class_weights == "balanced" else None
+    sums = torch.zeros(3, len(trials), dtype=torch.float64, device=run.device)
+    batches = run.stop.watch(features.batches(run.splits.train, order))
+    for number, batch in enumerate(batches):
+        step = epoch * len(order) + number
+        torch.manual_seed(data.mix(config.seed, step, 0))  # dropout
+        labels = batch.labels.to(run.device, non_blocking=True)
+        if len(labels):
+            hidden = body(batch.images_on(run.device).float())
+            logits = _logits(hidden, stacked)
+            losses = _losses(logits, labels, balanced, config.label_smoothing)
+            gradients = torch.autograd.grad(losses.sum(), stacked)
+            for place, trial in enumerate(trials):
+                for parameter, gradient in zip(trial.head.parameters(), gradients, strict=True):
+                    parameter.grad = gradient[place]
+                _step(trial, step, len(order))
+            right = (logits.argmax(2) == labels[:, None]).sum(0)
+            sums += torch.stack([losses.detach() * len(labels), right, right * 0 + len(labels)])
+    for place, (loss, right_, count) in enumerate(sums.T.tolist()):
+        trials[place].history.append(
+            {
+                "epoch": epoch + 1,
+                "train:loss": loss / max(1.0, count),
+                "train:accuracy": right_ / max(1.0, count),
+                "train:learning_rate": trials[place].optimizer.param_groups[0]["lr"],
+            }
+        )
+
+
+def _stack(trials: Sequence[Trial]) -> tuple[torch.Tensor, ...]:
+    """Return the heads' weights [T, C, F] and biases [T, C]; each head becomes a view of them."""
+    kinds = zip(*(trial.head.parameters() for trial in trials), strict=True)
+    stacked = []
+    for parameters in kinds:
+        together = torch.stack([parameter.detach() for parameter in parameters])
+        for place, parameter in enumerate(parameters):
+            parameter.data = together[place]
+        stacked.append(together.requires_grad_())
+    return tuple(stacked)
+
+
+def _logits(hidden: torch.Tensor, stacked: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    """Return [B, T, C] of features [B, F], in one product."""
+    weight, *bias = stacked
+    flat = F.linear(hidden, weight.flatten(0, 1), bias[0].flatten() if bias else None)
+    return flat.view(len(hidden), *weight.shape[:2])
+
+
+def _losses(
+    logits: torch.Tensor, labels: torch.Tensor, weight: torch.Tensor | None, smoothing: float
+) -> torch.Tensor:
+    """Return each trial's mean loss [T], as `nn.CrossEntropyLoss` takes the mean."""
+    targets = labels[:, None].expand(-1, logits.shape[1])
+    each = F.cross_entropy(
+        logits.transpose(1, 2), targets, weight, reduction="none", label_smoothing=smoothing
+    )
+    return each.sum(0) / (len(labels) if weight is None else weight[labels].sum())
+
+
+def _step(trial: Trial, step: int, steps: int) -> None:
+    config = trial.config
+    optimizer.set_rates(trial.optimizer, config, step, steps)
+    if config.clip_gradient_norm:
+        nn.utils.clip_grad_norm_(trial.head.parameters(), config.clip_gradient_norm)
+    with torch.no_grad():
+        trial.optimizer.step()
+
+
+def _measure(run: "Run", network: nn.Module, features: Features, trials: Sequence[Trial]) -> None:
+    """Measure each trial on the validation pictures, as a job of its own would."""
+    name = networks.head_name(network)
+    job = run.job
+    order = data.Order(
+        len(run.splits.valid), data.LEAST_BATCH, seed=None, rank=job.rank, world=job.world
+    )
+    batches = features.batches(run.splits.valid, order)
+    for trial in trials:
+        run.stop.check()
+        scores = evaluate(
+            Tail(*features.tail[:-1], trial.head),
+            batches,
+            len(run.splits.classes),
+            run.device,
+            run.autocast(),
+            run.unreadable,
+            Hooks(),
+        )
+        last = trial.history[-1]
+        trial.lost = not (math.isfinite(last["train:loss"]) and math.isfinite(scores.loss))
+        if not trial.lost:
+            parameters = dict(trial.head.named_parameters())
+            trial.take(scores, {f"{name}.{key}": value for key, value in parameters.items()})
+        last |= scores.metrics("validation")
+        if trial.finished and run.chief:
+            metrics.emit_trial(facts(run.config, trial))
+
+
+def facts(config: TrainConfig, trial: Trial) -> dict[str, object]:
+    """Return a trial as its line in the log has it: what it was told, and its best epoch."""
+    swept = {name: getattr(trial.config, name) for name in json.loads(config.sweep)}
+    found: dict[str, object] = dict(trial.history[trial.best.epoch]) if trial.best else {}
+    if "epoch" in found:
+        found["best_epoch"] = found.pop("epoch")
+    return {"trial": trial.number, **swept, **found, "epochs_run": len(trial.history)}
+
+
+def write(run: "Run", trials: Sequence[Trial], seconds: float) -> None:
+    """Write sweep.json, with every epoch of every trial, and sweep.csv, the best first."""
+    out = run.job.output_dir
+    out.mkdir(parents=True, exist_ok=True)
+    best = winner(trials)
+    rows = [facts(run.config, trial) for trial in trials]
+    contents = {
+        "sweep": json.loads(run.config.sweep),
+        "best": best.number if best else None,
+        "seconds": seconds,
+        "trials": [
+            row | {"history": trial.history} for row, trial in zip(rows, trials, strict=True)
+        ],
+    }
+    (out / "sweep.json").write_text(json.dumps(contents, indent=1) + "\n")
+    rows.sort(key=lambda row: -float(str(row.get("validation:accuracy", -1))))
+    with (out / "sweep.csv").open("w", newline="") as file:
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        sheet = csv.DictWriter(file, columns)
+        sheet.writeheader()
+        sheet.writerows(rows)

@@ -1,0 +1,1 @@
+"""Steps of learning and what they are measured by; knows networks, batches and numbers."""

@@ -1,0 +1,1 @@
+"""What SageMaker and the machine give a job: its environment, processes, signals and ends."""

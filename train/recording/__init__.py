@@ -1,0 +1,1 @@
+"""What a job records while it runs: losses, tensors, timeline, system."""

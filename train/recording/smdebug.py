@@ -1,0 +1,315 @@
+"""smdebug beside our own hooks: AWS's library for those whose notebooks and rules read its files.
+
+On where `SMDEBUG=1` is in the environment, or debughookconfig.json says `"smdebug": "true"` among
+its HookParameters; else nothing of it is imported. smdebug 1.0.34 was last built for torch 1.13 and
+numpy 1: `_repair` says what is mended. It never fails a training job: what fails is said, once, and
+smdebug is off from there on.
+"""
+
+import ast
+import atexit
+import contextlib
+import importlib
+import json
+import os
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+from torch import nn
+
+from debugger.records import BACKWARD, OPTIMIZER, Mode
+from train.batches.data import Batch
+from train.recording import hooks
+
+if TYPE_CHECKING:
+    from train.learning.evaluate import Scores
+    from train.state.run import Run
+
+_PHASES = {BACKWARD: "Backward(post-forward)", OPTIMIZER: "Optimizer"}
+_REDUCTIONS = {"reductions": ["mean", "std", "min", "max"], "norms": ["l2"]}
+
+
+def beside(others: hooks.Hooks, env: Mapping[str, str] = os.environ) -> hooks.Hooks:
+    """Return `others`, with smdebug's hook beside them where the job asks for it."""
+    base = Path(env.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
+    config = base / "input" / "config" / "debughookconfig.json"
+    given: dict[str, Any] = {}
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        given = dict(json.loads(config.read_text()))
+    parameters = given.get("HookParameters")
+    told = parameters.get("smdebug") if isinstance(parameters, dict) else ""
+    asked = str(env.get("SMDEBUG") or told).lower()
+    if asked not in ("1", "true", "yes", "on"):
+        return others
+    given.setdefault("LocalPath", str(base / "output" / "tensors"))
+    return Smdebug(others, given, base)
+
+
+class Smdebug(hooks.Hooks):
+    """Hands every mark on to our own hooks, and tells smdebug's."""
+
+    def __init__(self, others: hooks.Hooks, config: dict[str, Any], base: Path) -> None:
+        self._others, self._config, self._base = others, config, base
+        self._network: nn.Module | None = None
+        self._interval = 50
+        self._off = False
+        self.hook: Any = None  # smdebug.pytorch.Hook
+
+    def __enter__(self) -> Self:
+        self._others.__enter__()
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self.tell(lambda: self.hook.close())
+        self._others.__exit__(*exception)
+
+    def watch(self, run: "Run", network: nn.Module) -> None:
+        """Hand on, and keep the network for the first step."""
+        self._others.watch(run, network)
+        self._network, self._interval = network, run.config.debugger_interval
+
+    def steps(
+        self, mode: Mode, batches: Iterable[Batch], epoch: int = 0, first: int = 0
+    ) -> Iterator[tuple[hooks.Step, Batch]]:
+        """Yield the steps, each told to smdebug too."""
+        # Not before the first step: a network that smdebug has hooked can no longer be copied.
+        if mode == "train" and self.hook is None and self._network is not None:
+            self.attempt(lambda: self._register(first))
+        self.tell(lambda: self.hook.set_mode(_mode(mode)))
+        waited = time.time()
+        for step, batch in self._others.steps(mode, batches, epoch, first):
+            came, before = time.time(), self._number()
+            yield _Step(step, self), batch
+            if self._number() != before:  # an averaged network is not hooked
+                self.trace("DataLoaderIter", waited, came)
+            self.tell(self._end_step)
+            waited = time.time()
+
+    def phase(self, name: str) -> AbstractContextManager[None]:
+        """Hand on."""
+        return self._others.phase(name)
+
+    def scored(self, scores: "Scores") -> None:
+        """Hand on."""
+        self._others.scored(scores)
+
+    def figures(self, figures: Mapping[str, float], epoch: int) -> None:
+        """Hand on."""
+        self._others.figures(figures, epoch)
+
+    def trace(self, phase: str, start: float, end: float) -> None:
+        """Add an event to smdebug's timeline, seconds since 1970 as the host saw them."""
+        self.tell(
+            lambda: self.hook.record_trace_events(
+                training_phase=phase,
+                op_name=phase,
+                timestamp=start,
+                duration=end - start,
+                step_num=str(self._number()),
+                pid=os.getpid(),
+            )
+        )
+
+    def attempt(self, act: Callable[[], object]) -> None:
+        """Have smdebug do something; the first thing that fails is the last that it does."""
+        if self._off:
+            return
+        try:
+            act()
+        except Exception:
+            self._switch_off(traceback.format_exc())
+
+    def tell(self, act: Callable[[], object]) -> None:
+        """Have smdebug's hook do something, once there is one."""
+        if self.hook:
+            self.attempt(act)
+
+    def _register(self, first: int) -> None:
+        assert self._network is not None
+        folder = Path(self._config["LocalPath"])
+        _forget_earlier_start(folder)
+        smdebug = _imported(self._base)
+        hook = self._make(smdebug)
+        # It lets errors of a job with a configuration of its own through to the training.
+        hook.has_default_configuration = lambda: True
+        atexit.unregister(hook._cleanup)  # `__exit__` closes it
+        hook.step = first - 1
+        hook.set_mode(_mode("train"))
+        hook.mode_steps.update({smdebug.modes.GLOBAL: first - 1, smdebug.modes.TRAIN: first - 1})
+        _register_module(hook, self._network)
+        self.hook = hook
+        print(f"smdebug: saving to {folder}", flush=True)
+
+    def _make(self, smdebug: Any) -> Any:
+        """Return the hook: as the config file has it, else losses always and all else reduced."""
+        if len(self._config) > 1:
+            with tempfile.TemporaryDirectory() as scratch:
+                path = Path(scratch) / "debughookconfig.json"
+                path.write_text(json.dumps(self._config))
+                return smdebug.Hook.create_from_json_file(str(path))
+        hook = smdebug.Hook(
+            out_dir=self._config["LocalPath"],
+            include_collections=["losses", "weights", "biases", "gradients"],
+            save_config=smdebug.SaveConfig(save_interval=self._interval),
+            reduction_config=smdebug.ReductionConfig(**_REDUCTIONS, abs_reductions=["mean"]),
+        )
+        hook.get_collection("losses").save_config = smdebug.SaveConfig(save_interval=1)
+        return hook
+
+    def _end_step(self) -> None:
+        """End it with the optimizer, though smdebug would have it end with the forward pass."""
+        if self.hook.step_event:
+            self.hook.step_event.update_end_time(time.time())
+        if _agent().disable_smdebug:
+            self._switch_off("it met an error, which it has logged above")
+
+    def _number(self) -> int:
+        return int(self.hook.mode_steps.get(self.hook.mode, -1)) if self.hook else -1
+
+    def _switch_off(self, reason: str) -> None:
+        self._off = True
+        print(f"WARNING: smdebug is off, training goes on without it: {reason}", flush=True)
+        with contextlib.suppress(Exception):
+            _agent().disable_smdebug = True
+        with contextlib.suppress(Exception):  # what it wrote so far can then be read
+            self.hook.close()
+
+
+class _Step(hooks.Step):
+    """A step of our own hooks, whose backward pass, optimizer and loss smdebug is told of."""
+
+    def __init__(self, other: hooks.Step, smdebug: Smdebug) -> None:
+        self._other, self._smdebug = other, smdebug
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        start = time.time()
+        with self._other.phase(name):
+            yield
+        if name in _PHASES:
+            self._smdebug.trace(_PHASES[name], start, time.time())
+
+    def result(self, loss: torch.Tensor, labels: torch.Tensor, answers: torch.Tensor) -> None:
+        self._other.result(loss, labels, answers)
+        # In place of register_loss, which takes no function and no module of another class.
+        self._smdebug.tell(
+            lambda: self._smdebug.hook.record_tensor_value("CrossEntropyLoss", loss.detach())
+        )
+
+
+def _forget_earlier_start(folder: Path) -> None:
+    """Remove what an earlier start left: with it smdebug refuses the folder or stays silent."""
+    for name in ("training_job_end.ts", "claim.smd"):
+        (folder / name).unlink(missing_ok=True)
+    for path in [*folder.glob("index/*/*.tmp"), *folder.glob("events/*/*.tmp")]:
+        path.unlink(missing_ok=True)
+
+
+def _agent() -> Any:
+    """Return what catches smdebug's errors and then switches it off."""
+    return importlib.import_module("smdebug.core.utils").error_handling_agent
+
+
+def _mode(mode: Mode) -> Any:
+    modes = importlib.import_module("smdebug.core.modes").ModeKeys
+    return modes.TRAIN if mode == "train" else modes.EVAL
+
+
+def _imported(base: Path) -> Any:
+    """Import smdebug, mended."""
+    # Its generated protobuf code is older than what the compiled implementation takes.
+    os.environ.setdefault("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", "python")
+    os.environ.setdefault("SMDEBUG_LOG_LEVEL", "warning")
+    config = base / "input" / "config" / "profilerconfig.json"
+    os.environ.setdefault("SMPROFILER_CONFIG_PATH", str(config))
+    # It would walk the checkpoint folder at every step; the loop knows where a restart goes on.
+    os.environ["CHECKPOINT_CONFIG_FILE_PATH"] = ""
+    _repair()
+    return importlib.import_module("smdebug.pytorch")
+
+
+def _repair() -> None:
+    """Mend what newer Python, numpy and torch broke, and what was never safe."""
+    parser: Any = importlib.import_module("smdebug.profiler.profiler_config_parser")
+    parser.ProfilerConfigParser._parse_metrics_config = _parse_metrics_config  # before the hook's
+    util: Any = importlib.import_module("smdebug.core.tfevent.util")
+    writer: Any = importlib.import_module("smdebug.core.writer")
+    summary: Any = importlib.import_module("smdebug.core.tfevent.summary")
+    hook = importlib.import_module("smdebug.pytorch.hook").Hook
+
+    def make_tensor_proto(nparray_data: Any, tag: str) -> Any:  # ndarray.tostring is gone
+        numeric, kind = util._get_proto_dtype(nparray_data.dtype)
+        dims = [util.TensorShapeProto.Dim(size=n, name=f"{tag}_{n}") for n in nparray_data.shape]
+        shape = util.TensorShapeProto(dim=dims)
+        if numeric:
+            data = nparray_data.tobytes()
+            return util.TensorProto(dtype=kind, tensor_content=data, tensor_shape=shape)
+        strings = [str(one).encode() for one in nparray_data]
+        return util.TensorProto(string_val=strings, tensor_shape=shape)
+
+    scalar_summary = summary.scalar_summary
+
+    def scalar(tag: str, value: Any) -> Any:  # float() takes no array of one element
+        return scalar_summary(tag, summary.make_numpy_array(value).reshape(()))
+
+    def make_numpy_array(value: Any) -> Any:  # numpy has neither bfloat16 nor float8
+        if not isinstance(value, torch.Tensor):
+            return summary.make_numpy_array(value)
+        value = value.detach()
+        narrow = value.is_floating_point() and value.dtype not in (
+            torch.float16, torch.float32, torch.float64,
+        )  # fmt: skip
+        return (value.float() if narrow else value).cpu().numpy()
+
+    util.make_tensor_proto = writer.make_tensor_proto = make_tensor_proto
+    summary.scalar_summary = writer.scalar_summary = scalar
+    hook._make_numpy_array = staticmethod(make_numpy_array)
+
+
+def _parse_metrics_config(
+    self: Any, config: Mapping[str, Any], config_name: Any, invalid_status: Any
+) -> dict[str, Any]:
+    """Read a part of profilerconfig.json, which smdebug would have executed as Python."""
+    given = config.get(config_name.value, "{}")
+    for parse in (json.loads, ast.literal_eval):
+        with contextlib.suppress(ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+            found = given if isinstance(given, dict) else parse(str(given))
+            if isinstance(found, dict):
+                return found
+    self._log_new_message(
+        invalid_status, self.logger.error, f"{config_name.value} is neither JSON nor a dictionary"
+    )
+    return {}
+
+
+def _register_module(hook: Any, network: nn.Module) -> None:
+    """Register smdebug's hook; on the root alone where the network is compiled.
+
+    A hook on every module would break a compiled graph into as many; what the inner modules give
+    out is then not recorded, parameters and gradients are.
+    """
+    agent = _agent()
+    compiled = network._compiled_call_impl is not None
+    hidden: Any = torch.compiler.disable if compiled else lambda function: function
+    make_backward_hook = hook.backward_hook
+    # What runs in the backward pass is not guarded by smdebug as what runs in the forward pass is.
+    hook.backward_hook = lambda tensor: hidden(
+        agent.catch_smdebug_errors()(make_backward_hook(tensor))
+    )
+    for name in ("forward_pre_hook", "forward_hook", "fhook"):
+        setattr(hook, name, hidden(getattr(hook, name)))
+    if not compiled:
+        hook.register_module(network)
+        return
+    network.register_forward_hook(hook.forward_hook)
+    network.apply = lambda _: network  # type: ignore[method-assign, assignment]
+    try:
+        hook.register_module(network)
+    finally:
+        del network.apply

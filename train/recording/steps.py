@@ -1,0 +1,233 @@
+"""The steps of a recorded job: each is written once the device has done it."""
+
+import itertools
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from debugger import records
+from debugger.records import DATA_WAIT, FORWARD, LOSSES, OPTIMIZER, RECORDING
+from train.batches.data import Batch
+from train.recording import hooks, tensors
+from train.recording.operators import Window
+from train.recording.settings import Settings
+from train.recording.sink import Sink
+from train.recording.timeline import Clock, HostClock, Trace
+
+
+@dataclass
+class Step(hooks.Step):
+    """A step at work, and what is known of it; written when the device has done it."""
+
+    sink: Sink
+    mode: records.Mode
+    number: int
+    epoch: int
+    trace: Trace[Any]
+    look: tensors.Look | None
+    size: int = 0
+    loss: torch.Tensor | None = None
+    pair: tuple[torch.Tensor, torch.Tensor] | None = None  # labels and answers
+    passed: bool = False  # the first part of it, the one that is looked at, has
+    pairs: torch.Tensor | None = None  # int64 [2, n], of this and earlier steps, if due
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Time it, and look at the tensors where they can be seen."""
+        look = self.look
+        if look and name == OPTIMIZER:
+            with self.trace.phase(RECORDING):
+                self.sink.attempt("tensors", look.before_optimizer)
+        with self._looking(name), self.trace.phase(name):
+            yield
+        if look and name == OPTIMIZER:
+            with self.trace.phase(RECORDING):
+                self.sink.attempt("tensors", look.after_optimizer)
+
+    def result(self, loss: torch.Tensor, labels: torch.Tensor, answers: torch.Tensor) -> None:
+        """Keep them where they are."""
+        self.loss, self.pair = loss.detach(), (labels, answers)
+
+    def end(self) -> None:
+        """Begin to copy the figures to the host; they are there once the end is reached."""
+        with self.trace.phase(RECORDING) if self.look or self.pairs is not None else nullcontext():
+            if self.loss is not None:
+                self.loss = self.loss.to("cpu", non_blocking=True)
+            if self.pairs is not None:
+                self.pairs = self.pairs.to("cpu", non_blocking=True)
+            if self.look:
+                self.sink.attempt("tensors", self.look.fetch)
+        self.trace.end()
+
+    def _looking(self, name: str) -> AbstractContextManager[None]:
+        if not self.look or name != FORWARD or self.passed:
+            return nullcontext()
+        self.passed = True
+        return self.look.forward(
+            lambda: self.trace.phase(RECORDING), lambda act: self.sink.attempt("tensors", act)
+        )
+
+
+@dataclass
+class Steps:
+    """Times the steps of a job, and looks at the tensors of some.
+
+    `number` and `epoch` are those of the training step at work or last done, `last` is when that
+    ended. Of `network`, None in all processes but one, the tensors are recorded.
+    """
+
+    sink: Sink
+    settings: Settings
+    who: dict[str, Any]
+    host: HostClock
+    clock: Clock[Any]
+    window: Window | None
+    network: nn.Module | None = None
+    scaled: bool = False  # the loss, and so the gradients, for float16
+    classes: int = 0
+    number: int = 0
+    epoch: int = 0
+    last: float = 0.0
+    _step: Step | None = None  # at work
+    _waiting: deque[Step] = field(default_factory=deque)  # for the device
+    _answers: list[tuple[torch.Tensor, torch.Tensor]] = field(default_factory=list)
+
+    def follow(
+        self, mode: records.Mode, batches: Iterable[Batch], epoch: int = 0, first: int = 0
+    ) -> Iterator[tuple[hooks.Step, Batch]]:
+        """Yield batches with their steps, each written once the device has done it."""
+        training = mode == "train"
+        if training:
+            self.number, self.epoch = max(0, first - 1), epoch
+        self.sink.attempt("timeline", self._anchor)
+        iterator = iter(batches)
+        for number in itertools.count(first):
+            if training:
+                self._profile(number)
+            step = self._make(mode, number if training else self.number)
+            with step.trace.phase(DATA_WAIT):
+                batch = next(iterator, None)
+            if batch is None:
+                break
+            self.number = step.number
+            step.size = len(batch.labels)
+            self._step = step
+            yield step, batch
+            self.finish()
+        if training:
+            self._profile(number, end=True)
+            self.sink.attempt("timeline", self._flush_answers)
+
+    def _anchor(self) -> None:
+        self.drain()  # an anchored clock no longer tells the time of marks before
+        self.clock.anchor()
+
+    def _profile(self, number: int, *, end: bool = False) -> None:
+        """Begin or end torch.profiler's window before step `number`, where it is time."""
+        window = self.window
+        if window and (window.running if end else window.wants(number)):
+            start = self.host.mark()
+            act = window.close if end else window.before
+            self.sink.attempt("operators", lambda: act(number))
+            now = self.host.mark()
+            self.sink.write(records.Phase(now, RECORDING, start, number, **self.who))
+
+    def _make(self, mode: records.Mode, number: int) -> Step:
+        look = None
+        if mode == "train" and self.network and self.settings.debugger:
+            due = tuple(
+                name
+                for name, interval in self.settings.intervals.items()
+                if name != LOSSES and number % interval == 0
+            )
+            look = self._look(self.network, due) if due else None
+        return Step(self.sink, mode, number, self.epoch, Trace(self.clock), look)
+
+    def _look(self, network: nn.Module, due: tuple[str, ...]) -> tensors.Look:
+        return tensors.Look(network, due, self.settings.raw, scaled=self.scaled)
+
+    def finish(self) -> None:
+        """End the step at work, and write those that the device is done with."""
+        step, self._step = self._step, None
+        if step:
+            self.sink.attempt("timeline", lambda: self._end(step))
+
+    def _end(self, step: Step) -> None:
+        if step.pair and self.settings.debugger:
+            self._answers.append(step.pair)
+            if (step.number + 1) % self.settings.confusion_interval == 0:
+                step.pairs = self._take_answers()
+        step.end()
+        self._waiting.append(step)
+        while self._waiting and self._waiting[0].trace.reached():
+            self._tell(self._waiting.popleft())
+
+    def _tell(self, step: Step) -> None:
+        """Write all of a step that the device has done."""
+        start, end, spans = step.trace.times()
+        loss = float(step.loss) if step.loss is not None and self._records(LOSSES) else None
+        self.sink.write(
+            records.Step(
+                end, step.mode, step.number, step.epoch, start, spans, step.size, loss, **self.who
+            )
+        )
+        self.last = end
+        look = step.look
+        if look:
+            self.sink.attempt("tensors", lambda: self._tell_tensors(step, look, end))
+        if step.pairs is not None:
+            self._tell_answers(end, step.pairs)
+
+    def _tell_tensors(self, step: Step, look: tensors.Look, at: float) -> None:
+        for collection, values in look.read():
+            self.sink.write(
+                records.Tensors(at, step.mode, step.number, collection, values, **self.who)
+            )
+        for collection, name, value in look.whole:
+            told = (at, step.mode, step.number, collection, name, value.numpy())
+            self.sink.write_tensor(*told)
+
+    def end(self) -> None:
+        """Write all that is left, at the job's end."""
+        self.drain()
+        self._profile(self.number + 1, end=True)
+        self._flush_answers()
+
+    def drain(self) -> None:
+        """Write what still waits for the device, after waiting for it."""
+        self.finish()
+        if self._waiting and self.clock is not self.host:
+            torch.cuda.current_stream().synchronize()
+        while self._waiting:
+            self._tell(self._waiting.popleft())
+
+    def _take_answers(self) -> torch.Tensor:
+        pairs = [torch.stack(pair) for pair in self._answers]
+        self._answers = []
+        return torch.cat(pairs, dim=1)
+
+    def _flush_answers(self) -> None:
+        """Write the rest of an epoch's answers; its end waits for the device anyway."""
+        if self._answers:
+            now = self.host.mark()
+            self._tell_answers(now, self._take_answers().cpu())
+
+    def _tell_answers(self, at: float, pairs: torch.Tensor) -> None:
+        counts = Counter(zip(*pairs.tolist(), strict=True))
+        self.tell_confusion("train", at, tuple((a, b, n) for (a, b), n in sorted(counts.items())))
+
+    def tell_confusion(
+        self, mode: records.Mode, at: float, cells: tuple[tuple[int, int, int], ...]
+    ) -> None:
+        """Write a confusion matrix as (label, answer, pictures)."""
+        self.sink.write(
+            records.Confusion(at, mode, self.number, self.epoch, self.classes, cells, **self.who)
+        )
+
+    def _records(self, collection: str) -> bool:
+        return self.settings.debugger and collection in self.settings.intervals

@@ -1,0 +1,1 @@
+"""What is trained in which epochs, and how its rate and batch are found."""

@@ -1,0 +1,1 @@
+"""What a run is, what changes in it, and what is written of it."""
