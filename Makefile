@@ -22,7 +22,7 @@ LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-h
 VENV := .venv/.locked
 LOCAL := $(PYTHON) -m scripts.make.local
 
-.PHONY: help venv lock check test test-containers demo build push register local-train local-serve invoke clean
+.PHONY: help venv lock check test test-slow test-containers demo build push register local-train local-serve invoke clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' Makefile | while read -r verb line; do printf '%-16s %s\n' "$$verb" "$$line"; done
@@ -33,7 +33,7 @@ $(VENV): docker/locks/dev.txt docker/locks/build.txt pyproject.toml | $(UV)
 	@$(PYTHON) scripts/make/check_python.py
 	$(UV) venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" .venv
 	$(UV) pip sync --quiet --python .venv --require-hashes --build-constraints docker/locks/build.txt \
-		docker/locks/dev.txt
+		--compile-bytecode docker/locks/dev.txt
 	$(UV) pip install --quiet --python .venv --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -67,8 +67,13 @@ check: $(VENV)  ## ruff, mypy and the arrows between the rooms
 
 # By file: what is made for a file's tests is made once. In order: the files with few tests are not the
 # short ones.
-test: $(VENV)  ## every test that needs no Docker, [WORKERS=2] at once; ARGS go to pytest
-	.venv/bin/pytest -m 'not docker' --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+PYTEST := .venv/bin/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+test: $(VENV)  ## the tests that take minutes: units, and one story per contract; ARGS go to pytest
+	$(PYTEST) -m 'not docker and not slow' $(ARGS)
+
+test-slow: $(VENV)  ## the rest of the tests that need no Docker: jobs, servers, browsers
+	$(PYTEST) -m 'slow and not docker' $(ARGS)
 
 test-containers: $(VENV)  ## build the images and test them in a Docker engine
 	.venv/bin/pytest -m docker $(ARGS)
