@@ -158,7 +158,7 @@ class Spawner:
     def __init__(self, run_dir: Path, user: int | None = None) -> None:
         self._socket = run_dir / _SPAWNER
         self._process = processes.start(
-            [sys.executable, "-P", "-m", "serve.spawner", str(self._socket)],
+            [sys.executable, "-P", "-m", "serve.front.spawner", str(self._socket)],
             cwd=run_dir,
             environment=environment(run_dir),
             user=user,
