@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from emulator.contract import Record
-from emulator.engines.engines import Engines
+from emulator.engines.choose import Engines
 from emulator.errors import Invalid
 from emulator.settings import Settings
 from emulator.store.logs import Logs
@@ -19,7 +19,7 @@ Operations = dict[str, Operation]
 
 
 @dataclass(frozen=True)
-class World:
+class Context:
     """One emulator's settings, memory and engines.
 
     `closing` is set when the emulator ends: whoever waits for something gives up then.
@@ -33,10 +33,10 @@ class World:
     closing: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
-    def open(cls, settings: Settings) -> "World":
+    def open(cls, settings: Settings) -> "Context":
         """Read what the state folder holds, and sweep away what a killed emulator left running."""
         settings.state.mkdir(parents=True, exist_ok=True)
-        world = cls(
+        context = cls(
             settings,
             Records(settings.state / "records"),
             Objects(settings.state / "s3"),
@@ -45,7 +45,7 @@ class World:
         )
         for left in ("endpoints", "transforms"):  # both are laid out anew
             shutil.rmtree(settings.state / left, ignore_errors=True)
-        return world
+        return context
 
     def need(self, kind: str, name: str, *, said: str = "") -> Record:
         """Return a copy of a record.

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from emulator.settings import HOST, Settings
-from emulator.store.files import write_json
+from emulator.store.json_files import write_json
 
 _READY_S = 300.0
 _STOP_S = 300.0

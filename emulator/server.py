@@ -23,7 +23,7 @@ from emulator.api.tags import Tags
 from emulator.api.training import TrainingJobs
 from emulator.api.transform import TransformJobs
 from emulator.api.tuning import TuningJobs
-from emulator.context import Operations, World
+from emulator.context import Context, Operations
 from emulator.errors import ApiError, NotEmulated
 from emulator.settings import HOST, Settings
 from emulator.store.journal import Journal
@@ -47,22 +47,22 @@ class Emulator:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._world = World.open(settings)
+        self._context = Context.open(settings)
         moto = DomainDispatcherApplication(create_backend_app)
         self._journal = Journal(settings.state / "journal.jsonl", moto)
-        self._training = TrainingJobs(self._world)
-        self._tuning = TuningJobs(self._world, self._training)
-        models = Models(self._world)
-        self._endpoints = Endpoints(self._world, models)
-        self._transforms = TransformJobs(self._world, models)
-        self._runtime = Runtime(self._world, self._endpoints)
+        self._training = TrainingJobs(self._context)
+        self._tuning = TuningJobs(self._context, self._training)
+        models = Models(self._context)
+        self._endpoints = Endpoints(self._context, models)
+        self._transforms = TransformJobs(self._context, models)
+        self._runtime = Runtime(self._context, self._endpoints)
         self._operations: Operations = {
             **self._training.operations(),
             **self._tuning.operations(),
             **models.operations(),
-            **Images(self._world).operations(),
+            **Images(self._context).operations(),
             **self._transforms.operations(),
-            **Tags(self._world).operations(),
+            **Tags(self._context).operations(),
             **self._endpoints.operations(),
         }
 
@@ -89,7 +89,7 @@ class Emulator:
         if not _is_s3(request):
             return self._journal.answer(environ, start)
         if request.method in ("GET", "HEAD"):
-            with self._world.objects.lock:  # an object is seen whole, or as it was before
+            with self._context.objects.lock:  # an object is seen whole, or as it was before
                 return self._journal.answer(environ, start)
         answer = self._journal.answer(environ, start)
         if request.method in ("PUT", "POST", "DELETE"):
@@ -99,11 +99,11 @@ class Emulator:
     @property
     def engine(self) -> str:
         """What runs jobs, in words."""
-        return self._world.engines.said
+        return self._context.engines.said
 
     def close(self) -> None:
         """End all that runs."""
-        self._world.closing.set()
+        self._context.closing.set()
         self._tuning.close()
         self._training.close()
         self._endpoints.close()
@@ -123,7 +123,7 @@ class Emulator:
         """Answer what only an emulator has."""
         path = request.path.removeprefix(_OWN)
         if path == "status":
-            settings = self._world.settings
+            settings = self._context.settings
             return _json({"engine": self.engine, "state": str(settings.state)})
         if request.method == "POST" and (found := re.fullmatch(r"interrupt/([^/]+)", path)):
             self._training.interrupt(found[1])
@@ -135,7 +135,7 @@ class Emulator:
     def _settle(self, request: Request) -> None:
         bucket, _, key = urllib.parse.unquote(request.path.lstrip("/")).partition("/")
         if bucket:
-            self._world.objects.settle(bucket, key)
+            self._context.objects.settle(bucket, key)
 
 
 def _is_s3(request: Request) -> bool:

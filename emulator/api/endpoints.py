@@ -7,7 +7,7 @@ from collections.abc import Callable
 from emulator import contract
 from emulator.api.listing import page
 from emulator.api.models import Models
-from emulator.context import Operations, World
+from emulator.context import Context, Operations
 from emulator.contract import Record
 from emulator.errors import Invalid, JobError
 from emulator.runs.fleet import Fleet
@@ -21,12 +21,12 @@ _BUSY = ("Creating", "Updating", "SystemUpdating", "Deleting", "RollingBack")
 class Endpoints:
     """The operations on endpoints, and their fleets."""
 
-    def __init__(self, world: World, models: Models) -> None:
-        self._world, self._models = world, models
+    def __init__(self, context: Context, models: Models) -> None:
+        self._context, self._models = context, models
         self._fleets: dict[str, Fleet] = {}
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
-        for endpoint in world.records.all(KIND):
+        for endpoint in context.records.all(KIND):
             self._bring_back(endpoint)
 
     def operations(self) -> Operations:
@@ -47,9 +47,9 @@ class Endpoints:
         """Bring an endpoint up."""
         name, config = request["EndpointName"], request["EndpointConfigName"]
         fleet = self._fleet(name, config)
-        arn = self._world.settings.arn(KIND, name)
+        arn = self._context.settings.arn(KIND, name)
         record = request | {"EndpointArn": arn, "EndpointStatus": "Creating"}
-        if not self._world.records.add(KIND, name, record | {"_config": fleet.config}):
+        if not self._context.records.add(KIND, name, record | {"_config": fleet.config}):
             raise Invalid(f'Cannot create already existing endpoint "{arn}".')
         self._later(self._deploy, name, fleet)
         return {"EndpointArn": arn}
@@ -69,7 +69,7 @@ class Endpoints:
     def list_endpoints(self, request: Record) -> Record:
         """Return summaries."""
         chosen, more = page(
-            self._world.records.all(KIND), request, name="EndpointName", status="EndpointStatus"
+            self._context.records.all(KIND), request, name="EndpointName", status="EndpointStatus"
         )
         return {"Endpoints": [contract.members("EndpointSummary", one) for one in chosen]} | more
 
@@ -81,11 +81,11 @@ class Endpoints:
         """
         name, config = request["EndpointName"], request["EndpointConfigName"]
         status = self._need(name)["EndpointStatus"]
-        arn = self._world.settings.arn(KIND, name)
+        arn = self._context.settings.arn(KIND, name)
         if status in _BUSY:
             raise Invalid(f'Cannot update in-progress endpoint "{arn}".')
         fleet = self._fleet(name, config)
-        self._world.records.update(KIND, name, EndpointStatus="Updating")
+        self._context.records.update(KIND, name, EndpointStatus="Updating")
         self._later(self._redeploy, name, fleet)
         return {"EndpointArn": arn}
 
@@ -94,28 +94,28 @@ class Endpoints:
         name = request["EndpointName"]
         status = self._need(name)["EndpointStatus"]
         if status in ("Updating", "Deleting", "SystemUpdating"):
-            arn = self._world.settings.arn(KIND, name)
+            arn = self._context.settings.arn(KIND, name)
             raise Invalid(f'Cannot update in-progress endpoint "{arn}".')
-        self._world.records.update(KIND, name, EndpointStatus="Deleting")
+        self._context.records.update(KIND, name, EndpointStatus="Deleting")
         self._later(self._end, name)
         return {}
 
     def close(self) -> None:
-        """End all instances, after the world's `closing` was set; the records stay."""
+        """End all instances, after the context's `closing` was set; the records stay."""
         for thread in self._threads:
             thread.join()
         for fleet in list(self._fleets.values()):
             fleet.end()
 
     def _need(self, name: str) -> Record:
-        arn = self._world.settings.arn(KIND, name)
-        return self._world.need(KIND, name, said=f'Could not find endpoint "{arn}".')
+        arn = self._context.settings.arn(KIND, name)
+        return self._context.need(KIND, name, said=f'Could not find endpoint "{arn}".')
 
     def _fleet(self, name: str, config_name: str) -> Fleet:
         config = self._models.config(config_name)
         variants = config["ProductionVariants"]
         models = {one["ModelName"]: self._models.model(one["ModelName"]) for one in variants}
-        return Fleet(self._world, name, config, models)
+        return Fleet(self._context, name, config, models)
 
     def _later(self, call: Callable[..., None], name: str, *more: object) -> None:
         thread = threading.Thread(target=call, args=(name, *more), name=name, daemon=True)
@@ -135,7 +135,7 @@ class Endpoints:
             before.end()
 
     def _set(self, name: str, fleet: Fleet, reason: str, *, failed: str) -> None:
-        with self._lock, self._world.records.change(KIND, name) as record:
+        with self._lock, self._context.records.change(KIND, name) as record:
             deleted = record["EndpointStatus"] == "Deleting"
             if not reason and not deleted:
                 self._fleets[name] = fleet
@@ -145,7 +145,7 @@ class Endpoints:
                     "_config": fleet.config,
                 }
                 record.pop("FailureReason", None)
-            elif reason and not self._world.closing.is_set():
+            elif reason and not self._context.closing.is_set():
                 record["FailureReason"] = reason
                 record["EndpointStatus"] = record["EndpointStatus"] if deleted else failed
         if deleted and not reason:
@@ -159,23 +159,23 @@ class Endpoints:
             fleet = self._fleets.pop(name, None)
         if fleet:
             fleet.end()
-        self._world.records.remove(KIND, name)
+        self._context.records.remove(KIND, name)
 
     def _bring_back(self, endpoint: Record) -> None:
         """Deploy again what was in service when the emulator ended."""
         name, status = endpoint["EndpointName"], endpoint["EndpointStatus"]
         if status == "Deleting":
-            self._world.records.remove(KIND, name)
+            self._context.records.remove(KIND, name)
             return
         if status == "Failed":
             return
         change = "Creating" if status == "Creating" else "SystemUpdating"
-        self._world.records.update(KIND, name, EndpointStatus=change)
+        self._context.records.update(KIND, name, EndpointStatus=change)
         try:
             fleet = self._fleet(name, endpoint["EndpointConfigName"])
         except Invalid as error:  # its configuration or model was deleted meanwhile
             reason = f"The emulator ended, and cannot bring the endpoint back: {error}"
-            self._world.records.update(KIND, name, EndpointStatus="Failed", FailureReason=reason)
+            self._context.records.update(KIND, name, EndpointStatus="Failed", FailureReason=reason)
             return
         self._later(self._deploy, name, fleet)
 

@@ -5,7 +5,7 @@ import time
 
 from emulator import contract
 from emulator.api.listing import page
-from emulator.context import Operations, World
+from emulator.context import Context, Operations
 from emulator.contract import Record
 from emulator.engines import registry
 from emulator.errors import InUse, Invalid, NotFound
@@ -18,8 +18,8 @@ _CREATING_S = 0.3
 class Images:
     """The operations on images and image versions."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, context: Context) -> None:
+        self._context = context
         self._lock = threading.Lock()
         self._unseen: set[str] = set()
 
@@ -41,8 +41,8 @@ class Images:
     def create(self, request: Record) -> Record:
         """Register an image."""
         name = request["ImageName"]
-        arn = self._world.settings.arn(IMAGE, name)
-        if not self._world.records.add(IMAGE, name, request | {"ImageArn": arn}):
+        arn = self._context.settings.arn(IMAGE, name)
+        if not self._context.records.add(IMAGE, name, request | {"ImageArn": arn}):
             raise InUse(f"Image {arn} already exists")
         self._unseen.add(name)
         return {"ImageArn": arn}
@@ -56,7 +56,7 @@ class Images:
 
     def list_images(self, request: Record) -> Record:
         """Return all images."""
-        chosen, more = page(self._world.records.all(IMAGE), request, name="ImageName")
+        chosen, more = page(self._context.records.all(IMAGE), request, name="ImageName")
         images = [one | {"ImageStatus": _status(one)} for one in chosen]
         return {"Images": [contract.members("Image", one) for one in images]} | more
 
@@ -65,8 +65,8 @@ class Images:
         name = request["ImageName"]
         self._need(name)
         for version in self._versions(name):
-            self._world.records.remove(VERSION, version["_name"])
-        self._world.records.remove(IMAGE, name)
+            self._context.records.remove(VERSION, version["_name"])
+        self._context.records.remove(IMAGE, name)
         return {}
 
     def create_version(self, request: Record) -> Record:
@@ -85,20 +85,20 @@ class Images:
                 if version["ClientToken"] == request["ClientToken"]:
                     return {"ImageVersionArn": version["ImageVersionArn"]}
             number = image.get("_last", 0) + 1
-            self._world.records.update(IMAGE, name, _last=number)
+            self._context.records.update(IMAGE, name, _last=number)
             self._free(name, request.get("Aliases", []))
-            arn = self._world.settings.arn(VERSION, f"{name}/{number}")
+            arn = self._context.settings.arn(VERSION, f"{name}/{number}")
             record = request | {
                 "Version": number,
                 "ImageArn": image["ImageArn"],
                 "ImageVersionArn": arn,
                 "ContainerImage": registry.by_digest(
-                    request["BaseImage"], self._world.settings.region
+                    request["BaseImage"], self._context.settings.region
                 ),
                 "Aliases": request.get("Aliases", []),
                 "_name": f"{name}:{number}",
             }
-            self._world.records.add(VERSION, record["_name"], record)
+            self._context.records.add(VERSION, record["_name"], record)
         return {"ImageVersionArn": arn}
 
     def describe_version(self, request: Record) -> Record:
@@ -123,12 +123,12 @@ class Images:
             self._free(request["ImageName"], added)
             rest = ("ImageName", "Alias", "Version", "AliasesToAdd", "AliasesToDelete")
             fields = {name: value for name, value in request.items() if name not in rest}
-            self._world.records.update(VERSION, version["_name"], Aliases=kept + added, **fields)
+            self._context.records.update(VERSION, version["_name"], Aliases=kept + added, **fields)
         return {"ImageVersionArn": version["ImageVersionArn"]}
 
     def delete_version(self, request: Record) -> Record:
         """Forget a version; its number is not given again."""
-        self._world.records.remove(VERSION, self._find(request)["_name"])
+        self._context.records.remove(VERSION, self._find(request)["_name"])
         return {}
 
     def list_aliases(self, request: Record) -> Record:
@@ -139,13 +139,13 @@ class Images:
         return {"SageMakerImageVersionAliases": [one for v in versions for one in v["Aliases"]]}
 
     def _need(self, name: str) -> Record:
-        image = self._world.records.get(IMAGE, name)
+        image = self._context.records.get(IMAGE, name)
         if image is None:
             raise NotFound(f"No Image with the name {name} exists.")
         return image
 
     def _versions(self, name: str) -> list[Record]:
-        found = [one for one in self._world.records.all(VERSION) if one["ImageName"] == name]
+        found = [one for one in self._context.records.all(VERSION) if one["ImageName"] == name]
         return sorted(found, key=lambda one: int(one["Version"]))
 
     def _find(self, request: Record) -> Record:
@@ -167,7 +167,7 @@ class Images:
         for version in self._versions(name):
             kept = [one for one in version["Aliases"] if one not in aliases]
             if kept != version["Aliases"]:
-                self._world.records.update(VERSION, version["_name"], Aliases=kept)
+                self._context.records.update(VERSION, version["_name"], Aliases=kept)
 
 
 def _status(record: Record) -> str:

@@ -2,7 +2,7 @@
 
 from emulator import contract
 from emulator.api.listing import page
-from emulator.context import Operations, World
+from emulator.context import Context, Operations
 from emulator.contract import Record
 from emulator.errors import Invalid, JobError
 from emulator.store.objects import Location
@@ -14,8 +14,8 @@ CONFIG = "endpoint-config"
 class Models:
     """The operations on models and endpoint configurations."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, context: Context) -> None:
+        self._context = context
 
     def operations(self) -> Operations:
         """Return what this answers."""
@@ -32,14 +32,14 @@ class Models:
 
     def model(self, name: str) -> Record:
         """Return a model, or raise Invalid."""
-        said = f'Could not find model "{self._world.settings.arn(MODEL, name)}".'
-        return self._world.need(MODEL, name, said=said)
+        said = f'Could not find model "{self._context.settings.arn(MODEL, name)}".'
+        return self._context.need(MODEL, name, said=said)
 
     def config(self, name: str) -> Record:
         """Return an endpoint configuration, or raise Invalid."""
-        arn = self._world.settings.arn(CONFIG, name)
+        arn = self._context.settings.arn(CONFIG, name)
         said = f'Could not find endpoint configuration "{arn}".'
-        return self._world.need(CONFIG, name, said=said)
+        return self._context.need(CONFIG, name, said=said)
 
     def create_model(self, request: Record) -> Record:
         """Keep a model of one container.
@@ -81,36 +81,36 @@ class Models:
 
     def list_models(self, request: Record) -> Record:
         """Return summaries of models."""
-        chosen, more = page(self._world.records.all(MODEL), request, name="ModelName")
+        chosen, more = page(self._context.records.all(MODEL), request, name="ModelName")
         return {"Models": [contract.members("ModelSummary", one) for one in chosen]} | more
 
     def list_configs(self, request: Record) -> Record:
         """Return summaries of endpoint configurations."""
-        chosen, more = page(self._world.records.all(CONFIG), request, name="EndpointConfigName")
+        chosen, more = page(self._context.records.all(CONFIG), request, name="EndpointConfigName")
         summaries = [contract.members("EndpointConfigSummary", one) for one in chosen]
         return {"EndpointConfigs": summaries} | more
 
     def delete_model(self, request: Record) -> Record:
         """Forget a model; endpoints that run it go on."""
         self.model(request["ModelName"])
-        self._world.records.remove(MODEL, request["ModelName"])
+        self._context.records.remove(MODEL, request["ModelName"])
         return {}
 
     def delete_config(self, request: Record) -> Record:
         """Forget an endpoint configuration."""
         self.config(request["EndpointConfigName"])
-        self._world.records.remove(CONFIG, request["EndpointConfigName"])
+        self._context.records.remove(CONFIG, request["EndpointConfigName"])
         return {}
 
     def _keep(self, kind: str, prefix: str, name: str, record: Record, what: str) -> str:
-        arn = self._world.settings.arn(kind, name)
-        if not self._world.records.add(kind, name, record | {f"{prefix}Arn": arn}):
+        arn = self._context.settings.arn(kind, name)
+        if not self._context.records.add(kind, name, record | {f"{prefix}Arn": arn}):
             raise Invalid(f'Cannot create already existing {what} "{arn}".')
         return arn
 
     def _check_data(self, uri: str) -> None:
         try:
-            found = self._world.objects.find(Location.parse(uri))
+            found = self._context.objects.find(Location.parse(uri))
         except JobError as error:
             raise Invalid(f"Could not access model data at {uri}: {error}") from None
         if not found:

@@ -10,7 +10,7 @@ from pathlib import Path
 from werkzeug.wrappers import Request, Response
 
 from emulator.api.endpoints import Endpoints
-from emulator.context import World
+from emulator.context import Context
 from emulator.errors import ApiError, JobError
 from emulator.runs.fleet import GROUP, Fleet, Variant
 from emulator.runs.instance import Answer, Instance, NoAnswer
@@ -27,9 +27,9 @@ _CONCURRENT = 4
 class Runtime:
     """Answers the data plane."""
 
-    def __init__(self, world: World, endpoints: Endpoints) -> None:
-        self._world, self._endpoints = world, endpoints
-        self._multi_model = MultiModel(world)
+    def __init__(self, context: Context, endpoints: Endpoints) -> None:
+        self._context, self._endpoints = context, endpoints
+        self._multi_model = MultiModel(context)
         self._queues: dict[Fleet, ThreadPoolExecutor] = {}
         self._lock = threading.Lock()
 
@@ -42,7 +42,7 @@ class Runtime:
         fleet = self._need(endpoint)
         if "AsyncInferenceConfig" in fleet.config:
             raise _invalid(f"Endpoint {endpoint} is asynchronous: use InvokeEndpointAsync")
-        limits = self._world.settings.limits
+        limits = self._context.settings.limits
         variant = self._variant(fleet, request.headers.get(f"{_AMZN}Target-Variant", ""))
         largest = limits.payload_bytes
         if variant.serverless:
@@ -66,10 +66,10 @@ class Runtime:
             raise _invalid(f"Endpoint {endpoint} is not asynchronous: use InvokeEndpoint")
         given = request.headers.get(f"{_AMZN}InputLocation", "")
         try:
-            body = self._world.objects.read(Location.parse(given))
+            body = self._context.objects.read(Location.parse(given))
         except JobError as error:
             raise _invalid(f"Invalid InputLocation {given!r}: {error}") from None
-        if len(body) > self._world.settings.limits.async_payload_bytes:
+        if len(body) > self._context.settings.limits.async_payload_bytes:
             raise _invalid(f"The object at {given} is too large")
         number = str(uuid.uuid4())
         output = config["OutputConfig"]
@@ -145,7 +145,7 @@ class Runtime:
         return instance.send("POST", "/invocations", body, headers, timeout=seconds)
 
     def _model_error(self, endpoint: str, status: int, said: str) -> ApiError:
-        region = self._world.settings.region
+        region = self._context.settings.region
         group = f"{GROUP}/{endpoint}"
         whose = "client" if HTTPStatus.BAD_REQUEST <= status < 500 else "server"
         return ApiError(
@@ -184,10 +184,10 @@ class Runtime:
             said, place = self._ask(endpoint, variant, body, headers, seconds).body, done
         except ApiError as error:
             said, place = error.message.encode(), failed
-        file = Path(self._world.settings.state) / f"{uuid.uuid4().hex}.answer"
+        file = Path(self._context.settings.state) / f"{uuid.uuid4().hex}.answer"
         file.write_bytes(said)
         try:
-            self._world.objects.store(file, place)
+            self._context.objects.store(file, place)
         finally:
             file.unlink()
 

@@ -1,6 +1,6 @@
 """Tags of SageMaker's resources: given at creation, added, listed, taken away."""
 
-from emulator.context import Operations, World
+from emulator.context import Context, Operations
 from emulator.contract import Record
 from emulator.errors import Invalid
 
@@ -19,8 +19,8 @@ _STEMS = {
 class Tags:
     """The operations on tags; they live in the resources' own records."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, context: Context) -> None:
+        self._context = context
 
     def operations(self) -> Operations:
         """Return what this answers."""
@@ -47,7 +47,7 @@ class Tags:
     def _find(self, arn: str) -> tuple[str, str, dict[str, str]]:
         kind = arn.rpartition("/")[0].rpartition(":")[2]
         stem = _STEMS.get(kind, "")
-        for record in self._world.records.all(kind) if stem else []:
+        for record in self._context.records.all(kind) if stem else []:
             if record[f"{stem}Arn"] == arn:
                 tags = {tag["Key"]: tag["Value"] for tag in record.get("Tags", [])}
                 return kind, record[f"{stem}Name"], tags
@@ -55,5 +55,5 @@ class Tags:
 
     def _keep(self, kind: str, name: str, tags: dict[str, str]) -> list[Record]:
         kept = [{"Key": key, "Value": value} for key, value in tags.items()]
-        self._world.records.update(kind, name, Tags=kept)
+        self._context.records.update(kind, name, Tags=kept)
         return kept

@@ -4,7 +4,7 @@ import threading
 
 from emulator import contract
 from emulator.api.listing import page
-from emulator.context import Operations, World, now
+from emulator.context import Context, Operations, now
 from emulator.contract import Record
 from emulator.errors import InUse, Invalid, NotFound
 from emulator.runs import synced
@@ -27,14 +27,14 @@ _DEBUGGER = (
 class TrainingJobs:
     """The operations on training jobs, and the threads that run them."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, context: Context) -> None:
+        self._context = context
         self._lock = threading.Lock()
         self._runs: dict[str, tuple[TrainingRun, threading.Thread]] = {}
-        for job in world.records.all(KIND):
+        for job in context.records.all(KIND):
             if job["TrainingJobStatus"] in LIVE:
-                synced.rescue(world, job)
-                with world.records.change(KIND, job["TrainingJobName"]) as left:
+                synced.rescue(context, job)
+                with context.records.change(KIND, job["TrainingJobName"]) as left:
                     transition(left, "Failed", _RESTARTED)
                     left |= {
                         "TrainingJobStatus": "Failed",
@@ -60,10 +60,10 @@ class TrainingJobs:
         name = request["TrainingJobName"]
         _refuse(request)
         asked = [key for key in _DEBUGGER if key in request]
-        if asked and not self._world.settings.debugger:
+        if asked and not self._context.settings.debugger:
             raise Invalid(f"{asked[0]}: SageMaker Debugger is not available to this account")
         Metrics(request["AlgorithmSpecification"].get("MetricDefinitions", []))
-        arn = self._world.settings.arn(KIND, name)
+        arn = self._context.settings.arn(KIND, name)
         job = request | {"TrainingJobArn": arn, "TrainingJobStatus": "InProgress"}
         if tuning_arn:
             job["TuningJobArn"] = tuning_arn
@@ -71,12 +71,12 @@ class TrainingJobs:
             if rules := request.get(f"{kind}RuleConfigurations", []):
                 job[f"{kind}RuleEvaluationStatuses"] = [_not_run(rule) for rule in rules]
         transition(job, "Starting", "Preparing the instances for training")
-        if not self._world.records.add(KIND, name, job):
+        if not self._context.records.add(KIND, name, job):
             raise InUse(
                 "Training job names must be unique within an AWS account and region, but a "
                 f"training job with the name {name} already exists for this account and region"
             )
-        run = TrainingRun(self._world, name)
+        run = TrainingRun(self._context, name)
         thread = threading.Thread(target=run.live, name=f"training {name}", daemon=True)
         with self._lock:
             self._runs[name] = (run, thread)
@@ -85,14 +85,14 @@ class TrainingJobs:
 
     def describe(self, request: Record) -> Record:
         """Return a job."""
-        return self._world.need(
+        return self._context.need(
             KIND, request["TrainingJobName"], said="Requested resource not found."
         )
 
     def list_jobs(self, request: Record) -> Record:
         """Return summaries, newest first unless asked otherwise."""
         chosen, more = page(
-            self._world.records.all(KIND),
+            self._context.records.all(KIND),
             request,
             name="TrainingJobName",
             status="TrainingJobStatus",
@@ -108,7 +108,7 @@ class TrainingJobs:
         """
         name = request["TrainingJobName"]
         self.describe(request)
-        with self._world.records.change(KIND, name) as job:  # it may be about to end
+        with self._context.records.change(KIND, name) as job:  # it may be about to end
             status = job["TrainingJobStatus"]
             if status == "InProgress":
                 job["TrainingJobStatus"] = "Stopping"
@@ -130,7 +130,7 @@ class TrainingJobs:
         Raises:
             NotFound, Invalid: no such job; one that is not on spot, or does not run.
         """
-        job = self._world.records.get(KIND, name)
+        job = self._context.records.get(KIND, name)
         if job is None:
             raise NotFound(f"no training job {name}")
         if not job.get("EnableManagedSpotTraining"):
@@ -140,7 +140,7 @@ class TrainingJobs:
         self._runs[name][0].ask("interrupt")
 
     def close(self) -> None:
-        """Wait for all jobs to have ended, after the world's `closing` was set."""
+        """Wait for all jobs to have ended, after the context's `closing` was set."""
         with self._lock:
             threads = [thread for _, thread in self._runs.values()]
         for thread in threads:

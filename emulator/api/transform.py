@@ -5,7 +5,7 @@ import threading
 from emulator import contract
 from emulator.api.listing import page
 from emulator.api.models import Models
-from emulator.context import Operations, World, now
+from emulator.context import Context, Operations, now
 from emulator.contract import Record
 from emulator.errors import InUse, Invalid, NotFound
 from emulator.runs.transform_run import KIND, TransformRun
@@ -16,12 +16,12 @@ _RESTARTED = "InternalServerError: We encountered an internal error. (The emulat
 class TransformJobs:
     """The operations on transform jobs, and the threads that run them."""
 
-    def __init__(self, world: World, models: Models) -> None:
-        self._world, self._models = world, models
+    def __init__(self, context: Context, models: Models) -> None:
+        self._context, self._models = context, models
         self._runs: dict[str, tuple[TransformRun, threading.Thread]] = {}
-        for job in world.records.all(KIND):
+        for job in context.records.all(KIND):
             if job["TransformJobStatus"] in ("InProgress", "Stopping"):
-                world.records.update(
+                context.records.update(
                     KIND,
                     job["TransformJobName"],
                     TransformJobStatus="Failed",
@@ -48,11 +48,11 @@ class TransformJobs:
         name = request["TransformJobName"]
         model = self._models.model(request["ModelName"])
         _refuse(request)
-        arn = self._world.settings.arn(KIND, name)
+        arn = self._context.settings.arn(KIND, name)
         job = request | {"TransformJobArn": arn, "TransformJobStatus": "InProgress"}
-        if not self._world.records.add(KIND, name, job):
+        if not self._context.records.add(KIND, name, job):
             raise InUse(f"Job name must be unique within an AWS account and region: {name}")
-        run = TransformRun(self._world, name, model)
+        run = TransformRun(self._context, name, model)
         thread = threading.Thread(target=run.live, name=f"transform {name}", daemon=True)
         self._runs[name] = (run, thread)
         thread.start()
@@ -60,7 +60,7 @@ class TransformJobs:
 
     def describe(self, request: Record) -> Record:
         """Return a job."""
-        job = self._world.records.get(KIND, request["TransformJobName"])
+        job = self._context.records.get(KIND, request["TransformJobName"])
         if job is None:
             raise NotFound(f"Could not find the transform job {request['TransformJobName']}")
         return job
@@ -68,7 +68,7 @@ class TransformJobs:
     def list_jobs(self, request: Record) -> Record:
         """Return summaries."""
         chosen, more = page(
-            self._world.records.all(KIND),
+            self._context.records.all(KIND),
             request,
             name="TransformJobName",
             status="TransformJobStatus",
@@ -80,7 +80,7 @@ class TransformJobs:
         """Ask a job to stop; what it has written stays."""
         name = request["TransformJobName"]
         self.describe(request)
-        with self._world.records.change(KIND, name) as job:  # it may be about to end
+        with self._context.records.change(KIND, name) as job:  # it may be about to end
             status = job["TransformJobStatus"]
             if status == "InProgress":
                 job["TransformJobStatus"] = "Stopping"
@@ -90,7 +90,7 @@ class TransformJobs:
         return {}
 
     def close(self) -> None:
-        """Wait for all to have ended, after the world's `closing` was set."""
+        """Wait for all to have ended, after the context's `closing` was set."""
         for _, thread in self._runs.values():
             thread.join()
 

@@ -6,7 +6,7 @@ from emulator import contract
 from emulator.api import tuning_checks
 from emulator.api.listing import ORDERED, page
 from emulator.api.training import TrainingJobs
-from emulator.context import Operations, World, now
+from emulator.context import Context, Operations, now
 from emulator.contract import Record
 from emulator.errors import InUse, NotFound
 from emulator.runs.training_run import KIND as TRAINING
@@ -20,14 +20,14 @@ _STATUS = "HyperParameterTuningJobStatus"
 class TuningJobs:
     """The operations on tuning jobs, and the threads that run them."""
 
-    def __init__(self, world: World, training: TrainingJobs) -> None:
-        self._world, self._training = world, training
+    def __init__(self, context: Context, training: TrainingJobs) -> None:
+        self._context, self._training = context, training
         self._runs: dict[str, TuningRun] = {}
         self._threads: list[threading.Thread] = []
-        for job in world.records.all(KIND):
+        for job in context.records.all(KIND):
             if job[_STATUS] in ("InProgress", "Stopping"):
                 end = {_STATUS: "Failed", "FailureReason": _RESTARTED}
-                world.records.update(KIND, job[_NAME], **end, HyperParameterTuningEndTime=now())
+                context.records.update(KIND, job[_NAME], **end, HyperParameterTuningEndTime=now())
 
     def operations(self) -> Operations:
         """Return what this answers."""
@@ -43,14 +43,14 @@ class TuningJobs:
         """Start a tuning job."""
         name = request[_NAME]
         tuning_checks.check(request)
-        arn = self._world.settings.arn(KIND, name)
+        arn = self._context.settings.arn(KIND, name)
         job = request | {"HyperParameterTuningJobArn": arn, _STATUS: "InProgress", "_trials": []}
-        if not self._world.records.add(KIND, name, job):
+        if not self._context.records.add(KIND, name, job):
             raise InUse(
                 "Hyper parameter tuning job names must be unique within an AWS account and "
                 f"region, but a tuning job with the name {name} already exists"
             )
-        run = self._runs[name] = TuningRun(self._world, self._training, name)
+        run = self._runs[name] = TuningRun(self._context, self._training, name)
         thread = threading.Thread(target=run.live, name=f"tuning {name}", daemon=True)
         self._threads.append(thread)
         thread.start()
@@ -82,7 +82,7 @@ class TuningJobs:
 
     def list_jobs(self, request: Record) -> Record:
         """Return summaries."""
-        jobs = [self.describe(job) for job in self._world.records.all(KIND)]
+        jobs = [self.describe(job) for job in self._context.records.all(KIND)]
         for job in jobs:
             config = job["HyperParameterTuningJobConfig"]
             job |= {"Strategy": config["Strategy"], "ResourceLimits": config["ResourceLimits"]}
@@ -107,19 +107,19 @@ class TuningJobs:
         """Ask a tuning job, and its trials, to stop."""
         name = request[_NAME]
         self._need(name)
-        with self._world.records.change(KIND, name) as job:  # it may be about to end
+        with self._context.records.change(KIND, name) as job:  # it may be about to end
             if job[_STATUS] == "InProgress":
                 job[_STATUS] = "Stopping"
                 self._runs[name].stop()
         return {}
 
     def close(self) -> None:
-        """Wait for all to have ended, after the world's `closing` was set."""
+        """Wait for all to have ended, after the context's `closing` was set."""
         for thread in self._threads:
             thread.join()
 
     def _need(self, name: str) -> Record:
-        job = self._world.records.get(KIND, name)
+        job = self._context.records.get(KIND, name)
         if job is None:
             raise NotFound(f"Amazon SageMaker can't find a tuning job with the name {name}.")
         return job
@@ -128,7 +128,7 @@ class TuningJobs:
         objective = job["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]
         found = []
         for trial in job["_trials"]:
-            training = self._world.records.get(TRAINING, trial["name"])
+            training = self._context.records.get(TRAINING, trial["name"])
             assert training
             found.append(_summary(training, trial["tuned"], objective))
         return found

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from emulator.engines import registry
-from emulator.engines.engine import OPT_ML, Network, Plan
+from emulator.engines.container import OPT_ML, Network, Plan
 from emulator.errors import JobError
 from emulator.settings import HOST, Settings
 
@@ -18,7 +18,7 @@ _PORT = 8080
 
 
 class DockerEngine:
-    """Starts containers, all under a label of the state folder; see `engine.Engine`."""
+    """Starts containers, all under a label of the state folder; see `container.Engine`."""
 
     def __init__(self, settings: Settings) -> None:
         mark = hashlib.sha256(str(settings.state).encode()).hexdigest()[:12]
@@ -89,7 +89,7 @@ class DockerEngine:
 
 
 class DockerContainer:
-    """A running container; see `engine.Container`."""
+    """A running container; see `container.Container`."""
 
     def __init__(self, title: str, plan: Plan) -> None:
         self._title, self._plan = title, plan

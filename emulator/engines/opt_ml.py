@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from emulator.contract import Record
-from emulator.engines.engine import Network
+from emulator.engines.container import Network
 from emulator.errors import JobError
 from emulator.store.objects import Location, Objects
 

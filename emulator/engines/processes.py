@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 
 from emulator.engines import init
-from emulator.engines.engine import OPT_ML, Network, Plan
+from emulator.engines.container import OPT_ML, Network, Plan
 from emulator.errors import JobError
 from emulator.settings import HOST, Settings
 
@@ -27,7 +27,7 @@ _PORTS = range(21_000, 32_000)
 
 
 class ProcessEngine:
-    """Starts keepers; see `engine.Engine`."""
+    """Starts keepers; see `container.Engine`."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -98,7 +98,7 @@ class ProcessEngine:
 
 
 class Process:
-    """A running keeper; see `engine.Container`."""
+    """A running keeper; see `container.Container`."""
 
     def __init__(
         self, said: dict[str, object], folder: Path, env: dict[str, str], port: int
@@ -150,7 +150,7 @@ class Process:
 def _namespaces_work() -> bool:
     """Whether this user may leave the network and have a hosts file of their own."""
     trial = (
-        "import pathlib, tempfile; from emulator import namespaces as n; n.own_network(); "
+        "import pathlib, tempfile; from emulator.engines import namespaces as n; n.own_network(); "
         "d = tempfile.TemporaryDirectory(); "
         "n.own_names('trial', {'trial': '127.77.0.1'}, pathlib.Path(d.name) / 'hosts')"
     )

@@ -8,7 +8,7 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from emulator.context import World
+from emulator.context import Context
 from emulator.contract import Record
 from emulator.errors import JobError
 from emulator.runs.instance import Instance, fetch_model
@@ -20,7 +20,7 @@ class Variant:
     """A production variant's instances.
 
     Args:
-        world: the emulator.
+        context: the emulator.
         endpoint: its name.
         said: the ProductionVariant.
         model: the model's record.
@@ -28,9 +28,9 @@ class Variant:
     """
 
     def __init__(
-        self, world: World, endpoint: str, said: Record, model: Record, folder: Path
+        self, context: Context, endpoint: str, said: Record, model: Record, folder: Path
     ) -> None:
-        self._world, self._endpoint, self._folder = world, endpoint, folder
+        self._context, self._endpoint, self._folder = context, endpoint, folder
         self.name: str = said["VariantName"]
         self.weight: float = said.get("InitialVariantWeight", 1.0)
         self.count: int = said.get("InitialInstanceCount", 1)
@@ -38,7 +38,7 @@ class Variant:
         self.container: Record = model["PrimaryContainer"]
         self.multi_model = self.container.get("Mode") == "MultiModel"
         self._isolated = bool(model.get("EnableNetworkIsolation"))
-        limits = world.settings.limits
+        limits = context.settings.limits
         self._startup_s: float = said.get(
             "ContainerStartupHealthCheckTimeoutInSeconds", limits.startup_s
         )
@@ -51,7 +51,7 @@ class Variant:
         Raises:
             JobError: one of them did not come up.
         """
-        fetch_model(self._world, self.container, self._folder / "model")
+        fetch_model(self._context, self.container, self._folder / "model")
         with ThreadPoolExecutor(self.count) as pool:
             list(pool.map(lambda _: self._start_one(), range(self.count)))
 
@@ -59,7 +59,10 @@ class Variant:
         """Ping each instance once; replace one that has ended, or has failed too often."""
         for instance in list(self.instances):
             failures[instance] = 0 if instance.ping() else failures.get(instance, 0) + 1
-            if instance.ended or failures[instance] >= self._world.settings.limits.unhealthy_pings:
+            if (
+                instance.ended
+                or failures[instance] >= self._context.settings.limits.unhealthy_pings
+            ):
                 self.instances.remove(instance)
                 instance.end()
                 self._start_one()
@@ -78,7 +81,7 @@ class Variant:
     def _start_one(self) -> None:
         number = uuid.uuid4().hex[:12]
         instance = Instance(
-            self._world,
+            self._context,
             f"{self._endpoint}-{number}",
             self.container,
             self._folder / "model",
@@ -95,19 +98,19 @@ class Fleet:
     """An endpoint's variants, after one configuration.
 
     Args:
-        world: the emulator.
+        context: the emulator.
         endpoint: its name.
         config: the EndpointConfig.
         models: the models' records by name.
     """
 
     def __init__(
-        self, world: World, endpoint: str, config: Record, models: dict[str, Record]
+        self, context: Context, endpoint: str, config: Record, models: dict[str, Record]
     ) -> None:
-        self._world, self.config = world, config
-        self._folder = world.settings.state / "endpoints" / f"{endpoint}-{uuid.uuid4().hex[:8]}"
+        self._context, self.config = context, config
+        self._folder = context.settings.state / "endpoints" / f"{endpoint}-{uuid.uuid4().hex[:8]}"
         self.variants = [
-            Variant(world, endpoint, said, models[said["ModelName"]], self._folder / f"v{number}")
+            Variant(context, endpoint, said, models[said["ModelName"]], self._folder / f"v{number}")
             for number, said in enumerate(config["ProductionVariants"])
         ]
         self._ended = threading.Event()
@@ -168,7 +171,7 @@ class Fleet:
 
     def _keep_watch(self) -> None:
         failures: dict[Instance, int] = {}
-        while not self._ended.wait(self._world.settings.limits.ping_every_s):
+        while not self._ended.wait(self._context.settings.limits.ping_every_s):
             for variant in self.variants:
                 try:
                     variant.watch(failures)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from emulator.engines.engine import Container
+from emulator.engines.container import Container
 from emulator.store.logs import Stream
 
 _TICK_S = 0.05

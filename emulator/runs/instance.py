@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emulator.api.models import model_data
-from emulator.context import World
+from emulator.context import Context
 from emulator.contract import Record
-from emulator.engines.engine import Container, Mount, Plan
+from emulator.engines.container import Container, Mount, Plan
 from emulator.errors import JobError
 from emulator.settings import HOST
 from emulator.store import artifacts
@@ -34,7 +34,7 @@ class NoAnswer(Exception):
     """The container did not answer; the text says how."""
 
 
-def fetch_model(world: World, container: Record, folder: Path) -> None:
+def fetch_model(context: Context, container: Record, folder: Path) -> None:
     """Bring a container's model data to a folder, as SageMaker does to /opt/ml/model.
 
     Raises:
@@ -48,18 +48,18 @@ def fetch_model(world: World, container: Record, folder: Path) -> None:
     place = Location.parse(uri)
     if source.get("CompressionType") == "None":
         if source["S3DataType"] == "S3Prefix":
-            artifacts.Sync(world.objects, folder, place).fetch()
+            artifacts.Sync(context.objects, folder, place).fetch()
         else:
-            world.objects.fetch(place, folder / Path(place.key).name)
+            context.objects.fetch(place, folder / Path(place.key).name)
         return
-    artifacts.unpack(world.objects, place, folder)
+    artifacts.unpack(context.objects, place, folder)
 
 
 class Instance:
     """A container that serves.
 
     Args:
-        world: the emulator.
+        context: the emulator.
         name: unique among instances.
         container: of the model, as in CreateModel.
         model: a folder with its data.
@@ -74,7 +74,7 @@ class Instance:
 
     def __init__(
         self,
-        world: World,
+        context: Context,
         name: str,
         container: Record,
         model: Path,
@@ -84,10 +84,10 @@ class Instance:
         env: Mapping[str, str],
         isolated: bool = False,
     ) -> None:
-        self._world, self.root = world, root
+        self._context, self.root = context, root
         self._ending = contextlib.ExitStack()
         root.mkdir(parents=True)
-        self._engine = world.engines.of(container["Image"])
+        self._engine = context.engines.of(container["Image"])
         network = self._engine.network(name, 1, isolated=isolated)
         plan = Plan(
             name=name,
@@ -97,7 +97,7 @@ class Instance:
             network=self._ending.enter_context(network),
             host="algo-1",
             env={
-                "AWS_REGION": world.settings.region,
+                "AWS_REGION": context.settings.region,
                 **container.get("Environment", {}),
                 **env,
             },
@@ -108,7 +108,7 @@ class Instance:
         except BaseException:
             self._ending.close()
             raise
-        stream = world.logs.stream(*log)
+        stream = context.logs.stream(*log)
         self._pump = threading.Thread(target=self._write_logs, args=(stream.write,), daemon=True)
         self._pump.start()
         self.healthy = False
@@ -133,14 +133,14 @@ class Instance:
             if code is not None:
                 # SageMaker would start it again until the time is up, to the same end.
                 raise JobError(f"{failed} (The container ended with exit code {code}.)")
-            if time.monotonic() > deadline or self._world.closing.is_set():
+            if time.monotonic() > deadline or self._context.closing.is_set():
                 raise JobError(failed)
             time.sleep(_TICK_S)
 
     def ping(self) -> bool:
         """Whether /ping says 200 in time; it is healthy then."""
         try:
-            self.healthy = self.ask("GET", "/ping", timeout=self._world.settings.limits.ping_s)
+            self.healthy = self.ask("GET", "/ping", timeout=self._context.settings.limits.ping_s)
         except NoAnswer:
             self.healthy = False
         return self.healthy
@@ -182,7 +182,7 @@ class Instance:
         """Send SIGTERM, and SIGKILL after the grace; remove all."""
         self.healthy = False
         self._container.terminate()
-        deadline = time.monotonic() + self._world.settings.limits.endpoint_grace_s
+        deadline = time.monotonic() + self._context.settings.limits.endpoint_grace_s
         while self._container.poll() is None and time.monotonic() < deadline:
             time.sleep(_TICK_S)
         self._container.remove()

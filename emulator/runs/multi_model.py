@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 from emulator.api.models import model_data
-from emulator.context import World
+from emulator.context import Context
 from emulator.errors import ApiError, JobError
 from emulator.runs.fleet import Variant
 from emulator.runs.instance import Answer, Instance
@@ -24,8 +24,8 @@ _CONFLICT, _NO_ROOM = HTTPStatus.CONFLICT, HTTPStatus.INSUFFICIENT_STORAGE
 class MultiModel:
     """Loads, unloads and invokes models by TargetModel."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, context: Context) -> None:
+        self._context = context
         self._lock = threading.Lock()
         # In the order of their last use.
         self._loaded: dict[Instance, dict[str, str]] = {}
@@ -83,7 +83,7 @@ class MultiModel:
             return
         folder.mkdir(parents=True)
         try:
-            artifacts.unpack(self._world.objects, place, folder)
+            artifacts.unpack(self._context.objects, place, folder)
         except JobError:
             shutil.rmtree(folder)
             raise ApiError(

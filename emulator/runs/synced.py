@@ -5,10 +5,10 @@ import itertools
 import shutil
 from pathlib import Path
 
-from emulator.context import World
+from emulator.context import Context
 from emulator.contract import Record
 from emulator.engines import opt_ml
-from emulator.engines.engine import OPT_ML
+from emulator.engines.container import OPT_ML
 from emulator.errors import JobError
 from emulator.store import artifacts
 from emulator.store.objects import Location
@@ -31,14 +31,14 @@ def folders(job: Record) -> list[tuple[str, str]]:
     return wanted
 
 
-def rescue(world: World, job: Record) -> None:
+def rescue(context: Context, job: Record) -> None:
     """Send what a job, whose emulator was killed, had not sent yet, and clear its folder away."""
-    folder = world.settings.state / "jobs" / job["TrainingJobName"]
+    folder = context.settings.state / "jobs" / job["TrainingJobName"]
     attempts = [path for path in folder.glob("*") if path.name.isdecimal()]
     for attempt in sorted(attempts, key=lambda path: int(path.name))[-1:]:
         for root, (path, uri) in itertools.product(sorted(attempt.glob("algo-*")), folders(job)):
             with contextlib.suppress(JobError):  # the bucket is gone meanwhile
-                artifacts.Sync(world.objects, below(root, path), Location.parse(uri)).send()
+                artifacts.Sync(context.objects, below(root, path), Location.parse(uri)).send()
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -8,16 +8,16 @@ import time
 from pathlib import Path
 from typing import Literal
 
-from emulator.context import World, now
+from emulator.context import Context, now
 from emulator.contract import Record
 from emulator.engines import opt_ml
-from emulator.engines.engine import Container, Mount, Network, Plan
+from emulator.engines.container import Container, Mount, Network, Plan
 from emulator.errors import JobError
 from emulator.runs import hosts, synced
 from emulator.runs.hosts import Hosts
 from emulator.runs.metrics import Metrics
 from emulator.store import artifacts
-from emulator.store.files import files_below
+from emulator.store.json_files import files_below
 from emulator.store.logs import Stream
 from emulator.store.objects import Location
 
@@ -46,17 +46,17 @@ class TrainingRun:
     """Runs one job, which the records already hold.
 
     Args:
-        world: the emulator.
+        context: the emulator.
         name: the job's.
     """
 
-    def __init__(self, world: World, name: str) -> None:
-        job = world.records.get(KIND, name)
+    def __init__(self, context: Context, name: str) -> None:
+        job = context.records.get(KIND, name)
         assert job
-        self._world, self._name, self._job = world, name, job
-        self._engine = world.engines.of(job["AlgorithmSpecification"]["TrainingImage"])
-        self._limits = world.settings.limits
-        self._folder = world.settings.state / "jobs" / name
+        self._context, self._name, self._job = context, name, job
+        self._engine = context.engines.of(job["AlgorithmSpecification"]["TrainingImage"])
+        self._limits = context.settings.limits
+        self._folder = context.settings.state / "jobs" / name
         self._metrics = Metrics(job["AlgorithmSpecification"].get("MetricDefinitions", []))
         self._asked: set[Request] = set()
         self._trained_s = 0.0
@@ -113,7 +113,7 @@ class TrainingRun:
                 self._start(network, number, removals) for number in range(len(network.hosts))
             ]
             self._transition("Training", "Training image download completed. Training in progress.")
-            with self._world.records.change(KIND, self._name) as job:
+            with self._context.records.change(KIND, self._name) as job:
                 job.setdefault("TrainingStartTime", now())
             begun = time.monotonic()
             running = Hosts(started, self._metrics.read)
@@ -130,7 +130,7 @@ class TrainingRun:
         self, network: Network, number: int, removals: contextlib.ExitStack
     ) -> tuple[Container, Path, Stream]:
         """Lay out one host's /opt/ml and start its container."""
-        job, world = self._job, self._world
+        job, context = self._job, self._context
         root = self._folder / str(self._attempt) / f"algo-{number + 1}"
         opt_ml.make_folders(root)
         if number == 0:
@@ -147,12 +147,12 @@ class TrainingRun:
             root=root,
             network=network,
             host=host,
-            env=opt_ml.environment(job, world.settings.region),
+            env=opt_ml.environment(job, context.settings.region),
             mounts=tuple(self._channels(number, len(network.hosts))),
             entrypoint=tuple(algorithm.get("ContainerEntrypoint", ())),
             arguments=tuple(algorithm.get("ContainerArguments", ())),
         )
-        stream = world.logs.stream(LOG_GROUP, f"{self._name}/algo-{number + 1}-{int(now())}")
+        stream = context.logs.stream(LOG_GROUP, f"{self._name}/algo-{number + 1}-{int(now())}")
         container = self._engine.start(plan)
         removals.callback(container.remove)
         return container, root, stream
@@ -164,7 +164,7 @@ class TrainingRun:
             # Outside /opt/ml an engine either mounts the folder or says that it cannot.
             seen[path] = self._engine.seen(root, path)
             sync = artifacts.Sync(
-                self._world.objects, synced.below(root, path), Location.parse(uri)
+                self._context.objects, synced.below(root, path), Location.parse(uri)
             )
             sync.fetch()
             self._syncs.append(sync)
@@ -179,7 +179,7 @@ class TrainingRun:
             shared = source.get("S3DataDistributionType") != "ShardedByS3Key"
             folder = self._folder / "data" / ("all" if shared else str(number)) / name
             if not folder.exists():
-                opt_ml.download(self._world.objects, channel, folder, number, count)
+                opt_ml.download(self._context.objects, channel, folder, number, count)
             mounts.append(Mount(folder, f"input/data/{name}", read_only=True))
         return mounts
 
@@ -191,7 +191,7 @@ class TrainingRun:
         synced = time.monotonic()
         while (ending := running.wait(0.1)) is None:
             moment = time.monotonic()
-            if self._world.closing.is_set():
+            if self._context.closing.is_set():
                 raise JobError("InternalServerError: the emulator was stopped while the job ran")
             if "stop" in self._asked:
                 running.stop(self._limits.stop_grace_s)
@@ -221,7 +221,7 @@ class TrainingRun:
         if not self._roots:  # stopped before it began
             return
         self._transition("Uploading", "Uploading generated training model")
-        objects = self._world.objects
+        objects = self._context.objects
         data = [root / "output" / "data" for root in self._roots]
         if any(next(files_below(folder), None) for folder in data):
             name = "output.tar.gz" if compress else "output"
@@ -247,7 +247,7 @@ class TrainingRun:
     def _finish(self, status: str, secondary: str, message: str) -> None:
         self._note_metrics()
         seconds = math.ceil(self._trained_s)
-        with self._world.records.change(KIND, self._name) as job:
+        with self._context.records.change(KIND, self._name) as job:
             transition(job, secondary, message)
             job["SecondaryStatusTransitions"][-1]["EndTime"] = now()
             job["TrainingJobStatus"] = status
@@ -259,8 +259,8 @@ class TrainingRun:
             self._update(FinalMetricDataList=final)
 
     def _transition(self, status: str, message: str) -> None:
-        with self._world.records.change(KIND, self._name) as job:
+        with self._context.records.change(KIND, self._name) as job:
             transition(job, status, message)
 
     def _update(self, **fields: object) -> None:
-        self._world.records.update(KIND, self._name, **fields)
+        self._context.records.update(KIND, self._name, **fields)

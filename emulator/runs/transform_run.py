@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 
-from emulator.context import World, now
+from emulator.context import Context, now
 from emulator.contract import Record
 from emulator.errors import JobError
 from emulator.runs.instance import Instance, NoAnswer, fetch_model
@@ -26,17 +26,17 @@ class TransformRun:
     """Runs one job, which the records already hold.
 
     Args:
-        world: the emulator.
+        context: the emulator.
         name: the job's.
         model: the model's record.
     """
 
-    def __init__(self, world: World, name: str, model: Record) -> None:
-        job = world.records.get(KIND, name)
+    def __init__(self, context: Context, name: str, model: Record) -> None:
+        job = context.records.get(KIND, name)
         assert job
-        self._world, self._name, self._job, self._model = world, name, job, model
-        self._folder = world.settings.state / "transforms" / name
-        self._largest: int = job.get("MaxPayloadInMB", world.settings.limits.transform_payload_mb)
+        self._context, self._name, self._job, self._model = context, name, job, model
+        self._folder = context.settings.state / "transforms" / name
+        self._largest: int = job.get("MaxPayloadInMB", context.settings.limits.transform_payload_mb)
         self._at_once: int = job.get("MaxConcurrentTransforms", 0) or 1
         self._stopped = threading.Event()
 
@@ -52,7 +52,7 @@ class TransformRun:
             source = Location.parse(
                 self._job["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"]
             )
-            places = self._world.objects.find(source)
+            places = self._context.objects.find(source)
             if not places:
                 raise JobError(f"ClientError: No S3 objects found under {source}")
             self._start(instances)
@@ -60,7 +60,7 @@ class TransformRun:
             with ThreadPoolExecutor(self._at_once * len(instances)) as pool:
                 turns = zip(places, itertools.cycle(instances), strict=False)
                 list(pool.map(lambda turn: self._transform(source, *turn), turns))
-            if self._world.closing.is_set():
+            if self._context.closing.is_set():
                 raise JobError("InternalServerError: the emulator was stopped while the job ran")
             status = "Stopped" if self._stopped.is_set() else "Completed"
         except JobError as error:
@@ -85,10 +85,10 @@ class TransformRun:
             **self._job.get("Environment", {}),
         }
         container = self._model["PrimaryContainer"]
-        fetch_model(self._world, container, self._folder / "model")
+        fetch_model(self._context, container, self._folder / "model")
         for number in range(self._job["TransformResources"]["InstanceCount"]):
             instance = Instance(
-                self._world,
+                self._context,
                 f"{self._name}-{number}",
                 container,
                 self._folder / "model",
@@ -98,7 +98,7 @@ class TransformRun:
                 isolated=bool(self._model.get("EnableNetworkIsolation")),
             )
             instances.append(instance)
-            instance.wait_healthy(self._world.settings.limits.startup_s, "the transform job")
+            instance.wait_healthy(self._context.settings.limits.startup_s, "the transform job")
 
     def _transform(self, source: Location, place: Location, instance: Instance) -> None:
         """Send one object, and keep the answers as `<key>.out`.
@@ -106,14 +106,14 @@ class TransformRun:
         Raises:
             JobError: the container refused, or was silent.
         """
-        if self._stopped.is_set() or self._world.closing.is_set():
+        if self._stopped.is_set() or self._context.closing.is_set():
             return
         said, output = self._job["TransformInput"], self._job["TransformOutput"]
         headers = {"Content-Type": said.get("ContentType", "application/octet-stream")}
         if "Accept" in output:
             headers["Accept"] = output["Accept"]
         answers = []
-        for piece in self._pieces(self._world.objects.read(place), place):
+        for piece in self._pieces(self._context.objects.read(place), place):
             try:
                 timeout = self._job.get("ModelClientConfig", {}).get(
                     "InvocationsTimeoutInSeconds", _TIMEOUT_S
@@ -131,7 +131,7 @@ class TransformRun:
         name = f"{place.key.removeprefix(folder)}.out"
         file = self._folder / f"{threading.get_ident()}.answer"
         file.write_bytes(b"".join(one + between for one in answers))
-        self._world.objects.store(file, Location.parse(output["S3OutputPath"]).join(name))
+        self._context.objects.store(file, Location.parse(output["S3OutputPath"]).join(name))
 
     def _pieces(self, body: bytes, place: Location) -> Iterator[bytes]:
         """Give an object whole, or by lines: one a request, or as many as fit in the payload."""
@@ -149,4 +149,4 @@ class TransformRun:
         yield batch
 
     def _update(self, **fields: object) -> None:
-        self._world.records.update(KIND, self._name, **fields)
+        self._context.records.update(KIND, self._name, **fields)

@@ -7,7 +7,7 @@ import uuid
 
 from emulator.api.training import TrainingJobs
 from emulator.api.tuning_checks import resources
-from emulator.context import World, now
+from emulator.context import Context, now
 from emulator.contract import Record
 from emulator.errors import ApiError
 from emulator.runs import search
@@ -30,10 +30,10 @@ _NOT_A_TRIALS = (
 class TuningRun:
     """Runs one tuning job, which the records already hold."""
 
-    def __init__(self, world: World, training: TrainingJobs, name: str) -> None:
-        job = world.records.get(KIND, name)
+    def __init__(self, context: Context, training: TrainingJobs, name: str) -> None:
+        job = context.records.get(KIND, name)
         assert job
-        self._world, self._training, self._name = world, training, name
+        self._context, self._training, self._name = context, training, name
         self._definition: Record = job["TrainingJobDefinition"]
         self._config: Record = job["HyperParameterTuningJobConfig"]
         self._arn: str = job["HyperParameterTuningJobArn"]
@@ -59,7 +59,7 @@ class TuningRun:
         fields = {"HyperParameterTuningJobStatus": status, "HyperParameterTuningEndTime": now()}
         if reason:
             fields["FailureReason"] = reason
-        self._world.records.update(KIND, self._name, **fields)
+        self._context.records.update(KIND, self._name, **fields)
 
     def _run(self) -> tuple[str, str]:
         """Run all trials; return the tuning job's status and failure reason."""
@@ -76,14 +76,14 @@ class TuningRun:
             while (
                 not exhausted
                 and len(self._running) < limits["MaxParallelTrainingJobs"]
-                and not self._world.closing.is_set()
+                and not self._context.closing.is_set()
             ):
                 exhausted = self._count >= most or not self._start_trial()
             for name in list(self._running):
                 value = self._look(name)
                 succeeded += value is not None
                 enough = enough or self._is_enough(value)
-            if self._world.closing.is_set() and not self._running:
+            if self._context.closing.is_set() and not self._running:
                 return "Failed", "InternalServerError: the emulator was stopped"
             time.sleep(_TICK_S)
         if self._stopped.is_set():
@@ -112,7 +112,7 @@ class TuningRun:
         request["HyperParameters"] = static | tuned | {OBJECTIVE: self._objective["MetricName"]}
         # A trial may be stopped; none is to be seen before it can be described.
         self._training.create(request, tuning_arn=self._arn)
-        with self._world.records.change(KIND, self._name) as job:
+        with self._context.records.change(KIND, self._name) as job:
             job["_trials"].append({"name": name, "tuned": tuned})
         self._running[name] = number
         return True
@@ -120,7 +120,7 @@ class TuningRun:
     def _look(self, name: str) -> float | None:
         """See to a running trial; return its objective when it has just ended with one."""
         number, metric = self._running[name], self._objective["MetricName"]
-        job = self._world.records.get(TRAINING, name)
+        job = self._context.records.get(TRAINING, name)
         assert job
         if job["TrainingJobStatus"] in LIVE:
             values = self._training.metric_values(name, metric)
@@ -147,6 +147,6 @@ class TuningRun:
 
     def _stop_trials(self) -> None:
         for name in self._running:
-            job = self._world.records.get(TRAINING, name)
+            job = self._context.records.get(TRAINING, name)
             if job and job["TrainingJobStatus"] == "InProgress":
                 self._training.stop({"TrainingJobName": name})

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from emulator.errors import JobError
-from emulator.store.files import files_below
+from emulator.store.json_files import files_below
 from emulator.store.objects import Location, Objects
 
 

@@ -20,7 +20,7 @@ from moto.s3.models import FakeKey, s3_backends
 
 from emulator.errors import JobError
 from emulator.settings import ACCOUNT
-from emulator.store.files import write_json
+from emulator.store.json_files import write_json
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from emulator.contract import Record
-from emulator.store.files import write_json
+from emulator.store.json_files import write_json
 
 
 class Records:

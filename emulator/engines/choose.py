@@ -1,7 +1,7 @@
 """Which engine runs an image: the one that was asked for, or the one that can."""
 
+from emulator.engines.container import Engine
 from emulator.engines.docker import DockerEngine, answers
-from emulator.engines.engine import Engine
 from emulator.engines.processes import ProcessEngine
 from emulator.settings import Settings
 
