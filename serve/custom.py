@@ -11,21 +11,18 @@ toolkit, so that an `inference.py` moves over as it is:
 Each may take the model server's context as one more argument, as in the toolkit.
 """
 
-import importlib
-import importlib.util
 import inspect
 import json
 import logging
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
 from mms.context import Context
 from PIL import UnidentifiedImageError
 
+from serve import user_code
 from serve.errors import RequestError
 from serve.formats import answers
 from serve.front.headers import ACCEPT, CONTENT_TYPE, REQUEST_ID
@@ -33,51 +30,16 @@ from serve.handler import Handler, Question, headers_of
 
 log = logging.getLogger(__name__)
 
-_FUNCTIONS = ("model_fn", "input_fn", "predict_fn", "output_fn")
 Function = Callable[..., Any]
-
-
-class CodeError(ValueError):
-    """Custom code that cannot be used, with the cure."""
-
-
-def load_module(name: str, model_dir: Path) -> ModuleType:
-    """Import the user's module.
-
-    Args:
-        name: of a module on the path, or a .py file.
-        model_dir: nothing in it is ever imported.
-
-    Raises:
-        CodeError: not found, in the bundle, or without any of the functions.
-    """
-    path = Path(name)
-    if path.suffix == ".py":
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-    else:
-        try:
-            spec = importlib.util.find_spec(name)
-        except (ImportError, ValueError):
-            spec = None
-    origin = Path(spec.origin) if spec and spec.origin else None
-    if spec is None or spec.loader is None or origin is None or not origin.is_file():
-        raise CodeError(f"KENNEL_CODE={name}: there is no such module in the image: COPY it there")
-    if origin.resolve().is_relative_to(model_dir.resolve()):
-        raise CodeError(f"KENNEL_CODE={name} lies in the bundle: a bundle carries no code")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    if not any(hasattr(module, one) for one in _FUNCTIONS):
-        raise CodeError(f"KENNEL_CODE={name} has none of {', '.join(_FUNCTIONS)}")
-    return module
 
 
 class CustomHandler(Handler):
     """Answers requests one by one through the user's functions, and ours for those not given."""
 
     def _load(self, context: Context) -> float | None:
-        module = load_module(str(self._settings.code), self._settings.model_dir)
+        module = user_code.load(str(self._settings.code), self._settings.model_dir)
         self._functions: dict[str, Function] = {
-            name: getattr(module, name) for name in _FUNCTIONS if hasattr(module, name)
+            name: getattr(module, name) for name in user_code.FUNCTIONS if hasattr(module, name)
         }
         given = self._functions.get("model_fn")
         if given is None:
@@ -85,7 +47,9 @@ class CustomHandler(Handler):
             self._model: Any = self._predictor.predict
             return difference
         if not {"input_fn", "predict_fn"} <= set(self._functions):
-            raise CodeError("with a model_fn there must be an input_fn and a predict_fn too")
+            raise user_code.CodeError(
+                "with a model_fn there must be an input_fn and a predict_fn too"
+            )
         torch.set_num_threads(self._settings.layout.threads)
         self._model = _call(given, context, str(self._settings.model_dir))
         return None  # a model of the user's own has no golden inputs to replay

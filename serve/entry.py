@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from serve import user_code
 from serve.front import health, metrics, nginx, privileges, processes
 from serve.front.model_server import (
     REPORTS,
@@ -219,14 +220,16 @@ class Server:
 def main() -> int:
     """Serve, and return the exit status."""
     logging.basicConfig(format="%(asctime)s %(levelname)-5s kennel: %(message)s", level="INFO")
+    try:
+        settings = Settings.from_environment()
+        if settings.code:
+            user_code.check(settings.code, settings.model_dir)
+    except (SettingsError, user_code.CodeError) as error:
+        log.error("these settings cannot be used:\n%s", error)
+        return 2
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    try:
-        settings = Settings.from_environment()
-    except SettingsError as error:
-        log.error("these settings cannot be used:\n%s", error)
-        return 2
     try:
         processes.adopt_orphans()
         with tempfile.TemporaryDirectory(prefix="kennel-", dir=settings.run_dir) as run_dir:

@@ -1,13 +1,14 @@
 """A worker with code of the user's own around the bundle, or in its place."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from mms.service import Service
 
-from serve import custom
+from serve import user_code
 from serve.front import health
 from tests.serve import worker
 from tests.serve.conftest import picture
@@ -55,6 +56,7 @@ def load_code(
         file = run_dir / "inference.py"
         file.write_text(code)
         monkeypatch.setenv("KENNEL_CODE", str(file))
+        monkeypatch.setattr(sys, "path", list(sys.path))
         return worker.load(run_dir / "empty", "serve.custom:handle")
 
     return load
@@ -122,30 +124,6 @@ def test_code_that_fails_fails_its_request_alone(load_code: Callable[[str], Serv
     assert set(json.loads(failed.body)) == {"code", "message", "hint", "request_id"}
 
 
-@pytest.mark.parametrize(
-    ("name", "reason"),
-    [
-        ("no_such_module", "no such module"),
-        ("/nowhere/inference.py", "no such module"),
-        ("json", "none of model_fn"),
-    ],
-)
-def test_code_that_cannot_be_used_is_refused(name: str, reason: str, tmp_path: Path) -> None:
-    with pytest.raises(custom.CodeError, match=reason):
-        custom.load_module(name, tmp_path)
-
-
-def test_code_in_a_bundle_is_never_imported(tmp_path: Path) -> None:
-    inside = tmp_path / "model" / "code" / "inference.py"
-    inside.parent.mkdir(parents=True)
-    inside.write_text("raise SystemExit('imported')")
-    link = tmp_path / "inference.py"
-    link.symlink_to(inside)
-    for path in (inside, link):
-        with pytest.raises(custom.CodeError, match="carries no code"):
-            custom.load_module(str(path), tmp_path / "model")
-
-
 def test_a_model_fn_alone_is_not_enough(load_code: Callable[[str], Service]) -> None:
-    with pytest.raises(custom.CodeError, match="input_fn and a predict_fn"):
+    with pytest.raises(user_code.CodeError, match="input_fn and a predict_fn"):
         load_code("def model_fn(model_dir):\n    return None\n")
