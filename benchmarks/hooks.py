@@ -1,19 +1,17 @@
-"""What recording costs a training step: ResNet50, steps with hooks and without in turns.
+"""What recording costs a training step: ResNet50, steps with hooks and without them in turns.
 
 In each round every variant takes a recorded step and a plain one on the same batch. A recorded step
-costs more and comes every so many steps: its share is added to the plain one's. On a CPU the clock
-is the process's own time on one thread, which a busy machine does not stretch; on a GPU, where the
-steps are bf16, it is the wall's.
+costs more and occurs every `interval` steps: its share is added to the plain step. On a CPU the
+clock is the process's CPU time on one thread, which other load on the machine does not change; on a
+GPU, where steps are bf16, it is wall-clock time.
 
-    python benchmarks/hooks.py [--rounds 12] [--batch 8] [--size 160] [--out …/hooks-cpu.json]
+    python -m benchmarks.hooks [--rounds 12] [--batch 8] [--size 160] [--out …/hooks-cpu.json]
 """
 
 import argparse
 import contextlib
 import itertools
 import json
-import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -25,8 +23,9 @@ import psutil
 import torch
 from torch import nn
 
+from benchmarks.measuring import RESULTS, machine_load, this_machine, write
 from debugger.records import BACKWARD, COPY, FORWARD, OPTIMIZER
-from pictures.channels import Picture, Splits
+from pictures.picture import Picture, Splits
 from train.batches.data import Batch
 from train.config import TrainConfig
 from train.job import Job
@@ -46,39 +45,43 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--batch", type=int, default=128 if torch.cuda.is_available() else 8)
     parser.add_argument("--size", type=int, default=224 if torch.cuda.is_available() else 160)
-    parser.add_argument("--seconds", type=float, default=300, help="no new round after so many")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/hooks-cpu.json"))
-    given = parser.parse_args()
+    parser.add_argument(
+        "--seconds", type=float, default=300, help="start no new round after this time"
+    )
+    parser.add_argument("--out", type=Path, default=RESULTS / "hooks-cpu.json")
+    options = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    batch = Batch(torch.randn(given.batch, 3, given.size, given.size), torch.arange(given.batch))
+    batch = Batch(
+        torch.randn(options.batch, 3, options.size, options.size), torch.arange(options.batch)
+    )
     plain: dict[str, list[float]] = {}
     recorded: dict[str, list[float]] = {}
     began = time.monotonic()
     with contextlib.ExitStack() as everything:
         folder = Path(everything.enter_context(tempfile.TemporaryDirectory()))
         variants = {
-            name: everything.enter_context(variant(name, folder / str(number), given.size))
+            name: everything.enter_context(variant(name, folder / str(number), options.size))
             for number, name in enumerate((OFF, DEFAULT, REDUCTIONS, SMDEBUG))
         }
         rounds = 0
-        for turn in range(given.rounds + 1):
+        for turn in range(options.rounds + 1):
             for name, one in variants.items():
                 took = one.step(batch, 1000 * turn), one.step(batch, 1000 * turn + 1)
                 if turn:  # the first warms up
                     recorded.setdefault(name, []).append(took[0])
                     plain.setdefault(name, []).append(took[1])
             rounds = turn
-            if time.monotonic() - began > given.seconds:
+            if time.monotonic() - began > options.seconds:
                 break
         marks = {
             name: one.marks(batch) - variants[OFF].marks(batch) for name, one in variants.items()
         }
     found = {
-        "command": " ".join(["python", *sys.argv]),
+        "command": " ".join(["python -m benchmarks.hooks", *sys.argv[1:]]),
         "rounds": rounds,
-        "batch": given.batch,
-        "size": given.size,
+        "batch": options.batch,
+        "size": options.size,
         "step_ms": round(1e3 * statistics.median(plain[OFF]), 1),
         "variants": {
             name: {
@@ -90,17 +93,12 @@ def main() -> int:
         },
         "system_sample_ms": sample_ms(),
         "smdebug": "its own default configuration, which records losses every 500 steps",
-        "machine": {
-            "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
-            "cores": len(os.sched_getaffinity(0)),
-            "threads": torch.get_num_threads(),
-            "load": round(os.getloadavg()[0], 1),
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-        },
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "threads": torch.get_num_threads(),
+        "machine": this_machine(),
+        "load": machine_load(),
     }
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps(found, indent=1) + "\n")
+    write(options.out, found)
     print(json.dumps(found, indent=1))
     return int(any(found["variants"][name]["by_parts"] > most for name, most in ALLOWED.items()))
 
@@ -115,7 +113,7 @@ class Variant:
         self._clock = time.perf_counter if run.device.type == "cuda" else time.process_time
 
     def step(self, batch: Batch, number: int) -> float:
-        """Take a step as the loop does; return its seconds, writing included."""
+        """Take a step as the loop does; return its seconds, with writing the record."""
         self._wait()
         began = self._clock()
         for step, one in self.hooks.steps("train", [batch], 0, number):
@@ -135,7 +133,7 @@ class Variant:
         return self._clock() - began
 
     def marks(self, batch: Batch, steps: int = 200) -> float:
-        """Return the seconds of a plain step in which nothing is computed: the hooks alone."""
+        """Return the seconds of a step that computes nothing: the cost of the hooks alone."""
         loss, labels = torch.zeros(()), batch.labels
         began = self._clock()
         for step, _ in self.hooks.steps("train", itertools.repeat(batch, steps), 0, 1_000_001):
@@ -152,7 +150,7 @@ class Variant:
 
 @contextlib.contextmanager
 def variant(name: str, folder: Path, size: int) -> Iterator[Variant]:
-    """Make the hooks of a variant; recorded steps are those of thousands."""
+    """Make the hooks of a variant; the steps 0, 1000, 2000, … are recorded."""
     for part in ("output", "config"):
         (folder / part).mkdir(parents=True)
     job = Job(
@@ -173,7 +171,7 @@ def variant(name: str, folder: Path, size: int) -> Iterator[Variant]:
         workers=0,
         debugger=on,
         debugger_interval=1000,
-        profiler=False,  # the sampler's thread would run in all variants' turns: it is timed apart
+        profiler=False,  # its sampler would run in the other variants' turns too: see sample_ms
         **({"debugger_collections": collections} if collections else {}),
     )
     pictures = tuple(Picture(Path("none"), number) for number in range(10))
@@ -192,38 +190,38 @@ def variant(name: str, folder: Path, size: int) -> Iterator[Variant]:
 def ratios(
     plain: dict[str, list[float]], recorded: dict[str, list[float]], name: str
 ) -> dict[str, object]:
-    """Compare a variant with the same rounds' steps without hooks."""
+    """Compare a variant with the steps without hooks of the same rounds."""
     interval = INTERVAL[name]
-    most = [a / b for a, b in zip(plain[name], plain[OFF], strict=True)]
-    few = [a / b for a, b in zip(recorded[name], recorded[OFF], strict=True)]
-    total = [a + (b - a) / interval for a, b in zip(most, few, strict=True)]
+    plain_ratio = [a / b for a, b in zip(plain[name], plain[OFF], strict=True)]
+    recorded_ratio = [a / b for a, b in zip(recorded[name], recorded[OFF], strict=True)]
+    total = [a + (b - a) / interval for a, b in zip(plain_ratio, recorded_ratio, strict=True)]
     return {
         "interval": interval,
-        "plain_step": spread(most),
-        "recorded_step": spread(few),
-        "every_step": spread(total),
+        "plain_step": quartiles(plain_ratio),
+        "recorded_step": quartiles(recorded_ratio),
+        "every_step": quartiles(total),
     }
 
 
 def by_parts(
     plain: dict[str, list[float]], recorded: dict[str, list[float]], name: str, marks: float
 ) -> float:
-    """Return the ratio from the hooks alone and what a recorded step takes more.
+    """Return the ratio, computed from the hooks' own cost and the extra cost of a recorded step.
 
-    The pairs of plain steps cannot show a difference this small on a machine that others use.
+    Other load on the machine hides a difference this small in the pairs of plain steps.
     """
     more = statistics.median(a - b for a, b in zip(recorded[name], plain[name], strict=True))
     step = statistics.median(plain[OFF])
     return round(1 + (marks + more / INTERVAL[name]) / step, 4)
 
 
-def spread(values: list[float]) -> dict[str, float]:
+def quartiles(values: list[float]) -> dict[str, float]:
     lower, middle, upper = statistics.quantiles(values, n=4)
     return {"median": round(middle, 4), "q1": round(lower, 4), "q3": round(upper, 4)}
 
 
 def sample_ms() -> float:
-    """Return how long a sample of the host takes, at the median of 50."""
+    """Return the median of 50 samples of the host, in milliseconds."""
     host, took = Host(psutil.Process()), []
     for _ in range(50):
         began = time.perf_counter()

@@ -1,9 +1,9 @@
-"""How much memory a job takes over many pictures, from its first steps to its last.
+"""Does a job's memory stay flat over many pictures?
 
 A job on generated pictures in packed shards, with its recorder and decoding workers, is watched
-from outside: the proportional set of all its processes (`/proc/PID/smaps_rollup`), anonymous and
-shared memory apart from mapped files, whose pages the system takes back when it needs them. `flat`
-is how much more it held at the end than a quarter of its time before.
+from outside: the proportional set size of all its processes (`/proc/PID/smaps_rollup`). Anonymous
+and shared memory count; mapped files are listed apart, since the system drops their pages when it
+needs the memory. `flat` is the median of the last quarter less that of the quarter before.
 
     python -m benchmarks.memory [--pictures 100000] [--parts epoch,sweep]
         [--out benchmarks/results/memory.json]
@@ -14,7 +14,6 @@ import io
 import json
 import multiprocessing
 import os
-import platform
 import shlex
 import sys
 import tempfile
@@ -26,6 +25,7 @@ import psutil
 import torch
 from PIL import Image
 
+from benchmarks.measuring import RESULTS, this_machine, write
 from classifier import networks
 from pictures import shards
 from train import job as training
@@ -49,28 +49,27 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pictures", type=int, default=100_000)
     parser.add_argument("--parts", default=",".join(PARTS))
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/memory.json"))
-    given = parser.parse_args()
+    parser.add_argument("--out", type=Path, default=RESULTS / "memory.json")
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        generate(root / "photos" / "train", given.pictures, seed=0)
-        generate(root / "photos" / "valid", given.pictures // 20, seed=1)
+        generate(root / "photos" / "train", options.pictures, seed=0)
+        generate(root / "photos" / "valid", options.pictures // 20, seed=1)
         torch.manual_seed(0)
         torch.save(networks.build("shufflenet_v2_x0_5", CLASSES).state_dict(), root / "weights.pth")
         found = {
             "command": shlex.join(["python", "-m", "benchmarks.memory", *sys.argv[1:]]),
-            "pictures": given.pictures,
-            "machine": f"{os.cpu_count()} x {platform.machine()}, torch {torch.__version__}",
-            "mebibytes": {part: watched(root, part) for part in given.parts.split(",")},
+            "pictures": options.pictures,
+            "machine": this_machine(),
+            "mebibytes": {part: watched(root, part) for part in options.parts.split(",")},
         }
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps(found, indent=2) + "\n")
+    write(options.out, found)
     print(json.dumps(found, indent=2))
     return 0
 
 
 def generate(out: Path, count: int, seed: int) -> None:
-    """Pack that many pictures; a thousand differ."""
+    """Write shards of `count` pictures, a thousand of them different."""
     draw = np.random.default_rng(seed)
     contents = []
     for _ in range(min(count, 1000)):
@@ -89,7 +88,7 @@ def generate(out: Path, count: int, seed: int) -> None:
 
 
 def watched(root: Path, part: str) -> dict[str, float]:
-    """Run a job in a process of its own, and return what it held over its time."""
+    """Run a job in a process of its own; return its memory over time, in MiB."""
     process = multiprocessing.get_context("spawn").Process(target=run, args=(root, part))
     process.start()
     assert process.pid
@@ -100,7 +99,7 @@ def watched(root: Path, part: str) -> dict[str, float]:
         process.join(0.5)
     if process.exitcode:
         raise SystemExit(f"the job of {part} failed: {process.exitcode}")
-    del samples[-2:]  # its end
+    del samples[-2:]  # the job was ending
     own = [one for one, _ in samples]
     quarter, late = own[len(own) // 2 : len(own) * 3 // 4], own[len(own) * 3 // 4 :]
     return {
@@ -116,15 +115,14 @@ def watched(root: Path, part: str) -> dict[str, float]:
 
 def run(root: Path, part: str) -> None:
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    told = dict(PARTS[part])
-    told.setdefault("weights", str(root / "weights.pth"))
+    hyperparameters = {"weights": str(root / "weights.pth")} | PARTS[part]
     base = root / part
     for name in ("config", "output"):
         (base / name).mkdir(parents=True)
     training.run(
         Job(
             channels={"data": root / "photos"},
-            hyperparameters=told,
+            hyperparameters=hyperparameters,
             model_dir=base / "model",
             output_dir=base / "output" / "data",
             failure_file=base / "output" / "failure",
@@ -136,7 +134,7 @@ def run(root: Path, part: str) -> None:
 
 
 def held(job: psutil.Process) -> tuple[float, float]:
-    """Return the mebibytes a job's processes hold: without, and with mapped files."""
+    """Return the MiB that a job's processes hold, without and with mapped files."""
     own = whole = 0
     try:
         processes = [job, *job.children(recursive=True)]

@@ -1,7 +1,7 @@
-"""How good each recipe of experiments/ is on real dogs, and what it costs: a mean over seeds.
+"""How accurate each recipe of experiments/ is on photos of dogs, and what it costs, over seeds.
 
-A run can be cut into pieces: with `--minutes` it stops after that time as on SIGTERM, and the same
-command goes on from its checkpoints. Seconds count training alone, over all pieces.
+`--minutes` stops the run after that time, as SIGTERM does; the same command then continues from the
+checkpoints. Seconds count training alone, over all pieces.
 
     python -m benchmarks.recipes --work FOLDER [--recipes dogs-frozen-head,…] [--seeds 0,1,2]
         [--photos 2000] [--minutes 5] [--out benchmarks/results/recipes.json]
@@ -10,7 +10,6 @@ command goes on from its checkpoints. Seconds count training alone, over all pie
 import argparse
 import json
 import os
-import platform
 import statistics
 import time
 import tomllib
@@ -19,7 +18,8 @@ from typing import Any
 
 import torch
 
-from benchmarks.training import REAL, spread
+from benchmarks.measuring import RESULTS, spread, this_machine, write
+from benchmarks.training import REAL
 from pictures import channels
 from train import loop
 from train.config import TrainConfig
@@ -33,7 +33,7 @@ RECIPES = ("dogs-frozen-head", "dogs-discriminative", "dogs-head-first")
 
 
 class Until(Stop):
-    """Asks for a stop at a time."""
+    """Requests a stop at a options time."""
 
     def __init__(self, end: float) -> None:
         super().__init__()
@@ -53,39 +53,41 @@ def main() -> int:
     parser.add_argument("--photos", type=int, default=2000)
     parser.add_argument("--minutes", type=float, default=1e6)
     parser.add_argument("--precision", default="bf16")
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/recipes.json")
-    given = parser.parse_args()
+    parser.add_argument("--out", type=Path, default=RESULTS / "recipes.json")
+    options = parser.parse_args()
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    chunks.SIZE = 128  # a piece that is cut off loses no more features than these
-    os.environ.setdefault("KENNEL_FEATURES", str(given.work / "features"))
-    stop = Until(time.monotonic() + 60 * given.minutes)
-    photos = given.work / f"photos-{given.photos}"
+    chunks.SIZE = 128  # an interrupted piece loses the features of at most so many
+    os.environ.setdefault("KENNEL_FEATURES", str(options.work / "features"))
+    stop = Until(time.monotonic() + 60 * options.minutes)
+    photos = options.work / f"photos-{options.photos}"
     if not photos.exists():
-        choose(photos, given.photos)
+        choose(photos, options.photos)
     done = True
-    for seed in given.seeds.split(","):
-        for recipe in given.recipes.split(","):
-            settings = {"seed": int(seed), "precision": given.precision}
-            folder = given.work / f"{recipe}-{given.photos}-{seed}"
-            done = done and run(folder, photos, told(recipe) | settings, stop)
-    command = f"--recipes {given.recipes} --photos {given.photos} --precision {given.precision}"
+    for seed in options.seeds.split(","):
+        for recipe in options.recipes.split(","):
+            settings = {"seed": int(seed), "precision": options.precision}
+            folder = options.work / f"{recipe}-{options.photos}-{seed}"
+            done = done and run(folder, photos, hyperparameters(recipe) | settings, stop)
+    command = f"--recipes {options.recipes} --photos {options.photos}"
+    command += f" --precision {options.precision}"
     report(
-        given.work, given.out, f"python -m benchmarks.recipes --work FOLDER {command}, in pieces"
+        options.work,
+        options.out,
+        f"python -m benchmarks.recipes --work FOLDER {command}, in pieces",
     )
     return 0 if done else 75  # not done yet
 
 
-def told(recipe: str) -> dict[str, Any]:
+def hyperparameters(recipe: str) -> dict[str, Any]:
     """Return a recipe's hyperparameters."""
     spec = tomllib.loads((ROOT / "experiments" / f"{recipe}.toml").read_text())
-    hyperparameters: dict[str, Any] = spec["hyperparameters"]
-    name = hyperparameters["architecture"]
-    weights = REAL / "weights" / f"{name}-imagenet-fp16.pth"
-    return hyperparameters | {"weights": str(weights), "checkpoint_minutes": 1}
+    values: dict[str, Any] = spec["hyperparameters"]
+    weights = REAL / "weights" / f"{values['architecture']}-imagenet-fp16.pth"
+    return values | {"weights": str(weights), "checkpoint_minutes": 1}
 
 
 def choose(folder: Path, count: int) -> None:
-    """Link the first photos of each breed, and all that validate and test."""
+    """Link the first training photos of each breed, and all photos for validation and test."""
     for split in ("train", "valid", "test"):
         for breed in sorted((REAL / "dogs" / split).iterdir()):
             (folder / split / breed.name).mkdir(parents=True)
@@ -94,7 +96,7 @@ def choose(folder: Path, count: int) -> None:
 
 
 def run(folder: Path, photos: Path, settings: dict[str, Any], stop: Stop) -> bool:
-    """Train a recipe, or go on with it; return whether it is done."""
+    """Train a recipe, or continue it; return whether it is done."""
     result = folder / "result.json"
     if result.is_file():
         return True
@@ -132,7 +134,7 @@ def run(folder: Path, photos: Path, settings: dict[str, Any], stop: Stop) -> boo
 
 
 def report(work: Path, out: Path, command: str) -> None:
-    """Write what has been measured so far, and how; recipes measured elsewhere keep their rows."""
+    """Write the figures so far; recipes that were measured elsewhere keep their rows."""
     runs: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(work.glob("*/result.json")):
         runs.setdefault(path.parent.name.rpartition("-")[0], []).append(
@@ -148,11 +150,9 @@ def report(work: Path, out: Path, command: str) -> None:
             "seconds": spread([one["seconds"] for one in found]),
             "runs": [one | {"settings": None, "seed": one["settings"]["seed"]} for one in found],
             "settings": found[0]["settings"] | {"seed": None},
-            "machine": f"{os.cpu_count()} x {platform.machine()}, torch {torch.__version__}; busy",
+            "machine": f"{this_machine()}; busy",
         }
-    contents = {"test_photos": 100, "recipes": recipes}
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(contents, indent=2) + "\n")
+    write(out, {"test_photos": 100, "recipes": recipes})
     for name, recipe in recipes.items():
         print(name, recipe["mean_test_accuracy"], recipe["seconds"], flush=True)
 

@@ -1,20 +1,19 @@
-"""What all rules cost a job while it runs: microseconds of a core for each record shown to them.
+"""What the rules cost a running job: microseconds of a core for each record they receive.
 
-Rounds with the rules and without them (the records are handed on to nobody) take turns:
+Rounds with all rules and with none take turns; the difference counts.
 
-    python benchmarks/rules.py [--rounds 20] [--out benchmarks/results/rules.json]
+    python -m benchmarks.rules [--rounds 20] [--out benchmarks/results/rules.json]
 """
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.measuring import RESULTS, spread, this_machine, write
 from debugger import rules
 from debugger.records import (
     ACTIVATIONS,
@@ -33,48 +32,41 @@ from debugger.rules.live import Live
 
 LAYERS = 161  # ResNet50's parameters
 STEPS = 1000
-# What a step may cost: a thousandth of one that takes 100 ms.
+# The limit for a step: a thousandth of one that takes 100 ms.
 ALLOWED_US = 100.0
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/rules.json"))
-    given = parser.parse_args()
+    parser.add_argument("--out", type=Path, default=RESULTS / "rules.json")
+    options = parser.parse_args()
     streams = {"step": steps(), "tensors": tensors(), "system": system()}
     took: dict[str, list[float]] = {name: [] for name in streams}
-    for turn in range(given.rounds + 1):
+    for turn in range(options.rounds + 1):
         for name, stream in streams.items():
             without, cost = microseconds([], stream), microseconds(rules.make({}), stream)
             if turn:  # the first loads numpy
                 took[name].append(cost - without)
     found = {
-        "rounds": given.rounds,
-        "microseconds_a_record": {
-            name: {
-                "median": round(statistics.median(costs), 1),
-                "p5": round(sorted(costs)[len(costs) // 20], 1),
-                "p95": round(sorted(costs)[-1 - len(costs) // 20], 1),
-            }
-            for name, costs in took.items()
-        },
+        "rounds": options.rounds,
+        "microseconds_a_record": {name: spread(costs) for name, costs in took.items()},
         "layers": LAYERS,
-        "machine": {"cores": os.cpu_count(), "python": platform.python_version()},
+        "machine": this_machine(),
     }
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps(found, indent=2) + "\n")
-    print(given.out.read_text(), end="")
+    write(options.out, found)
+    print(json.dumps(found, indent=2))
     return int(statistics.median(took["step"]) > ALLOWED_US)
 
 
 def microseconds(made: list[rules.Rule], stream: Sequence[Record]) -> float:
+    """Return the processor time of a record, in microseconds."""
     live = Live(made)
     live.feed(Start(0.0, "job", 1, 0.0, {"workers": 2, "cores": 2, "batch_size": 64}))
-    begun = time.process_time()
+    began = time.process_time()
     for record in stream:
         live.feed(record)
-    return 1e6 * (time.process_time() - begun) / len(stream)
+    return 1e6 * (time.process_time() - began) / len(stream)
 
 
 def steps() -> list[Record]:

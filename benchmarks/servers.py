@@ -1,11 +1,10 @@
-"""The servers that benchmarks put under load on loopback, and what wrk saw of them.
+"""Three servers on loopback, and wrk to put load on them.
 
-Kennel as it is started in its container, the stock stack, and LitServe around Kennel's predictor.
+Kennel as its container starts it, the stock stack, and LitServe around Kennel's predictor.
 """
 
 import contextlib
 import os
-import platform
 import re
 import subprocess
 import sys
@@ -17,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-import torch
 
+from benchmarks.measuring import family
 from serve import machine
 from serve.front import model_server
 
@@ -45,45 +44,40 @@ _FORM = _RAW.replace('"image/jpeg"', '"multipart/form-data; boundary=b"').replac
 
 @dataclass(frozen=True)
 class Server:
-    """A running server: where it takes pictures, and wrk's script that sends them."""
+    """A running server: its URL for pictures, and the wrk script that sends them."""
 
     name: str
     url: str
     script: Path
     pid: int
-    watched: bool = False  # by a supervisor of its own, which takes a stopped part for a hung one
-
-    def family(self) -> list[psutil.Process]:
-        """Return all of its processes."""
-        parent = psutil.Process(self.pid)
-        return [parent, *parent.children(recursive=True)]
+    watched: bool = False  # has a supervisor, which would take a paused process for a hung one
 
     def cpu_s(self) -> float:
-        """Return the processor time that all of its processes have taken."""
-        times = [one.cpu_times() for one in self.family()]
+        """Return the processor time of all its processes, in seconds."""
+        times = [one.cpu_times() for one in family(self.pid)]
         return sum(one.user + one.system for one in times)
 
 
 @contextlib.contextmanager
 def alone(servers: list[Server], measured: Server | None = None) -> Iterator[None]:
-    """Stop the other servers for a while: LitServe takes a third of a core without a request."""
-    stopped = [
+    """Pause the other servers while one is measured: an idle LitServe uses a third of a core."""
+    paused = [
         process
         for server in servers
         if server is not measured and not server.watched
-        for process in server.family()
+        for process in family(server.pid)
     ]
-    for process in stopped:
+    for process in paused:
         process.suspend()
     try:
         yield
     finally:
-        for process in reversed(stopped):
+        for process in reversed(paused):
             process.resume()
 
 
 class Place:
-    """A folder for logs, ports' configurations and the photos that wrk sends."""
+    """A folder for logs, configuration files and wrk's scripts with the photos they send."""
 
     def __init__(self, directory: Path, photos: list[Path]) -> None:
         self.directory = directory
@@ -93,14 +87,14 @@ class Place:
         self.form.write_text(_FORM % (directory / "photos"))
 
 
-def jpegs(folder: Path, most: int | None = None) -> list[Path]:
-    """Return a folder's JPEGs, in order."""
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg"))[:most]
+def jpegs(folder: Path, limit: int | None = None) -> list[Path]:
+    """Return the JPEGs below a folder, in order."""
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg"))[:limit]
 
 
 @contextlib.contextmanager
 def kennel(name: str, model: Path, place: Place, **settings: str) -> Iterator[Server]:
-    """Run our server, healthy."""
+    """Run Kennel's server; it is healthy when the block begins."""
     port = model_server.free_port()
     base = place.directory / name
     base.mkdir()
@@ -119,7 +113,7 @@ def kennel(name: str, model: Path, place: Place, **settings: str) -> Iterator[Se
 
 @contextlib.contextmanager
 def stock(model: Path, place: Place) -> Iterator[Server]:
-    """Run the stock stack, as its toolkit configures it but on loopback."""
+    """Run the stock stack on loopback, configured as its toolkit does it."""
     port, management = model_server.free_port(), model_server.free_port()
     store = place.directory / "store" / "model"
     store.mkdir(parents=True)
@@ -150,7 +144,7 @@ def stock(model: Path, place: Place) -> Iterator[Server]:
     with running(command, place, "stock", settings) as process:
         wait(f"http://127.0.0.1:{port}/ping", process)
         server = Server("stock", f"http://127.0.0.1:{port}/invocations", place.raw, process.pid)
-        # Its /ping says 200 before it has loaded anything.
+        # Its /ping answers 200 before the model is loaded.
         deadline = time.monotonic() + PATIENCE_S
         while load(server, clients=machine.cores(), seconds=2)["errors"]:
             if time.monotonic() > deadline:
@@ -160,7 +154,7 @@ def stock(model: Path, place: Place) -> Iterator[Server]:
 
 @contextlib.contextmanager
 def litserve(model: Path, place: Place) -> Iterator[Server]:
-    """Run LitServe with our predictor, in the precision that ours chooses; installed for now."""
+    """Install LitServe into a temporary folder and run it around Kennel's predictor."""
     port = model_server.free_port()
     with tempfile.TemporaryDirectory() as site:
         subprocess.run(
@@ -187,7 +181,7 @@ def running(
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(ROOT),
         "TMPDIR": str(place.directory),
-        # The same for all, and what Kennel sets for its workers.
+        # What Kennel sets for its workers, here for all servers.
         **model_server.WAITING,
     }
     with log.open("wb") as out:
@@ -208,13 +202,13 @@ def running(
         family = psutil.Process(process.pid).children(recursive=True)
         process.terminate()
         process.wait(60)
-        for left in family:  # LitServe leaves its workers behind
+        for left in family:  # LitServe does not end its workers
             with contextlib.suppress(psutil.NoSuchProcess):
                 left.kill()
 
 
 def wait(url: str, process: "subprocess.Popen[bytes]", every_s: float = 0.05) -> None:
-    """Wait until a GET is answered with 200."""
+    """Wait until a GET returns 200."""
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError), urllib.request.urlopen(url):  # noqa: S310
@@ -226,11 +220,11 @@ def wait(url: str, process: "subprocess.Popen[bytes]", every_s: float = 0.05) ->
 
 
 def load(server: Server, *, clients: int, seconds: int) -> dict[str, float]:
-    """Return what wrk saw; an error is an answer other than 2xx, or none.
+    """Run wrk; return its figures. An error is an answer other than 2xx, or none.
 
-    `cpu_ms` is the server's processor time for one request, which a busy machine changes least; the
-    requests under way at the end are in the time and not in the count, so it is too high by as
-    much: a short load with many clients tells little.
+    `cpu_ms` is the server's processor time for one request, the figure that other load on the
+    machine changes least. Requests still open at the end are in the time but not in the count:
+    with a short run and many clients the figure is too high.
     """
     before = server.cpu_s()
     done = subprocess.run(
@@ -264,17 +258,5 @@ def _milliseconds(text: str, quantile: str) -> float:
 def _found(pattern: str, text: str) -> re.Match[str]:
     found = re.search(pattern, text, re.MULTILINE)
     if found is None:
-        raise ValueError(f"no {pattern} in what wrk said: {text}")
+        raise ValueError(f"no {pattern} in the output of wrk: {text}")
     return found
-
-
-def this_machine() -> str:
-    """Return processor, Python and torch, for the record."""
-    names = re.findall(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    flags = Path("/proc/cpuinfo").read_text()
-    wide = [name for name in ("avx512_bf16", "amx_bf16") if f" {name} " in flags]
-    return (
-        f"{machine.cores()} x {names[0] if names else platform.machine()}"
-        f" ({', '.join(wide) or 'no bf16'}), {machine.gpus()} GPUs,"
-        f" Python {platform.python_version()}, torch {torch.__version__}"
-    )

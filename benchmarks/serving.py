@@ -1,22 +1,21 @@
-"""Requests a second and latency: Kennel beside the stock stack, LitServe and what the model allows.
+"""Requests a second and latency: Kennel, the stock stack, LitServe and the bare model.
 
-All servers are up at once on loopback and take turns under load, so that a busy machine is busy for
-all; so does the bound, decoding and forward passes alone, in this process. Meanwhile the others are
-stopped, but for Kennel's. The stock stack is multi-model-server and sagemaker-inference with the
-plain handler in benchmarks/stock; LitServe has Kennel's own decoder and predictor, so that only the
-servers differ. Needs wrk.
+All servers run at once on loopback and are measured in turns, so that other load on the machine
+slows all alike; the other servers are paused while one is measured (Kennel's cannot be: its
+supervisor would replace them). The bound is decoding and forward passes alone, in this process. The
+stock stack is multi-model-server and sagemaker-inference with the plain handler in
+benchmarks/stock. LitServe runs Kennel's own decoder and predictor, so that only the servers differ.
+Needs wrk.
 
     OMP_WAIT_POLICY=PASSIVE GOMP_SPINCOUNT=5000 python -m benchmarks.serving \
         --bundle build/dogs-…/model --photos ../shared/data/dogs/test
 
-The variables are for the bound, which is to compute as the servers do.
+The variables make the bound compute as the servers do.
 """
 
 import argparse
 import contextlib
 import json
-import os
-import statistics
 import sys
 import tempfile
 import time
@@ -26,13 +25,14 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.servers import Place, alone, jpegs, kennel, litserve, load, stock, this_machine
+from benchmarks.measuring import RESULTS, machine_load, spread, this_machine, write
+from benchmarks.servers import Place, alone, jpegs, kennel, litserve, load, stock
 from classifier import bundle
 from serve import machine
 from serve.predictor import Predictor, choose_device, choose_precisions
 
-# Of which measurements, on both sides of the stroke, and what is aimed at. `auto` is bf16 and left
-# out where the processor has none; "best" is in what LitServe computes in too.
+# Name: (numerator, denominator, figure, goal). `auto` is bf16 and left out where the processor has
+# none; `best` is the precision that LitServe computes in too.
 RATIOS = {
     "throughput, kennel in bf16 / stock": ("kennel auto", "stock", "requests_per_s", 3.0),
     "throughput, kennel in fp32 / stock": ("kennel fp32", "stock", "requests_per_s", 1.3),
@@ -72,41 +72,41 @@ def main() -> int:
     parser.add_argument("--bundle", type=Path, required=True, help="a ResNet50's")
     parser.add_argument("--photos", type=Path, required=True, help="a folder of JPEGs")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=5, help="of the bound and a lone client")
-    parser.add_argument("--saturated-seconds", type=int, default=5, help="of many clients")
+    parser.add_argument("--seconds", type=int, default=5, help="for the bound and one client")
+    parser.add_argument("--saturated-seconds", type=int, default=5, help="for many clients")
     parser.add_argument("--clients", type=int, default=16, help="at saturation")
-    parser.add_argument("--without-litserve", action="store_true", help="it is fetched by pip")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/serving.json"))
-    given = parser.parse_args()
-    photos = jpegs(given.photos, 64)
-    began = os.getloadavg()[0]
+    parser.add_argument("--without-litserve", action="store_true", help="which pip would download")
+    parser.add_argument("--out", type=Path, default=RESULTS / "serving.json")
+    options = parser.parse_args()
+    photos = jpegs(options.photos, 64)
+    load_before = machine_load()
     with contextlib.ExitStack() as everything:
         place = Place(Path(everything.enter_context(tempfile.TemporaryDirectory())), photos)
         best = choose_precisions("auto", choose_device("auto"))[0]
         precisions = ("fp32",) if best is torch.float32 else ("fp32", "auto")
-        sides = [stock(given.bundle, place)]
+        sides = [stock(options.bundle, place)]
         sides += [
-            kennel(f"kennel {name}", given.bundle, place, KENNEL_PRECISION=name)
+            kennel(f"kennel {name}", options.bundle, place, KENNEL_PRECISION=name)
             for name in precisions
         ]
-        if not given.without_litserve:
-            sides.append(litserve(given.bundle, place))
+        if not options.without_litserve:
+            sides.append(litserve(options.bundle, place))
         servers = [everything.enter_context(side) for side in sides]
         bodies = [photo.read_bytes() for photo in photos]
-        bounds = {f"bound {name}": Bound(given.bundle, bodies, name) for name in precisions}
+        bounds = {f"bound {name}": Bound(options.bundle, bodies, name) for name in precisions}
         for server in servers:
-            load(server, clients=given.clients, seconds=3)
+            load(server, clients=options.clients, seconds=3)
         rounds = []
-        for turn in range(given.rounds):
+        for turn in range(options.rounds):
             found: Round = {}
             for name, bound in bounds.items():
                 with alone(servers):
-                    found[name] = bound.measure(given.seconds)
+                    found[name] = bound.measure(options.seconds)
             for server in servers[:: -1 if turn % 2 else 1]:
                 with alone(servers, server):
-                    load(server, clients=1, seconds=2)  # one that was stopped is slow at first
-                    one = load(server, clients=1, seconds=given.seconds)
-                    many = load(server, clients=given.clients, seconds=given.saturated_seconds)
+                    load(server, clients=1, seconds=2)  # a server that was paused is slow at first
+                    one = load(server, clients=1, seconds=options.seconds)
+                    many = load(server, clients=options.clients, seconds=options.saturated_seconds)
                 found[server.name] = {
                     "p50_ms_alone": one["p50_ms"],
                     "p99_ms_alone": one["p99_ms"],
@@ -118,49 +118,40 @@ def main() -> int:
             print(json.dumps(found), flush=True)
             rounds.append(found)
     contents = {
-        "command": f"python -m benchmarks.serving --rounds {given.rounds}"
-        f" --seconds {given.seconds} --saturated-seconds {given.saturated_seconds}"
-        f" --clients {given.clients} --bundle … --photos …",
+        "command": f"python -m benchmarks.serving --rounds {options.rounds}"
+        f" --seconds {options.seconds} --saturated-seconds {options.saturated_seconds}"
+        f" --clients {options.clients} --bundle … --photos …",
         "machine": this_machine(),
         "precision of auto": str(best),
         "layout": str(bounds["bound fp32"].layout),
-        "load before": round(began, 2),
-        "clients at saturation": given.clients,
+        "load before": load_before,
+        "clients at saturation": options.clients,
         "ratios": ratios(rounds),
         "figures": figures(rounds),
         "rounds": rounds,
     }
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps(contents, indent=1) + "\n")
+    write(options.out, contents)
     print(json.dumps(contents["ratios"], indent=1))
     return 0
 
 
 def ratios(rounds: list[Round]) -> dict[str, dict[str, float | None]]:
-    """Return the ratios within a round, over all rounds, and the goals."""
+    """Return each ratio, taken within a round, over all rounds, with its goal."""
     best = "auto" if "kennel auto" in rounds[0] else "fp32"
-    found = {}
+    found: dict[str, dict[str, float | None]] = {}
     for name, (*sides, figure, goal) in RATIOS.items():
         above, below = (side.replace("best", best) for side in sides)
         if {above, below} <= set(rounds[0]):
-            found[name] = spread([one[above][figure] / one[below][figure] for one in rounds])
-            found[name]["goal"] = goal
+            values = [one[above][figure] / one[below][figure] for one in rounds]
+            found[name] = {**spread(values), "goal": goal}
     return found
 
 
-def figures(rounds: list[Round]) -> dict[str, dict[str, float | None]]:
+def figures(rounds: list[Round]) -> dict[str, dict[str, float]]:
     return {
         f"{name} {figure}": spread([one[name][figure] for one in rounds])
         for name in rounds[0]
         for figure in rounds[0][name]
-    }
-
-
-def spread(values: list[float]) -> dict[str, float | None]:
-    return {
-        "median": round(statistics.median(values), 3),
-        "least": round(min(values), 3),
-        "greatest": round(max(values), 3),
     }
 
 
@@ -181,17 +172,17 @@ class Bound:
         self._predictor.warm(self._transform.crop, self.layout.batch_size)
 
     def measure(self, seconds: float) -> dict[str, float]:
-        """Return pictures a second, and the processor time of one."""
+        """Return pictures a second and the processor time of one picture."""
         photos = cycle(self._photos)
-        begun, done, cpu = time.perf_counter(), 0, time.process_time()
-        while time.perf_counter() - begun < seconds:
+        began, done, cpu = time.perf_counter(), 0, time.process_time()
+        while time.perf_counter() - began < seconds:
             batch = islice(photos, self.layout.batch_size)
             self._predictor.predict(
                 torch.stack(list(self._decoders.map(self._transform.read, batch)))
             )
             done += self.layout.batch_size
         return {
-            "requests_per_s": done / (time.perf_counter() - begun),
+            "requests_per_s": done / (time.perf_counter() - began),
             "cpu_ms": 1e3 * (time.process_time() - cpu) / done,
         }
 

@@ -1,7 +1,8 @@
-r"""Top-1 of the server (its own precision, scaled decoding, batches) and of float32 in process.
+r"""Does serving cost accuracy? Top-1 of the server, compared with the network in float32.
 
-Every photo goes through both: over HTTP to a server with its default settings, and through the
-bundle's network as training left it, each picture decoded in full.
+Each photo is classified twice: over HTTP by a server with its default settings (its own precision,
+scaled decoding, batches), and in this process by the bundle's network as it was trained, from the
+picture decoded at full size.
 
     python -m benchmarks.serving_accuracy --bundle build/dogs-…/model --photos ../shared/data/dogs
 """
@@ -16,7 +17,8 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.servers import Place, Server, jpegs, kennel, this_machine
+from benchmarks.measuring import RESULTS, this_machine, write
+from benchmarks.servers import Place, Server, jpegs, kennel
 from classifier import bundle
 from pictures.decoder import decode
 
@@ -27,17 +29,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument(
-        "--photos", type=Path, required=True, help="folders named as the bundle's, in valid, test …"
+        "--photos",
+        type=Path,
+        required=True,
+        help="valid/, test/, … of class folders",
     )
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/serving-top1.json"))
-    given = parser.parse_args()
-    loaded = bundle.load(given.bundle)
+    parser.add_argument("--out", type=Path, default=RESULTS / "serving-top1.json")
+    options = parser.parse_args()
+    loaded = bundle.load(options.bundle)
     transform, folders = loaded.description.transform, loaded.description.folders
     parts = {}
     with tempfile.TemporaryDirectory() as directory:
         place = Place(Path(directory), [])
-        with kennel("kennel", given.bundle, place) as server, ThreadPoolExecutor(8) as clients:
-            for folder in sorted(path for path in given.photos.iterdir() if path.is_dir()):
+        with kennel("kennel", options.bundle, place) as server, ThreadPoolExecutor(8) as clients:
+            for folder in sorted(path for path in options.photos.iterdir() if path.is_dir()):
                 photos = jpegs(folder)
                 truth = torch.tensor([folders.index(photo.parent.name) for photo in photos])
                 served = torch.tensor(list(clients.map(lambda one: ask(server, one), photos)))
@@ -62,12 +67,12 @@ def main() -> int:
         "goal_points": GOAL_POINTS,
         "parts": parts,
     }
-    given.out.write_text(json.dumps(contents, indent=1) + "\n")
+    write(options.out, contents)
     return 0
 
 
 def compare(truth: torch.Tensor, served: torch.Tensor, alone: torch.Tensor) -> dict[str, float]:
-    """Return top-1 in percent on both sides, and in how many pictures they name another class."""
+    """Return top-1 of both in percent, and for how many pictures their classes differ."""
     percent = [100 * (one == truth).float().mean().item() for one in (served, alone)]
     return {
         "pictures": len(truth),

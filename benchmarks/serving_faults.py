@@ -1,97 +1,33 @@
-r"""What the server does when its parts are killed, many times over and under load.
+r"""Does the server recover when one of its processes is killed, many times and under load?
 
-Of each kind so many kills; after each, the victim being gone, another is waited for and /ping asked
-until it says 200 and a picture is answered at once, or the server ends. A lie is a 200 with a
-picture refused right after it and a 200 again. What was counted is kept after every single try, so
-that a run may be stopped and gone on with; other kinds' counts in the results stay.
+A process is killed; then /ping is asked until the process is replaced, /ping returns 200 and a
+picture is answered, or until the server ends. A lie is a /ping of 200, right after it a refused
+picture, and a /ping of 200 again. The counts are written after every kill: a run can be interrupted
+and continued, and the counts of other kinds of processes in the file remain.
 
     python -m benchmarks.serving_faults --kinds worker parent --count 50 --seconds 300
 """
 
 import argparse
 import contextlib
-import http.client
 import json
-import os
 import signal
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from benchmarks.servers import this_machine
-from tests.serve.conftest import picture, small
+from benchmarks.clients import Load, classify, ping
+from benchmarks.measuring import RESULTS, machine_load, this_machine, write
+from tests.serve.conftest import small
 from tests.serve.running import Running, gone, serving
 
 GOAL_S = 10.0
-CLIENTS = 4
 GIVE_UP_S = 90.0
-PICTURES = [picture(seed) for seed in range(8)]
-
-
-@dataclass
-class Load:
-    """Clients that send pictures without pause, each request over a connection of its own."""
-
-    port: int
-    answered: int = 0
-    failed: list[str] = field(default_factory=list)  # answered with 5xx, or cut off
-    refused: int = 0  # no connection: nothing was accepted
-    _stop: threading.Event = field(default_factory=threading.Event)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def _client(self, seed: int) -> None:
-        while not self._stop.is_set():
-            outcome = ask(self.port, PICTURES[seed % len(PICTURES)])
-            seed += 1
-            with self._lock:
-                if outcome == "200":
-                    self.answered += 1
-                elif outcome == "refused":
-                    self.refused += 1
-                else:
-                    self.failed.append(outcome)
-            if outcome != "200":
-                self._stop.wait(0.05)
-
-    @contextlib.contextmanager
-    def running(self) -> Iterator["Load"]:
-        with ThreadPoolExecutor(CLIENTS) as pool:
-            for seed in range(CLIENTS):
-                pool.submit(self._client, seed)
-            try:
-                yield self
-            finally:
-                self._stop.set()
-
-
-def ask(port: int, body: bytes | None = None, timeout: float = 30) -> str:
-    """Post a picture, or ping; return the status, `refused` for no connection, or what broke."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
-    with contextlib.closing(connection):
-        try:
-            connection.connect()
-        except ConnectionRefusedError:
-            return "refused"
-        except OSError as error:
-            return f"{type(error).__name__} while connecting"
-        try:
-            if body is None:
-                connection.request("GET", "/ping")
-            else:
-                connection.request("POST", "/invocations", body, {"Content-Type": "image/jpeg"})
-            response = connection.getresponse()
-            response.read()
-        except (OSError, http.client.HTTPException) as error:
-            return type(error).__name__
-        return str(response.status)
 
 
 def victims(running: Running, kind: str) -> list[psutil.Process]:
@@ -111,49 +47,49 @@ def victims(running: Running, kind: str) -> list[psutil.Process]:
 
 
 def replaced(running: Running, kind: str) -> bool:
-    """Say whether there is another of the kind; of spawners there is only the first."""
+    """Return whether there is a process of the kind again; a spawner is never replaced."""
     with contextlib.suppress(ValueError, psutil.NoSuchProcess):
         return kind == "spawner" or bool(victims(running, kind))
     return False
 
 
 def kill(running: Running, kind: str) -> dict[str, Any]:
-    """Kill once; return what became of it."""
+    """Kill once; return the outcome."""
     family = psutil.Process(running.process.pid).children(recursive=True)
     killed = victims(running, kind)
-    begun = time.monotonic()
+    began = time.monotonic()
     for victim in killed:
         victim.send_signal(signal.SIGKILL)
     while not all(gone(victim) for victim in killed):
         time.sleep(0.002)
     lies = 0
-    while time.monotonic() - begun < GIVE_UP_S:
+    while time.monotonic() - began < GIVE_UP_S:
         if running.process.poll() is not None:
             psutil.wait_procs(family, timeout=30)
             left = [one for one in family if one.is_running()]
             return {
                 "outcome": "left processes behind" if left else "ended",
                 "code": running.process.returncode,
-                "seconds": time.monotonic() - begun,
+                "seconds": time.monotonic() - began,
                 "lies": lies,
             }
-        if replaced(running, kind) and ask(running.port, timeout=5) == "200":
-            if ask(running.port, PICTURES[0]) == "200":
-                seconds = time.monotonic() - begun
+        if replaced(running, kind) and ping(running.port) == 200:
+            if classify(running.port) == 200:
+                seconds = time.monotonic() - began
                 return {"outcome": "recovered", "seconds": seconds, "lies": lies}
-            lies += ask(running.port, timeout=5) == "200" and running.process.poll() is None
+            lies += ping(running.port) == 200 and running.process.poll() is None
         time.sleep(0.02)
     return {"outcome": "neither", "seconds": GIVE_UP_S, "lies": lies}
 
 
 def settled(running: Running, kind: str) -> bool:
-    """Say whether the next victim is there; wait for it, and for a second of health."""
+    """Wait for the next process to kill and a second of health; return whether both came."""
     deadline = time.monotonic() + GIVE_UP_S
     while time.monotonic() < deadline:
         if running.process.poll() is not None:
             return False
         with contextlib.suppress(ValueError, psutil.NoSuchProcess):
-            if victims(running, kind) and ask(running.port, timeout=5) == "200":
+            if victims(running, kind) and ping(running.port) == 200:
                 time.sleep(1.2)
                 return running.process.poll() is None and bool(victims(running, kind))
         time.sleep(0.05)
@@ -161,7 +97,7 @@ def settled(running: Running, kind: str) -> bool:
 
 
 class Results:
-    """The counts, in a file that is written after every try."""
+    """The counts, in a file that is written after every kill."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -174,9 +110,9 @@ class Results:
 
     def add(self, kind: str, one: dict[str, Any]) -> None:
         one["seconds"] = round(one["seconds"], 2)
-        self.tries(kind).append(one | {"machine_load": round(os.getloadavg()[0], 1)})
+        self.tries(kind).append(one | {"machine_load": machine_load()})
         self.all.setdefault("counts", {})[kind] = self._counts(kind)
-        self._path.write_text(json.dumps(self.all, indent=1) + "\n")
+        write(self._path, self.all)
         print(kind, json.dumps(one), flush=True)
 
     def _counts(self, kind: str) -> dict[str, Any]:
@@ -199,7 +135,7 @@ class Results:
 
 
 def kills(kind: str, base: Path, results: Results, count: int, deadline: float) -> None:
-    """Kill one kind until `count` tries are on record, starting a server where one is needed."""
+    """Kill one kind until `count` tries are recorded; start a server when there is none."""
     while len(results.tries(kind)) < count and time.monotonic() < deadline:
         with serving(base) as running:
             running.wait_for_ping(200)
@@ -212,11 +148,11 @@ def kills(kind: str, base: Path, results: Results, count: int, deadline: float) 
                     one = kill(running, kind)
                 results.add(kind, one | {"answered": load.answered, "lost": len(load.failed)})
                 if kind == "spawner":
-                    break  # a server has but the one
+                    break  # a server has only one
 
 
 def stops(base: Path, results: Results, count: int, deadline: float) -> None:
-    """SIGTERM under load: every accepted request is answered, and the server ends with 0."""
+    """Send SIGTERM under load: accepted requests are answered, and the server ends with 0."""
     kind = "SIGTERM"
     while len(results.tries(kind)) < count and time.monotonic() < deadline:
         with serving(base) as running:
@@ -225,10 +161,10 @@ def stops(base: Path, results: Results, count: int, deadline: float) -> None:
             with load.running():
                 while load.answered < 20:
                     time.sleep(0.01)
-                begun = time.monotonic()
+                began = time.monotonic()
                 running.process.terminate()
                 code = running.wait_for_end()
-                seconds = time.monotonic() - begun
+                seconds = time.monotonic() - began
             one = {"outcome": "ended", "code": code, "seconds": seconds, "lies": 0}
             lost = {"answered": load.answered, "lost": len(load.failed), "how": load.failed}
             results.add(kind, one | lost)
@@ -243,21 +179,23 @@ KILLED = (
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kinds", nargs="+", choices=(*KILLED, "SIGTERM"), default=KILLED)
-    parser.add_argument("--count", type=int, default=50, help="of each kind, on record in all")
-    parser.add_argument("--seconds", type=float, default=3600, help="stop after so long")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/serving-faults.json"))
-    given = parser.parse_args()
-    deadline = time.monotonic() + given.seconds
-    results = Results(given.out)
+    parser.add_argument(
+        "--count", type=int, default=50, help="kills of each kind, with recorded ones"
+    )
+    parser.add_argument("--seconds", type=float, default=3600, help="stop after this time")
+    parser.add_argument("--out", type=Path, default=RESULTS / "serving-faults.json")
+    options = parser.parse_args()
+    deadline = time.monotonic() + options.seconds
+    results = Results(options.out)
     with tempfile.TemporaryDirectory() as directory:
         base = small(Path(directory))
         base.chmod(0o755)
         tasks: dict[str, Callable[[], None]] = {
-            kind: lambda kind=kind: kills(kind, base, results, given.count, deadline)  # type: ignore[misc]
+            kind: lambda kind=kind: kills(kind, base, results, options.count, deadline)  # type: ignore[misc]
             for kind in KILLED
         }
-        tasks["SIGTERM"] = lambda: stops(base, results, given.count, deadline)
-        for kind in given.kinds:
+        tasks["SIGTERM"] = lambda: stops(base, results, options.count, deadline)
+        for kind in options.kinds:
             tasks[kind]()
     print(json.dumps(results.all.get("counts"), indent=1))
     return 0

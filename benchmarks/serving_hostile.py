@@ -1,16 +1,14 @@
-r"""A whole server under bodies that nobody should send, and under paths that nobody should ask for.
+r"""Can a request harm the server? Malformed bodies, and every path and method, sent to a whole one.
 
-The bodies are those of tests/serve/hostile.py: mutated pictures, JSON, forms and arrays, and those
-made by hand, each with a good picture now and then, which must be answered as before. Fails where a
-5xx came, a worker died, its memory grew by 50 MB, or another path than the three routes answered.
+The bodies are those of tests/serve/hostile.py: mutated pictures, JSON, forms and arrays, and some
+made by hand; afterwards a good picture must get the same answer as before. The benchmark fails if a
+5xx was answered, a worker died or grew by 50 MB, or a path other than the three routes answered.
 
     python -m benchmarks.serving_hostile --count 10000
 """
 
 import argparse
 import collections
-import contextlib
-import http.client
 import json
 import sys
 import tempfile
@@ -24,7 +22,8 @@ import psutil
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from benchmarks.servers import this_machine
+from benchmarks.clients import JPEG, ask
+from benchmarks.measuring import RESULTS, family, this_machine, write
 from tests.serve.conftest import picture, small
 from tests.serve.hostile import hand_made, mutated
 from tests.serve.running import Running, serving
@@ -45,29 +44,29 @@ OTHERS = (
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=10_000, help="of mutated bodies")
-    parser.add_argument("--seconds", type=float, default=3600, help="send no more after so long")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/serving-hostile.json"))
-    given_ = parser.parse_args()
+    parser.add_argument("--count", type=int, default=10_000, help="mutated bodies")
+    parser.add_argument("--seconds", type=float, default=3600, help="send no more after this time")
+    parser.add_argument("--out", type=Path, default=RESULTS / "serving-hostile.json")
+    options = parser.parse_args()
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as directory:
         base = small(Path(directory))
         base.chmod(0o755)
         with serving(base, KENNEL_MAX_PIXELS="1000000") as running:
             running.wait_for_ping(200)
-            found = assault(running, given_.count, time.monotonic() + given_.seconds)
+            found = assault(running, options.count, time.monotonic() + options.seconds)
     contents = {
-        "command": f"python -m benchmarks.serving_hostile --count {given_.count}",
+        "command": f"python -m benchmarks.serving_hostile --count {options.count}",
         "machine": this_machine(),
         **found,
     }
-    given_.out.write_text(json.dumps(contents, indent=1) + "\n")
+    write(options.out, contents)
     print(json.dumps(contents, indent=1))
     return int(bool(found["faults"]))
 
 
 def assault(running: Running, count: int, deadline: float) -> dict[str, Any]:
-    """Send everything; return the counts, and what must not have happened."""
+    """Send everything; return the counts, and the faults: what must not happen."""
     faults: list[str] = []
     good = Request(picture(1))
     first = send(running.port, good)
@@ -76,14 +75,14 @@ def assault(running: Running, count: int, deadline: float) -> dict[str, Any]:
             list(pool.map(lambda _: send(running.port, good), range(BATCH)))
         workers = [part.pid for part in running.parts("worker")]
         before = memory(running)
-        begun = time.monotonic()
+        began = time.monotonic()
         statuses = {"mutated": mutations(running, pool, count, deadline, faults)}
         print("made by hand", flush=True)
         statuses["made by hand"] = collections.Counter()
         for name, request in hand_made().items():
             status, body = send(running.port, request)
             statuses["made by hand"][status] += 1
-            if status >= 500:
+            if failed(status):
                 faults.append(f"{name}: {status} {body[:200]!r}")
         after = memory(running)
     if send(running.port, good) != first:
@@ -101,7 +100,7 @@ def assault(running: Running, count: int, deadline: float) -> dict[str, Any]:
         },
         "paths x methods": paths,
         "listeners on other addresses than loopback": listeners(running, faults),
-        "seconds": round(time.monotonic() - begun),
+        "seconds": round(time.monotonic() - began),
     }
 
 
@@ -128,7 +127,7 @@ def mutations(
             statuses[status] += 1
             if statuses.total() % 500 == 0:
                 print(f"{statuses.total()} mutated bodies: {dict(statuses)}", flush=True)
-            if status >= 500:
+            if failed(status):
                 faults.append(f"{request.content_type} {request.body[:60]!r}: {status} {body!r}")
 
     shower()
@@ -140,27 +139,18 @@ def send(port: int, request: Request) -> tuple[int, bytes]:
     return ask(port, "POST", "/invocations", request.body, headers)
 
 
-def ask(
-    port: int, method: str, path: str, body: bytes | None, headers: dict[str, str]
-) -> tuple[int, bytes]:
-    """Return status and body; 599 where the connection broke."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    with contextlib.closing(connection):
-        try:
-            connection.request(method, path, body, headers)
-            answer = connection.getresponse()
-            return answer.status, answer.read()
-        except (OSError, http.client.HTTPException) as error:
-            return 599, repr(error).encode()
+def failed(status: int) -> bool:
+    """Return whether a request got a 5xx or no answer."""
+    return not 200 <= status < 500
 
 
 def routes(port: int, faults: list[str]) -> dict[str, int]:
-    """Ask every path with every method; only the three routes may answer, each with its own."""
+    """Request every path with every method; only the three routes answer, to their methods."""
     statuses: collections.Counter[str] = collections.Counter()
     for path in (*ROUTES, *OTHERS):
         for method in METHODS:
             body = picture(1) if method in ("POST", "PUT", "PATCH") else None
-            status, _ = ask(port, method, path, body, {"Content-Type": "image/jpeg"})
+            status, _ = ask(port, method, path, body, JPEG)
             allowed = method in ROUTES.get(path, ())
             statuses[f"{'allowed' if allowed else 'not allowed'}: {status}"] += 1
             if (status == 200) != allowed or (not allowed and status not in (400, 404, 405)):
@@ -168,23 +158,18 @@ def routes(port: int, faults: list[str]) -> dict[str, int]:
     return dict(sorted(statuses.items()))
 
 
-def family(running: Running) -> list[psutil.Process]:
-    parent = psutil.Process(running.process.pid)
-    return [parent, *parent.children(recursive=True)]
-
-
 def memory(running: Running) -> dict[str, int]:
-    """Return the resident bytes of the worker and of everything else."""
+    """Return the resident memory of the worker and of all other processes, in bytes."""
     worker = running.parts("worker")[-1]
-    sizes = {one.pid: one.memory_info().rss for one in family(running)}
+    sizes = {one.pid: one.memory_info().rss for one in family(running.process.pid)}
     return {"worker": sizes.pop(worker.pid), "all others": sum(sizes.values())}
 
 
 def listeners(running: Running, faults: list[str]) -> list[str]:
-    """Return what listens where another machine could reach it: the server's port alone."""
+    """Return the sockets that other machines can reach: only the server's port."""
     found = {
         f"{one.laddr.ip}:{'the port' if one.laddr.port == running.port else one.laddr.port}"
-        for process in family(running)
+        for process in family(running.process.pid)
         for one in process.net_connections("inet")
         if one.status == psutil.CONN_LISTEN and not one.laddr.ip.startswith(("127.", "::ffff:127."))
     }

@@ -1,15 +1,14 @@
-r"""Hours in minutes: a steady stream of pictures, and what becomes of errors, memory and latency.
+r"""A steady load for minutes: does a server make errors, grow in memory or become slower?
 
-First the server's throughput is measured for a few seconds; then a share of it is sent at an even
-pace for so long. Memory is every part's together, its slope fitted over the second half, when
-caches are full; latency's drift is the median of the last fifth over that of the first.
+The server's throughput is measured for a few seconds; then a share of it is sent at an even pace.
+Memory is the sum over all processes, its slope fitted over the second half, when caches are full.
+Latency's drift compares the median of the last fifth of the time with that of the first.
 
     python -m benchmarks.soak --minutes 20 --bundle build/small/model --photos …
 """
 
 import argparse
 import json
-import os
 import statistics
 import sys
 import tempfile
@@ -20,8 +19,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from benchmarks.servers import jpegs, this_machine
-from benchmarks.serving_hostile import ask, family
+from benchmarks.clients import classify, ping
+from benchmarks.measuring import RESULTS, family, machine_load, this_machine, write
+from benchmarks.servers import jpegs
 from tests.serve.conftest import picture, small
 from tests.serve.running import Running, serving
 
@@ -33,52 +33,47 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--share", type=float, default=0.8, help="of the throughput measured first")
-    parser.add_argument("--rate", type=float, help="requests a second, in place of a share")
-    parser.add_argument("--base", type=Path, help="a folder with model/ in it; else a small one")
-    parser.add_argument("--photos", type=Path, help="a folder of JPEGs; else small pictures")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/serving-soak.json"))
-    given = parser.parse_args()
-    photos = [one.read_bytes() for one in jpegs(given.photos, 64)] if given.photos else []
+    parser.add_argument("--rate", type=float, help="requests a second, instead of a share")
+    parser.add_argument("--base", type=Path, help="holds model/; default: a small network")
+    parser.add_argument("--photos", type=Path, help="a folder of JPEGs; default: small pictures")
+    parser.add_argument("--out", type=Path, default=RESULTS / "serving-soak.json")
+    options = parser.parse_args()
+    photos = [one.read_bytes() for one in jpegs(options.photos, 64)] if options.photos else []
     photos = photos or [picture(seed) for seed in range(16)]
     with tempfile.TemporaryDirectory() as directory:
-        base = given.base or small(Path(directory))
+        base = options.base or small(Path(directory))
         Path(directory).chmod(0o755)
         with serving(base.resolve()) as running:
             running.wait_for_ping(200)
             throughput = saturate(running.port, photos, seconds=15)
-            rate = given.rate or given.share * throughput
-            samples = soak(running, photos, rate, given.minutes * 60)
+            rate = options.rate or options.share * throughput
+            samples = soak(running, photos, rate, options.minutes * 60)
             found = conclude(samples)
     contents = {
-        "command": f"python -m benchmarks.soak --minutes {given.minutes:g}"
-        + (f" --rate {given.rate:g}" if given.rate else f" --share {given.share:g}")
-        + (" --base …" if given.base else "")
-        + (" --photos …" if given.photos else ""),
+        "command": f"python -m benchmarks.soak --minutes {options.minutes:g}"
+        + (f" --rate {options.rate:g}" if options.rate else f" --share {options.share:g}")
+        + (" --base …" if options.base else "")
+        + (" --photos …" if options.photos else ""),
         "machine": this_machine(),
-        "network": "the bundle in --base" if given.base else "resnet18, pictures of 64 x 64",
+        "network": "the bundle in --base" if options.base else "resnet18, pictures of 64 x 64",
         "throughput measured first, requests/s": round(throughput, 1),
         "asked for, requests/s": round(rate, 1),
         **found,
         "samples": samples,
     }
-    given.out.write_text(json.dumps(contents, indent=1) + "\n")
+    write(options.out, contents)
     print(json.dumps({k: v for k, v in contents.items() if k != "samples"}, indent=1))
     return int(bool(found["errors"]))
 
 
-def post(port: int, photo: bytes) -> bool:
-    headers = {"Content-Type": "image/jpeg"}
-    return ask(port, "POST", "/invocations", photo, headers)[0] == 200
-
-
 def saturate(port: int, photos: list[bytes], seconds: float) -> float:
-    """Return requests a second with as many clients as can be."""
+    """Return requests a second with all clients at work."""
     end = time.monotonic() + seconds
 
     def client(seed: int) -> int:
         done = 0
         while time.monotonic() < end:
-            done += post(port, photos[(seed + done) % len(photos)])
+            done += classify(port, photos[(seed + done) % len(photos)]) == 200
         return done
 
     with ThreadPoolExecutor(CLIENTS) as pool:
@@ -88,8 +83,8 @@ def saturate(port: int, photos: list[bytes], seconds: float) -> float:
 def soak(
     running: Running, photos: list[bytes], rate: float, seconds: float
 ) -> list[dict[str, Any]]:
-    """Send at an even pace; return a sample every few seconds."""
-    begun = time.monotonic()
+    """Send pictures at an even pace; return a sample every few seconds."""
+    began = time.monotonic()
     turns = count()
     took: list[float] = []
     errors: list[float] = []
@@ -98,13 +93,13 @@ def soak(
     def client() -> None:
         while True:
             turn = next(turns)
-            due = begun + turn / rate
-            if due > begun + seconds:
+            due = began + turn / rate
+            if due > began + seconds:
                 return
             time.sleep(max(0.0, due - time.monotonic()))
             sent = time.monotonic()
             late.append(sent - due)
-            if post(running.port, photos[turn % len(photos)]):
+            if classify(running.port, photos[turn % len(photos)]) == 200:
                 took.append(time.monotonic() - sent)
             else:
                 errors.append(time.monotonic() - sent)
@@ -112,29 +107,29 @@ def soak(
     samples: list[dict[str, Any]] = []
     with ThreadPoolExecutor(CLIENTS) as pool:
         clients = [pool.submit(client) for _ in range(CLIENTS)]
-        while time.monotonic() - begun < seconds or not all(one.done() for one in clients):
+        while time.monotonic() - began < seconds or not all(one.done() for one in clients):
             time.sleep(SAMPLE_S)
             done = [took.pop() for _ in range(len(took))]
             samples.append(
                 {
-                    "at_s": round(time.monotonic() - begun, 1),
+                    "at_s": round(time.monotonic() - began, 1),
                     "answered": len(done),
                     "errors": len([errors.pop() for _ in range(len(errors))]),
                     "p50_ms": round(1000 * statistics.median(done), 2) if done else None,
                     "max_ms": round(1000 * max(done), 2) if done else None,
                     "late_ms": round(1000 * max([late.pop() for _ in range(len(late))] or [0])),
                     **memory_mb(running),
-                    "ping": ask(running.port, "GET", "/ping", None, {})[0],
-                    "machine_load": round(os.getloadavg()[0], 1),
+                    "ping": ping(running.port),
+                    "machine_load": machine_load(),
                 }
             )
     return samples
 
 
 def memory_mb(running: Running) -> dict[str, int]:
-    """Return the resident MB of all processes, of the workers and of Java."""
+    """Return the resident memory of all processes, of the workers and of Java, in MB."""
     parts = {
-        "memory_mb": [one for one in family(running) if one.is_running()],
+        "memory_mb": [one for one in family(running.process.pid) if one.is_running()],
         "worker_mb": running.parts("kennel-worker"),
         "java_mb": running.parts("java"),
     }

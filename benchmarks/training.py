@@ -1,23 +1,20 @@
-"""How fast Kennel trains, beside a loop as people write it, on the same photos and weights.
+"""How fast Kennel trains on a CPU, compared with a plain loop on the same photos and weights.
 
-All take turns, so that a machine that is busy is busy for all of them; what counts is the ratio to
-the plain loop of the same turn. The plain loop is PIL's ImageFolder, float32, contiguous tensors,
-and `.item()` at each step; `reference` adds what torchvision's own recipe adds (TrivialAugment,
-random erasing, label smoothing, averaged weights). `kennel` is in bf16 where the processor
-computes in it, `kennel fp32` in float32 as a job is by itself; `synthetic` is
-Kennel's loop on tensors that are there already, in place of photos; `compiled` is after
-torch.compile, with what compiling took.
+All take turns, so that other load on the machine slows all alike; what counts is the ratio to the
+plain loop of the same turn. The plain loop is PIL's ImageFolder, float32, contiguous tensors and
+`.item()` at each step; `reference` adds what torchvision's own recipe adds (TrivialAugment, random
+erasing, label smoothing, averaged weights). `kennel` computes in bf16 if the processor can,
+`kennel fp32` in float32, a job's default; `synthetic` is Kennel's loop on ready tensors instead of
+photos.
 
     python -m benchmarks.training [--photos 200] [--rounds 3] [--architecture resnet50]
-        [--parts frozen,grid,full,synthetic,compiled] [--out benchmarks/results/training.json]
+        [--parts frozen,grid,full,synthetic] [--out benchmarks/results/training.json]
 """
 
 import argparse
 import json
 import os
-import platform
 import shlex
-import statistics
 import sys
 import tempfile
 import time
@@ -31,6 +28,7 @@ from torch.utils.data import DataLoader
 from torchvision import datasets
 from torchvision import transforms as T
 
+from benchmarks.measuring import RESULTS, machine_load, spread, this_machine, write
 from classifier import networks, weights
 from classifier.precision import computes_bf16
 from pictures import channels
@@ -39,7 +37,6 @@ from train.batches import data
 from train.config import TrainConfig
 from train.features import features, sweep
 from train.job import Job
-from train.learning import gradients
 from train.platform.stop import Stop
 from train.recording.hooks import Hooks
 from train.state.run import Run, set_up
@@ -55,42 +52,35 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--architecture", default="resnet50")
     parser.add_argument("--parts", default="frozen,grid,full,synthetic")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/training.json"))
-    given = parser.parse_args()
+    parser.add_argument("--out", type=Path, default=RESULTS / "training.json")
+    options = parser.parse_args()
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     with tempfile.TemporaryDirectory() as folder:
         photos = Path(folder) / "photos"
-        choose(photos, given.photos)
-        bench = Bench(Path(folder), photos, given.architecture)
-        parts = {
-            "frozen": frozen,
-            "grid": grid,
-            "full": full,
-            "synthetic": synthetic,
-            "compiled": compiled,
-        }
+        choose(photos, options.photos)
+        bench = Bench(Path(folder), photos, options.architecture)
+        parts = {"frozen": frozen, "grid": grid, "full": full, "synthetic": synthetic}
         turns = [
-            {k: v for part in given.parts.split(",") for k, v in parts[part](bench).items()}
-            for _ in range(given.rounds)
+            {k: v for part in options.parts.split(",") for k, v in parts[part](bench).items()}
+            for _ in range(options.rounds)
         ]
     found = {
         "command": shlex.join(["python", "-m", "benchmarks.training", *sys.argv[1:]]),
-        "architecture": given.architecture,
-        "photos": given.photos,
+        "architecture": options.architecture,
+        "photos": options.photos,
         "seconds": {name: spread([turn[name] for turn in turns]) for name in turns[0]},
         "ratios": ratios(turns),
         "precision": FAST,
-        "machine": f"{os.cpu_count()} x {platform.machine()}, torch {torch.__version__}",
-        "load": round(os.getloadavg()[0], 2),
+        "machine": this_machine(),
+        "load": machine_load(),
     }
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps(found, indent=2) + "\n")
+    write(options.out, found)
     print(json.dumps(found, indent=2))
     return 0
 
 
 class Bench:
-    """The photos, and networks and runs on them."""
+    """The photos, and the networks and runs that use them."""
 
     def __init__(self, root: Path, photos: Path, architecture: str) -> None:
         self.root, self.photos, self.architecture = root, photos, architecture
@@ -104,11 +94,11 @@ class Bench:
         return network
 
     def kennel(self, **settings: object) -> tuple[Run, nn.Module]:
-        """Return a run of Kennel's own on the photos, and its network."""
-        told = {"architecture": self.architecture, "weights": str(self.weights), "batch_size": 32}
-        told["precision"] = FAST
+        """Return a run of Kennel on the photos, and its network."""
+        defaults = {"architecture": self.architecture, "weights": str(self.weights)}
+        defaults |= {"batch_size": 32, "precision": FAST}
         job = Job({}, {}, *(self.root / name for name in ("m", "o", "f", "c")), None)
-        config = TrainConfig.model_validate(told | settings)
+        config = TrainConfig.model_validate(defaults | settings)
         return set_up(config, self.splits, job, Stop(), Hooks())
 
 
@@ -122,7 +112,7 @@ def choose(folder: Path, count: int) -> None:
 
 
 def plain_epoch(bench: Bench, *, head_only: bool, reference: bool = False) -> float:
-    """Return the seconds of an epoch as people write it."""
+    """Return the seconds of an epoch of the plain loop."""
     normalise = T.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     steps = [T.RandomResizedCrop(224, scale=(0.25, 1.0)), T.RandomHorizontalFlip()]
     steps += [T.TrivialAugmentWide()] if reference else []
@@ -154,7 +144,7 @@ def plain_epoch(bench: Bench, *, head_only: bool, reference: bool = False) -> fl
 def kennel_epochs(
     bench: Bench, epochs: int, *, synthetic: bool = False, **settings: object
 ) -> list[float]:
-    """Return the seconds of each epoch, without validation, as in the plain loop."""
+    """Return the seconds of each epoch, without validation, as for the plain loop."""
     run, network = bench.kennel(epochs=epochs, **settings)
     state = loop.initial_state(run, network)
     batches: Iterable[data.Batch]
@@ -162,7 +152,6 @@ def kennel_epochs(
     if synthetic:
         batches = [noise(run, len(keys)) for keys in order]
     kept = features.choose(run, network)
-    model = gradients.compiled(network) if run.config.compile else network
     took = []
     for epoch in range(epochs):
         began = time.perf_counter()
@@ -172,13 +161,13 @@ def kennel_epochs(
             ready = kept.batches(run.splits.train, order)
             loop.train_epoch(run, state, kept.tail, ready, order, lambda: None, time.monotonic())
         else:
-            loop.train_epoch(run, state, model, batches, order, lambda: None, time.monotonic())
+            loop.train_epoch(run, state, network, batches, order, lambda: None, time.monotonic())
         took.append(time.perf_counter() - began)
     return took
 
 
 def noise(run: Run, count: int) -> data.Batch:
-    """Return a batch of pixels as the decoding workers hand them over."""
+    """Return a batch of random pixels, in the form that decoding workers return."""
     pixels = torch.randint(256, (count, run.transform.crop, run.transform.crop, 3))
     labels = torch.randint(len(run.splits.classes), (count,))
     return data.Batch(pixels.to(torch.uint8).permute(0, 3, 1, 2), labels, transform=run.transform)
@@ -195,7 +184,7 @@ def grid(bench: Bench) -> dict[str, float]:
     run, network = bench.kennel(sweep=json.dumps(GRID))
     kept = features.choose(run, network)
     assert kept
-    kept.view(run.splits.valid, None)  # the job above measured none
+    kept.view(run.splits.valid, None)  # the job above did not evaluate
     began = time.perf_counter()
     sweep.train(run, network, kept)
     return {"job of 3 epochs": job, "sweep of 18 trials": time.perf_counter() - began}
@@ -211,38 +200,22 @@ def full(bench: Bench) -> dict[str, float]:
 
 
 def synthetic(bench: Bench) -> dict[str, float]:
-    """The second epochs, once kernels are made; nothing decoded is kept from the first."""
-    told: dict[str, object] = {"trainable": "all", "cache_gib": 0}
+    """Time second epochs, when kernels exist; decoded pictures are not cached."""
+    settings: dict[str, object] = {"trainable": "all", "cache_gib": 0}
     return {
-        "kennel full, warm": kennel_epochs(bench, 2, **told)[1],
-        "kennel full, synthetic": kennel_epochs(bench, 2, synthetic=True, **told)[1],
-    }
-
-
-def compiled(bench: Bench) -> dict[str, float]:
-    """The second epochs again, with and without a compiler, and what compiling added to the first.
-
-    Set TORCHINDUCTOR_FORCE_DISABLE_CACHES=1, or only the first turn compiles.
-    """
-    written = kennel_epochs(bench, 2, trainable="all")
-    torch.compiler.reset()
-    made = kennel_epochs(bench, 2, trainable="all", compile=True)
-    return {
-        "kennel full, as written": written[1],
-        "kennel full, compiled": made[1],
-        "kennel full, compiling": made[0] - written[0],
+        "kennel full, warm": kennel_epochs(bench, 2, **settings)[1],
+        "kennel full, synthetic": kennel_epochs(bench, 2, synthetic=True, **settings)[1],
     }
 
 
 def ratios(turns: list[dict[str, float]]) -> dict[str, dict[str, float]]:
-    """How many times as fast as the plain loop of the same turn; the sweep: how much dearer."""
+    """Return the speed-ups over the plain loop of the same turn, and what a sweep costs."""
     pairs = [
         ("plain frozen", "kennel frozen, first"),
         ("plain frozen", "kennel frozen, later"),
         ("plain full", "kennel full"),
         ("plain full", "kennel full, fp32"),
         ("kennel full, synthetic", "kennel full, warm"),
-        ("kennel full, as written", "kennel full, compiled"),
         ("plain full", "reference full"),
         ("sweep of 18 trials", "job of 3 epochs"),
     ]
@@ -250,14 +223,6 @@ def ratios(turns: list[dict[str, float]]) -> dict[str, dict[str, float]]:
         f"{one} / {other}": spread([turn[one] / turn[other] for turn in turns])
         for one, other in pairs
         if one in turns[0]
-    }
-
-
-def spread(values: list[float]) -> dict[str, float]:
-    return {
-        "median": round(statistics.median(values), 3),
-        "least": round(min(values), 3),
-        "most": round(max(values), 3),
     }
 
 

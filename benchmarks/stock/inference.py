@@ -1,6 +1,6 @@
-"""The `inference.py` of a plain SageMaker endpoint: the four functions of its inference toolkit.
+"""The `inference.py` of a plain SageMaker endpoint, written for its inference toolkit.
 
-What many endpoints run: float32, one picture after the other, as many workers as cores.
+As many endpoints run it: float32, one picture after the other, a worker for each core.
 """
 
 import io
