@@ -1,7 +1,7 @@
-"""What lies in a folder of photos: classes, splits, what is unreadable, doubled or leaks.
+"""What `kennel data check` finds in a folder of photos: classes, splits, bad files, copies, leaks.
 
-Looks at files as the training image will: train, valid and test folders under any of their names,
-or class folders alone.
+It looks for files where the training image will: in train, valid and test folders under any of
+their names, or in class folders alone.
 """
 
 import hashlib
@@ -15,22 +15,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pictures import shards
-from scripts.problem import Problem
+from pictures.folders import SPLITS, files_below, subfolders
+from pictures.picture import DataError, shorten
 
-# As pictures/channels.py names them; `scripts` may not import it, and a test holds the two equal.
-SPLITS = {
-    "train": ("train", "training"),
-    "valid": ("valid", "validation", "val"),
-    "test": ("test", "testing"),
-}
-LITTER = ("__MACOSX", "Thumbs.db", "desktop.ini", "manifest.json")
 T = TypeVar("T")
-# Bits of 64 in which two perceptual hashes may differ for the pictures to look alike.
+# Two pictures look alike if their 64-bit perceptual hashes differ in at most so many bits.
 ALIKE = 4
-# Pixels of the shorter side from which on a hash tells pictures apart: it shrinks them to 32, and
-# small icons and digits would all look alike.
+# Shorter side in pixels below which no hash is computed: a hash shrinks pictures to 32 pixels, so
+# that small icons and digits would all look alike.
 HASHED_FROM = 64
-# Times the smallest class in the largest, from which on imbalance is worth a word.
+# Ratio of the largest class to the smallest from which imbalance is reported.
 _UNBALANCED = 3
 
 
@@ -44,7 +38,7 @@ class Photo:
     size: int = 0
     digest: str = ""
     pixels: tuple[int, int] | None = None
-    look: int | None = None
+    hash: int | None = None
     unreadable: str = ""
 
 
@@ -60,12 +54,12 @@ class Report:
 
     @property
     def unreadable(self) -> tuple[Photo, ...]:
-        """Files that no decoder opens."""
+        """Files that cannot be decoded."""
         return tuple(photo for photo in self.photos if photo.unreadable)
 
     @property
     def leaks(self) -> tuple[tuple[Photo, ...], ...]:
-        """Groups of the same or alike pictures that lie in more than one split."""
+        """Groups of equal or similar pictures that are in more than one split."""
         groups = (*self.copies, *self.alike)
         return tuple(group for group in groups if len({one.split for one in group}) > 1)
 
@@ -81,26 +75,23 @@ def files(root: Path) -> Iterator[tuple[Path, str, str]]:
     """Yield every file with its split and class.
 
     Raises:
-        Problem: the folder holds no class folders.
+        DataError: the folder holds no class folders.
     """
-    if not root.is_dir():
-        raise Problem(f"{root} is no folder: name one that holds a folder for each class")
-    inside = folders(root)
-    known = {name: split for split, names in SPLITS.items() for name in names}
-    split_folders = [one for one in inside if one.name.lower() in known]
+    inside = subfolders(root)
+    known = {alias: split for split, aliases in SPLITS.items() for alias in aliases}
+    split_folders = [folder for folder in inside if folder.name.lower() in known]
     found = False
     for folder in split_folders or [root]:
         split = known.get(folder.name.lower(), "train") if split_folders else "train"
-        for label in folders(folder):
-            for path in sorted(label.rglob("*")):
-                if path.is_file() and not _litter(path.relative_to(label)):
-                    found = True
-                    yield path, split, label.name
+        for label in subfolders(folder):
+            for path in files_below(label):
+                found = True
+                yield path, split, label.name
     if not found:
         if any(shards.is_packed(one, class_folders=False) for one in (root, *inside)):
-            raise Problem(f"{root} holds packed shards: name the folder that they were made from")
-        raise Problem(
-            f"{root} holds no pictures in class folders: lay them out as "
+            raise DataError(f"{root} holds packed shards: give the folder that they were made from")
+        raise DataError(
+            f"{root} holds no pictures in class folders: arrange them as "
             f"{root.name}/CLASS/photo.jpg or {root.name}/train/CLASS/photo.jpg"
         )
 
@@ -113,20 +104,20 @@ def check(root: Path, progress: Callable[[int, int], None] = lambda _done, _all:
         progress: called with how many are done, of how many.
 
     Raises:
-        Problem: no class folders, or no Pillow to read pictures with.
+        DataError: no class folders, or Pillow is not installed.
     """
     if not find_spec("PIL"):
-        raise Problem("Pillow is missing: pip install 'sagemaker-kennel[data]'")
+        raise DataError("Pillow is missing: pip install 'sagemaker-kennel[data]'")
     listed = list(files(root))
     photos = []
-    # Decoders let go of Python's lock.
+    # Decoders release Python's global lock.
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as pool:
-        for photo in pool.map(_look, listed):
+        for photo in pool.map(_inspect, listed):
             photos.append(photo)
             progress(len(photos), len(listed))
     by_digest = _grouped(photos, lambda one: one.digest)
     copies = tuple(group for group in by_digest if len(group) > 1)
-    singles = [group[0] for group in by_digest if group[0].look is not None]
+    singles = [group[0] for group in by_digest if group[0].hash is not None]
     return Report(
         photos=tuple(photos),
         copies=copies,
@@ -136,7 +127,7 @@ def check(root: Path, progress: Callable[[int, int], None] = lambda _done, _all:
     )
 
 
-def _look(listed: tuple[Path, str, str]) -> Photo:
+def _inspect(listed: tuple[Path, str, str]) -> Photo:
     """Read one file: its bytes' digest, its pixels, its perceptual hash."""
     from PIL import Image
 
@@ -148,11 +139,11 @@ def _look(listed: tuple[Path, str, str]) -> Photo:
             # A JPEG is decoded at a fraction of its size: enough for a hash and to see it whole.
             picture.draft("RGB", (256, 256))
             pixels = picture.size
-            look = _perceptual_hash(picture.convert("RGB"))
+            bits = _perceptual_hash(picture.convert("RGB"))
     except Exception as error:  # whatever a damaged file makes a decoder raise
         reason = str(error) or type(error).__name__
         return Photo(path, split, label, len(content), digest, unreadable=reason)
-    return Photo(path, split, label, len(content), digest, pixels, look)
+    return Photo(path, split, label, len(content), digest, pixels, bits)
 
 
 def _perceptual_hash(picture: Any) -> int | None:
@@ -175,7 +166,7 @@ def _alike(photos: Sequence[Photo]) -> Iterator[tuple[Photo, ...]]:
     Two 64-bit numbers that differ in at most 4 bits agree in at least one of five parts: only
     pictures that share a part are compared.
     """
-    looks = [photo.look or 0 for photo in photos]
+    hashes = [photo.hash or 0 for photo in photos]
     leader = list(range(len(photos)))
 
     def lead(one: int) -> int:
@@ -186,10 +177,10 @@ def _alike(photos: Sequence[Photo]) -> Iterator[tuple[Photo, ...]]:
 
     for shift, width in ((0, 13), (13, 13), (26, 13), (39, 13), (52, 12)):
         parts: dict[int, list[int]] = defaultdict(list)
-        for place, look in enumerate(looks):
-            part = parts[look >> shift & (1 << width) - 1]
+        for place, bits in enumerate(hashes):
+            part = parts[bits >> shift & (1 << width) - 1]
             for other in part:
-                if (look ^ looks[other]).bit_count() <= ALIKE:
+                if (bits ^ hashes[other]).bit_count() <= ALIKE:
                     leader[lead(place)] = lead(other)
             part.append(place)
     groups = _grouped(range(len(photos)), lead)
@@ -208,11 +199,11 @@ def _problems(photos: Sequence[Photo]) -> Iterator[str]:
         yield f"one class only ({next(iter(train))}): a classifier needs at least two"
     for split, counts in splits.items():
         if missing := sorted(train.keys() - counts.keys()):
-            yield f"{split} lacks classes that train has: {_some(missing)}"
+            yield f"{split} lacks classes that train has: {shorten(missing)}"
         if extra := sorted(counts.keys() - train.keys()):
-            yield f"{split} has classes that train lacks: {_some(extra)}"
+            yield f"{split} has classes that train lacks: {shorten(extra)}"
     if empty := sorted(label for label, count in train.items() if not count):
-        yield f"train has classes without a readable picture: {_some(empty)}"
+        yield f"train has classes without a readable picture: {shorten(empty)}"
     most, least = max(train.values()), min(train.values())
     if least and most / least >= _UNBALANCED:
         yield (
@@ -227,17 +218,3 @@ def _grouped(items: Iterable[T], key: Callable[[T], object]) -> list[tuple[T, ..
     for item in items:
         groups[key(item)].append(item)
     return [tuple(group) for group in groups.values()]
-
-
-def folders(root: Path) -> list[Path]:
-    """Return the folders in a folder, without those that tools leave, in order."""
-    return sorted(one for one in root.iterdir() if one.is_dir() and not _litter(Path(one.name)))
-
-
-def _litter(path: Path) -> bool:
-    return any(part.startswith(".") or part in LITTER for part in path.parts)
-
-
-def _some(names: Sequence[str]) -> str:
-    rest = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + rest

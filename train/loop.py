@@ -12,7 +12,7 @@ from torchvision.transforms import v2
 
 from classifier import mirror
 from debugger.records import CHECKPOINT, COPY, OPTIMIZER
-from pictures.channels import Splits
+from pictures.picture import Splits
 from train import metrics
 from train.batches import data
 from train.config import TrainConfig

@@ -24,7 +24,7 @@ from torch import nn
 from classifier.transform import EvaluationTransform
 from debugger import recording
 from debugger.records import BACKWARD, EVALUATION, FORWARD, OPTIMIZER, Record
-from pictures.channels import Picture, Splits
+from pictures.picture import Picture, Splits
 from train.batches import data
 from train.config import TrainConfig
 from train.job import Job

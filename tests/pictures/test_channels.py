@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pictures.channels import DataError, Splits, display_names, find
+from pictures.channels import find
+from pictures.folders import display_names
+from pictures.picture import DataError, Splits
 
 DOGS = ("001.Affenpinscher", "002.Afghan_hound", "003.Airedale")
 
@@ -129,8 +131,8 @@ def test_a_class_missing_from_a_channel_is_noted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("channels", "message"),
     [
-        ({}, "channels given are none"),
-        ({"cats": "a", "dogs": "b"}, "channels given are cats, dogs; name one `train`"),
+        ({}, "the channels are none"),
+        ({"cats": "a", "dogs": "b"}, "the channels are cats, dogs; name one `train`"),
         ({"train": "a", "training": "b"}, "train and training are both for train"),
         ({"train": "nowhere"}, "nowhere is not a folder"),
         ({"train": "empty"}, "no class folders in .*empty"),

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pictures import channels, shards
-from pictures.channels import DataError, Splits
+from pictures.picture import DataError, Splits
 from scripts.photos import packing
 from tests.train import heads
 from tests.train.recorded import Recorded

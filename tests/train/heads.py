@@ -7,6 +7,7 @@ import torch
 from classifier import bundle, networks
 from classifier.transform import EvaluationTransform
 from pictures import channels
+from pictures.picture import Splits
 from train import loop
 from train.config import TrainConfig
 from train.job import Job
@@ -54,7 +55,7 @@ def job(root: Path) -> Job:
     )
 
 
-def find(data: Path) -> channels.Splits:
+def find(data: Path) -> Splits:
     return channels.find({"data": data}, seed=0, valid_fraction=0.15, test_fraction=0.15)
 
 

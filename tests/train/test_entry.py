@@ -307,4 +307,4 @@ def test_the_entry_needs_nothing_but_python(tmp_path: Path) -> None:
         check=False,
     )
     assert result.returncode == 1
-    assert job.failure.startswith("DataError: no training pictures: channels given are none")
+    assert job.failure.startswith("DataError: no training pictures: the channels are none")

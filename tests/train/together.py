@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from pictures.channels import DataError
+from pictures.picture import DataError
 from tests.train import heads
 from train import loop
 from train.config import TrainConfig

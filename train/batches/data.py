@@ -18,8 +18,8 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from classifier.transform import EvaluationTransform
-from pictures.channels import DataError, Picture
 from pictures.decoder import ImageError, decode
+from pictures.picture import DataError, Picture
 from pictures.shards import ShardError, read_together
 from train.batches.decoded import Decoded
 from train.batches.policy import ON_DEVICE, ON_WORKERS, Operations, Policy, apply, draw

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from torch.utils.data import get_worker_info
 
-from pictures.channels import Picture
+from pictures.picture import Picture
 from train.platform import memory
 
 _SHARE = 0.5  # of the memory that is free: the rest is for batches, the network, the files' pages

@@ -19,7 +19,7 @@ from torch import nn
 
 from classifier import inference
 from debugger.records import FEATURES
-from pictures.channels import Picture
+from pictures.picture import Picture
 from pictures.shards import ShardError
 from train.batches import data
 from train.config import TrainConfig

@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from pictures.channels import DataError, Splits
+from pictures.picture import DataError, Splits
 from train.batches.data import Unreadable
 from train.learning.evaluate import Scores
 

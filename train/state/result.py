@@ -10,8 +10,8 @@ from torch import nn
 
 from classifier import bundle, mirror
 from classifier.calibration import Novelty
-from pictures.channels import Picture, Splits
 from pictures.decoder import ImageError, decode
+from pictures.picture import Picture, Splits
 from pictures.shards import ShardError
 from train import metrics
 from train.learning.evaluate import Scores

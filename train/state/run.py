@@ -13,7 +13,8 @@ from classifier import networks, weights
 from classifier.precision import computes_bf16
 from classifier.transform import EvaluationTransform
 from debugger.records import EVALUATION
-from pictures.channels import PRETRAINED, DataError, Picture, Splits
+from pictures.channels import PRETRAINED
+from pictures.picture import DataError, Picture, Splits
 from train.batches import data
 from train.batches.decoded import Room
 from train.config import ConfigError, TrainConfig

@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 
 from classifier.transform import EvaluationTransform
-from pictures.channels import DataError, Picture, find
+from pictures.channels import find
+from pictures.picture import DataError, Picture
 from train.batches import data
 from train.batches.decoded import Decoded
 from train.config import TrainConfig

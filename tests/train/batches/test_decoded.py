@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pictures.channels import Picture
+from pictures.picture import Picture
 from tests.train import heads
 from train.batches import data
 from train.batches.decoded import Decoded, Room
