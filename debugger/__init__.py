@@ -1,1 +1,1 @@
-"""What a training job recorded, read back: recording, rules, report."""
+"""Reads what a training job recorded, runs rules over it, and writes the report."""

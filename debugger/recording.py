@@ -1,12 +1,12 @@
-"""A recording on disk: written so that it can be read after a `kill -9`, and read back.
+"""A recording on disk: writing it (readable even after a `kill -9`) and reading it.
 
-    <recording>/<host>-<rank>/000001.jsonl, 000002.jsonl, …   one record a line, oldest first
-    <recording>/<host>-<rank>/tensors/<step>-<name>.npy       whole tensors, where asked for
+    <recording>/<host>-<rank>/000001.jsonl, 000002.jsonl, …   one record per line, oldest first
+    <recording>/<host>-<rank>/tensors/<step>-<name>.npy       complete tensors, if requested
 
-A line is `{"kind": "Step", "at": …, …}`: a record of debugger/records.py, its host and rank told by
-the folder. Each line reaches the kernel as it is written; a torn last line is passed over. A file
-is not written to again once the next has begun, so that an uploader may take it. Numbers that JSON
-lacks are the strings "nan", "inf" and "-inf". docs/debugger.md describes the form.
+A line is `{"kind": "Step", "at": …, …}`: a record of debugger/records.py. The folder name is its
+host and rank. Each line reaches the kernel at once; the reader skips an incomplete last line. Once
+a new file begins, the file before it never changes again and can be uploaded. Numbers that JSON
+cannot hold are the strings "nan", "inf" and "-inf". docs/debugger.md describes the format.
 """
 
 import dataclasses
@@ -14,6 +14,7 @@ import errno
 import heapq
 import json
 import math
+import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -33,15 +34,15 @@ _KINDS: dict[str, type[Record]] = {
     if isinstance(kind, type) and issubclass(kind, Record) and kind is not Record
 }
 _STATISTICS = tuple(field.name for field in dataclasses.fields(Statistics))
-_SECONDS, _BYTES = 60.0, 4 << 20  # a file is closed after so long or so much
+_SECONDS, _BYTES = 60.0, 4 << 20  # a new file begins after this time or size
 
 
 class RecordingError(ValueError):
-    """A folder that holds no recording, or one that cannot be read; the message says why."""
+    """A folder holds no recording, or it cannot be read; the message says why."""
 
 
 class Writer:
-    """Writes one process's records; made anew by a job started again, it goes on in a new file."""
+    """Writes the records of one process; after a restart of the job it continues in a new file."""
 
     def __init__(self, recording: Path, host: str, rank: int) -> None:
         self.recording, self.host, self.rank = recording, host, rank
@@ -51,17 +52,17 @@ class Writer:
         self._begin()
 
     def write(self, record: Record) -> None:
-        """Write a record: one line, in one write.
+        """Write a record as one line, with one system call.
 
         Raises:
-            OSError: the disk is full or gone.
+            OSError: the disk is full or not available.
         """
         if self._file.tell() > _BYTES or time.monotonic() - self._begun > _SECONDS:
             self._file.close()
             self._begin()
         line = _line(record)
         if self._file.write(line) < len(line):
-            raise OSError(errno.ENOSPC, "the disk takes no more", str(self._folder))
+            raise OSError(errno.ENOSPC, "the disk is full", str(self._folder))
 
     def write_tensor(
         self,
@@ -72,7 +73,7 @@ class Writer:
         name: str,
         value: np.ndarray,
     ) -> None:
-        """Write a whole tensor and the record that names its file."""
+        """Write a complete tensor to a file, and a record with the name of the file."""
         folder = self._folder / "tensors"
         folder.mkdir(exist_ok=True)
         path = folder / f"{step:09d}-{mode}-{collection}-{re.sub('[^A-Za-z0-9_.-]', '_', name)}.npy"
@@ -84,7 +85,7 @@ class Writer:
         self.write(records.RawTensor(at, mode, step, collection, name, file_name))
 
     def close(self) -> None:
-        """Close the file; the recording can be read without that."""
+        """Close the file. The recording can be read without it."""
         self._file.close()
 
     def __enter__(self) -> Self:
@@ -95,32 +96,58 @@ class Writer:
 
     def _begin(self) -> None:
         self._count += 1
-        # Unbuffered: a line that was written is there after a kill -9.
+        # Unbuffered: written lines survive a kill -9.
         self._file = (self._folder / f"{self._count:06d}.jsonl").open("ab", buffering=0)
         self._begun = time.monotonic()
 
 
 def is_recording(folder: Path) -> bool:
-    """Whether a folder holds a recording of ours."""
+    """Whether a folder holds a recording in Kennel's format."""
     return any(any(one.glob("*.jsonl")) for one, _, _ in _folders(folder))
 
 
-def read(recording: Path) -> Iterator[Record]:
-    """Yield all records of all processes, by time; damaged lines are passed over.
+def find(folder: Path) -> Path | None:
+    """Return the recording in a folder or below it, in Kennel's format; None if there is none.
 
     Raises:
-        RecordingError: there is no recording, or a newer kennel wrote it.
+        RecordingError: there are several.
+    """
+    if is_recording(folder):
+        return folder
+    # Not with glob: a running job can remove a folder while glob looks into it.
+    holders = [
+        Path(at)
+        for at, _, names in os.walk(folder)
+        if "-" in Path(at).name and any(name.endswith(".jsonl") for name in names)
+    ]
+    found = [one for one in sorted({path.parent for path in holders}) if is_recording(one)]
+    if len(found) > 1:
+        raise RecordingError(f"{folder} holds several recordings: choose one of {shown(found)}")
+    return found[0] if found else None
+
+
+def shown(paths: list[Path]) -> str:
+    """Return the first five paths as text."""
+    return ", ".join(str(path) for path in paths[:5]) + (", …" if len(paths) > 5 else "")
+
+
+def read(recording: Path) -> Iterator[Record]:
+    """Yield all records of all processes, sorted by time; damaged lines are skipped.
+
+    Raises:
+        RecordingError: there is no recording, or a newer version of kennel wrote it.
     """
     if not is_recording(recording):
         raise RecordingError(
-            f"{recording} holds no recording: a job writes one unless debugger=off and profiler=off"
+            f"{recording} holds no recording: a job writes one unless debugger=false and "
+            "profiler=false"
         )
     streams = [_stream(folder, host, rank) for folder, host, rank in _folders(recording)]
     yield from heapq.merge(*streams, key=lambda record: record.at)
 
 
 def _folders(recording: Path) -> list[tuple[Path, str, int]]:
-    """Return each process's folder, host and rank; other folders may vanish as we look."""
+    """Return folder, host and rank of each process."""
     if not recording.is_dir():
         return []
     return [
@@ -131,14 +158,14 @@ def _folders(recording: Path) -> list[tuple[Path, str, int]]:
 
 
 def load_tensor(recording: Path, record: records.RawTensor) -> np.ndarray:
-    """Return a whole tensor.
+    """Return a complete tensor.
 
     Raises:
         RecordingError: its file is missing, damaged or outside the recording.
     """
     path = (recording / record.file).resolve()
     if not path.is_relative_to(recording.resolve()):
-        raise RecordingError(f"{record.file}: a tensor's file must lie inside the recording")
+        raise RecordingError(f"{record.file}: the file of a tensor must be inside the recording")
     try:
         value: np.ndarray = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
@@ -180,7 +207,7 @@ def _plain(value: Any) -> Any:
 
 
 def _finite(value: Any) -> Any:
-    """Spell out the numbers that JSON lacks."""
+    """Return the value with strings in place of numbers that JSON cannot hold."""
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if isinstance(value, Mapping):
@@ -193,7 +220,7 @@ def _finite(value: Any) -> Any:
 
 
 def _record(line: bytes, host: str, rank: int) -> Record | None:
-    """Return a line's record; None for a torn one and for kinds that this version does not know."""
+    """Return the record of a line; None if the line is incomplete or its kind is unknown."""
     try:
         given = json.loads(line)
         kind = _KINDS.get(given.pop("kind"))
@@ -202,7 +229,7 @@ def _record(line: bytes, host: str, rank: int) -> Record | None:
             return None
         if version > FORMAT:
             raise RecordingError(
-                f"the recording is in form {version}, and this kennel reads {FORMAT}: "
+                f"the recording has format {version}, and this kennel reads {FORMAT}: "
                 "upgrade sagemaker-kennel"
             )
         known = {field.name for field in dataclasses.fields(kind)}
@@ -228,7 +255,7 @@ def _numbers(values: list[Any]) -> list[Any]:
     return [_number(one) for one in values]
 
 
-# How a field is read back, by its name; one name means one thing in all records.
+# How to read a field, by its name. A name means the same in all records.
 _READ: dict[str, Callable[[Any], Any]] = {
     "spans": lambda found: tuple(Span(*one) for one in found),
     "operators": lambda found: tuple(Operator(*one) for one in found),
@@ -240,4 +267,4 @@ _READ: dict[str, Callable[[Any], Any]] = {
         for name, one in found.items()
     },
 }
-assert tuple(_STATISTICS[:3]) == ("mean", "std", "min")  # their order is the form on disk
+assert tuple(_STATISTICS[:3]) == ("mean", "std", "min")  # the file format depends on this order

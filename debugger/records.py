@@ -1,8 +1,9 @@
 """What a job records: typed records, in the order they happened.
 
-A recording is a stream of these. Rules and the report are folds over it, so that they work while
-the job runs and afterwards alike. Times are seconds since 1970 (UTC), lengths of time seconds,
-`step` counts training steps of the whole run from 0 (evaluation carries the step it followed).
+A recording is a stream of these records. Rules and the report read the stream once, in order, so
+they work both while the job runs and afterwards. Times are seconds since 1970 (UTC); durations are
+in seconds. `step` counts the training steps of the whole run from 0. A record of an evaluation has
+the number of the training step before it.
 """
 
 from collections.abc import Mapping
@@ -11,21 +12,21 @@ from typing import Any, Literal
 
 Mode = Literal["train", "eval"]
 
-# Phases of a job. Those of a step lie inside a Step; the others are records of their own.
-INITIALISATION = "initialisation"  # process start to the first step's data wait
+# Phases of a job. The phases of a step are spans of its Step record; the others are Phase records.
+INITIALISATION = "initialisation"  # from process start to the data wait of the first step
 DATA_WAIT = "data_wait"  # the loop waits for its next batch
 COPY = "copy"  # host memory to device memory
 FORWARD = "forward"
 BACKWARD = "backward"
 OPTIMIZER = "optimizer"
-EVALUATION = "evaluation"  # one pass over validation or test pictures
-FEATURES = "features"  # pictures through a frozen backbone, for the steps that follow
+EVALUATION = "evaluation"  # one pass over the validation or test pictures
+FEATURES = "features"  # forward pass of a frozen backbone, for the steps that follow
 CHECKPOINT = "checkpoint"
-FINALISATION = "finalisation"  # the last step's or evaluation's end to the job's end
-RECORDING = "recording"  # what the recorder itself takes, which no other phase counts
+FINALISATION = "finalisation"  # from the end of the last step or evaluation to the end of the job
+RECORDING = "recording"  # time of the recorder itself; no other phase includes it
 STEP_PHASES = (DATA_WAIT, COPY, FORWARD, BACKWARD, OPTIMIZER)
 
-# Collections of tensors: smdebug's names.
+# Collections of tensors, with the names that smdebug uses.
 LOSSES = "losses"
 WEIGHTS = "weights"
 GRADIENTS = "gradients"
@@ -36,7 +37,7 @@ COLLECTIONS = (LOSSES, WEIGHTS, GRADIENTS, ACTIVATIONS, INPUTS)
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Anything recorded: when, and by which process of the job (rank in `world`) on which host."""
+    """Base of all records: the time, and the process (rank and host) that wrote it."""
 
     at: float
     rank: int = field(default=0, kw_only=True)
@@ -45,9 +46,9 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Start(Record):
-    """A process of the job began; a job started again (spot) has several of each rank.
+    """A process of the job started; after a restart (spot) there are several for each rank.
 
-    `process_started` is when the operating system started it. `facts` says what ran: any of
+    `process_started` is when the operating system started it. `facts` describes the job: any of
     architecture, device, precision, batch_size, workers, cores, world, classes, class_names,
     hyperparameters, versions, layers (module name to class name, in order of execution), settings.
     """
@@ -60,7 +61,7 @@ class Start(Record):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A phase of a step: its name, when it began, how long it took on the device."""
+    """A phase of a step: its name, its start, and how long it took on the device."""
 
     name: str
     start: float
@@ -69,9 +70,9 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Step(Record):
-    """One batch through the loop; `at` is its end, `start` the beginning of its data wait.
+    """One batch in the loop; `at` is its end, `start` the beginning of its data wait.
 
-    `loss` is its mean loss where one was recorded; `size` its number of pictures.
+    `loss` is the mean loss of the batch, if it was recorded; `size` is the number of pictures.
     """
 
     mode: Mode
@@ -84,17 +85,17 @@ class Step(Record):
 
     @property
     def seconds(self) -> float:
-        """From the beginning of the data wait to the end, less what the recorder took."""
+        """From the beginning of the data wait to the end, without the time of the recorder."""
         return self.at - self.start - self.took(RECORDING)
 
     def took(self, phase: str) -> float:
-        """Return the seconds in a phase, 0 where it did not happen."""
+        """Return the seconds in a phase; 0 if the step did not have it."""
         return sum(span.seconds for span in self.spans if span.name == phase)
 
 
 @dataclass(frozen=True, slots=True)
 class Phase(Record):
-    """A phase outside the steps: initialisation, features, evaluation, checkpoint, finalisation."""
+    """A phase outside of steps: initialisation, features, evaluation, checkpoint, finalisation."""
 
     name: str
     start: float
@@ -102,13 +103,13 @@ class Phase(Record):
 
     @property
     def seconds(self) -> float:
-        """How long it took."""
+        """How long the phase took."""
         return self.at - self.start
 
 
 @dataclass(frozen=True, slots=True)
 class Scalar(Record):
-    """A figure such as `validation:loss`, under the name that CloudWatch knows it by."""
+    """A metric such as `validation:loss`, with its name in CloudWatch."""
 
     name: str
     step: int
@@ -118,12 +119,13 @@ class Scalar(Record):
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """A tensor in a few numbers. Taken over its finite elements, save `nonfinite`.
+    """Statistics of a tensor, over its finite elements (except `zeros` and `nonfinite`).
 
-    `zeros` and `nonfinite` are shares of all elements. What only some tensors have is None
-    elsewhere: `change` (weights: l2 of the last optimizer step's update over l2 before it), `dead`
-    (ReLU outputs: share of channels active in fewer than 1 % of places), `saturated` (sigmoid and
-    tanh: share of channels in their flat part in more than 99 % of places).
+    `zeros` and `nonfinite` are shares of all elements. The last three exist only for some tensors
+    and are None for the others. `change` (weights): l2 norm of the last update, divided by the l2
+    norm of the weight before it. `dead` (ReLU): share of channels that are active in less than 1 %
+    of positions. `saturated` (sigmoid, tanh): share of channels that are in the flat part of the
+    function in more than 99 % of positions.
     """
 
     mean: float
@@ -152,7 +154,7 @@ class Tensors(Record):
 
 @dataclass(frozen=True, slots=True)
 class RawTensor(Record):
-    """A whole tensor; `file` is a .npy file beside the stream, relative to the recording."""
+    """A complete tensor; `file` is a .npy file, with its path relative to the recording."""
 
     mode: Mode
     step: int
@@ -163,7 +165,7 @@ class RawTensor(Record):
 
 @dataclass(frozen=True, slots=True)
 class Confusion(Record):
-    """Answers against truth: counts as (true class, answered class, pictures); others are 0."""
+    """A confusion matrix: (true class, predicted class, pictures) for each count above 0."""
 
     mode: Mode
     step: int
@@ -174,11 +176,11 @@ class Confusion(Record):
 
 @dataclass(frozen=True, slots=True)
 class System(Record):
-    """A sample of a host, by name.
+    """A sample of a host's metrics, by name.
 
-    Percentages: `cpu` (all cores), `cpu/0`… (each), `iowait`, `memory`, `gpu/0`…, `gpu_memory/0`…
-    Bytes: `process_memory` (the job's processes, each for itself). Bytes a second: `disk_read`,
-    `disk_written`, `network_received`, `network_sent`.
+    Percentages: `cpu` (all cores), `cpu/0`… (each core), `iowait`, `memory`, `gpu/0`…,
+    `gpu_memory/0`… Bytes: `process_memory` (sum over the processes of the job). Bytes per second:
+    `disk_read`, `disk_written`, `network_received`, `network_sent`.
     """
 
     values: Mapping[str, float]
@@ -186,7 +188,7 @@ class System(Record):
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """An operator's calls in a profiled window; seconds of its own, and with what it called."""
+    """An operator in a profiled window; `total_seconds` includes the operators that it calls."""
 
     name: str
     calls: int
@@ -196,7 +198,7 @@ class Operator:
 
 @dataclass(frozen=True, slots=True)
 class Operators(Record):
-    """What torch.profiler saw in `steps` steps from `step` on: the dearest operators first."""
+    """Result of torch.profiler for `steps` steps from `step` on; most expensive operators first."""
 
     device: Literal["cpu", "gpu"]
     step: int
@@ -207,14 +209,14 @@ class Operators(Record):
 
 @dataclass(frozen=True, slots=True)
 class Note(Record):
-    """Something the recorder itself says, such as that it is degraded and why."""
+    """A message of the recorder itself, such as: recording is degraded, and why."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Fired(Record):
-    """A rule fired while the job ran; `evidence` holds the figures that the text names."""
+    """A rule fired while the job ran; `evidence` holds the numbers that the text names."""
 
     rule: str
     step: int
@@ -224,7 +226,7 @@ class Fired(Record):
 
 @dataclass(frozen=True, slots=True)
 class End(Record):
-    """A process of the job ended in good order; without this record it ended abruptly."""
+    """A process of the job ended normally; without this record it ended abruptly."""
 
     status: Literal["completed", "stopped", "failed"]
     reason: str = ""

@@ -1,4 +1,4 @@
-"""Where a process's time went: a fold over its records, the same for the rules and the report."""
+"""Where the time of a process went; used by both the rules and the report."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
@@ -9,13 +9,12 @@ from debugger.records import Phase, Record, Step
 
 @dataclass(frozen=True)
 class TimeSplit:
-    """Seconds of one process: `total` is initialisation, loop and finalisation.
+    """Seconds of one process: `total` is initialisation + loop + finalisation.
 
     The loop is data wait, copy, forward, backward, optimizer, recording, evaluation, checkpoint and
-    other. `train` is the training steps without their data wait and recording, so `outside` is what
-    the loop did besides TRAIN and EVAL: it waited for data, wrote checkpoints, recorded itself, and
-    did something else. What ran at the same time counts once: a data wait behind which the device
-    still computed costs nothing.
+    other. `train` is the training steps without data wait and recording. `outside` is the time of
+    the loop that is neither TRAIN nor EVAL: data wait, checkpoints, recording and other. Time is
+    never counted twice: a data wait is free while the device still computes.
     """
 
     start: float = 0.0  # seconds since 1970
@@ -40,17 +39,17 @@ class TimeSplit:
 
     @property
     def other(self) -> float:
-        """What of the loop is in no phase."""
+        """The time of the loop that belongs to no phase."""
         known: float = sum(getattr(self, name) for name in LOOP_PHASES)
         return max(0.0, self.loop - known)
 
     @property
     def outside(self) -> float:
-        """What of the loop is neither TRAIN nor EVAL."""
+        """The time of the loop that is neither TRAIN nor EVAL."""
         return max(0.0, self.loop - self.train - self.evaluation)
 
     def figures(self) -> dict[str, float]:
-        """Return all of them by name, in seconds."""
+        """Return all figures by name, in seconds."""
         figures = {one.name: float(getattr(self, one.name)) for one in fields(self)}
         return figures | {"loop": self.loop, "other": self.other, "outside": self.outside}
 
@@ -65,30 +64,30 @@ LOOP_PHASES = (
 
 @dataclass
 class Timeline:
-    """Folds one process's records; those of a job that was started again are added up."""
+    """Adds up the time of one process from its records, over all its starts."""
 
     _sums: dict[str, float] = field(default_factory=dict)
-    _begun: float | None = None  # when the first start's process began
-    _start: float | None = None  # when the present start's process began
-    _loop: float | None = None  # when its loop began
-    _worked: float | None = None  # when its last step or evaluation ended
-    _busy: float = 0.0  # until when the time is given to a phase
-    _stepped: float = 0.0  # until when it is given to a step
-    _evaluated: float = 0.0  # seconds of evaluation steps since the last evaluation's end
-    _saved: float = 0.0  # seconds of checkpoints since then, which may belong to the finalisation
+    _begun: float | None = None  # when the process started for the first time
+    _start: float | None = None  # when the process started this time
+    _loop: float | None = None  # when the loop began
+    _worked: float | None = None  # when the last step or evaluation ended
+    _busy: float = 0.0  # time up to here already belongs to a phase
+    _stepped: float = 0.0  # time up to here already belongs to a step
+    _evaluated: float = 0.0  # seconds of evaluation steps without a Phase record yet
+    _saved: float = 0.0  # seconds of checkpoints since the last step; perhaps part of finalisation
     _end: float = 0.0
 
     @classmethod
     def of(cls, stream: Iterable[Record], host: str = "algo-1", rank: int = 0) -> TimeSplit:
-        """Return the split of one process."""
+        """Return the time split of one process."""
         timeline = cls()
         for record in stream:
             if record.host == host and record.rank == rank:
-                timeline.see(record)
+                timeline.add(record)
         return timeline.split()
 
-    def see(self, record: Record) -> None:
-        """Take a record of the process."""
+    def add(self, record: Record) -> None:
+        """Add a record of the process."""
         if isinstance(record, records.Start):
             self._close(finished=False)
             self._open(record.process_started)
@@ -103,7 +102,7 @@ class Timeline:
             self._close(finished=True)
 
     def split(self) -> TimeSplit:
-        """Return the split so far; a process without an end has none to its finalisation."""
+        """Return the split so far. Without an End record there is no finalisation."""
         ahead = Timeline(**vars(self) | {"_sums": dict(self._sums)})
         ahead._close(finished=False)
         return TimeSplit(start=self._begun or 0.0, end=self._end, **ahead._sums)
@@ -115,24 +114,24 @@ class Timeline:
         self._saved = self._evaluated = 0.0
 
     def _close(self, *, finished: bool) -> None:
-        """Add up the present start; what follows its last work is finalisation if it finished."""
+        """Add up this start; time after its last step is finalisation if the process finished."""
         if self._start is None:
             return
         loop = self._end if self._loop is None else self._loop
         worked = self._end if self._worked is None or not finished else self._worked
-        self._add("total", self._end - self._start)
-        self._add(records.INITIALISATION, loop - self._start)
-        self._add(records.FINALISATION, self._end - worked)
+        self._count("total", self._end - self._start)
+        self._count(records.INITIALISATION, loop - self._start)
+        self._count(records.FINALISATION, self._end - worked)
         if not finished:
-            self._add(records.CHECKPOINT, self._saved)
-        self._add(records.EVALUATION, self._evaluated)
+            self._count(records.CHECKPOINT, self._saved)
+        self._count(records.EVALUATION, self._evaluated)
         self._start = None
 
     def _work(self, start: float, end: float) -> None:
         if self._loop is None:
             self._loop = start
         self._worked = max(self._worked or end, end)
-        self._add(records.CHECKPOINT, self._saved)
+        self._count(records.CHECKPOINT, self._saved)
         self._saved = 0.0
 
     def _step(self, step: Step) -> None:
@@ -140,41 +139,41 @@ class Timeline:
         seconds = max(0.0, step.at - max(step.start, self._stepped))
         self._stepped = max(self._stepped, step.at)
         if step.mode == "eval":
-            self._evaluated += seconds  # an evaluation's own record will replace them
+            self._evaluated += seconds  # the Phase record of the evaluation will replace them
             return
         for span in step.spans:
-            taken = span.seconds  # recording is the sum of its pieces, all over the step
+            taken = span.seconds  # recording is a sum of pieces from the whole step
             if span.name != records.RECORDING:
                 taken = self._take(span.start, span.start + span.seconds)
-            self._add(span.name, taken)
+            self._count(span.name, taken)
             if span.name in (records.DATA_WAIT, records.RECORDING):
                 seconds -= taken
-        self._add("train", seconds)
+        self._count("train", seconds)
 
     def _phase(self, phase: Phase) -> None:
         if phase.name == records.INITIALISATION:
             self._loop = phase.at
         elif phase.name == records.EVALUATION:
             self._work(phase.start, phase.at)
-            self._add(records.EVALUATION, self._take(phase.start, phase.at))
+            self._count(records.EVALUATION, self._take(phase.start, phase.at))
             self._evaluated = 0.0
-        elif phase.name == records.FEATURES:  # the forward pass of steps yet to come
+        elif phase.name == records.FEATURES:  # the forward pass of later steps
             self._work(phase.start, phase.at)
             taken = self._take(phase.start, phase.at)
-            self._add("train", taken)
-            self._add(records.FORWARD, taken)
+            self._count("train", taken)
+            self._count(records.FORWARD, taken)
         elif phase.name == records.CHECKPOINT:
             self._saved += self._take(phase.start, phase.at)
         elif phase.name == records.FINALISATION:
             self._work(phase.start, phase.start)
 
     def _take(self, start: float, end: float) -> float:
-        """Return what of a stretch of time no phase had yet, and give it to this one."""
+        """Return the seconds of an interval that no phase has yet, and mark them as used."""
         taken = max(0.0, end - max(start, self._busy))
         self._busy = max(self._busy, end)
         return taken
 
-    def _add(self, name: str, seconds: float) -> None:
+    def _count(self, name: str, seconds: float) -> None:
         known = TimeSplit.__dataclass_fields__
         if name in known:
             self._sums[name] = self._sums.get(name, 0.0) + max(0.0, seconds)

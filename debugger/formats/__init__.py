@@ -1,4 +1,4 @@
-"""Other people's forms of a recording: smdebug's, SageMaker's, TensorBoard's."""
+"""Recordings in other formats: smdebug, SageMaker and TensorBoard."""
 
 from debugger.formats.reading import read
 from debugger.formats.smdebug import to_smdebug

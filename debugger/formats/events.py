@@ -1,7 +1,7 @@
-"""Events: the messages in an event file, smdebug's tensors and TensorBoard's scalars alike.
+"""Events: the messages in event files of smdebug (tensors) and TensorBoard (scalars).
 
 Source of the field numbers: tensorflow/core/util/event.proto, framework/summary.proto,
-framework/tensor.proto. smdebug says a tensor's mode and step in the summary's plug-in data.
+framework/tensor.proto. smdebug writes mode and step of a tensor into the plug-in data.
 """
 
 import math
@@ -13,7 +13,7 @@ import numpy as np
 from debugger.formats import wire
 from debugger.formats.wire import Damaged
 
-# TensorFlow's numbers for types. A bfloat16 is the upper half of a float32.
+# Type numbers of TensorFlow. A bfloat16 is the upper half of a float32.
 _BFLOAT16 = 14
 _TYPES: dict[int, np.dtype] = {
     code: np.dtype(kind).newbyteorder("<")
@@ -27,7 +27,7 @@ _CODES = {kind: code for code, kind in _TYPES.items() if code not in (_BFLOAT16,
 
 @dataclass(frozen=True)
 class Value:
-    """A named value of an event: a tensor, a number, or neither where it is something else."""
+    """A named value of an event: a tensor, a number, or neither for other types."""
 
     tag: str
     tensor: np.ndarray | None = None
@@ -37,7 +37,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Event:
-    """What was written at a time (seconds since 1970) and a step."""
+    """The values written at a time (seconds since 1970) and a step."""
 
     at: float
     step: int
@@ -48,7 +48,7 @@ def decode(message: memoryview) -> Event:
     """Read an event.
 
     Raises:
-        Damaged: it is none, or its values are not what they say they are.
+        Damaged: the message or one of its values is invalid.
     """
     at, step, values = 0.0, 0, []
     for number, value in wire.fields(message):
@@ -61,7 +61,7 @@ def decode(message: memoryview) -> Event:
                 _value(wire.content(one)) for n, one in wire.fields(wire.content(value)) if n == 1
             ]
     if not math.isfinite(at):
-        raise Damaged(f"an event at {at}")
+        raise Damaged(f"an event at time {at}")
     return Event(at, step, tuple(values))
 
 
@@ -74,7 +74,7 @@ def encode(event: Event) -> bytes:
 
 
 def file_version(at: float) -> bytes:
-    """Return the message that an event file of TensorBoard's begins with."""
+    """Return the first message of a TensorBoard event file."""
     return wire.put_double(1, at) + wire.put_bytes(3, "brain.Event:2")
 
 
@@ -96,7 +96,7 @@ def _value(message: memoryview) -> Value:
 
 
 def _tensor(message: memoryview) -> np.ndarray | None:
-    """Return a tensor; None for one of strings."""
+    """Return a tensor; None for a tensor of strings."""
     code, shape, packed, singles = 0, [], None, []
     for which, value in wire.fields(message):
         if which == 1:

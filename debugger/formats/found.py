@@ -1,7 +1,7 @@
-"""What a folder holds: a recording of ours, or smdebug's and SageMaker's files, anywhere below it.
+"""Finds the files of smdebug and SageMaker in a folder or below it.
 
-SageMaker leaves them under `<prefix>/<job>/debug-output` and
-`<prefix>/<job>/profiler-output/{framework,system}`; on one machine they may lie anyhow.
+SageMaker writes them to `<prefix>/<job>/debug-output` and
+`<prefix>/<job>/profiler-output/{framework,system}`; elsewhere any layout is possible.
 """
 
 import os
@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from debugger.formats import system, timeline
-from debugger.recording import RecordingError, is_recording
-
-_LEAVES = {"debug-output", "profiler-output", "output", "tensors", "profiler", "framework"}
+from debugger.recording import RecordingError, shown
 
 
 @dataclass(frozen=True)
 class Found:
-    """What was found, and the job's name where the folders tell it."""
+    """The files found, and the name of the job (if a folder has it)."""
 
     job: str
     tensors: Path | None
@@ -24,31 +22,11 @@ class Found:
     system: tuple[Path, ...]
 
 
-def recording(folder: Path) -> Path | None:
-    """Return the recording of ours that a folder is or holds, None where there is none.
-
-    Raises:
-        RecordingError: there are several.
-    """
-    if is_recording(folder):
-        return folder
-    # Not by glob: a job at work may remove a folder between its being seen and being looked into.
-    holders = [
-        Path(at)
-        for at, _, names in os.walk(folder)
-        if "-" in Path(at).name and any(name.endswith(".jsonl") for name in names)
-    ]
-    found = [one for one in sorted({path.parent for path in holders}) if is_recording(one)]
-    if len(found) > 1:
-        raise RecordingError(f"{folder} holds several recordings: name one of {_names(found)}")
-    return found[0] if found else None
-
-
 def find(folder: Path) -> Found:
-    """Find smdebug's tensors and timelines and SageMaker's system metrics.
+    """Find tensors and timelines of smdebug, and system metrics of SageMaker.
 
     Raises:
-        RecordingError: there are none, or those of several jobs.
+        RecordingError: there are none, or files of several jobs.
     """
     tensors: list[Path] = []
     timelines, systems = [], []
@@ -64,14 +42,14 @@ def find(folder: Path) -> Found:
                 systems.append(here / name)
     if not (tensors or timelines or systems):
         raise RecordingError(
-            f"{folder} holds nothing to read. Looked in it and below for a recording of kennel's "
-            "(<host>-<rank>/*.jsonl), smdebug's tensors (events/*/*.tfevents), timelines "
-            "(*_pythontimeline.json), and SageMaker's system metrics (<minute>.<host>.json)"
+            f"{folder} holds no recording, and no folder below it does. A recording is one of: "
+            "<host>-<rank>/*.jsonl (kennel), events/*/*.tfevents (smdebug tensors), "
+            "*_pythontimeline.json (timelines), <minute>.<host>.json (system metrics)"
         )
     jobs = {_job(path, folder) for path in (*tensors, *timelines, *systems)}
     if len(tensors) > 1 or len(jobs) > 1:
-        shown = _names(sorted(jobs if len(jobs) > 1 else tensors))
-        raise RecordingError(f"{folder} holds the files of several jobs: name one of {shown}")
+        listed = shown(sorted(jobs if len(jobs) > 1 else tensors))
+        raise RecordingError(f"{folder} holds files of several jobs: choose one of {listed}")
     job = jobs.pop()
     return Found(
         job.resolve().name, tensors[0] if tensors else None, tuple(timelines), tuple(systems)
@@ -79,14 +57,10 @@ def find(folder: Path) -> Found:
 
 
 def _job(path: Path, folder: Path) -> Path:
-    """Return the folder that SageMaker named after the job, `folder` where it did not."""
+    """Return the folder with the name of the job; `folder` if there is none."""
     for parent in path.relative_to(folder).parents:
         if parent.name in ("debug-output", "profiler-output"):
             return folder / parent.parent
     if path.resolve() == folder.resolve() and folder.name == "debug-output":
         return folder.parent
     return folder
-
-
-def _names(found: list[Path]) -> str:
-    return ", ".join(str(one) for one in found[:5]) + (", …" if len(found) > 5 else "")

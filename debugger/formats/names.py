@@ -1,9 +1,9 @@
-"""What smdebug's PyTorch hook calls a tensor, and what a recording calls it.
+"""Converts tensor names between smdebug's PyTorch hook and a recording.
 
-smdebug's names (smdebug/pytorch/hook.py) carry the class of the whole network in front of
-parameters: `ResNet_fc.weight`, `gradient/ResNet_fc.weight`, `layer1.0.relu_output_1` (the second
-output of a module in a step), `CrossEntropyLoss_output_0`, `scalar/accuracy`; a reduction of x is
-`smdebug/reductions/abs_mean/x`. A recording says `fc.weight` and `layer1.0.relu`.
+smdebug (smdebug/pytorch/hook.py) puts the class of the network in front of parameters:
+`ResNet_fc.weight`, `gradient/ResNet_fc.weight`. Other names are `layer1.0.relu_output_1` (second
+output of a module in a step), `CrossEntropyLoss_output_0` and `scalar/accuracy`. A reduction of x
+is `smdebug/reductions/abs_mean/x`. A recording has `fc.weight` and `layer1.0.relu`.
 """
 
 import re
@@ -12,16 +12,16 @@ from dataclasses import dataclass
 
 from debugger.records import ACTIVATIONS, GRADIENTS, INPUTS, LOSSES, WEIGHTS
 
-SCALARS = "scalars"  # what save_scalar wrote; a recording has a record for each
+SCALARS = "scalars"  # written by save_scalar; a recording has Scalar records
 _REDUCTION = re.compile(r"smdebug/reductions/(abs_)?([^/_]+)/(.+)", re.DOTALL)
 _MODULE = re.compile(r"(.*)_(input|output)_(\d+)", re.DOTALL)
-_LOSS = re.compile(r"[Ll]oss_(?!input).*output")  # smdebug's own
+_LOSS = re.compile(r"[Ll]oss_(?!input).*output")  # the pattern of smdebug
 _PARAMETER = re.compile(r"(?:^|[._])(?:weight|bias)\w*$")
 
 
 @dataclass(frozen=True)
 class Name:
-    """A tensor's collection and name in a recording."""
+    """Collection and name of a tensor in a recording."""
 
     collection: str
     name: str
@@ -29,14 +29,14 @@ class Name:
 
 @dataclass(frozen=True)
 class Names:
-    """How one job's tensors are called: `network` is the class of the whole network, "" unknown."""
+    """The tensor names of a job; `network` is the class of its network ("" if unknown)."""
 
     network: str
-    listed: dict[str, str]  # tensor to collection, as collections.json has it
+    listed: dict[str, str]  # tensor to collection, from collections.json
 
     @classmethod
     def of(cls, collections: dict[str, Iterable[str]]) -> "Names":
-        """Read them out of the collections and their tensors."""
+        """Return the names of a job with these collections of tensors."""
         listed: dict[str, str] = {}
         networks = set()
         for collection, tensors in collections.items():
@@ -47,8 +47,8 @@ class Names:
                     networks.add(tensor.removeprefix("gradient/").partition("_")[0])
         return cls(networks.pop() if len(networks) == 1 else "", listed)
 
-    def ours(self, tensor: str) -> Name:
-        """Return what a recording calls a tensor of smdebug's."""
+    def to_recording(self, tensor: str) -> Name:
+        """Return the name in a recording of a tensor of smdebug."""
         listed = self.listed.get(tensor, "default")
         if tensor.startswith("scalar/"):
             return Name(SCALARS, tensor.removeprefix("scalar/"))
@@ -72,8 +72,8 @@ class Names:
         return tensor.removeprefix(f"{self.network}_") if self.network else tensor
 
 
-def theirs(collection: str, name: str, network: str) -> str:
-    """Return what smdebug calls a recording's tensor."""
+def to_smdebug(collection: str, name: str, network: str) -> str:
+    """Return the name in smdebug of a tensor of a recording."""
     module, _, count = name.partition(":")
     if collection == GRADIENTS:
         return f"gradient/{network}_{name}"
@@ -87,14 +87,14 @@ def theirs(collection: str, name: str, network: str) -> str:
 
 
 def collection_of(tensor: str, collection: str) -> str:
-    """Return the collection that smdebug keeps a recording's tensor in, by its name there."""
+    """Return the smdebug collection of a tensor with this smdebug name."""
     if collection == WEIGHTS and "bias" in tensor:
         return "biases"
     return collection
 
 
 def reduction(tensor: str) -> tuple[str, str]:
-    """Return a tensor's name and which reduction of it this is, "" for the tensor itself."""
+    """Return the tensor's name and its reduction ("" for the complete tensor)."""
     match = _REDUCTION.fullmatch(tensor)
     if not match:
         return tensor, ""

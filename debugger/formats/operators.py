@@ -1,6 +1,6 @@
-"""Operators of a profiled window: the events of a timeline's `cpu_functions` and `gpu_functions`.
+"""Reads the operators of a profiled window: `cpu_functions` and `gpu_functions` in a timeline.
 
-Source: smdebug/pytorch/hook.py; AWS's detailed profiling and kineto traces turned into it.
+Source: smdebug/pytorch/hook.py. AWS's detailed profiling and converted kineto traces use it too.
 """
 
 import heapq
@@ -11,19 +11,19 @@ from pathlib import Path
 from debugger.formats.timeline import Node, TraceEvent, events
 from debugger.records import Operator, Operators
 
-_MOST = 200  # operators of a device, the dearest
-_EVENTS = 2_000_000  # of a device, in memory; more say nothing new
+_MOST = 200  # most expensive operators per device
+_EVENTS = 2_000_000  # per device, in memory
 
 
 def read(node: Node, rank: int, files: Iterable[Path]) -> Iterator[Operators]:
-    """Yield a record for each kind of device that a process's timelines tell of."""
+    """Yield a record for each kind of device in the timelines of a process."""
     by_device: dict[str, list[TraceEvent]] = {"cpu": [], "gpu": []}
     for path in files:
         for event in events(path):
             device = event.phase.partition("_functions")[0]
-            kept = by_device.get(device) if "_functions" in event.phase else None
-            if kept is not None and len(kept) < _EVENTS:
-                kept.append(event)
+            stored = by_device.get(device) if "_functions" in event.phase else None
+            if stored is not None and len(stored) < _EVENTS:
+                stored.append(event)
     for device, found in by_device.items():
         if found:
             steps = {event.step for event in found if event.step >= 0} or {0}
@@ -45,12 +45,12 @@ def _operators(found: list[TraceEvent]) -> Iterator[Operator]:
     calls: dict[str, int] = defaultdict(int)
     own: dict[str, float] = defaultdict(float)
     total: dict[str, float] = defaultdict(float)
-    around: dict[tuple[str, str], list[TraceEvent]] = defaultdict(list)
+    stacks: dict[tuple[str, str], list[TraceEvent]] = defaultdict(list)
     for event in sorted(found, key=lambda one: (one.start, -one.seconds)):
         calls[event.name] += 1
         own[event.name] += event.seconds
         total[event.name] += event.seconds
-        stack = around[event.phase, event.thread]  # the calls that this one is inside of
+        stack = stacks[event.phase, event.thread]  # the calls that contain this one
         while stack and stack[-1].end < event.end:
             stack.pop()
         if stack:

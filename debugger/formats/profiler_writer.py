@@ -1,8 +1,8 @@
-"""A recording's steps and samples in the forms that smdebug's `PandasFrame` reads.
+"""Writes steps and samples of a recording in the formats that smdebug's `PandasFrame` reads.
 
-Timelines and system metrics as SageMaker lays them out; see debugger/formats/timeline.py and
-system.py. Initialisation and finalisation are left out: there a job's are what lies before its
-first step and after its last. Operators are left out: a timeline has their calls, one by one.
+The layout of timelines and system metrics is SageMaker's; see debugger/formats/timeline.py and
+system.py. Initialisation and finalisation are not written: for smdebug they are the time before the
+first step and after the last. Operators are not written: a timeline has single calls, not sums.
 """
 
 import json
@@ -14,7 +14,7 @@ from pathlib import Path
 from debugger.formats import system, timeline
 from debugger.records import Phase, Record, Span, Step, System
 
-_BYTES, _SECONDS = 8 << 20, 60.0  # a timeline's file is closed after so much or so long
+_BYTES, _SECONDS = 8 << 20, 60.0  # a new timeline file begins after this size or time
 _SPANS = {name: phase for phase, name in reversed(timeline.SPANS.items())}
 _PIDS = {
     phase: pid for pid, phase in enumerate((*timeline.STEPS, *timeline.SPANS, *timeline.PHASES))
@@ -27,7 +27,7 @@ _TYPES = {"memory": "memory", "disk": "i/o", "network": "network"}
 
 @dataclass
 class TimelineWriter:
-    """Writes one process's timeline under `profiler`/framework/pevents."""
+    """Writes the timeline of a process below `profiler`/framework/pevents."""
 
     profiler: Path
     rank: int
@@ -38,17 +38,17 @@ class TimelineWriter:
     _last: int = 0
     _evaluated: int = 0
 
-    def see(self, record: Record) -> None:
+    def add(self, record: Record) -> None:
         """Write a step, an evaluation or a checkpoint."""
         match record:
             case Step():
-                self._see_step(record)
+                self._add_step(record)
             case Phase() if record.name in _PHASES:
                 span = Span(_PHASES[record.name], record.start, record.seconds)
-                self._add(span.name, span, record.step)
+                self._add_event(span.name, span, record.step)
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write the remaining lines."""
         if not self._lines:
             return
         hour = time.strftime("%Y%m%d%H", time.gmtime(self._last / 1e6))
@@ -63,20 +63,20 @@ class TimelineWriter:
         path.write_text("[\n" + ",\n".join((*meta, *self._lines)) + "\n]")
         self._lines, self._size = [], 0
 
-    def _see_step(self, step: Step) -> None:
+    def _add_step(self, step: Step) -> None:
         number = step.step
         if step.mode == "eval":
             number, self._evaluated = self._evaluated, self._evaluated + 1
         for span in step.spans:
             if phase := _SPANS.get(span.name):
-                self._add(phase, span, number)
-        # A step is what comes after the wait for its batch.
+                self._add_event(phase, span, number)
+        # In smdebug, a step starts after the wait for its batch.
         waits = [one.start + one.seconds for one in step.spans if _SPANS.get(one.name) == _WAIT]
         start = min(max([step.start, *waits]), step.at)
         phase = f"Step:ModeKeys.{step.mode.upper()}"
-        self._add(phase, Span(phase, start, step.at - start), number)
+        self._add_event(phase, Span(phase, start, step.at - start), number)
 
-    def _add(self, phase: str, span: Span, number: int) -> None:
+    def _add_event(self, phase: str, span: Span, number: int) -> None:
         start, end = round(span.start * 1e6), round((span.start + span.seconds) * 1e6)
         if self._lines and (self._size > _BYTES or end - self._first > _SECONDS * 1e6):
             self.close()
@@ -97,14 +97,14 @@ class TimelineWriter:
 
 @dataclass
 class SystemWriter:
-    """Writes one host's samples under `profiler`/system/incremental."""
+    """Writes the samples of a host below `profiler`/system/incremental."""
 
     profiler: Path
     host: str
     _minute: int = 0
     _lines: list[str] = field(default_factory=list)
 
-    def see(self, sample: System) -> None:
+    def add(self, sample: System) -> None:
         """Write a sample."""
         minute = int(sample.at // 60) * 60
         if minute != self._minute:
@@ -122,12 +122,12 @@ class SystemWriter:
             self._lines.append(json.dumps(line, separators=(",", ":")) + "\n")
 
     def mark(self, at: float) -> None:
-        """Leave an empty file: `PandasFrame` looks for everything from the first of these on."""
+        """Write an empty file: `PandasFrame` reads only what comes after the first such file."""
         self._minute = int(at // 60) * 60
         self._write()
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write the remaining lines."""
         if self._lines:
             self._write()
 
@@ -141,7 +141,7 @@ class SystemWriter:
 
 
 def _metrics(sample: System) -> Iterator[tuple[str, str, str, float]]:
-    """Yield type, name, dimension and value of what SageMaker has a name for."""
+    """Yield type, name, dimension and value of each metric that SageMaker knows."""
     values = dict(sample.values)
     if not any(name.startswith("cpu/") for name in values) and "cpu" in values:
         values["cpu/0"] = values["cpu"]

@@ -1,4 +1,4 @@
-"""Any recording as records: ours, or smdebug's and SageMaker's files put together."""
+"""Reads recordings in any format: Kennel's, or merged files of smdebug and SageMaker."""
 
 import heapq
 import itertools
@@ -7,36 +7,35 @@ from pathlib import Path
 from typing import Any
 
 from debugger import recording, records
-from debugger.formats import found as finding
 from debugger.formats import operators, system, tensors, timeline
-from debugger.formats.found import Found
+from debugger.formats.found import Found, find
 from debugger.records import End, Phase, Record, Start, Step
 
-FACTS = {"recorded_by": "smdebug"}  # all that its files say of a job; not how it ended
+FACTS = {"recorded_by": "smdebug"}  # smdebug files do not say how a job ended
 
 
 def read(folder: Path) -> Iterator[Record]:
-    """Yield the records of what lies in a folder or below it, by time.
+    """Yield the records of a folder (and everything below it), sorted by time.
 
-    Of a recording of ours, that alone; else smdebug's tensors and timelines and SageMaker's system
-    metrics, as many as there are. What those do not say is told by them: the job starts with the
-    first thing seen and is initialised until its first step; the end is known only where smdebug
-    left `training_job_end.ts`.
+    A recording in Kennel's format is read alone. Otherwise all tensors and timelines of smdebug and
+    system metrics of SageMaker are merged. Their files do not have everything: the job starts at
+    the first record, initialisation ends at the first step, and the end of the job is known only if
+    smdebug wrote `training_job_end.ts`.
 
     Raises:
-        RecordingError: there is nothing to read, or that of several jobs; says what was looked for.
+        RecordingError: there is no recording (the message lists the formats), or there are several.
     """
-    ours = finding.recording(folder)
-    if ours:
-        return recording.read(ours)
-    return _foreign(finding.find(folder))
+    kennel = recording.find(folder)
+    if kennel:
+        return recording.read(kennel)
+    return _read_foreign(find(folder))
 
 
-def _foreign(found: Found) -> Iterator[Record]:
+def _read_foreign(found: Found) -> Iterator[Record]:
     losses = tensors.read_losses(found.tensors) if found.tensors else {}
     streams: list[Iterable[Record]] = []
     begun: list[float] = []
-    hosts: dict[int, str] = {}  # of ranks, as the timelines tell
+    hosts: dict[int, str] = {}  # rank to host, from the timelines
     for node, files in timeline.nodes(found.timelines).items():
         steps = timeline.read(node, files, losses)
         rank = steps[0].rank if steps else 0
@@ -48,38 +47,38 @@ def _foreign(found: Found) -> Iterator[Record]:
         streams += [tensors.read(found.tensors, worker, hosts, losses) for worker in names]
     samples = system.hosts(found.system)
     for host, files in samples.items():
-        # Outside of SageMaker a timeline has the machine's own name: of one host it is the same.
-        one = len(samples) == len(set(hosts.values())) == 1
-        streams.append(system.read(hosts.get(0, host) if one else host, files))
+        # Outside of SageMaker the timeline has the host's own name. With a single host, both match.
+        single = len(samples) == len(set(hosts.values())) == 1
+        streams.append(system.read(hosts.get(0, host) if single else host, files))
     merged = heapq.merge(*streams, key=_at)
     first = next(merged, None)
     if first is None:
         return
     start = min([first.at, *begun])
-    who: dict[str, Any] = {"rank": 0, "host": hosts.get(0, first.host)}
-    yield Start(start, found.job, max(1, len(names), len(hosts)), start, FACTS, **who)
-    yield from _framed(found, itertools.chain([first], merged), start, who)
+    source: dict[str, Any] = {"rank": 0, "host": hosts.get(0, first.host)}
+    yield Start(start, found.job, max(1, len(names), len(hosts)), start, FACTS, **source)
+    yield from _with_ends(found, itertools.chain([first], merged), start, source)
 
 
-def _framed(
-    found: Found, stream: Iterator[Record], start: float, who: Mapping[str, Any]
+def _with_ends(
+    found: Found, stream: Iterator[Record], start: float, source: Mapping[str, Any]
 ) -> Iterator[Record]:
-    """Yield the records, the phases that lie outside of the loop, and an end, if any was said."""
+    """Add initialisation, finalisation, and an End if smdebug wrote one."""
     timed = False
-    at, looped = start, start
+    at, loop_end = start, start
     for record in stream:
         if isinstance(record, Step | Phase) and not timed and found.timelines:
             timed = True
             begun = max(start, record.start)
-            yield Phase(begun, records.INITIALISATION, start, 0, **who)
+            yield Phase(begun, records.INITIALISATION, start, 0, **source)
         if isinstance(record, Step | Phase):
-            looped = max(looped, record.at)
+            loop_end = max(loop_end, record.at)
         at = max(at, record.at)
         yield record
-    if timed and at > looped:
-        yield Phase(at, records.FINALISATION, looped, 0, **who)
+    if timed and at > loop_end:
+        yield Phase(at, records.FINALISATION, loop_end, 0, **source)
     if found.tensors and tensors.ended(found.tensors):
-        yield End(at, "completed", **who)
+        yield End(at, "completed", **source)
 
 
 def _at(record: Record) -> float:

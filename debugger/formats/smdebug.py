@@ -1,33 +1,32 @@
-"""A recording in smdebug's and SageMaker's forms, so that notebooks made for those go on."""
+"""Writes a recording in the formats of smdebug and SageMaker, for notebooks that read those."""
 
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from debugger.formats import found as finding
 from debugger.formats.profiler_writer import SystemWriter, TimelineWriter
 from debugger.formats.tensor_writer import TensorWriter
-from debugger.recording import RecordingError
+from debugger.recording import RecordingError, find
 from debugger.records import End, Phase, Record, Start, Step, System
 
-_NODE = re.compile(r"algo-\d+")  # what smdebug takes for a host
+_NODE = re.compile(r"algo-\d+")  # the host names that smdebug accepts
 
 
 def to_smdebug(records: Iterable[Record], folder: Path, recording: Path | None = None) -> None:
-    """Write records as SageMaker leaves smdebug's files in S3, into a new or empty folder.
+    """Write records into a new or empty folder, in the layout of SageMaker and smdebug in S3.
 
         debug-output/                      smdebug.trials.create_trial(…)
         profiler-output/framework/, …/system/     PandasFrame("…/profiler-output")
 
-    Whole tensors are taken from `recording`, the folder that the records were read in.
+    Complete tensors come from `recording`, the folder of the records.
 
     Raises:
         RecordingError: the folder is not empty.
     """
     if folder.exists() and any(folder.iterdir()):
-        raise RecordingError(f"{folder} is not empty: name a new folder")
+        raise RecordingError(f"{folder} is not empty: use a new folder")
     profiler = folder / "profiler-output"
-    ours = finding.recording(recording) if recording else None
+    source = find(recording) if recording else None
     network = "model"
     tensors: dict[int, TensorWriter] = {}
     timelines: dict[tuple[str, int], TimelineWriter] = {}
@@ -43,18 +42,18 @@ def to_smdebug(records: Iterable[Record], folder: Path, recording: Path | None =
             (folder / "debug-output" / "training_job_end.ts").touch()
             continue
         if isinstance(record, System):
-            systems.setdefault(host, SystemWriter(profiler, host)).see(record)
+            systems.setdefault(host, SystemWriter(profiler, host)).add(record)
             continue
         if isinstance(record, Step | Phase):
             key = (host, record.rank)
-            timelines.setdefault(key, TimelineWriter(profiler, record.rank, host)).see(record)
+            timelines.setdefault(key, TimelineWriter(profiler, record.rank, host)).add(record)
             if not systems:
                 systems[host] = SystemWriter(profiler, host)
                 systems[host].mark(record.start)
         writer = tensors.setdefault(
-            record.rank, TensorWriter(folder / "debug-output", record.rank, network, ours)
+            record.rank, TensorWriter(folder / "debug-output", record.rank, network, source)
         )
-        writer.see(record)
+        writer.add(record)
     for timeline in timelines.values():
         timeline.close()
     for system in systems.values():

@@ -1,4 +1,4 @@
-"""A whole tensor in a few numbers."""
+"""The statistics of a complete tensor."""
 
 import math
 
@@ -10,7 +10,7 @@ from debugger.records import Statistics
 def statistics(tensor: np.ndarray) -> Statistics:
     """Return the statistics of a tensor, as debugger/records.py defines them.
 
-    Of no finite element at all, each is nan.
+    If no element is finite, they are nan.
     """
     size = tensor.size
     values = np.abs(tensor) if np.iscomplexobj(tensor) else tensor
@@ -20,7 +20,7 @@ def statistics(tensor: np.ndarray) -> Statistics:
         share = 1.0 if size else math.nan
         return Statistics(*(math.nan,) * 6, zeros=0.0, nonfinite=share, size=size)
     largest = float(np.abs(finite).max())
-    scale = largest or 1.0  # so that squares of float64's largest do not overflow
+    scale = largest or 1.0  # so that squares of very large numbers do not overflow
     return Statistics(
         mean=float(finite.mean()),
         std=float((finite / scale).std()) * scale,

@@ -1,10 +1,10 @@
-"""SageMaker's system metrics as records: what its host agent writes, and samplers after it.
+"""Reads the system metrics of SageMaker's host agent as records.
 
     profiler-output/system/incremental/YYYYMMDDHH/<minute, seconds since 1970>.<host>.json
 
 JSON lines: {"Type": "cpu", "Name": "cpu0", "Dimension": "CPUUtilization", "Value": 82.0,
 "NodeId": "algo-1", "Timestamp": 1795372360.12}. CPU and GPU are sampled at slightly different
-times; what lies within a quarter of a second is one sample here.
+times; values within a quarter of a second become one sample here.
 """
 
 import json
@@ -17,7 +17,7 @@ from pathlib import Path
 from debugger.records import System
 
 FILE = re.compile(r"(?P<minute>\d{9,11})\.(?P<host>[^.]+)\.json(?:\.tmp)?")
-# Metrics that keep their number (cpu0 is cpu/0), and those that are one a host.
+# Metrics with a number (cpu0 becomes cpu/0), and metrics with one value per host.
 NUMBERED = {"CPUUtilization": "cpu", "GPUUtilization": "gpu", "GPUMemoryUtilization": "gpu_memory"}
 SINGLE = {
     "MemoryUsedPercent": "memory",
@@ -37,7 +37,7 @@ class _Sample:
     values: dict[str, float] = field(default_factory=dict)
 
     def record(self, host: str) -> System:
-        """Return the record, the cores' figures averaged over the host."""
+        """Return the record, with averages over the cores."""
         values = {name: one for name, one in self.values.items() if not name.startswith(IOWAIT)}
         for name, prefix in (("cpu", "cpu/"), ("iowait", f"{IOWAIT}/")):
             cores = [one for key, one in self.values.items() if key.startswith(prefix)]
@@ -56,7 +56,7 @@ def hosts(files: Iterable[Path]) -> dict[str, list[Path]]:
 
 
 def read(host: str, files: Iterable[Path]) -> Iterator[System]:
-    """Yield a host's samples by time; damaged and torn lines are passed over."""
+    """Yield the samples of a host by time; damaged and incomplete lines are skipped."""
     for path in files:
         sample: _Sample | None = None
         for at, name, value in sorted(_values(path), key=lambda one: one[0]):

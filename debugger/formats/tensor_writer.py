@@ -1,7 +1,7 @@
-"""A recording's tensors in smdebug's form, which `smdebug.trials.create_trial` reads.
+"""Writes the tensors of a recording in smdebug's format, for `smdebug.trials.create_trial`.
 
-Statistics become reductions, losses and figures whole tensors. smdebug keeps a file for each step
-at which anything was saved; what it holds is told in debugger/formats/tensors.py.
+Statistics become reductions; losses and metrics become complete tensors. smdebug has one file per
+step in which something was saved. debugger/formats/tensors.py describes its content.
 """
 
 import json
@@ -23,30 +23,30 @@ _REDUCED = "mean,std,min,max,l2_norm,abs_mean"
 
 @dataclass
 class TensorWriter:
-    """Writes one process's tensors; `recording` is where whole ones lie, if they are wanted."""
+    """Writes the tensors of a process; `recording` is the folder with complete tensors, if any."""
 
     folder: Path
     rank: int
     network: str
     recording: Path | None = None
-    _evaluated: int = 0  # steps of evaluation
-    _group: tuple[Mode, int] | None = None  # the step at hand, by its number in its mode
-    _number: int = 0  # of training and evaluation steps alike, as smdebug counts them
+    _evaluated: int = 0  # number of evaluation steps so far
+    _group: tuple[Mode, int] | None = None  # the current step: mode, and number in that mode
+    _number: int = 0  # of the current step, training and evaluation counted together
     _values: list[tuple[float, Value]] = field(default_factory=list)
     _shapes: dict[str, list[int]] = field(default_factory=dict)
     _collections: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
-    def see(self, record: Record) -> None:
-        """Write what a record holds of tensors, losses and figures."""
+    def add(self, record: Record) -> None:
+        """Write the tensors, losses and metrics of a record."""
         match record:
             case Step():
                 self._evaluated += record.mode == "eval"
                 if record.loss is not None:
                     self._begin(record.mode, record.step)
-                    self._add(record.at, LOSSES, _LOSS, np.float32(record.loss))
+                    self._add_value(record.at, LOSSES, _LOSS, np.float32(record.loss))
             case Scalar():
                 self._begin("train", record.step)
-                self._add(record.at, "", f"scalar/{record.name}", np.float64(record.value))
+                self._add_value(record.at, "", f"scalar/{record.name}", np.float64(record.value))
             case Tensors():
                 self._begin(record.mode, record.step)
                 for name, statistics in record.values.items():
@@ -55,13 +55,13 @@ class TensorWriter:
                 self._begin(record.mode, record.step)
                 try:
                     whole = load_tensor(self.recording, record)
-                except RecordingError:  # its file was lost; the others are not
+                except RecordingError:  # the file is missing; write the others
                     return
-                tensor = names.theirs(record.collection, record.name, self.network)
-                self._add(record.at, record.collection, tensor, whole)
+                tensor = names.to_smdebug(record.collection, record.name, self.network)
+                self._add_value(record.at, record.collection, tensor, whole)
 
     def close(self, workers: int) -> None:
-        """Write what is left, and the collections; `workers` is how many processes wrote."""
+        """Write the last step and the collections; `workers` is the number of processes."""
         self._flush()
         path = self.folder / "collections" / "000000000" / f"worker_{self.rank}_collections.json"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -79,21 +79,25 @@ class TensorWriter:
             self._group = (mode, mode_step)
             self._number = step + (self._evaluated if mode == "train" else mode_step + 1)
 
-    def _add(self, at: float, collection: str, tensor: str, value: np.ndarray | np.generic) -> None:
+    def _add_value(
+        self, at: float, collection: str, tensor: str, value: np.ndarray | np.generic
+    ) -> None:
         self._values.append((at, Value(tensor, np.asarray(value))))
         if collection:
             self._collections[names.collection_of(tensor, collection)].add(tensor)
 
-    def _add_statistics(self, at: float, collection: str, name: str, held: Statistics) -> None:
-        tensor = names.theirs(collection, name, self.network)
-        kinds = {kind: getattr(held, of) for kind, of in _REDUCTIONS.items()}
-        for kind, value in {**kinds, "abs_mean": held.mean_abs}.items():
-            self._add(at, "", names.reduced(tensor, kind), np.float32(value))
+    def _add_statistics(
+        self, at: float, collection: str, name: str, statistics: Statistics
+    ) -> None:
+        tensor = names.to_smdebug(collection, name, self.network)
+        kinds = {kind: getattr(statistics, field) for kind, field in _REDUCTIONS.items()}
+        for kind, value in {**kinds, "abs_mean": statistics.mean_abs}.items():
+            self._add_value(at, "", names.reduced(tensor, kind), np.float32(value))
         self._collections[names.collection_of(tensor, collection)].add(tensor)
-        self._shapes[tensor] = [held.size]
+        self._shapes[tensor] = [statistics.size]
 
     def _flush(self) -> None:
-        """Write a step's files; a step come back to, as by a restart, is added to."""
+        """Write the files of the step. If they exist, as after a restart, append to them."""
         if not self._group or not self._values:
             return
         (mode, mode_step), number = self._group, self._number

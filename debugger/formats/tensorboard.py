@@ -1,7 +1,8 @@
-"""A recording as TensorBoard's event files: every figure a curve, nothing of TensorFlow needed.
+"""Writes a recording as TensorBoard event files, without TensorFlow.
 
-One run for each process: `loss/train`, `validation/loss`, `time/forward`, `system/cpu`, and of each
-layer its statistics, `gradients/fc.weight/l2`. Source: debugger/formats/tfrecord.py, events.py.
+There is one run per process, with the curves `loss/train`, `validation/loss`, `time/forward`,
+`system/cpu` and the statistics of each layer, such as `gradients/fc.weight/l2`. The format is in
+debugger/formats/tfrecord.py and events.py.
 """
 
 import dataclasses
@@ -17,14 +18,14 @@ Figure = tuple[str, float]
 
 
 def to_tensorboard(records: Iterable[Record], folder: Path) -> None:
-    """Write records below a folder, for `tensorboard --logdir`; what lies there is replaced."""
+    """Write records into a folder for `tensorboard --logdir`; existing files are replaced."""
     runs: dict[tuple[str, int], _Run] = {}
     try:
         for record in records:
             run = runs.get((record.host, record.rank))
             if run is None:
                 run = runs[record.host, record.rank] = _Run.begin(folder, record)
-            run.see(record)
+            run.add(record)
     finally:
         for run in runs.values():
             run.file.close()
@@ -33,7 +34,7 @@ def to_tensorboard(records: Iterable[Record], folder: Path) -> None:
 @dataclasses.dataclass
 class _Run:
     file: BinaryIO
-    step: int = 0  # the last one seen: a sample of the host has none
+    step: int = 0  # the last step; samples of the host have no step
 
     @classmethod
     def begin(cls, folder: Path, record: Record) -> Self:
@@ -43,7 +44,7 @@ class _Run:
         file.write(tfrecord.frame(events.file_version(record.at), smdebug=False))
         return cls(file)
 
-    def see(self, record: Record) -> None:
+    def add(self, record: Record) -> None:
         self.step = getattr(record, "step", self.step)
         values = tuple(Value(tag, number=number) for tag, number in _figures(record))
         if values:

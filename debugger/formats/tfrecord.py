@@ -1,8 +1,8 @@
-"""TFRecord files: what smdebug and TensorBoard keep their events in.
+"""TFRecord files: the file format of smdebug's and TensorBoard's events.
 
-A record is its length (uint64), a checksum of the length, the record, a checksum of the record;
-little-endian, checksums CRC-32C rotated and offset. smdebug writes the checksum of a constant in
-place of the record's own, and reads back nothing else. Source:
+A record is its length (uint64), a checksum of the length, the content, and a checksum of the
+content. All is little-endian; checksums are CRC-32C, rotated and offset. smdebug writes the
+checksum of a constant instead of the content's, and accepts only that. Source:
 tensorflow/core/lib/io/record_writer.cc, smdebug/core/tfrecord/record_writer.py.
 """
 
@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-_SMDEBUG = b"0x12345678"  # what smdebug takes the checksum of
+_SMDEBUG = b"0x12345678"  # smdebug writes the checksum of this constant
 _POLYNOMIAL = 0x82F63B78
 
 
@@ -39,16 +39,16 @@ _CONSTANT = checksum(_SMDEBUG)
 
 
 def frame(record: bytes, *, smdebug: bool) -> bytes:
-    """Return a record as it stands in a file, for smdebug or for everybody else."""
+    """Return a record with length and checksums, for smdebug or for other readers."""
     length = struct.pack("<Q", len(record))
     check = _CONSTANT if smdebug else checksum(record)
     return length + struct.pack("<I", checksum(length)) + record + struct.pack("<I", check)
 
 
 def records(path: Path, start: int = 0) -> Iterator[memoryview]:
-    """Yield a file's records from byte `start` up to the first damaged or torn one, if any.
+    """Yield the records of a file from byte `start`, up to the first damaged or incomplete one.
 
-    Only lengths are checked by their checksums: a record's own is not there in smdebug's files.
+    Only the checksums of lengths are checked: smdebug's files do not have those of the content.
     """
     try:
         with path.open("rb") as file:

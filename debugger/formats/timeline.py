@@ -1,13 +1,13 @@
-"""smdebug's timeline, and ours in that form, as records.
+"""Reads timelines in smdebug's format as records.
 
     framework/pevents/YYYYMMDDHH/<end, microseconds>_<rank or pid>-<host>_pythontimeline.json
-    framework/<rank or pid>-<host>_pythontimeline.json.tmp        the one being written
+    framework/<rank or pid>-<host>_pythontimeline.json.tmp        the file being written
     framework/pevents/…/…_model_timeline.json                     operators, by device
 
-An array of Chrome trace events, one a line; a phase is a "process". Its start is in microseconds
-after `start_time_since_epoch_in_micros`. Source: smdebug/core/tfevent/timeline_file_writer.py.
-The steps that smdebug itself writes end with the forward pass; AWS's and ours end with the
-optimizer.
+A file is an array of Chrome trace events, one per line; each phase is a "process". Times are
+microseconds after `start_time_since_epoch_in_micros`. Source:
+smdebug/core/tfevent/timeline_file_writer.py. In files of smdebug a step ends with the forward pass;
+in files of AWS and Kennel it ends with the optimizer.
 """
 
 import json
@@ -27,7 +27,7 @@ FILE = re.compile(
 )
 STEPS: dict[str, Mode] = {
     "Step:ModeKeys.TRAIN": "train",
-    "Step:ModeKeys.GLOBAL": "train",  # no mode was ever set
+    "Step:ModeKeys.GLOBAL": "train",  # no mode was set
     "Step:ModeKeys.EVAL": "eval",
     "Step:ModeKeys.PREDICT": "eval",
 }
@@ -39,25 +39,25 @@ SPANS = {
     "Backward(post-forward)": records.BACKWARD,
     "Optimizer": records.OPTIMIZER,
 }
-PHASES = {  # ours alone
+PHASES = {  # written by Kennel only
     "Features": records.FEATURES,
     "Evaluation": records.EVALUATION,
     "Checkpoint": records.CHECKPOINT,
 }
-_LINE = 1 << 20  # a longer one is no event
+_LINE = 1 << 20  # longer lines are not events
 
 
 @dataclass(frozen=True, slots=True)
 class TraceEvent:
-    """An event of a timeline: start and length in seconds, `phase` what Chrome calls a process."""
+    """An event of a timeline, times in seconds; `phase` is a "process" in Chrome's trace format."""
 
     start: float
     seconds: float
     phase: str
     name: str
     thread: str
-    step: int  # in its mode; -1 where it says none
-    pid: int  # -1 where it says none
+    step: int  # in its mode; -1 if unknown
+    pid: int  # -1 if unknown
 
     @property
     def end(self) -> float:
@@ -67,7 +67,7 @@ class TraceEvent:
 
 @dataclass(frozen=True)
 class Node:
-    """A process that left a timeline."""
+    """A process that wrote a timeline."""
 
     host: str
     number: int
@@ -89,9 +89,10 @@ def sorted_nodes(found: Mapping[Node, Any]) -> list[tuple[Node, Any]]:
 
 
 def read(node: Node, files: Iterable[Path], losses: dict[Key, float]) -> list[Record]:
-    """Return a process's steps and phases by time; its steps take their losses out of `losses`.
+    """Return the steps and phases of a process by time.
 
-    A timeline is held in memory, some hundred bytes an event of a step.
+    Takes the losses of its steps out of `losses`. The timeline is loaded into memory, with some
+    hundred bytes per event.
     """
     wanted = STEPS.keys() | SPANS.keys() | PHASES.keys()
     found = [
@@ -111,17 +112,17 @@ def read(node: Node, files: Iterable[Path], losses: dict[Key, float]) -> list[Re
 
 
 def _place(phase: str) -> int:
-    """Return which of those that began in the same microsecond comes first: wait, step, phases."""
+    """Return the order of events that start in the same microsecond: wait, step, phases."""
     return 0 if SPANS.get(phase) == records.DATA_WAIT else 1 if phase in STEPS else 2
 
 
 def rank_of(node: Node, found: Iterable[TraceEvent]) -> int:
-    """Return the rank: a process that is not one of several is called by its process id instead."""
+    """Return the rank. The file name of a single process has the process id instead: rank 0."""
     return 0 if any(event.pid == node.number for event in found) else node.number
 
 
 def events(path: Path) -> Iterator[TraceEvent]:
-    """Yield the events of a timeline; damaged and torn lines are passed over."""
+    """Yield the events of a timeline; damaged and incomplete lines are skipped."""
     phases: dict[int, str] = {}
     base = 0.0
     try:
@@ -154,7 +155,7 @@ def events(path: Path) -> Iterator[TraceEvent]:
 def _steps(
     found: list[TraceEvent], rank: int, host: str, losses: dict[Key, float]
 ) -> Iterator[Step]:
-    """Yield steps: a data wait belongs to the step that follows it, all else to the one begun."""
+    """Yield steps. A data wait belongs to the next step, other phases to the current step."""
     waits: list[TraceEvent] = []
     begun: TraceEvent | None = None
     spans: list[TraceEvent] = []
@@ -207,7 +208,7 @@ def _phases(found: list[TraceEvent], rank: int, host: str) -> Iterator[Phase]:
 
 
 def _evaluations(read: list[Record]) -> Iterator[Phase]:
-    """Yield the evaluations that a timeline's steps make up: those with no training in between."""
+    """Yield an evaluation for each sequence of evaluation steps without a training step between."""
     run: list[Step] = []
     steps = sorted((one for one in read if isinstance(one, Step)), key=lambda one: one.start)
     for step in (*steps, None):
@@ -235,7 +236,7 @@ def _json(line: bytes) -> dict[str, Any]:
 
 
 def _real(value: object, otherwise: float = math.nan) -> float:
-    """Return a number of microseconds within the reach of a date, `otherwise` where it is none."""
+    """Return a number of microseconds that can be a date; else `otherwise`."""
     good = isinstance(value, int | float) and -1e18 < value < 1e18
     return float(value) if good else otherwise  # type: ignore[arg-type]
 

@@ -1,7 +1,7 @@
-"""Protobuf's wire format, as much of it as event files need.
+"""The part of Protobuf's wire format that event files need.
 
-Source: protobuf.dev/programming-guides/encoding. A message is read as it lies in memory: what it
-says of lengths is held against what is there.
+Source: protobuf.dev/programming-guides/encoding. Every length in a message is checked against the
+number of bytes that exist.
 """
 
 import struct
@@ -12,14 +12,14 @@ Value = int | memoryview  # a varint, or the bytes of any other field
 
 
 class Damaged(ValueError):
-    """Bytes that are not what their place says they are."""
+    """The bytes are not a valid message."""
 
 
 def fields(message: memoryview) -> Iterator[tuple[int, Value]]:
-    """Yield each field's number and value, in the order they were written.
+    """Yield number and value of each field, in order.
 
     Raises:
-        Damaged: the message ends within a field, or is none.
+        Damaged: the message is invalid or ends within a field.
     """
     at = 0
     while at < len(message):
@@ -34,9 +34,9 @@ def fields(message: memoryview) -> Iterator[tuple[int, Value]]:
         elif kind in (FIXED64, FIXED32):
             length = 8 if kind == FIXED64 else 4
         else:
-            raise Damaged(f"a field of kind {kind}")
+            raise Damaged(f"a field of unknown type {kind}")
         if length > len(message) - at:
-            raise Damaged(f"a field of {length} bytes where {len(message) - at} are left")
+            raise Damaged(f"a field of {length} bytes, but only {len(message) - at} are left")
         yield key >> 3, message[at : at + length]
         at += length
 
@@ -48,7 +48,7 @@ def number(value: Value) -> int:
         Damaged: it is not a varint.
     """
     if not isinstance(value, int):
-        raise Damaged("bytes where a number belongs")
+        raise Damaged("expected a number, found bytes")
     return value - (1 << 64) if value >> 63 else value
 
 
@@ -59,7 +59,7 @@ def content(value: Value) -> memoryview:
         Damaged: it is a varint.
     """
     if isinstance(value, int):
-        raise Damaged("a number where bytes belong")
+        raise Damaged("expected bytes, found a number")
     return value
 
 
@@ -76,7 +76,7 @@ def real(value: Value) -> float:
     """
     found = content(value)
     if len(found) not in (4, 8):
-        raise Damaged(f"a real number of {len(found)} bytes")
+        raise Damaged(f"a float of {len(found)} bytes")
     read: float = struct.unpack("<d" if len(found) == 8 else "<f", found)[0]
     return read
 
@@ -98,7 +98,7 @@ def put_double(field: int, value: float) -> bytes:
 
 
 def put_float(field: int, value: float) -> bytes:
-    """Return a float field; what float32 cannot hold becomes infinite."""
+    """Return a float field; numbers too large for float32 become infinite."""
     try:
         written = struct.pack("<f", value)
     except OverflowError:
@@ -110,7 +110,7 @@ def _varint(message: memoryview, at: int) -> tuple[int, int]:
     value = 0
     for place in range(10):
         if at + place >= len(message):
-            raise Damaged("it ends within a number")
+            raise Damaged("the message ends within a number")
         byte = message[at + place]
         value |= (byte & 0x7F) << 7 * place
         if byte < 0x80:

@@ -1,4 +1,4 @@
-"""The report of a training job: one HTML file that needs nothing else, and the facts as JSON."""
+"""The report of a training job: a self-contained HTML file, and the same facts as JSON."""
 
 from debugger.report.writing import write
 

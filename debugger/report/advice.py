@@ -1,7 +1,7 @@
-"""Advice in plain sentences with figures: what costs time, what it costs, what to do about it.
+"""Advice with numbers: what costs time, how much, and what to do about it.
 
-What is wrong with the model is the rules' to say; this is about the time. Thresholds are those
-below which there is little to be won.
+The rules report problems of the model; advice is about time only. Below the thresholds there is
+little to gain.
 """
 
 from collections.abc import Iterator
@@ -21,17 +21,17 @@ def find(
     operators: list[facts.Operators],
     about: dict[str, object],
 ) -> list[facts.Advice]:
-    """Return it, dearest first."""
+    """Return the advice, most expensive first."""
     took = {one.name: one for one in time.parts}
-    found = [*_of_loop(time, took, about), *_of_ends(took)]
+    found = [*_loop_advice(time, took, about), *_start_and_end_advice(took)]
     if steps:
-        found += _of_outliers(steps)
-    found += _of_gpu(system, time)
-    found += _of_operators(operators, time)
+        found += _outlier_advice(steps)
+    found += _gpu_advice(system, time)
+    found += _operator_advice(operators, time)
     return sorted(found, key=lambda one: -one.seconds)
 
 
-def _of_loop(
+def _loop_advice(
     time: facts.Time, took: dict[str, facts.Part], about: dict[str, object]
 ) -> Iterator[facts.Advice]:
     loop = time.loop or 1.0
@@ -43,57 +43,57 @@ def _of_loop(
         }
         parts["between the steps"] = max(time.others - sum(parts.values()), 0.0)
         ordered = sorted(parts.items(), key=lambda one: -one[1])
-        told = ", ".join(f"{seconds(one)} {name}" for name, one in ordered if one > 0.005 * loop)
+        details = ", ".join(f"{seconds(one)} {name}" for name, one in ordered if one > 0.005 * loop)
         yield facts.Advice(
             seconds=time.others,
             finding=f"{share(time.others / loop)} of the loop was neither TRAIN nor EVAL: "
-            f"{seconds(time.others)} of {seconds(time.loop)}" + (f", {told}." if told else "."),
-            remedy="Begin with the largest part. What lies between the steps is code of the loop: "
-            "logging, metrics, a hook of your own.",
+            f"{seconds(time.others)} of {seconds(time.loop)}"
+            + (f" ({details})." if details else "."),
+            remedy="Start with the largest part. Between the steps, the loop runs code such as "
+            "logging, metrics or your own hooks.",
         )
     wait = took["data_wait"].seconds
     if wait > _WAIT * loop:
         workers, cores = about.get("workers"), about.get("cores")
-        have = f" It had {workers} workers on {cores} cores." if workers is not None else ""
+        have = f" There were {workers} workers on {cores} cores." if workers is not None else ""
         yield facts.Advice(
             seconds=wait,
             finding=f"The loop waited for data {share(wait / loop)} of the time: "
             f"{seconds(wait)} of {seconds(time.loop)}.{have}",
-            remedy="Raise workers up to the number of cores, shrink the pictures before uploading "
-            "them, or take a machine with more cores; with a frozen backbone, cache its features.",
+            remedy="Raise workers up to the number of cores, make the pictures smaller before the "
+            "upload, or use a machine with more cores. With a frozen backbone, cache its features.",
         )
     if (copy := took["copy"].seconds) > _COPY * loop:
         yield facts.Advice(
             seconds=copy,
             finding=f"Copying batches to the device took {share(copy / loop)} of the loop: "
             f"{seconds(copy)}.",
-            remedy="Copy from pinned memory and without blocking; send bytes, not floats.",
+            remedy="Use pinned memory and non-blocking copies. Copy bytes (uint8), not floats.",
         )
     if time.evaluation > _EVALUATION * loop:
         yield facts.Advice(
             seconds=time.evaluation,
             finding=f"Evaluation took {share(time.evaluation / loop)} of the loop: "
-            f"{seconds(time.evaluation)} beside {seconds(time.train)} of training steps.",
-            remedy="Evaluate on fewer pictures, or less often; its batches need no gradients and "
-            "may be larger.",
+            f"{seconds(time.evaluation)}, compared with {seconds(time.train)} of training steps.",
+            remedy="Evaluate fewer pictures, or less often. Evaluation needs no gradients, so its "
+            "batches can be larger.",
         )
     if (saving := took["checkpoint"].seconds) > _CHECKPOINT * loop:
         yield facts.Advice(
             seconds=saving,
             finding=f"Writing checkpoints took {share(saving / loop)} of the loop: "
             f"{seconds(saving)}.",
-            remedy="Raise checkpoint_minutes: a checkpoint need only be as young as the work that "
-            "may be lost.",
+            remedy="Raise checkpoint_minutes to the amount of work that you can afford to lose.",
         )
     if "recording" in took and (own := took["recording"].seconds) > _RECORDING * loop:
         yield facts.Advice(
             seconds=own,
-            finding=f"The recorder itself took {share(own / loop)} of the loop: {seconds(own)}.",
+            finding=f"Recording took {share(own / loop)} of the loop: {seconds(own)}.",
             remedy="Raise debugger_interval, or record fewer collections.",
         )
 
 
-def _of_ends(took: dict[str, facts.Part]) -> Iterator[facts.Advice]:
+def _start_and_end_advice(took: dict[str, facts.Part]) -> Iterator[facts.Advice]:
     begin, end = took["initialisation"], took["finalisation"]
     if begin.seconds > _INITIALISATION_SECONDS or (
         begin.share > _INITIALISATION and begin.seconds > 5
@@ -101,19 +101,19 @@ def _of_ends(took: dict[str, facts.Part]) -> Iterator[facts.Advice]:
         yield facts.Advice(
             seconds=begin.seconds,
             finding=f"Initialisation took {seconds(begin.seconds)}, {share(begin.share)} of the "
-            "job, before the first batch was asked for.",
-            remedy="Bring pretrained weights as a channel instead of downloading them, and use "
+            "job, before the first batch.",
+            remedy="Provide pretrained weights as a channel instead of downloading them, and use "
             "FastFile mode for large datasets.",
         )
     if end.share > 0.05 and end.seconds > 5:
         yield facts.Advice(
             seconds=end.seconds,
             finding=f"Finalisation took {seconds(end.seconds)}, {share(end.share)} of the job.",
-            remedy="See what the job writes at its end; large files are better written on the way.",
+            remedy="Check what the job writes at its end. Write large files earlier.",
         )
 
 
-def _of_outliers(steps: facts.Steps) -> Iterator[facts.Advice]:
+def _outlier_advice(steps: facts.Steps) -> Iterator[facts.Advice]:
     total = steps.durations.mean * steps.durations.count
     if not steps.outlier_count or steps.outlier_seconds < _OUTLIERS * total:
         return
@@ -123,25 +123,25 @@ def _of_outliers(steps: facts.Steps) -> Iterator[facts.Advice]:
             causes[one.longer[0].phase] = causes.get(one.longer[0].phase, 0) + 1
     most = max(causes, key=lambda name: causes[name]) if causes else ""
     listed = len(steps.outliers)
-    which = f"{causes[most]} of the {listed} slowest" if most and causes[most] < listed else ""
-    which = which or ("all of them" if listed == steps.outlier_count else f"all {listed} slowest")
-    why = f" What was longer in {which} was mostly {part(most).lower()}." if most else ""
-    why = why.replace("in all of them ", "") if listed == 1 else why
-    period = (
-        f" Most come {steps.outlier_every} steps after the one before." if steps.outlier_every
-        else ""
-    )  # fmt: skip
+    if most and causes[most] < listed:
+        which = f"{causes[most]} of the {listed} slowest"
+    else:
+        which = "all of them" if listed == steps.outlier_count else f"all of the {listed} slowest"
+    which = "it" if listed == 1 else which
+    why = f" The main reason in {which} was {part(most).lower()}." if most else ""
+    every = steps.outlier_every
+    period = f" They occur mostly every {every} steps." if every else ""
     yield facts.Advice(
         seconds=steps.outlier_seconds,
         finding=f"{count(steps.outlier_count, 'step')} of {steps.durations.count:,} took over "
-        f"{seconds(steps.outlier_threshold)}, where the mean is {seconds(steps.durations.mean)}: "
-        f"{seconds(steps.outlier_seconds)} more than such steps would take.{why}{period}",
-        remedy="The table of outlier steps tells which phase was longer in each and what the "
-        "machine did then; what comes regularly is something that the code does every so often.",
+        f"{seconds(steps.outlier_threshold)} (the mean is {seconds(steps.durations.mean)}). "
+        f"This cost {seconds(steps.outlier_seconds)}.{why}{period}",
+        remedy="The table of outlier steps shows which phase took longer in each step, and the "
+        "state of the machine. Regular outliers come from work that the code does regularly.",
     )
 
 
-def _of_gpu(system: list[facts.Usage], time: facts.Time) -> Iterator[facts.Advice]:
+def _gpu_advice(system: list[facts.Usage], time: facts.Time) -> Iterator[facts.Advice]:
     gpus = [one for one in system if one.name.startswith("gpu/")]
     if not gpus:
         return
@@ -149,27 +149,27 @@ def _of_gpu(system: list[facts.Usage], time: facts.Time) -> Iterator[facts.Advic
     if mean >= _IDLE_GPU:
         return
     memory = [one.figures.p95 for one in system if one.name.startswith("gpu_memory/")]
-    room = f" Its memory was at most {measure(max(memory), '%')} used (p95)." if memory else ""
+    room = f" At most {measure(max(memory), '%')} of its memory was used (p95)." if memory else ""
     yield facts.Advice(
         seconds=(1 - mean / 100) * time.loop,
         finding=f"The GPU was busy {measure(mean, '%')} of the time on average: up to "
-        f"{seconds((1 - mean / 100) * time.loop)} of the loop were paid for and not used.{room}",
-        remedy="Mend what keeps it waiting first; then raise batch_size while memory allows, or "
-        "take a smaller GPU.",
+        f"{seconds((1 - mean / 100) * time.loop)} of the loop were not used.{room}",
+        remedy="First remove what the GPU waits for. Then raise batch_size as far as memory "
+        "allows, or use a smaller GPU.",
     )
 
 
-def _of_operators(operators: list[facts.Operators], time: facts.Time) -> Iterator[facts.Advice]:
+def _operator_advice(operators: list[facts.Operators], time: facts.Time) -> Iterator[facts.Advice]:
     for device in ("gpu", "cpu"):
         windows = [one for one in operators if one.device == device and one.operators]
         if not windows:
             continue
-        dearest = windows[-1].operators[0]
-        if dearest.share > 0.5 and any(word in dearest.name for word in ("copy", "_to", "memcpy")):
+        slowest = windows[-1].operators[0]
+        if slowest.share > 0.5 and any(word in slowest.name for word in ("copy", "_to", "memcpy")):
             yield facts.Advice(
-                seconds=dearest.share * time.train,
-                finding=f"{dearest.name} took {share(dearest.share)} of the {device.upper()}'s "
-                "operator time in the profiled steps: moving data, not computing.",
-                remedy="Keep tensors on one device in one format and type.",
+                seconds=slowest.share * time.train,
+                finding=f"{slowest.name} took {share(slowest.share)} of the {device.upper()}'s "
+                "operator time in the profiled steps. It moves data and computes nothing.",
+                remedy="Keep tensors on one device, in one memory format and one data type.",
             )
         return

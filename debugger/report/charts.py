@@ -1,8 +1,8 @@
 """Charts as inline SVG, complete without JavaScript.
 
-The drawing is stretched to the width that there is (`preserveAspectRatio="none"`, lines that keep
-their width); all words stand beside it as HTML, so that they are as legible on a telephone. More
-points than columns are drawn as a band from each column's least to its greatest, and its median.
+The drawing stretches to the width of the page (`preserveAspectRatio="none"`, lines keep their
+width). All text is HTML next to it, so it is readable on a phone too. If there are more points than
+columns, each column shows a band from minimum to maximum, and the median.
 """
 
 import itertools
@@ -19,13 +19,13 @@ from debugger.report.wording import part
 
 COLUMNS = 500
 _WIDTH, _HEIGHT = 1000.0, 200.0
-Words = Callable[[float], str]
+Formatter = Callable[[float], str]
 _CLOCK = (1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0)
 
 
 @dataclass(frozen=True)
 class Series:
-    """Values over x, in x's order; `colour` is one of the page's variables."""
+    """Values over x, sorted by x; `colour` is a CSS variable of the page."""
 
     name: str
     x: np.ndarray
@@ -35,20 +35,20 @@ class Series:
 
 @dataclass(frozen=True)
 class Axis:
-    """What an axis spans, and how its figures are written."""
+    """The range of an axis, and the format of its numbers."""
 
     low: float
     high: float
-    words: Words
+    format_value: Formatter
     clock: bool = False  # ticks at whole minutes and hours
     powers: bool = False  # values are powers of ten
 
     def at(self, value: float) -> float:
-        """Where a value stands, 0 to 1."""
+        """Return the position of a value, 0 to 1."""
         return (value - self.low) / (self.high - self.low) if self.high > self.low else 0.5
 
     def ticks(self, most: int) -> list[float]:
-        """Return at most about so many round values."""
+        """Return about `most` round values."""
         span = self.high - self.low
         if span <= 0 or not math.isfinite(span):
             return [self.low]
@@ -69,7 +69,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Columns:
-    """A series as it is drawn: for each column that has values the least, median, greatest."""
+    """A series as it is drawn: minimum, median and maximum of each column with values."""
 
     x: np.ndarray
     low: np.ndarray
@@ -98,7 +98,7 @@ def columns(x: np.ndarray, y: np.ndarray, low: float, high: float) -> Columns:
 
 
 def span(series: Sequence[Series], *, zero: bool = False) -> tuple[float, float]:
-    """Return what the y axis must span, with a little room above."""
+    """Return the range of the y axis, with a little space above."""
     finite = [one.y[np.isfinite(one.y)] for one in series]
     finite = [one for one in finite if one.size]
     if not finite:
@@ -119,34 +119,28 @@ def lines(
     y: Axis,
     *,
     group: str = "",
-    marks: Sequence[tuple[float, str]] = (),
     tall: bool = False,
     level: tuple[float, str] | None = None,
-    labelled: bool = True,
 ) -> Html:
     """Return a chart of lines over x.
 
     Args:
-        title: said above it.
-        series: its lines.
-        x: its axis.
-        y: its axis.
-        group: charts of a group have one cursor.
-        marks: upright lines: where, and for whom.
-        tall: more room.
-        level: a level line, and its name.
-        labelled: whether x has its figures below.
+        title: the title.
+        series: the lines.
+        x: the x axis.
+        y: the y axis.
+        group: charts of a group share a cursor.
+        tall: a higher chart.
+        level: the value of a horizontal line, and its name.
     """
     shown = [(one, columns(one.x, one.y, x.low, x.high)) for one in series]
     parts = [_grid(x, y)]
-    parts += [_upright(x.at(at), "mark") for at, _ in marks]
     if level:
         parts.append(_flat(y.at(level[0]), "level"))
     parts += [_drawn(one.colour, found, x, y) for one, found in shown]
     legend = [_key(one.name, one.colour) for one in series] if len(series) > 1 else []
     if level:
         legend.append(_key(level[1], "level"))
-    legend += [_key(name, "mark") for name in dict.fromkeys(name for _, name in marks)]
     data = [
         {
             "name": one.name,
@@ -156,21 +150,21 @@ def lines(
         }
         for one, found in shown
     ]
-    words = f"{title}: " + "; ".join(_described(one, y.words) for one in series)
-    return _figure(title, legend, parts, x, y, words, data, group, tall=tall, labelled=labelled)
+    description = f"{title}: " + "; ".join(_description(one, y.format_value) for one in series)
+    return _figure(title, legend, parts, x, y, description, data, group, tall=tall)
 
 
-def bars(title: str, bins: Sequence[Bin], x_words: Words, marks: dict[str, float]) -> Html:
-    """Return a histogram; a bar that is not empty is at least two hundredths high."""
+def bars(title: str, bins: Sequence[Bin], format_x: Formatter, marks: dict[str, float]) -> Html:
+    """Return a histogram; a bar that is not empty has at least 2 % of the height."""
     most = max(one.count for one in bins)
     y = Axis(0, most * 1.04, lambda value: f"{value:,.0f}")
     low, high = bins[0].low, bins[-1].high
     logarithmic = len(bins) > 2 and bins[1].high - bins[1].low > 1.01 * (bins[0].high - low)
     if logarithmic:
-        x = Axis(math.log10(low), math.log10(high), lambda value: x_words(10**value), powers=True)
+        x = Axis(math.log10(low), math.log10(high), lambda value: format_x(10**value), powers=True)
         place: Callable[[float], float] = math.log10
     else:
-        x, place = Axis(low, high, x_words), float
+        x, place = Axis(low, high, format_x), float
     parts = [_grid(x, y, upright=False)]
     width = _WIDTH / len(bins)
     for i, one in enumerate(bins):
@@ -178,7 +172,7 @@ def bars(title: str, bins: Sequence[Bin], x_words: Words, marks: dict[str, float
             height = max(y.at(one.count), 0.02) * _HEIGHT
             drawn = tag(
                 "rect",
-                tag("title", f"{x_words(one.low)} to {x_words(one.high)}: {one.count:,}"),
+                tag("title", f"{format_x(one.low)} to {format_x(one.high)}: {one.count:,}"),
                 x=_text(i * width + 0.06 * width),
                 y=_text(_HEIGHT - height),
                 width=_text(width * 0.88),
@@ -188,21 +182,23 @@ def bars(title: str, bins: Sequence[Bin], x_words: Words, marks: dict[str, float
             parts.append(drawn)
     inside = {name: at for name, at in marks.items() if low <= at <= high}
     parts += [_upright(x.at(place(at)), "mark") for at in inside.values()]
-    legend = [_key(f"{name} {x_words(at)}", "mark") for name, at in inside.items()]
-    words = f"{title}: {sum(one.count for one in bins):,} steps between {x_words(low)} and "
-    note = ", each bar so many times as wide as the one before" if logarithmic else ""
-    return _figure(title, legend, parts, x, y, f"{words}{x_words(high)}{note}", [], "", tall=False)
+    legend = [_key(f"{name} {format_x(at)}", "mark") for name, at in inside.items()]
+    description = f"{title}: {sum(one.count for one in bins):,} steps between {format_x(low)} and "
+    note = ", on a logarithmic axis" if logarithmic else ""
+    return _figure(
+        title, legend, parts, x, y, f"{description}{format_x(high)}{note}", [], "", tall=False
+    )
 
 
 def ribbon(title: str, spans: Sequence[tuple[float, float, str]], x: Axis, group: str) -> Html:
-    """Return what went on when: coloured stretches (from, to, name) over x."""
+    """Return coloured intervals (start, end, name) over x."""
     names = list(dict.fromkeys(name for _, _, name in spans))
     parts = [
         tag(
             "rect",
             x=_text(x.at(begin) * _WIDTH),
             y="0",
-            # Half a thousandth at least: what was short is still to be seen.
+            # A minimum width, so that short intervals stay visible.
             width=_text(max((x.at(end) - x.at(begin)) * _WIDTH, 0.7)),
             height=_text(_HEIGHT),
             class_=f"fill p-{name}",
@@ -211,8 +207,8 @@ def ribbon(title: str, spans: Sequence[tuple[float, float, str]], x: Axis, group
     ]
     y = Axis(0, 1, lambda _: "")
     legend = [_key(name, f"p-{name}") for name in names]
-    words = f"{title}: " + ", ".join(names)
-    return _figure(title, legend, parts, x, y, words, [], group, tall=False, kind=" ribbon")
+    description = f"{title}: " + ", ".join(names)
+    return _figure(title, legend, parts, x, y, description, [], group, tall=False, kind=" ribbon")
 
 
 def _figure(
@@ -221,12 +217,11 @@ def _figure(
     parts: Sequence[Html],
     x: Axis,
     y: Axis,
-    words: str,
+    description: str,
     data: Sequence[object],
     group: str,
     *,
     tall: bool,
-    labelled: bool = True,
     kind: str = "",
 ) -> Html:
     drawing = tag(
@@ -235,15 +230,15 @@ def _figure(
         viewBox=f"0 0 {_WIDTH:.0f} {_HEIGHT:.0f}",
         preserveAspectRatio="none",
         role="img",
-        aria_label=words,
+        aria_label=description,
     )
     y_labels = [
-        tag("span", y.words(at), style=f"bottom:{100 * y.at(at):.2f}%")
+        tag("span", y.format_value(at), style=f"bottom:{100 * y.at(at):.2f}%")
         for at in (y.ticks(4) if not kind else [])
     ]
-    ticks = x.ticks(6) if labelled else []
+    ticks = x.ticks(6)
     x_labels = [
-        tag("span", x.words(at), style=f"left:{100 * x.at(at):.2f}%", class_=_edge(x.at(at)))
+        tag("span", x.format_value(at), style=f"left:{100 * x.at(at):.2f}%", class_=_edge(x.at(at)))
         for at in ticks
     ]
     reading = {"low": x.low, "high": x.high, "series": data} if data else None
@@ -258,7 +253,7 @@ def _figure(
             data_group=group or None,
             data_points=json.dumps(reading, separators=(",", ":")) if reading else None,
         ),
-        tag("div", *x_labels, class_="x", aria_hidden="true") if labelled else None,
+        tag("div", *x_labels, class_="x", aria_hidden="true"),
         class_=f"chart{' tall' if tall else ''}{kind}",
     )
 
@@ -311,7 +306,7 @@ def _drawn(colour: str, found: Columns, x: Axis, y: Axis) -> Html:
 
 
 def _runs(across: np.ndarray) -> list[slice]:
-    """Return stretches without a gap: where much is drawn, no line leads over what is not there."""
+    """Return the ranges between wide gaps: a line must not cross a gap without data."""
     if across.size <= 40:
         return [slice(0, across.size)]
     gaps = np.diff(across)
@@ -338,11 +333,11 @@ def _key(name: str, colour: str) -> Html:
     return tag("span", swatch, shown, class_="legend")
 
 
-def _described(one: Series, words: Words) -> str:
+def _description(one: Series, format_value: Formatter) -> str:
     finite = one.y[np.isfinite(one.y)]
     if not finite.size:
         return f"{one.name} has no finite value"
     return (
-        f"{one.name} from {words(float(finite[0]))} to {words(float(finite[-1]))}, "
-        f"least {words(float(finite.min()))}, greatest {words(float(finite.max()))}"
+        f"{one.name} from {format_value(float(finite[0]))} to {format_value(float(finite[-1]))}, "
+        f"minimum {format_value(float(finite.min()))}, maximum {format_value(float(finite.max()))}"
     )

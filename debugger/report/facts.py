@@ -1,6 +1,7 @@
-"""The facts of a report, as its JSON has them and its page shows them.
+"""The schema of the facts: `report.json` contains them, and the page shows them.
 
-Times are seconds since 1970, lengths of time seconds, shares 0 to 1. docs/debugger.md lists them.
+Times are seconds since 1970, durations are in seconds, shares are 0 to 1. docs/debugger.md lists
+the facts.
 """
 
 from typing import Any, Literal
@@ -13,15 +14,15 @@ Status = Ended | Literal["ended abruptly", "running", "unknown"]
 
 
 class Facts(BaseModel):
-    """A part of the report; figures that JSON lacks are written as "NaN", "Infinity"."""
+    """A part of the report; numbers that JSON cannot hold are the strings "NaN", "Infinity"."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
 class Attempt(Facts):
-    """One start of the job's chief process; a job started again after an interruption has several.
+    """One start of the main process; after an interruption and a restart there are several.
 
-    `status` is None where it left no End: it was killed.
+    `status` is None if there is no End record, because the process was killed.
     """
 
     started: float
@@ -33,7 +34,7 @@ class Attempt(Facts):
 
 
 class Job(Facts):
-    """What ran, where, when, and how it ended."""
+    """What ran, where and when, and how it ended."""
 
     name: str
     status: Status
@@ -51,7 +52,7 @@ class Job(Facts):
 
 
 class Part(Facts):
-    """A part of the job's time; `share` is of all of it."""
+    """A part of the job's time; `share` is its share of the whole time."""
 
     name: str
     seconds: float
@@ -59,10 +60,11 @@ class Part(Facts):
 
 
 class Time(Facts):
-    """Where the job's time went, by its chief process.
+    """Where the time of the main process went.
 
-    `parts` add up to `seconds`. `loop` is `seconds` without initialisation and finalisation;
-    `train`, `evaluation` and `others` are AWS's view of it, `forward` and `backward` of `train`.
+    `parts` add up to `seconds`. `loop` is `seconds` without initialisation and finalisation. As AWS
+    counts, `loop` is `train` + `evaluation` + `others`; `forward` and `backward` are parts of
+    `train`.
     """
 
     seconds: float
@@ -76,7 +78,7 @@ class Time(Facts):
 
 
 class Point(Facts):
-    """A figure of a step; its epoch counts from 0, as a step's does."""
+    """The value of a metric at a step; `epoch` counts from 0, as in steps."""
 
     at: float
     step: int
@@ -85,7 +87,7 @@ class Point(Facts):
 
 
 class Distribution(Facts):
-    """Figures of many values."""
+    """Statistics of many values."""
 
     count: int
     mean: float
@@ -98,7 +100,7 @@ class Distribution(Facts):
 
 
 class Bin(Facts):
-    """A bar of a histogram: `count` values from `low` to below `high`; the last includes it."""
+    """A bin of a histogram: `count` values, `low` <= value < `high` (<= in the last bin)."""
 
     low: float
     high: float
@@ -106,7 +108,7 @@ class Bin(Facts):
 
 
 class Longer(Facts):
-    """A phase of an outlier step: how long it took, and how long it usually does (median)."""
+    """A phase of an outlier step: how long it took, and how long it usually takes (median)."""
 
     phase: str
     seconds: float
@@ -114,7 +116,7 @@ class Longer(Facts):
 
 
 class Unusual(Facts):
-    """A figure of the system during an outlier step, and what it usually was (median)."""
+    """A system metric during an outlier step, and its usual value (median)."""
 
     name: str
     value: float
@@ -122,7 +124,7 @@ class Unusual(Facts):
 
 
 class Outlier(Facts):
-    """A step that took far longer than the others, and what was different about it."""
+    """A step that took much longer than others, and what was different in it."""
 
     process: str
     at: float
@@ -137,9 +139,9 @@ class Outlier(Facts):
 class Steps(Facts):
     """The training steps of all processes.
 
-    `outlier_threshold` is the slowest process's; `outlier_seconds` what outliers took over the
-    mean, in the process that lost most; `outlier_every` the gap in steps that most of them have to
-    the next, if there is one.
+    `outlier_threshold` is that of the slowest process. `outlier_seconds` is the time of outliers
+    above the mean, in the process that lost most. `outlier_every` is the number of steps between
+    most outliers, if it is regular.
     """
 
     durations: Distribution
@@ -154,7 +156,7 @@ class Steps(Facts):
 
 
 class Usage(Facts):
-    """A figure of the system on a host, over the whole job; `unit` is "%", "bytes", "bytes/s"."""
+    """A system metric of a host over the whole job; `unit` is "%", "bytes" or "bytes/s"."""
 
     host: str
     name: str
@@ -163,9 +165,9 @@ class Usage(Facts):
 
 
 class Layer(Facts):
-    """A tensor's health over the job.
+    """The health of a tensor over the job.
 
-    l2 and change are medians of the finite ones; shares are the greatest seen.
+    `l2` and `change` are medians of the finite values; shares are maximums.
     """
 
     collection: str
@@ -181,7 +183,7 @@ class Layer(Facts):
 
 
 class Class(Facts):
-    """A class in the last evaluation; None where a share of nothing would be asked for."""
+    """A class in the last evaluation; a share is None if it would divide by 0."""
 
     name: str
     pictures: int
@@ -190,7 +192,7 @@ class Class(Facts):
 
 
 class Pair(Facts):
-    """Pictures of one class answered as another; `share` is of the first class's pictures."""
+    """Pictures of class `truth` predicted as `answer`; `share` is their share of `truth`."""
 
     truth: str
     answer: str
@@ -199,7 +201,7 @@ class Pair(Facts):
 
 
 class Confusion(Facts):
-    """The last evaluation's answers against truth; pairs most pictures first."""
+    """The results of the last evaluation; pairs with the most pictures first."""
 
     step: int
     epoch: int
@@ -210,7 +212,7 @@ class Confusion(Facts):
 
 
 class Operator(Facts):
-    """An operator in the profiled window; `share` is of all operators' own seconds there."""
+    """An operator in the profiled window; `share` is its share of the sum of `self_seconds`."""
 
     name: str
     calls: int
@@ -220,7 +222,7 @@ class Operator(Facts):
 
 
 class Operators(Facts):
-    """What torch.profiler saw on a device."""
+    """The results of torch.profiler on a device."""
 
     process: str
     device: str
@@ -231,7 +233,7 @@ class Operators(Facts):
 
 
 class Firing(Facts):
-    """One of a rule's firings."""
+    """A firing of a rule."""
 
     at: float
     process: str
@@ -241,7 +243,7 @@ class Firing(Facts):
 
 
 class Rule(Facts):
-    """What a rule found; `aws` is the same in the schema of AWS's rule results."""
+    """The result of a rule; `aws` is the same in the schema of AWS's rule results."""
 
     rule: str
     kind: Literal["tensor", "profiler"]
@@ -257,19 +259,19 @@ class Rule(Facts):
 
 
 class Advice(Facts):
-    """A sentence with its figures, and what to do; `seconds` is what it costs at most."""
+    """A finding with numbers, and a remedy; `seconds` is the most that it costs."""
 
     seconds: float
     finding: str
     remedy: str
 
 
-# AWS's rules that only report; they judge nothing.
+# AWS's rules that only report and never fire.
 REPORTING = ("OverallSystemUsage", "OverallFrameworkMetrics", "ProfilerReport")
 
 
 class Report(Facts):
-    """Everything; rules most triggered first, advice dearest first."""
+    """All facts; rules that fired most often first, most expensive advice first."""
 
     version: int = VERSION
     headline: str
@@ -286,5 +288,5 @@ class Report(Facts):
 
     @property
     def judging(self) -> list[Rule]:
-        """Rules that judge, and had data to."""
+        """The rules that can fire and had data."""
         return [one for one in self.rules if one.status != "no data" and one.rule not in REPORTING]

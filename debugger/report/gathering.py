@@ -1,4 +1,4 @@
-"""One pass over a recording, keeping what the report needs of it."""
+"""Reads a recording once and stores what the report needs."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -26,37 +26,37 @@ R = TypeVar("R", bound=Record)
 
 @dataclass
 class Gathered:
-    """A recording's records by kind; feed it each one, by time, with `see`."""
+    """The records of a recording by kind; call `add` with each record, by time."""
 
     starts: list[Start] = field(default_factory=list)
     ends: list[End] = field(default_factory=list)
-    steps: list[Step] = field(default_factory=list)  # of training
+    steps: list[Step] = field(default_factory=list)  # training steps only
     phases: list[Phase] = field(default_factory=list)
     scalars: list[Scalar] = field(default_factory=list)
     systems: list[System] = field(default_factory=list)
     operators: list[Operators] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
-    confusion: Confusion | None = None  # the last evaluation's
-    # By collection and name, in order of appearance: (step, statistics), the lowest rank's.
+    confusion: Confusion | None = None  # of the last evaluation
+    # By collection and name, in order of appearance: (step, statistics) of the lowest rank.
     tensors: dict[tuple[str, str], list[tuple[int, Statistics]]] = field(default_factory=dict)
     tensor_steps: set[int] = field(default_factory=set)
     seen: dict[Process, tuple[float, float]] = field(default_factory=dict)
     timelines: dict[Process, Timeline] = field(default_factory=dict)
     _tensor_rank: int | None = None
 
-    def see(self, record: Record) -> None:
-        """Keep what is needed of a record."""
+    def add(self, record: Record) -> None:
+        """Store a record."""
         process = (record.host, record.rank)
         first, last = self.seen.get(process, (record.at, record.at))
         self.seen[process] = (min(first, record.at), max(last, record.at))
-        self.timelines.setdefault(process, Timeline()).see(record)
+        self.timelines.setdefault(process, Timeline()).add(record)
         match record:
             case Step(mode="train"):
                 self.steps.append(record)
             case System():
                 self.systems.append(record)
             case Tensors(mode="train"):
-                self._see_tensors(record)
+                self._add_tensors(record)
             case Scalar():
                 self.scalars.append(record)
             case Phase():
@@ -73,7 +73,7 @@ class Gathered:
             case Note():
                 self.notes.append(record)
 
-    def _see_tensors(self, record: Tensors) -> None:
+    def _add_tensors(self, record: Tensors) -> None:
         if self._tensor_rank is None:
             self._tensor_rank = record.rank
         if record.rank != self._tensor_rank:
@@ -85,23 +85,23 @@ class Gathered:
 
     @property
     def processes(self) -> list[Process]:
-        """All processes, the chief (lowest rank) first."""
+        """All processes, lowest rank (the main process) first."""
         return sorted(self.seen, key=lambda one: (one[1], one[0]))
 
     @property
-    def chief(self) -> Process:
-        """The process that speaks for the job."""
+    def main_process(self) -> Process:
+        """The process with the lowest rank; the time split and the curves are from it."""
         return self.processes[0]
 
     @property
     def began(self) -> float:
-        """When the job's first process was started."""
+        """When the first process of the job was started."""
         firsts = [first for first, _ in self.seen.values()]
         return min([*(one.process_started for one in self.starts), *firsts])
 
     @property
     def last_sign(self) -> float:
-        """When anything was recorded last."""
+        """The time of the last record."""
         return max(last for _, last in self.seen.values())
 
     def by_process(self) -> dict[Process, list[Step]]:
@@ -111,11 +111,11 @@ class Gathered:
             found[step.host, step.rank].append(step)
         return found
 
-    def of_chief(self, records: list[R]) -> list[R]:
-        """Those of the chief alone."""
-        return [one for one in records if (one.host, one.rank) == self.chief]
+    def of_main_process(self, records: list[R]) -> list[R]:
+        """Return the records of the main process."""
+        return [one for one in records if (one.host, one.rank) == self.main_process]
 
 
 def label(host: str, rank: int) -> str:
-    """Return a process's name for people."""
+    """Return the name of a process to show."""
     return f"{host}, rank {rank}"

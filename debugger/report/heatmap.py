@@ -1,4 +1,4 @@
-"""Heat maps: rows x columns of values as a small picture inside the page, with a legend."""
+"""Heat maps: values in rows and columns as a small picture in the page, with a legend."""
 
 import base64
 import json
@@ -11,9 +11,9 @@ import numpy as np
 
 from debugger.report.markup import Html, tag
 
-# Levels of a picture: 0 to 249 the scale, then zero, what is no number, and no value at all.
+# Levels of a picture: 0 to 249 are the scale; then zero, not finite, and no value.
 _LEVELS, _ZERO, _NOT_FINITE, _EMPTY = 250, 250, 251, 252
-# viridis (Smith and van der Walt, 2015; CC0): told apart by the colour-blind and in grey.
+# viridis (Smith and van der Walt, 2015; CC0): readable for colour-blind people and in grey.
 _ANCHORS = np.array(
     [(68, 1, 84), (72, 40, 120), (62, 74, 137), (49, 104, 142), (38, 130, 142),
      (31, 158, 137), (53, 183, 121), (109, 205, 89), (180, 222, 44), (253, 231, 37)],
@@ -23,14 +23,14 @@ _ANCHORS = np.array(
 
 @dataclass(frozen=True)
 class Scale:
-    """What the colours mean; a logarithmic scale tells zero apart."""
+    """What the colours mean; a logarithmic scale has an extra colour for zero."""
 
     low: float
     high: float
     logarithmic: bool
 
     def levels(self, values: np.ndarray) -> np.ndarray:
-        """Return each value's level; NaN is no value, an infinite one is not finite."""
+        """Return the level of each value; NaN means no value, infinity means not finite."""
         low, high = (np.log10(self.low), np.log10(self.high)) if self.logarithmic else (
             self.low, self.high
         )  # fmt: skip
@@ -46,7 +46,7 @@ class Scale:
 
 
 def scale(values: np.ndarray, *, logarithmic: bool) -> Scale:
-    """Return a scale that fits: shares go from 0 to 1, others over at most eight powers of ten."""
+    """Return a scale for values: 0 to 1, or logarithmic with at most eight powers of ten."""
     if not logarithmic:
         return Scale(0.0, 1.0, logarithmic=False)
     positive = values[np.isfinite(values) & (values > 0)]
@@ -61,7 +61,7 @@ def figure(
     values: np.ndarray,
     rows: Sequence[str],
     across: Sequence[str],
-    words: Callable[[float], str],
+    format_value: Callable[[float], str],
     *,
     logarithmic: bool,
     description: str,
@@ -71,15 +71,15 @@ def figure(
     """Return a heat map.
 
     Args:
-        title: said above it.
-        values: [rows, columns]; NaN where there is none, infinite where it is not finite.
-        rows: their names, from the top.
-        across: the columns' names.
-        words: how a value is written.
-        logarithmic: whether colours go by powers of ten.
-        description: what it shows, for whom cannot see it.
-        square: as high as wide.
-        note: said below the title.
+        title: the title.
+        values: [rows, columns]; NaN for no value, infinity for a value that is not finite.
+        rows: names of the rows, from the top.
+        across: names of the columns.
+        format_value: formats a value.
+        logarithmic: whether the scale is logarithmic.
+        description: what the map shows, for people who cannot see it.
+        square: same width and height.
+        note: text below the title.
     """
     colours = scale(values, logarithmic=logarithmic)
     levels = colours.levels(values)
@@ -93,9 +93,9 @@ def figure(
         "log": logarithmic,
     }
     legend = [
-        tag("span", words(colours.low)),
+        tag("span", format_value(colours.low)),
         tag("i", class_="ramp", aria_hidden="true"),
-        tag("span", words(colours.high)),
+        tag("span", format_value(colours.high)),
     ]
     for level, name in ((_ZERO, "zero"), (_NOT_FINITE, "not a number")):
         if (levels == level).any():
@@ -125,7 +125,7 @@ def figure(
 
 
 def _bands(rows: Sequence[str]) -> list[Html]:
-    """Return a label for each run of rows whose names begin alike, with room for it."""
+    """Return a label for each group of rows with the same first name part, if it has room."""
     found: list[tuple[str, int, int]] = []
     for index, name in enumerate(rows):
         begin = name.split(".")[0]
@@ -165,7 +165,7 @@ def _palette() -> np.ndarray:
 
 
 def png(levels: np.ndarray, palette: np.ndarray) -> bytes:
-    """Return a picture of palette indices, uint8 [rows, columns], as PNG (RFC 2083)."""
+    """Return a PNG (RFC 2083) of palette indices, uint8 [rows, columns]."""
     height, width = levels.shape
     rows = np.zeros((height, width + 1), np.uint8)
     rows[:, 1:] = levels

@@ -1,4 +1,4 @@
-"""What the report says of the job itself: what ran, where, when, and how it ended."""
+"""Facts about the job: what ran, where and when, and how it ended."""
 
 from typing import Any
 
@@ -8,14 +8,14 @@ from debugger.report.gathering import Gathered, label
 
 
 def job(gathered: Gathered, *, running: bool) -> facts.Job:
-    """Return who, where, when; `running` says that it still is, so that it need not have ended."""
-    starts = gathered.of_chief(gathered.starts)
+    """Return the facts; while the job is `running`, a missing End is not an abrupt end."""
+    starts = gathered.of_main_process(gathered.starts)
     attempts = _attempts(gathered, starts)
-    steps = gathered.of_chief(gathered.steps)
+    steps = gathered.of_main_process(gathered.steps)
     first = starts[0] if starts else None
-    # smdebug's files do not say how a job ended.
+    # Files of smdebug do not say how a job ended.
     foreign = first is not None and "recorded_by" in first.facts
-    status, reason = _status(attempts, running=running, silent=foreign)
+    status, reason = _status(attempts, running=running, unknown_end=foreign)
     return facts.Job(
         name=first.job if first else "",
         status=status,
@@ -35,9 +35,9 @@ def job(gathered: Gathered, *, running: bool) -> facts.Job:
 
 def _attempts(gathered: Gathered, starts: list[Start]) -> list[facts.Attempt]:
     found = []
-    ends = gathered.of_chief(gathered.ends)
-    steps = gathered.of_chief(gathered.steps)
-    phases = gathered.of_chief(gathered.phases)
+    ends = gathered.of_main_process(gathered.ends)
+    steps = gathered.of_main_process(gathered.steps)
+    phases = gathered.of_main_process(gathered.phases)
     for index, start in enumerate(starts):
         until = starts[index + 1].at if index + 1 < len(starts) else float("inf")
         inside = [one for one in steps if start.at <= one.at < until]
@@ -58,18 +58,18 @@ def _attempts(gathered: Gathered, starts: list[Start]) -> list[facts.Attempt]:
 
 
 def _status(
-    attempts: list[facts.Attempt], *, running: bool, silent: bool
+    attempts: list[facts.Attempt], *, running: bool, unknown_end: bool
 ) -> tuple[facts.Status, str]:
     if not attempts:
         return ("running" if running else "unknown"), ""
     last = attempts[-1]
     if last.status is None:
-        return ("running" if running else "unknown" if silent else "ended abruptly"), ""
+        return ("running" if running else "unknown" if unknown_end else "ended abruptly"), ""
     return last.status, last.reason
 
 
 def _about(start: Start | None) -> dict[str, Any]:
-    """Return the facts of the first start, without the layers, which the tensors name."""
+    """Return the facts of the first start, without the layers: the tensors have those names."""
     if start is None:
         return {}
     return {name: value for name, value in start.facts.items() if name != "layers"}

@@ -1,10 +1,10 @@
-"""HTML built of Python values: every text and attribute is escaped unless it is `Html` already."""
+"""Builds HTML: all text and attributes are escaped, except values of type `Html`."""
 
 import html
 
 
 class Html(str):
-    """Text that is HTML; `str` is not, and is escaped where it goes into a page."""
+    """Text that is already HTML; plain `str` is escaped."""
 
     __slots__ = ()
 
@@ -12,8 +12,8 @@ class Html(str):
 def tag(name: str, /, *children: str | None, **attributes: str | float | None) -> Html:
     """Return an element.
 
-    A trailing underscore of an attribute's name is dropped (`class_`), others become hyphens; an
-    attribute that is None is left out, as are children that are None.
+    In attribute names, a trailing underscore is dropped (`class_`) and others become hyphens.
+    Attributes and children that are None are left out.
     """
     shown = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{html.escape(str(value))}"'
@@ -26,7 +26,7 @@ def tag(name: str, /, *children: str | None, **attributes: str | float | None) -
 
 
 def join(*parts: str | None) -> Html:
-    """Return the parts one after another, escaped where they are text."""
+    """Return the parts in sequence; plain text is escaped."""
     return Html("".join(_escaped(part) for part in parts if part is not None))
 
 

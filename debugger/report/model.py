@@ -1,4 +1,4 @@
-"""What the report says of the model: health of its layers, and whom it takes for whom."""
+"""Facts about the model: health of its layers, and the confusion matrix."""
 
 import math
 from collections import Counter
@@ -13,7 +13,7 @@ _PAIRS = 20
 
 
 def layers(gathered: Gathered) -> list[facts.Layer]:
-    """Return the health of each recorded tensor, in the network's order."""
+    """Return the health of each recorded tensor, in the order of the network."""
     return [
         _layer(collection, name, [one for _, one in seen])
         for (collection, name), seen in gathered.tensors.items()
@@ -36,11 +36,11 @@ def _layer(collection: str, name: str, seen: list[Statistics]) -> facts.Layer:
 
 
 def confusion(record: Confusion | None, names: list[str]) -> facts.Confusion | None:
-    """Return the last evaluation's answers by class; None where none was recorded.
+    """Return the results of the last evaluation by class; None if none was recorded.
 
     Args:
         record: counts by class numbers.
-        names: of the classes; those that have none are called by their number.
+        names: names of the classes; classes without a name get "class <number>".
     """
     if record is None or not record.counts:
         return None
@@ -84,7 +84,7 @@ def confusion(record: Confusion | None, names: list[str]) -> facts.Confusion | N
 
 
 def class_names(about: dict[str, object]) -> list[str]:
-    """Return the classes' names where the job's facts have them."""
+    """Return the class names, if the facts of the job have them."""
     classes = about.get("class_names") or about.get("classes")
     return [str(one) for one in classes] if isinstance(classes, list | tuple) else []
 

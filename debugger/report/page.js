@@ -1,4 +1,4 @@
-// What the pointer is over, in words; the page is complete without this.
+// Shows the values under the pointer. The page is complete without this script.
 "use strict";
 const short = (value) => {
   const size = Math.abs(value);
@@ -17,17 +17,17 @@ const nearest = (values, wanted) => {
 };
 const read = (data, place, group) => {
   const wanted = data.low + place * (data.high - data.low);
-  const told = data.series.filter((one) => one.x.length).map((one) => {
+  const parts = data.series.filter((one) => one.x.length).map((one) => {
     const i = nearest(one.x, wanted);
     const range = one.low && one.low[i] !== one.high[i] ? ` (${short(one.low[i])} to ${short(one.high[i])})` : "";
     return `${one.name} ${short(one.mid[i])}${range}`;
   });
-  return `${group === "time" ? clock(wanted) : "step " + short(Math.round(wanted))}: ${told.join(", ")}`;
+  return `${group === "time" ? clock(wanted) : "step " + short(Math.round(wanted))}: ${parts.join(", ")}`;
 };
 const plots = [...document.querySelectorAll(".plot[data-group]")].map((plot) => {
   const cursor = document.createElement("div");
   cursor.className = "cursor"; cursor.hidden = true; plot.append(cursor);
-  return { plot, cursor, group: plot.dataset.group, said: plot.parentElement.querySelector(".reading"),
+  return { plot, cursor, group: plot.dataset.group, reading: plot.parentElement.querySelector(".reading"),
     data: plot.dataset.points ? JSON.parse(plot.dataset.points) : null };
 });
 for (const { plot, group } of plots) {
@@ -38,15 +38,15 @@ for (const { plot, group } of plots) {
     for (const one of all) {
       one.cursor.hidden = false;
       one.cursor.style.left = `${100 * place}%`;
-      if (one.data) one.said.textContent = read(one.data, place, group);
+      if (one.data) one.reading.textContent = read(one.data, place, group);
     }
   });
   plot.addEventListener("pointerleave", () => {
-    for (const one of all) { one.cursor.hidden = true; one.said.textContent = ""; }
+    for (const one of all) { one.cursor.hidden = true; one.reading.textContent = ""; }
   });
 }
 for (const map of document.querySelectorAll(".map")) {
-  const data = JSON.parse(map.dataset.map), said = map.parentElement.querySelector(".reading");
+  const data = JSON.parse(map.dataset.map), reading = map.parentElement.querySelector(".reading");
   const levels = Uint8Array.from(atob(data.levels), (one) => one.charCodeAt(0));
   map.addEventListener("pointermove", (event) => {
     const box = map.getBoundingClientRect(), wide = data.across.length, high = data.rows.length;
@@ -55,8 +55,8 @@ for (const map of document.querySelectorAll(".map")) {
     const level = levels[row * wide + column], part = level / 249;
     const value = data.log ? data.low * (data.high / data.low) ** part : data.low + part * (data.high - data.low);
     const shown = level === 250 ? "zero" : level === 251 ? "not a number" : level === 252 ? "none" : "about " + short(value);
-    said.textContent = `${data.rows[row]}, ${data.across[column]}: ${shown}`;
+    reading.textContent = `${data.rows[row]}, ${data.across[column]}: ${shown}`;
   });
-  map.addEventListener("pointerleave", () => { said.textContent = ""; });
+  map.addEventListener("pointerleave", () => { reading.textContent = ""; });
 }
 addEventListener("beforeprint", () => { for (const one of document.querySelectorAll("details")) one.open = true; });

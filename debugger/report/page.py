@@ -1,4 +1,4 @@
-"""The page: one HTML file with its style, its script and its pictures inside."""
+"""The page: one HTML file that contains its style, its script and its pictures."""
 
 import base64
 import hashlib
@@ -17,17 +17,17 @@ _SCRIPT = Path(__file__).with_name("page.js")
 def page(report: facts.Report, gathered: Gathered) -> Html:
     """Return the whole page."""
     sections = (
-        ("advice", "Advice", "What costs time, dearest first.", overview.advice(report)),
+        ("advice", "Advice", "What costs time, most expensive first.", overview.advice(report)),
         ("time", "Where the time went", "", overview.time(report)),
         ("rules", "Rules", "", rules.rules(report)),
-        ("curves", "Loss and metrics", "", training.curves(report, gathered)),
-        ("timeline", "Timeline", "All on one axis: time since the job's start.",
+        ("curves", "Losses and metrics", "", training.curves(report, gathered)),
+        ("timeline", "Timeline", "All charts have the same axis: time since the start of the job.",
          training.timeline(report, gathered)),
         ("steps", "Steps", "", training.steps(report)),
         ("layers", "Layers", "", model.layers(report, gathered)),
-        ("confusion", "Confusion", "", model.confusion(report, gathered)),
+        ("confusion", "Confusion matrix", "", model.confusion(report, gathered)),
         ("system", "Machines", "", machines.usage(report)),
-        ("operators", "Operators", "What torch.profiler saw in its window.",
+        ("operators", "Operators", "Measured by torch.profiler in its window of steps.",
          machines.operators(report)),
         ("job", "The job", "", overview.about(report.job)),
     )  # fmt: skip
@@ -40,11 +40,11 @@ def page(report: facts.Report, gathered: Gathered) -> Html:
         tag(
             "section",
             tag("h2", title),
-            tag("p", said, class_="quiet") if said else None,
+            tag("p", subtitle, class_="quiet") if subtitle else None,
             inside,
             id=name,
         )
-        for name, title, said, inside in sections
+        for name, title, subtitle, inside in sections
     ]
     return join(
         Html("<!doctype html>\n"),
@@ -66,7 +66,7 @@ def page(report: facts.Report, gathered: Gathered) -> Html:
 
 def _head(report: facts.Report) -> Html:
     digest = base64.b64encode(hashlib.sha256(_SCRIPT.read_bytes()).digest()).decode()
-    # Whatever a class or a job is called, nothing but our own script runs and nothing is fetched.
+    # Only this script may run, whatever the names of classes and jobs contain. Nothing is fetched.
     policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
     return tag(
         "head",
@@ -79,7 +79,7 @@ def _head(report: facts.Report) -> Html:
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="color-scheme", content="light dark"),
         tag("title", f"{report.job.name or 'Training job'} · Kennel report"),
-        # A page without an icon has the browser ask for one.
+        # Without an icon the browser would request one.
         Html('<link rel="icon" href="data:,">'),
         tag("style", Html(_STYLE.read_text())),
     )
@@ -90,13 +90,13 @@ def _foot(report: facts.Report) -> Html:
         "footer",
         tag(
             "p",
-            f"Charts have at most {charts.COLUMNS} columns. Where there are more points, a column "
-            "shows them all as a band from the least to the greatest, with a line through the "
-            "medians; nothing is averaged away. Tables and figures are of every point.",
+            f"Charts have at most {charts.COLUMNS} columns. If there are more points, each column "
+            "shows a band from the minimum to the maximum of its points, and a line through the "
+            "medians, so no peak is lost. Tables and numbers use all points.",
         ),
         tag(
             "p",
-            f"Times are UTC; the recording ends at {moment(report.job.last_sign)}. The same facts "
-            f"are in report.json (version {report.version}). This file fetches nothing.",
+            f"Times are UTC. The last record is from {moment(report.job.last_sign)}. The same "
+            f"facts are in report.json (version {report.version}). This page works offline.",
         ),
     )

@@ -1,4 +1,4 @@
-"""Where the job's time went, by its chief process: the parts that the report shows."""
+"""Facts about where the time of the job went, from its main process."""
 
 from debugger import records
 from debugger.report import facts
@@ -7,8 +7,8 @@ from debugger.timeline import LOOP_PHASES
 
 
 def time(gathered: Gathered) -> facts.Time:
-    """Return the split."""
-    split = gathered.timelines[gathered.chief].split()
+    """Return the time split."""
+    split = gathered.timelines[gathered.main_process].split()
     seconds = {
         records.INITIALISATION: split.initialisation,
         **{name: float(getattr(split, name)) for name in LOOP_PHASES},

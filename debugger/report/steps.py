@@ -1,4 +1,4 @@
-"""Training steps: how long they take, and what was different about the ones that took longest."""
+"""Facts about training steps: their durations, and what was different in the slowest ones."""
 
 import itertools
 from collections import Counter
@@ -8,15 +8,16 @@ import numpy as np
 from debugger.records import STEP_PHASES, Phase, Step
 from debugger.report import facts
 from debugger.report.gathering import Gathered, Process, label
+from debugger.report.wording import unit
 
 _LISTED = 25
 _BARS = 48
-# A figure of the system is unusual so many robust standard deviations from its median.
+# A system metric is unusual if it is this many robust standard deviations from its median.
 _UNUSUAL = 4.0
 
 
 def distribution(values: "np.ndarray | list[float]") -> facts.Distribution:
-    """Return the figures of values, of which there must be one at least."""
+    """Return the statistics of values (at least one)."""
     given = np.asarray(values, dtype=np.float64)
     p50, p95, p99 = np.percentile(given, (50, 95, 99))
     return facts.Distribution(
@@ -32,12 +33,12 @@ def distribution(values: "np.ndarray | list[float]") -> facts.Distribution:
 
 
 def find(gathered: Gathered, deviations: float) -> facts.Steps | None:
-    """Return the facts of the training steps; None where there are none.
+    """Return the facts about training steps; None if there are none.
 
     Args:
         gathered: the recording.
-        deviations: a step is an outlier when it takes longer than its process's mean by so many
-            standard deviations.
+        deviations: a step is an outlier if it takes this many standard deviations longer than
+            the mean of its process.
     """
     if not gathered.steps:
         return None
@@ -51,12 +52,12 @@ def find(gathered: Gathered, deviations: float) -> facts.Steps | None:
         threshold = float(took.mean() + deviations * took.std())
         thresholds.append(threshold)
         usual = {name: _median([s.took(name) for s in steps]) for name in STEP_PHASES}
-        beside = _Beside(gathered, process, steps)
+        context = _Context(gathered, process, steps)
         far = np.flatnonzero(took > threshold)
         costs.append(float((took[far] - took.mean()).sum()))
-        outliers += [_outlier(steps[i], usual, usage, beside, int(i)) for i in far]
+        outliers += [_outlier(steps[i], usual, usage, context, int(i)) for i in far]
     outliers.sort(key=lambda one: -one.seconds)
-    busy = sum(step.seconds for step in gathered.of_chief(gathered.steps))
+    busy = sum(step.seconds for step in gathered.of_main_process(gathered.steps))
     pictures = sum(step.size for step in gathered.steps)
     return facts.Steps(
         durations=distribution(seconds),
@@ -76,7 +77,7 @@ def find(gathered: Gathered, deviations: float) -> facts.Steps | None:
 
 
 def histogram(values: np.ndarray) -> list[facts.Bin]:
-    """Return bars of equal width; of equal ratio where the greatest is over 5 times the median."""
+    """Return bins of equal width; of equal ratio if the maximum is over 5 times the median."""
     low, high = float(values.min()), float(values.max())
     if high <= low:
         return [facts.Bin(low=low, high=high, count=values.size)]
@@ -91,14 +92,14 @@ def histogram(values: np.ndarray) -> list[facts.Bin]:
 
 
 def _outlier(
-    step: Step, usual: dict[str, float], usage: "_Usage", beside: "_Beside", index: int
+    step: Step, usual: dict[str, float], usage: "_Usage", context: "_Context", index: int
 ) -> facts.Outlier:
     longer = [
         facts.Longer(phase=name, seconds=step.took(name), usual=usual[name]) for name in STEP_PHASES
     ]
     accounted = sum(step.took(name) for name in STEP_PHASES)
     rest = facts.Longer(
-        phase="other", seconds=max(step.seconds - accounted, 0.0), usual=beside.usual_rest
+        phase="other", seconds=max(step.seconds - accounted, 0.0), usual=context.usual_rest
     )
     longer = sorted([*longer, rest], key=lambda one: one.usual - one.seconds)
     excess = max(longer[0].seconds - longer[0].usual, 1e-9)
@@ -110,12 +111,12 @@ def _outlier(
         seconds=step.seconds,
         longer=[one for one in longer if one.seconds - one.usual > 0.1 * excess][:3],
         system=usage.unusual(step),
-        beside=beside.of(step, index),
+        beside=context.of(step, index),
     )
 
 
 class _Usage:
-    """The system's figures of each host, to compare a moment with the whole job."""
+    """The system metrics of each host, to compare a step with the whole job."""
 
     def __init__(self, gathered: Gathered) -> None:
         self._at: dict[str, np.ndarray] = {}
@@ -139,7 +140,7 @@ class _Usage:
         if at is None:
             return []
         first, last = np.searchsorted(at, (step.start, step.at))
-        if first == last:  # no sample fell into it: the next one
+        if first == last:  # no sample during the step: take the next one
             first, last = min(first, at.size - 1), min(first, at.size - 1) + 1
         found = []
         for name, values in self._values[step.host].items():
@@ -148,7 +149,7 @@ class _Usage:
                 continue
             value = float(np.nanmean(inside))
             usual, spread = self._usual[step.host, name]
-            # What hardly varies is not news when it moves a little.
+            # A small change of a metric that is almost constant is not unusual.
             far = abs(value - usual) / max(spread, 0.02 * abs(usual), _least(name))
             if far > _UNUSUAL:
                 found.append((far, facts.Unusual(name=name, value=value, usual=usual)))
@@ -162,20 +163,13 @@ def _middle_and_spread(values: np.ndarray) -> tuple[float, float]:
 
 
 def _least(name: str) -> float:
-    """Return the smallest spread worth speaking of: 2 %, a MiB/s, 16 MiB."""
+    """Return the smallest spread that matters: 2 %, 1 MiB/s, 16 MiB."""
     kind = unit(name)
     return 2.0 if kind == "%" else 2.0**20 if kind == "bytes/s" else 2.0**24
 
 
-def unit(name: str) -> str:
-    """Return the unit of a System record's figure."""
-    if name.startswith(("disk_", "network_")):
-        return "bytes/s"
-    return "bytes" if name == "process_memory" else "%"
-
-
-class _Beside:
-    """What else happened around a process's steps."""
+class _Context:
+    """What else happened during the steps of a process."""
 
     def __init__(self, gathered: Gathered, process: Process, steps: list[Step]) -> None:
         self._steps = steps
@@ -198,12 +192,12 @@ class _Beside:
         if before is None:
             found.append("first step of the job")
         elif any(before.at < one <= step.at for one in self._starts):
-            found.append("first step after the job was started again")
+            found.append("first step after a restart")
         elif before.epoch != step.epoch:
             found.append("first step of its epoch")
         found += [f"an {name}" if name[0] == "e" else f"a {name}" for name in self._around(step)]
         if any(step.step in window for window in self._windows):
-            found.append("inside the profiler's window")
+            found.append("in the profiler's window")
         if step.step in self._recorded and len(self._recorded) < len(self._steps) / 2:
             found.append("its tensors were recorded")
         return found
@@ -218,7 +212,7 @@ class _Beside:
 
 
 def _period(steps: list[int]) -> int | None:
-    """Return the gap that most outliers have to the next one, where there is such a gap."""
+    """Return the number of steps between most outliers; None if it varies."""
     ordered = sorted(set(steps))
     if len(ordered) < 4:
         return None

@@ -1,4 +1,4 @@
-"""All the facts of a recording, in one pass over it."""
+"""Computes all facts of a recording in one pass."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,26 +13,26 @@ from debugger.report.gathering import Gathered, label
 from debugger.report.wording import clock, count, times
 from debugger.rules.rule import Result
 
-_DEVIATIONS = 3.0  # of StepOutlier, where that rule is switched off
+_DEVIATIONS = 3.0  # if the rule StepOutlier is switched off
 
 
 def summarise(
     stream: Iterable[Record], settings: Mapping[str, Any], *, running: bool = False
 ) -> tuple[facts.Report, Gathered]:
-    """Return the facts, and what charts are drawn from.
+    """Return the facts, and the records that the charts need.
 
     Args:
-        stream: a recording's records, by time.
-        settings: of the rules.
-        running: the job has not ended yet, so that a missing end means nothing.
+        stream: the records of a recording, by time.
+        settings: rule settings.
+        running: the job still runs, so a missing End is not an abrupt end.
     """
     gathered = Gathered()
-    results = rules.evaluate(_watched(stream, gathered), rules.make(settings))
+    results = rules.evaluate(_gather(stream, gathered), rules.make(settings))
     return from_results(gathered, results, running=running), gathered
 
 
 def from_results(gathered: Gathered, results: list[Result], *, running: bool) -> facts.Report:
-    """Return the facts of what was gathered and found."""
+    """Return the facts of the gathered records and the rule results."""
     outlier = next((one for one in results if one.rule == "StepOutlier"), None)
     deviations = float((outlier.parameters if outlier else {}).get("stddev", _DEVIATIONS))
     about = job.job(gathered, running=running)
@@ -43,9 +43,9 @@ def from_results(gathered: Gathered, results: list[Result], *, running: bool) ->
     tips = advice.find(time, taken, usage, operators, about.about)
     found = sorted((_rule(one) for one in results), key=lambda one: (-one.times, one.rule))
     curves: dict[str, list[facts.Point]] = defaultdict(list)
-    # An epoch's figures carry its last step; their own epoch counts from 1 in CloudWatch's way.
-    epochs = {step.step: step.epoch for step in gathered.of_chief(gathered.steps)}
-    for one in gathered.of_chief(gathered.scalars):
+    # The metrics of an epoch have its last step; their epoch counts from 1, as in CloudWatch.
+    epochs = {step.step: step.epoch for step in gathered.of_main_process(gathered.steps)}
+    for one in gathered.of_main_process(gathered.scalars):
         epoch = epochs.get(one.step, one.epoch)
         point = facts.Point(at=one.at, step=one.step, epoch=epoch, value=one.value)
         curves[one.name].append(point)
@@ -65,9 +65,9 @@ def from_results(gathered: Gathered, results: list[Result], *, running: bool) ->
     return report.model_copy(update={"headline": _headline(report)})
 
 
-def _watched(stream: Iterable[Record], gathered: Gathered) -> Iterator[Record]:
+def _gather(stream: Iterable[Record], gathered: Gathered) -> Iterator[Record]:
     for record in stream:
-        gathered.see(record)
+        gathered.add(record)
         yield record
 
 
@@ -97,7 +97,7 @@ def _rule(result: Result) -> facts.Rule:
 
 
 def _plain(value: Any) -> Any:
-    """Return what a rule tells as JSON has it: one of the user's own may tell of numpy's types."""
+    """Return a value as JSON types: rules of users can return numpy types."""
     if isinstance(value, Mapping):
         return {str(name): _plain(one) for name, one in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
@@ -108,8 +108,8 @@ def _plain(value: Any) -> Any:
 
 
 def _headline(report: facts.Report) -> str:
-    """Return the verdict in a few plain sentences."""
-    sentences = [_ended(report.job)]
+    """Return the verdict in a few sentences."""
+    sentences = [_ending(report.job)]
     if accuracy := report.curves.get("validation:accuracy"):
         best = max(one.value for one in accuracy)
         sentences.append(f"The best validation accuracy was {100 * best:.1f} %.")
@@ -118,19 +118,21 @@ def _headline(report: facts.Report) -> str:
     if fired:
         most = fired[0]
         sentences.append(
-            f"{len(fired)} of {count(len(judging), 'rule')} fired, {most.rule} most "
+            f"{len(fired)} of {count(len(judging), 'rule')} fired, most often {most.rule} "
             f"({times(most.times)})."
         )
     elif judging:
         sentences.append(f"None of {count(len(judging), 'rule')} fired.")
     if tips:
-        sentences.append(f"What cost most: {tips[0].finding[0].lower()}{tips[0].finding[1:]}")
+        sentences.append(
+            f"What cost the most time: {tips[0].finding[0].lower()}{tips[0].finding[1:]}"
+        )
     elif not fired:
-        sentences.append("Nothing to mend.")
+        sentences.append("There is nothing to fix.")
     return " ".join(sentences)
 
 
-def _ended(about: facts.Job) -> str:
+def _ending(about: facts.Job) -> str:
     took = clock(about.seconds)
     step = "" if about.last_step is None else f" The last step was {about.last_step:,}."
     match about.status:
@@ -141,11 +143,11 @@ def _ended(about: facts.Job) -> str:
         case "failed":
             return f"The job failed after {took}{_because(about.reason)}."
         case "running":
-            return f"The job is still running, {took} so far."
+            return f"The job is still running ({took} so far)."
         case "ended abruptly":
-            return f"The job ended abruptly: the last sign of life came after {took}.{step}"
+            return f"The job ended abruptly: its last record came after {took}.{step}"
         case _:
-            return f"The recording spans {took}; it does not say how the job ended."
+            return f"The recording is {took} long. It does not say how the job ended."
 
 
 def _because(reason: str) -> str:

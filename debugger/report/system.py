@@ -1,14 +1,15 @@
-"""What the report says of machines: their use over the job, and what the profiler saw on them."""
+"""Facts about the machines: their utilisation, and the operators that the profiler measured."""
 
 from collections import defaultdict
 
 from debugger.report import facts
 from debugger.report.gathering import Gathered, label
-from debugger.report.steps import distribution, unit
+from debugger.report.steps import distribution
+from debugger.report.wording import unit
 
 
 def usage(gathered: Gathered) -> list[facts.Usage]:
-    """Return each figure of each host over the job; single cores are left out."""
+    """Return each metric of each host over the job, without single cores."""
     found: dict[tuple[str, str], list[float]] = defaultdict(list)
     for sample in gathered.systems:
         for name, value in sample.values.items():
@@ -32,7 +33,7 @@ def _order(host: str, name: str) -> tuple[str, int, str]:
 
 
 def operators(gathered: Gathered) -> list[facts.Operators]:
-    """Return what torch.profiler saw, dearest operators first."""
+    """Return the results of torch.profiler, most expensive operators first."""
     found = []
     for window in gathered.operators:
         total = sum(one.self_seconds for one in window.operators) or 1.0

@@ -1,4 +1,4 @@
-"""Tables: rows and columns with heads, figures set right, wide ones scrolling in their frame."""
+"""Tables: numbers are aligned right, and wide tables scroll in their frame."""
 
 import re
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ _UNIT = re.compile(r"(\d) (%|s|ms|µs|min|h|[kMGT]?B)(?![\w])")
 
 @dataclass(frozen=True)
 class Column:
-    """A column's head; `figure` sets it right, `minor` leaves it out where the page is narrow."""
+    """The head of a column; `figure` aligns it right, `minor` hides it on narrow pages."""
 
     name: str
     figure: bool = False
@@ -19,7 +19,7 @@ class Column:
 
     @property
     def kind(self) -> str | None:
-        """Its class in the page."""
+        """Its CSS classes."""
         words = [word for word in ("figure", "minor") if getattr(self, word)]
         return " ".join(words) or None
 
@@ -27,9 +27,9 @@ class Column:
 def table(
     caption: str, columns: Sequence[Column], rows: Sequence[Sequence[str]], *, stacked: bool = False
 ) -> Html:
-    """Return a table; each row's first cell is its head.
+    """Return a table; the first cell of each row is its head.
 
-    Where the page is narrow, cells of a `stacked` one stand below each other.
+    On narrow pages, a `stacked` table shows the cells of a row below each other.
     """
     head = [tag("th", one.name, scope="col", class_=one.kind) for one in columns]
     body = [
@@ -60,10 +60,10 @@ def table(
 
 
 def _unbroken(text: str) -> str:
-    """Keep figures and their units on one line."""
+    """Keep numbers and their units on one line."""
     return text if isinstance(text, Html) else re.sub(_UNIT, "\\1\N{NO-BREAK SPACE}\\2", text)
 
 
 def folded(summary: str, *inside: Html) -> Html:
-    """Return what is shown when it is asked for; a printed page shows all of it."""
+    """Return an element that opens on a click; a printed page shows its content."""
     return tag("details", tag("summary", summary), *inside)

@@ -1,4 +1,4 @@
-"""Figures as people read them."""
+"""Formats numbers, times and names for people."""
 
 import math
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ _FIGURES = {
     "cpu": "CPU",
     "iowait": "I/O wait",
     "memory": "memory",
-    "process_memory": "the job's memory",
+    "process_memory": "memory of the job",
     "disk_read": "disk read",
     "disk_written": "disk written",
     "network_received": "network received",
@@ -34,20 +34,27 @@ _FIGURES = {
 
 
 def figure(name: str) -> str:
-    """Return the name of a System record's figure for people."""
+    """Return the name to show for a metric of a System record."""
     kind, _, index = name.partition("/")
     if index:
         return f"{'GPU memory' if kind == 'gpu_memory' else kind.upper()} {index}"
     return _FIGURES.get(name, name.replace("_", " "))
 
 
+def unit(name: str) -> str:
+    """Return the unit of a metric of a System record."""
+    if name.startswith(("disk_", "network_")):
+        return "bytes/s"
+    return "bytes" if name == "process_memory" else "%"
+
+
 def part(name: str) -> str:
-    """Return a phase's name for people."""
+    """Return the name to show for a phase."""
     return PARTS.get(name, name.replace("_", " ").capitalize())
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Return a figure with so many significant digits; a dash for None."""
+    """Return a number with `digits` significant digits; a dash for None."""
     if value is None:
         return "\N{EN DASH}"
     if not math.isfinite(value):
@@ -65,7 +72,7 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def seconds(value: float) -> str:
-    """Return a length of time, from microseconds to `4,088 s`."""
+    """Return a duration, from microseconds to `4,088 s`."""
     if not math.isfinite(value):
         return number(value)
     if abs(value) >= 100:
@@ -76,7 +83,7 @@ def seconds(value: float) -> str:
 
 
 def clock(value: float) -> str:
-    """Return a length of time as `1 h 8 min`, `1 min 13 s` or `12.3 s`."""
+    """Return a duration as `1 h 8 min`, `1 min 13 s` or `12.3 s`."""
     if value < 60:
         return seconds(value)
     whole = round(value)
@@ -88,7 +95,7 @@ def clock(value: float) -> str:
 
 
 def share(value: float | None) -> str:
-    """Return a share as per cent, one digit after the point below 10 %."""
+    """Return a share in percent; one decimal below 10 %."""
     if value is None:
         return "\N{EN DASH}"
     percent = 100 * value
@@ -98,7 +105,7 @@ def share(value: float | None) -> str:
 
 
 def size(value: float) -> str:
-    """Return bytes in a fitting unit."""
+    """Return bytes in a suitable unit."""
     for name in _UNITS:
         if abs(value) < 1000 or name == _UNITS[-1]:
             break
@@ -107,14 +114,14 @@ def size(value: float) -> str:
 
 
 def measure(value: float, unit: str) -> str:
-    """Return a figure of a machine in its unit: %, bytes or bytes/s."""
+    """Return a system metric with its unit: %, bytes or bytes/s."""
     if unit == "%":
         return f"{value:.0f} %" if value >= 10 or value == 0 else f"{value:.1f} %"
     return size(value) + ("/s" if unit == "bytes/s" else "")
 
 
 def moment(at: float) -> str:
-    """Return a time to the second, in UTC."""
+    """Return a time in UTC, to the second."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 

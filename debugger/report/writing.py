@@ -1,4 +1,4 @@
-"""From a recording to `report.html` and `report.json`."""
+"""Writes `report.html` and `report.json` from a recording."""
 
 import itertools
 import json as encoder
@@ -24,24 +24,24 @@ def write(
 ) -> Report:
     """Write the report of a recording, and return its facts.
 
-    A job that reports on itself writes its End first, lest the report call its end abrupt.
+    A job that reports on itself must write its End first; otherwise the report says that the job
+    ended abruptly.
 
     Args:
-        recording: the folder, with a recording of ours, smdebug's or SageMaker's files; or its
-            records by time.
+        recording: a folder with a recording (of Kennel, smdebug or SageMaker), or records by time.
         html: the page to write; its folder must exist.
-        json: where the same facts go as JSON.
-        settings: of the rules, as `debugger.rules.make` takes them; None has the job's own.
-        running: the job still runs, so that a missing End means nothing.
+        json: the file for the same facts as JSON.
+        settings: rule settings, as for `debugger.rules.make`; None means the settings of the job.
+        running: the job still runs, so a missing End is not an abrupt end.
 
     Raises:
         RecordingError: the folder holds no recording, or nothing was recorded.
-        RuleSettingsError: settings that cannot be used.
+        RuleSettingsError: the rule settings are wrong.
     """
     records = formats.read(recording) if isinstance(recording, Path) else iter(recording)
     first = next(records, None)
     if first is None:
-        raise RecordingError(f"{recording} holds no record: nothing was recorded yet")
+        raise RecordingError(f"{recording} holds no records yet")
     if settings is None:
         settings = _own_settings(first)
     stream = itertools.chain([first], records)
@@ -53,7 +53,7 @@ def write(
 
 
 def _own_settings(first: Record) -> dict[str, Any]:
-    """Return the settings that the job's own rules had: a recording begins with its Start."""
+    """Return the rule settings of the job: a recording begins with its Start record."""
     if not isinstance(first, Start):
         return {}
     hyperparameters = first.facts.get("hyperparameters")

@@ -1,4 +1,4 @@
-"""Rules: what is wrong in a training job, one small pure class each, as folds over its records."""
+"""Rules: each is a small class that finds one problem in the records of a training job."""
 
 from collections.abc import Iterable, Sequence
 
@@ -11,7 +11,7 @@ __all__ = ["Result", "Rule", "RuleParameters", "RuleSettingsError", "evaluate", 
 
 
 def evaluate(records: Iterable[Record], rules: Sequence[Rule]) -> list[Result]:
-    """Show all of a job's records to rules and return what each found."""
+    """Feed all records of a job to the rules and return the result of each rule."""
     live = Live(rules)
     for record in records:
         live.feed(record)

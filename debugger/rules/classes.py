@@ -1,4 +1,4 @@
-"""Rules over answers against truth."""
+"""Rules over confusion matrices."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -8,35 +8,35 @@ from typing import Any
 from debugger import records
 from debugger.records import Fired, Record
 from debugger.rules.rule import Rule, RuleParameters
-from debugger.rules.tensors import some
+from debugger.rules.tensors import shorten
 
-NEEDS = "confusion matrices, which a job records unless debugger=off"
-_ENOUGH = 20  # pictures a class on average, before counts say more than chance
+NEEDS = "confusion matrices, which a job records unless debugger=false"
+_ENOUGH = 20  # pictures per class on average; with fewer, the counts are mostly chance
 
 
-def rows(record: records.Confusion) -> Counter[int]:
-    """Return how many pictures each class has."""
+def pictures_by_class(record: records.Confusion) -> Counter[int]:
+    """Return the number of pictures of each class."""
     counted: Counter[int] = Counter()
     for true, _, pictures in record.counts:
         counted[true] += pictures
     return counted
 
 
-def hits(record: records.Confusion) -> Counter[int]:
-    """Return how many pictures of each class were answered rightly."""
+def correct_by_class(record: records.Confusion) -> Counter[int]:
+    """Return the number of correctly classified pictures of each class."""
     return Counter({true: n for true, answer, n in record.counts if true == answer})
 
 
 @dataclass(eq=False)
 class ClassImbalance(Rule):
-    """Fires when classes are too unlike in number, or a rare one is lost.
+    """Fires when the classes have very different numbers of pictures, or a rare class fails.
 
-    Training and evaluation are looked at apart, from `samples` pictures on and 20 for each class on
-    average: fires when the most frequent class has over `threshold_imbalance` times the pictures of
-    the least frequent one; and in an evaluation when a class of less than half the average number
-    (and 5 at least) is answered wrongly in over `threshold_misprediction` of its pictures, while
-    all together are wrong in less than 30 %. AWS looks at the mispredictions of all classes, which
-    no network passes in its first epochs.
+    Training and evaluation are checked separately, after `samples` pictures and 20 per class on
+    average. The rule fires when the largest class has over `threshold_imbalance` times the pictures
+    of the smallest. In an evaluation it also fires when a rare class (5 pictures or more, but less
+    than half the average) is wrong for over `threshold_misprediction` of its pictures, while less
+    than 30 % of all pictures are wrong. AWS checks the mispredictions of all classes, so every
+    network fires in its first epochs.
     """
 
     class Parameters(RuleParameters):
@@ -46,22 +46,22 @@ class ClassImbalance(Rule):
 
     kind = "tensor"
     sees = (records.Confusion,)
-    description = "Some classes have many times the pictures of others."
+    description = "Some classes have many more pictures than others."
     advice = (
-        "Add pictures of the classes named, or set class_weights=balanced; look at macro_f1 rather "
-        "than accuracy."
+        "Add pictures of the classes named, or set class_weights=balanced. Judge the model by "
+        "macro_f1, not by accuracy."
     )
     source = "AWS built-in rule ClassImbalance: 10, 0.7, 500 samples"
-    needs = f"{NEEDS}; 500 pictures, and 20 a class"
+    needs = f"{NEEDS}; at least 500 pictures and 20 per class"
 
     _trained: Counter[int] = field(default_factory=Counter)
     _counts: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def see(self, record: Record) -> Iterator[Fired]:
-        """Look at confusion matrices; those of training are added up."""
+        """Check confusion matrices; those of training are summed."""
         if not isinstance(record, records.Confusion):
             return
-        counts = rows(record)
+        counts = pictures_by_class(record)
         if record.mode == "train":
             self._trained.update(counts)
             counts = self._trained
@@ -86,10 +86,10 @@ class ClassImbalance(Rule):
                 mode=record.mode,
             )
         if record.mode == "eval":
-            yield from self._lost(record, by_class)
+            yield from self._failed(record, by_class)
 
-    def _lost(self, record: records.Confusion, counts: Mapping[int, int]) -> Iterator[Fired]:
-        right, total = hits(record), sum(counts.values())
+    def _failed(self, record: records.Confusion, counts: Mapping[int, int]) -> Iterator[Fired]:
+        right, total = correct_by_class(record), sum(counts.values())
         if right.total() < 0.7 * total:
             return
         wrong = {
@@ -98,25 +98,25 @@ class ClassImbalance(Rule):
             if 5 <= count < total / record.classes / 2
         }
         limit = self.parameters.threshold_misprediction
-        lost = {str(name): share for name, share in wrong.items() if share > limit}
-        if lost:
-            name, share = next(iter(lost.items()))
-            text = f"{len(lost)} rare classes are lost: class {name} is wrong in {share:.0%}"
-            yield self.fire(record, record.step, text, classes=some(lost))
+        failed = {str(name): share for name, share in wrong.items() if share > limit}
+        if failed:
+            name, share = next(iter(failed.items()))
+            text = f"{len(failed)} rare classes fail: {share:.0%} of class {name} are wrong"
+            yield self.fire(record, record.step, text, classes=shorten(failed))
 
     def details(self) -> Mapping[str, Any]:
-        """Return how many pictures each class has."""
+        """Return the number of pictures of each class."""
         return {"pictures": self._counts}
 
 
 @dataclass(eq=False)
 class Confusion(Rule):
-    """Fires when an evaluation takes one class for another.
+    """Fires when one class is predicted as another, in two evaluations in a row.
 
-    That is, when a class of at least `min_pictures` is right in less than `min_diag` of its
-    pictures, and over `max_off_diag` of them, and no fewer than are right, are taken for one other
-    class; while at least half of all pictures are right, and in two evaluations in a row. AWS asks
-    for the first two numbers alone, which few networks of many classes satisfy.
+    All of these must hold: the class has at least `min_pictures` pictures; less than `min_diag` of
+    them are right; over `max_off_diag` of them are predicted as one other class, and those are at
+    least as many as the right ones; at least half of all pictures are right. AWS checks `min_diag`
+    and `max_off_diag` only, so most networks with many classes fire.
     """
 
     class Parameters(RuleParameters):
@@ -126,22 +126,22 @@ class Confusion(Rule):
 
     kind = "tensor"
     sees = (records.Confusion,)
-    description = "Pictures of one class are taken for another."
+    description = "Pictures of one class are predicted as another class."
     advice = (
-        "Look at pictures of both classes named: their folders or labels may be swapped, or the "
-        "same things lie in both. If not, they need more pictures or a larger image_size."
+        "Look at pictures of both classes: perhaps their folders or labels are swapped, or both "
+        "hold the same objects. If not, they need more pictures or a larger image_size."
     )
-    source = "AWS built-in rule Confusion: diagonal 0.9, off it 0.1"
+    source = "AWS built-in rule Confusion: diagonal 0.9, off-diagonal 0.1"
     needs = NEEDS
 
     _pairs: list[dict[str, Any]] = field(default_factory=list)
     _before: set[tuple[int, int]] = field(default_factory=set)
 
     def see(self, record: Record) -> Iterator[Fired]:
-        """Look at the confusion matrices of evaluations."""
+        """Check the confusion matrices of evaluations."""
         if not isinstance(record, records.Confusion) or record.mode != "eval":
             return
-        counts, right = rows(record), hits(record)
+        counts, right = pictures_by_class(record), correct_by_class(record)
         self.datapoints += 1
         known = 2 * right.total() >= counts.total()
         shares = {
@@ -160,9 +160,8 @@ class Confusion(Rule):
         self._before = set(shares)
         if self._pairs:
             worst = max(self._pairs, key=lambda pair: pair["share"])
-            text = (
-                f"{worst['share']:.0%} of class {worst['true']} are taken for {worst['answered']}"
-            )
+            share, true, answer = worst["share"], worst["true"], worst["answered"]
+            text = f"{share:.0%} of class {true} are predicted as {answer}"
             yield self.fire(record, record.step, text, pairs=self._pairs[:10])
 
     def details(self) -> Mapping[str, Any]:

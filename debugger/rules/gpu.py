@@ -1,4 +1,4 @@
-"""Rules over how busy GPUs are; a job without one has no data for them."""
+"""Rules over GPU utilisation; a job without a GPU has no data for them."""
 
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,7 @@ from debugger.records import Fired, Record, System
 from debugger.rules.rule import RuleParameters
 from debugger.rules.windows import SCAN_US, SystemRule, gpus, percentile
 
-NEEDS = "a GPU, profiler=on, and more samples than `patience` (1,000 are 8 minutes at 0.5 s)"
+NEEDS = "a GPU, profiler=on, and more than `patience` samples (1,000 are 8 minutes at 0.5 s)"
 
 
 class WindowParameters(RuleParameters):
@@ -24,10 +24,12 @@ class WindowParameters(RuleParameters):
 
 @dataclass(eq=False)
 class BatchSize(SystemRule):
-    """Fires at a scan where nothing is busy: a larger batch would fit.
+    """Fires at a scan when nothing is busy, so a larger batch would fit.
 
-    That is, when the 95th percentiles of CPU, of every GPU and of its memory are all below their
-    thresholds over the last `window` samples, `patience` samples after the start.
+    That means: over the last `window` samples, the 95th percentiles of the CPU, of every GPU and of
+    every GPU's memory are below their thresholds (`cpu_threshold_p95`, `gpu_threshold_p95`,
+    `gpu_memory_threshold_p95`). The first `patience` samples do not count. A scan happens every
+    `scan_interval_us` microseconds.
     """
 
     class Parameters(WindowParameters):
@@ -35,21 +37,21 @@ class BatchSize(SystemRule):
         gpu_threshold_p95: float = 70.0
         gpu_memory_threshold_p95: float = 70.0
 
-    description = "CPUs, GPUs and their memory are all underused: the batch is too small for them."
+    description = "CPUs, GPUs and GPU memory are all underused: the batch is too small."
     advice = (
-        "Raise batch_size (and learning_rate with it), or take a smaller instance: the figures say "
-        "how much of this one is used."
+        "Raise batch_size (and learning_rate with it), or use a smaller instance. The percentages "
+        "show how much of this instance is used."
     )
     source = "AWS built-in rule BatchSize: p95 of all three below 70, patience 1000, window 500"
     needs = NEEDS
 
     def __post_init__(self) -> None:
-        """Make the windows."""
+        """Create the windows."""
         super().__post_init__()
         self._windows: dict[str, dict[str, deque[float]]] = {}
 
     def see(self, record: Record) -> Iterator[Fired]:
-        """Look at samples of hosts."""
+        """Check samples of hosts."""
         if not isinstance(record, System) or not self.ready(record):
             return
         size = self.parameters.window
@@ -62,7 +64,12 @@ class BatchSize(SystemRule):
         high = {name: percentile(values, 95) for name, values in windows.items()}
         if all(value < self._threshold(name) for name, value in high.items()):
             shown = ", ".join(f"{name} {value:.0f} %" for name, value in high.items())
-            yield self.fire(record, -1, f"all are below their thresholds at p95: {shown}", p95=high)
+            yield self.fire(
+                record,
+                -1,
+                f"the 95th percentiles are all below their thresholds: {shown}",
+                p95=high,
+            )
 
     def _threshold(self, name: str) -> float:
         kind = name.partition("/")[0]
@@ -75,20 +82,20 @@ def _any(record: System) -> str:
 
 @dataclass(eq=False)
 class _Bottleneck(SystemRule):
-    """Fires at a scan when GPUs mostly wait for something that is busy."""
+    """Fires at a scan when GPUs are mostly idle while something else is busy."""
 
     needs = NEEDS
     metric: ClassVar[str]
     limit: ClassVar[str]
 
     def __post_init__(self) -> None:
-        """Make the counts."""
+        """Create the counts."""
         super().__post_init__()
         self._points: dict[str, int] = defaultdict(int)
         self._waiting: dict[str, int] = defaultdict(int)
 
     def see(self, record: Record) -> Iterator[Fired]:
-        """Count the samples at which a GPU idles while the other is busy."""
+        """Count the samples in which a GPU is idle while the other resource is busy."""
         if not isinstance(record, System) or not self.ready(record):
             return
         host = record.host
@@ -98,20 +105,22 @@ class _Bottleneck(SystemRule):
         self._waiting[host] += idle and busy
         share = 100 * self._waiting[host] / self._points[host]
         if self.scans.due(record.at, host) and share > self.parameters.threshold:
-            text = f"{share:.0f} % of the time a GPU idled while {self.metric} was busy"
+            text = f"a GPU was idle while {self.metric} was busy, {share:.0f} % of the time"
             yield self.fire(record, -1, text, share=share, samples=self._points[host])
 
     def details(self) -> Mapping[str, Any]:
-        """Return the share of such samples by host."""
+        """Return the percentage of such samples for each host."""
         shares = {host: 100 * self._waiting[host] / n for host, n in self._points.items()}
         return {"percent_of_time": shares}
 
 
 @dataclass(eq=False)
 class CPUBottleneck(_Bottleneck):
-    """Fires at a scan when GPUs wait for the CPU in over `threshold` percent of samples.
+    """Fires at a scan when GPUs wait for the CPU in over `threshold` percent of the samples.
 
-    That is, a GPU is below `gpu_threshold` while all cores together are above `cpu_threshold`.
+    In such a sample a GPU is below `gpu_threshold` percent, and all cores together are above
+    `cpu_threshold` percent. The first `patience` samples do not count. A scan happens every
+    `scan_interval_us` microseconds.
     """
 
     class Parameters(RuleParameters):
@@ -123,8 +132,8 @@ class CPUBottleneck(_Bottleneck):
 
     description = "GPUs wait for the CPU."
     advice = (
-        "Decode smaller pictures, use a cheaper augmentation (`augment`), or an instance with more "
-        "cores for each GPU."
+        "Use smaller pictures, a cheaper augmentation (`augment`), or an instance with more cores "
+        "per GPU."
     )
     source = "AWS built-in rule CPUBottleneck: gpu < 10, cpu > 90, in over 50 % of points"
     metric, limit = "cpu", "cpu_threshold"
@@ -132,9 +141,11 @@ class CPUBottleneck(_Bottleneck):
 
 @dataclass(eq=False)
 class IOBottleneck(_Bottleneck):
-    """Fires at a scan when GPUs wait for storage in over `threshold` percent of samples.
+    """Fires at a scan when GPUs wait for storage in over `threshold` percent of the samples.
 
-    That is, a GPU is below `gpu_threshold` while the CPU's wait for I/O is above `io_threshold`.
+    In such a sample a GPU is below `gpu_threshold` percent, and the I/O wait of the CPU is above
+    `io_threshold` percent. The first `patience` samples do not count. A scan happens every
+    `scan_interval_us` microseconds.
     """
 
     class Parameters(RuleParameters):
@@ -145,41 +156,40 @@ class IOBottleneck(_Bottleneck):
         scan_interval_us: int = SCAN_US
 
     description = "GPUs wait for storage."
-    advice = (
-        "Use File mode or FSx rather than FastFile for many small pictures, or a faster volume."
-    )
+    advice = "For many small pictures use File mode or FSx instead of FastFile, or a faster volume."
     source = "AWS built-in rule IOBottleneck: gpu < 10, iowait > 50, in over 50 % of points"
     metric, limit = "iowait", "io_threshold"
 
 
 @dataclass(eq=False)
 class LowGPUUtilization(SystemRule):
-    """Fires at a scan for each GPU that is mostly idle, or busy by fits and starts.
+    """Fires at a scan for each GPU that is mostly idle, or busy only some of the time.
 
-    Over the last `window` samples: the 95th percentile is below `threshold_p95`; or it is above,
-    and the 5th is below `threshold_p5`.
+    Mostly idle: over the last `window` samples, the 95th percentile is below `threshold_p95`. Busy
+    some of the time: it is above, but the 5th percentile is below `threshold_p5`. The first
+    `patience` samples do not count. A scan happens every `scan_interval_us` microseconds.
     """
 
     class Parameters(WindowParameters):
         threshold_p95: float = 70.0
         threshold_p5: float = 10.0
 
-    description = "GPUs are idle, or busy only by fits and starts."
+    description = "GPUs are mostly idle, or busy only some of the time."
     advice = (
-        "Idle throughout: raise batch_size, use precision=auto, or a smaller instance. By fits and "
-        "starts: see in the time split what it waits for: data, evaluation, checkpoints."
+        "Mostly idle: raise batch_size, use precision=auto, or a smaller instance. Busy only some "
+        "of the time: the time split shows what the GPU waits for (data, evaluation, checkpoints)."
     )
     source = "AWS built-in rule LowGPUUtilization: p95 < 70, or p5 < 10; patience 1000, window 500"
     needs = NEEDS
 
     def __post_init__(self) -> None:
-        """Make the windows."""
+        """Create the windows."""
         super().__post_init__()
         size = self.parameters.window
         self._windows: dict[tuple[str, str], deque[float]] = defaultdict(lambda: deque(maxlen=size))
 
     def see(self, record: Record) -> Iterator[Fired]:
-        """Look at samples of GPUs."""
+        """Check samples of GPUs."""
         if not isinstance(record, System) or not self.ready(record):
             return
         due = self.scans.due(record.at, record.host)
@@ -191,19 +201,20 @@ class LowGPUUtilization(SystemRule):
             low, high = percentile(window, 5), percentile(window, 95)
             idle = high < self.parameters.threshold_p95
             if idle or low < self.parameters.threshold_p5:
-                how = "is underused" if idle else "is busy by fits and starts"
+                how = "is underused" if idle else "is busy only some of the time"
                 text = f"GPU {gpu} {how}: p95 {high:.0f} %, p5 {low:.0f} %"
                 yield self.fire(record, -1, text, gpu=gpu, p95=high, p5=low)
 
 
 @dataclass(eq=False)
 class LoadBalancing(SystemRule):
-    """Fires at a scan when the GPUs of a host are unequally busy.
+    """Fires at a scan when some GPUs of a host are much busier than others.
 
-    The distance of two GPUs is that of the histograms of their utilisation since `patience`: the
-    area between their cumulative distributions (earth mover's distance), 1 when one always works
-    and the other never does. Fires when the largest is over `threshold`. AWS does not say which
-    distance it takes; this one does not depend on the bins.
+    The rule compares the distributions of GPU utilisation by their earth mover's distance: the area
+    between the cumulative distributions, 1 if one GPU is always busy and the other never. It fires
+    when the largest distance is over `threshold`. The first `patience` samples do not count. A scan
+    happens every `scan_interval_us` microseconds. AWS does not document its distance; this one does
+    not depend on histogram bins.
     """
 
     class Parameters(RuleParameters):
@@ -211,23 +222,23 @@ class LoadBalancing(SystemRule):
         patience: int = 1000
         scan_interval_us: int = SCAN_US
 
-    description = "Some GPUs of a host work more than others."
+    description = "Some GPUs of a host are much busier than others."
     advice = (
-        "See that every process gets the same number of pictures and that none does more than its "
-        "share (evaluation, checkpoints, augmentation on one)."
+        "Check that all processes get the same number of pictures, and that no process does extra "
+        "work alone (evaluation, checkpoints, augmentation)."
     )
     source = "AWS built-in rule LoadBalancing: distance of utilisation histograms > 0.2"
     needs = "two GPUs on a host; " + NEEDS
 
     def __post_init__(self) -> None:
-        """Make the histograms."""
+        """Create the histograms."""
         super().__post_init__()
         self._histograms: dict[str, dict[str, np.ndarray]] = defaultdict(
             lambda: defaultdict(lambda: np.zeros(101))
         )
 
     def see(self, record: Record) -> Iterator[Fired]:
-        """Look at samples of GPUs."""
+        """Check samples of GPUs."""
         if not isinstance(record, System) or len(gpus(record)) < 2 or not self.ready(record):
             return
         histograms = self._histograms[record.host]
@@ -240,6 +251,6 @@ class LoadBalancing(SystemRule):
         least, most = min(means, key=lambda g: means[g]), max(means, key=lambda g: means[g])
         distance = float(np.abs(running[least] - running[most])[:-1].sum()) / 100
         if distance > self.parameters.threshold:
-            text = f"GPU {most} is busy {means[most]:.0f} % on average, GPU {least}"
+            text = f"GPU {most} is {means[most]:.0f} % busy on average, GPU {least} is"
             text = f"{text} {means[least]:.0f} %"
             yield self.fire(record, -1, text, distance=distance, utilisation=means)

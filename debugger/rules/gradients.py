@@ -1,4 +1,4 @@
-"""Rules over gradients."""
+"""The rule over gradients."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from debugger import records
 from debugger.records import Fired, Record
 from debugger.rules.rule import Rule, RuleParameters
+from debugger.rules.tensors import shorten
 
 
 @dataclass(eq=False)
 class VanishingGradient(Rule):
-    """Fires at a step where a module's gradients are below `threshold` in absolute value.
+    """Fires at a step where the mean absolute gradient of a module is below `threshold`.
 
-    The mean counts. AWS looks at each parameter on its own; here the largest of a module counts:
-    the bias of a convolution before a batch norm has no gradient by construction. And nothing fires
-    while the loss is below 0.001: a network that has learned its pictures has small gradients
-    everywhere.
+    AWS checks each parameter separately. Here the largest gradient of a module counts, because the
+    bias of a convolution before a batch norm never has a gradient. The rule does not fire while the
+    loss is below 0.001: a network that has learned its pictures has small gradients everywhere.
     """
 
     class Parameters(RuleParameters):
@@ -24,11 +24,11 @@ class VanishingGradient(Rule):
 
     kind = "tensor"
     sees = (records.Step, records.Tensors)
-    description = "Gradients are nearly zero, so the layers before them do not learn."
+    description = "Gradients are almost zero, so these layers and those before them do not learn."
     advice = (
-        "Look at the first layer named: what follows it lets no gradient through (saturated or "
-        "dead activations, a zeroed norm weight, a very deep stack without shortcuts). Use "
-        "ReLU-like activations, batch norm and pretrained weights; with fp16 try bf16."
+        "Check what follows the first layer named: something blocks the gradient (saturated or "
+        "dead activations, a norm with weight 0, a very deep stack without shortcuts). Use "
+        "ReLU-like activations, batch norm and pretrained weights. With fp16, try bf16."
     )
     source = "AWS built-in rule VanishingGradient: threshold 1e-7"
     needs = "`gradients` among debugger_collections"
@@ -36,7 +36,7 @@ class VanishingGradient(Rule):
     _loss: float = 1.0
 
     def see(self, record: Record) -> Iterator[Fired]:
-        """Look at gradients, and at the loss."""
+        """Check gradients and the loss."""
         if isinstance(record, records.Step) and record.mode == "train" and record.loss is not None:
             self._loss = record.loss
         if not isinstance(record, records.Tensors) or record.collection != records.GRADIENTS:
@@ -44,7 +44,7 @@ class VanishingGradient(Rule):
         modules: dict[str, float] = defaultdict(float)
         for name, one in record.values.items():
             module = name.rpartition(".")[0] or name
-            # What is not a number is another rule's finding.
+            # NaN and infinity are for ExplodingTensor.
             modules[module] = max(modules[module], 1.0 if one.nonfinite else one.mean_abs)
         self.datapoints += len(record.values)
         low = {name: one for name, one in modules.items() if one < self.parameters.threshold}
@@ -55,6 +55,6 @@ class VanishingGradient(Rule):
                 record.step,
                 f"{len(low)} of {len(modules)} modules have vanishing gradients: "
                 f"{least} has {low[least]:.2g} on average",
-                modules=dict(list(low.items())[:10]),
+                modules=shorten(low),
                 threshold=self.parameters.threshold,
             )

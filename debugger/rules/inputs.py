@@ -1,4 +1,4 @@
-"""Rules over the pictures that the network is given."""
+"""The rule over the input pictures."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from debugger.rules.rule import Rule, RuleParameters
 
 @dataclass(eq=False)
 class CheckInputImages(Rule):
-    """Fires when pictures were not normalised.
+    """Fires when pictures are not normalised.
 
-    Looks at their mean from `threshold_samples` pictures on, and at each such number again: fires
-    when it is off 0 by over `threshold_mean` and no picture has a value below 0, or one is over
-    `threshold_range`. AWS asks for the mean alone; pictures that are dark or bright by nature have
-    one, correctly normalised by another data set's figures.
+    The rule checks every `threshold_samples` pictures. It fires when their mean is further than
+    `threshold_mean` from 0, and either no value is below 0 or an absolute value is over
+    `threshold_range`. AWS checks the mean only; but correctly normalised dark or bright pictures
+    also have a mean far from 0.
     """
 
     class Parameters(RuleParameters):
@@ -25,10 +25,10 @@ class CheckInputImages(Rule):
 
     kind = "tensor"
     sees = (records.Start, records.Step, records.Tensors)
-    description = "Pictures reach the network unnormalised, or normalised wrongly."
+    description = "The input pictures are not normalised, or normalised wrongly."
     advice = (
-        "Scale them to 0..1, subtract the mean and divide by the standard deviation that the "
-        "pretrained weights were trained with."
+        "Scale the pictures to 0..1, then subtract the mean and divide by the standard deviation "
+        "that the pretrained weights were trained with."
     )
     source = "AWS built-in rule CheckInputImages: mean 0.2, 500 samples"
     needs = "`inputs` among debugger_collections, and 500 pictures at recorded steps"
@@ -40,7 +40,7 @@ class CheckInputImages(Rule):
     _high: float = 0.0
 
     def see(self, record: Record) -> Iterator[Fired]:
-        """Look at the inputs of recorded steps."""
+        """Check the inputs of recorded steps."""
         if isinstance(record, records.Start):
             self._batch = int(record.facts.get("batch_size") or 1)
         elif isinstance(record, records.Step):
@@ -59,7 +59,9 @@ class CheckInputImages(Rule):
 
     def _judge(self, record: records.Tensors, name: str) -> Iterator[Fired]:
         mean = self._sum / self._samples
-        odd = self._low >= 0 or max(-self._low, self._high) > self.parameters.threshold_range
-        if abs(mean) > self.parameters.threshold_mean and odd:
-            text = f"{name} have a mean of {mean:.3g}, between {self._low:.3g} and {self._high:.3g}"
+        unnormalised = (
+            self._low >= 0 or max(-self._low, self._high) > self.parameters.threshold_range
+        )
+        if abs(mean) > self.parameters.threshold_mean and unnormalised:
+            text = f"{name}: mean {mean:.3g}, values from {self._low:.3g} to {self._high:.3g}"
             yield self.fire(record, record.step, text, mean=mean, min=self._low, max=self._high)

@@ -1,4 +1,4 @@
-"""Rules while the job runs: each record is shown to all of them, and none can fail training."""
+"""Runs rules while the job runs: a rule that raises an error never fails the training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,42 +9,42 @@ from debugger.rules.rule import SHOWN, Action, Result, Rule
 
 @dataclass(frozen=True)
 class Reaction:
-    """What came of a record: a firing, or the note that a rule broke; and what to do about it."""
+    """A firing, or a note that a rule was switched off; and the action to take."""
 
     record: Fired | Note
     action: Action
 
 
 class Live:
-    """Shows records to rules, in the order in which they happen."""
+    """Feeds records to rules, in the order of time."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = list(rules)
-        self._seeing: dict[type[Record], list[Rule]] = {}  # by kind of record, those still whole
+        self._readers: dict[type[Record], list[Rule]] = {}  # by kind of record
 
     def feed(self, record: Record) -> list[Reaction]:
-        """Return what fired: the first 20 times of each rule, and never more.
+        """Return what fired; at most the first 20 firings of each rule.
 
-        Never raises: a rule that does is switched off, which a Note tells.
+        Never raises: a rule that raises is switched off, and a Note says so.
         """
         reactions = []
         kind = type(record)
-        if kind not in self._seeing:
-            whole = [rule for rule in self.rules if not rule.broken]
-            self._seeing[kind] = [rule for rule in whole if issubclass(kind, rule.sees)]
-        for rule in self._seeing[kind]:
+        if kind not in self._readers:
+            working = [rule for rule in self.rules if not rule.broken]
+            self._readers[kind] = [rule for rule in working if issubclass(kind, rule.sees)]
+        for rule in self._readers[kind]:
             try:
-                for fired in rule.look(record):
+                for fired in rule.feed(record):
                     if rule.times <= SHOWN:
                         reactions.append(Reaction(fired, rule.parameters.action))
             except Exception as error:
                 rule.broken = f"{type(error).__name__}: {error}"
-                self._seeing = {}
+                self._readers = {}
                 text = f"rule {type(rule).__name__} is switched off: {rule.broken}"
                 note = Note(record.at, text, rank=record.rank, host=record.host)
                 reactions.append(Reaction(note, "log"))
         return reactions
 
     def results(self) -> list[Result]:
-        """Return what the rules found so far."""
+        """Return the results of the rules so far."""
         return [rule.result() for rule in self.rules]

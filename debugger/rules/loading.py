@@ -1,4 +1,4 @@
-"""Rules over the loading of data."""
+"""The rule over data loading."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,10 +23,11 @@ class _Process:
 class Dataloader(Rule):
     """Fires at a scan when steps wait for data, or when there are too many decoding workers.
 
-    Waiting is over `max_wait` percent of the time of training steps, a process's first apart; it is
-    told whether workers are fewer than `min_threshold` percent of the cores. Too many are over
-    `max_threshold` percent of the cores. AWS goes by the number of workers alone; few are enough
-    where nothing waits for them.
+    Steps wait if the data wait is over `max_wait` percent of the time of training steps (without
+    the first step of a process). The finding names the number of workers if there are fewer than
+    `min_threshold` percent of the cores. Too many workers are over `max_threshold` percent of the
+    cores. A scan happens every `scan_interval_us` microseconds. AWS checks the number of workers
+    only; but a few workers are enough if no step waits.
     """
 
     class Parameters(RuleParameters):
@@ -37,11 +38,11 @@ class Dataloader(Rule):
 
     kind = "profiler"
     sees = (records.Start, records.Step, records.End)
-    description = "Training waits for pictures to be read and decoded, or too many processes do so."
+    description = "Training waits until pictures are decoded, or there are too many workers."
     advice = (
-        "Raise `workers` while they are fewer than the cores; with enough of them, store smaller "
-        "pictures, use a cheaper augmentation (`augment`) or faster storage. Workers beyond twice "
-        "the cores only take memory."
+        "Raise `workers` up to the number of cores. If that is not enough, store smaller pictures, "
+        "use a cheaper augmentation (`augment`) or faster storage. More workers than twice the "
+        "cores only use memory."
     )
     source = "AWS built-in rule Dataloader: workers below 70 % or above 200 % of the cores"
     needs = "training steps, and profiler=on"
@@ -49,27 +50,27 @@ class Dataloader(Rule):
     _processes: dict[tuple[str, int], _Process] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Set the clock of the scans."""
+        """Set the scan interval."""
         self._scans = Scans(self.parameters.scan_interval_us / 1e6)
 
     def see(self, record: Record) -> Iterator[Fired]:
-        """Look at the data wait of steps."""
-        who = (record.host, record.rank)
+        """Check the data wait of steps."""
+        key = (record.host, record.rank)
         if isinstance(record, records.Start):
             facts = record.facts
-            self._processes[who] = _Process(facts.get("workers"), facts.get("cores"))
-            self._scans.due(record.at, who)
+            self._processes[key] = _Process(facts.get("workers"), facts.get("cores"))
+            self._scans.due(record.at, key)
         elif isinstance(record, records.Step) and record.mode == "train":
-            process = self._processes.setdefault(who, _Process())
+            process = self._processes.setdefault(key, _Process())
             process.steps += 1
             if process.steps > 1:
                 self.datapoints += 1
                 process.waited += record.took(DATA_WAIT)
                 process.seconds += record.seconds
-            if self._scans.due(record.at, who):
+            if self._scans.due(record.at, key):
                 yield from self._judge(record, process)
-        elif isinstance(record, records.End) and who in self._processes:
-            yield from self._judge(record, self._processes[who])
+        elif isinstance(record, records.End) and key in self._processes:
+            yield from self._judge(record, self._processes[key])
 
     def _judge(self, record: Record, process: _Process) -> Iterator[Fired]:
         workers, cores = process.workers, process.cores
@@ -80,13 +81,13 @@ class Dataloader(Rule):
             yield self.fire(record, process.steps, text, **evidence)
         wait = 100 * process.waited / process.seconds if process.seconds else 0.0
         if wait > self.parameters.max_wait:
-            few = share is not None and share < self.parameters.min_threshold
+            too_few = share is not None and share < self.parameters.min_threshold
             text = f"steps waited for data {wait:.0f} % of the time"
-            text += f", with {workers} workers for {cores} cores" if few else ""
+            text += f", with {workers} workers for {cores} cores" if too_few else ""
             yield self.fire(record, process.steps, text, wait_percent=wait, **evidence)
 
     def details(self) -> Mapping[str, Any]:
-        """Return workers, cores and the wait of each process."""
+        """Return workers, cores and data wait of each process."""
         return {
             "processes": [
                 {

@@ -1,4 +1,4 @@
-"""Rules over losses: of steps, and of epochs in training and validation."""
+"""Rules over losses: of steps, and of training and validation epochs."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -16,10 +16,10 @@ TRAINING, VALIDATION = "train:loss", "validation:loss"
 class LossNotDecreasing(Rule):
     """Fires when the training loss has not fallen, or rises.
 
-    Looks every `num_steps` steps, from four times as many on, at the run so far in quarters, each
-    by its mean loss: fires when the last is not below the first by `diff_percent`, or when it is
-    above the third by `increase_threshold_percent` and by four standard errors. AWS compares two
-    single steps, which in a healthy run of small batches fires by chance.
+    Every `num_steps` steps, the rule divides the run so far into quarters and compares their mean
+    losses. It fires when the last quarter is not `diff_percent` below the first, or when it is
+    `increase_threshold_percent` and four standard errors above the third. AWS compares two single
+    steps, so a healthy run with small batches fires by chance.
     """
 
     class Parameters(RuleParameters):
@@ -29,10 +29,10 @@ class LossNotDecreasing(Rule):
 
     kind = "tensor"
     sees = (records.Step,)
-    description = "The training loss does not go down."
+    description = "The training loss does not decrease."
     advice = (
-        "If it rises or swings, lower learning_rate; if it lies still, raise it, and see that the "
-        "labels belong to the pictures and that what should be trained is (`trainable`)."
+        "If the loss rises or oscillates, lower learning_rate. If it does not change, raise it and "
+        "check that the labels match the pictures and that the right layers train (`trainable`)."
     )
     source = "AWS built-in rule LossNotDecreasing: 10 steps, 0.1 %, increase 5 %"
     needs = "`losses` among debugger_collections, and 40 steps"
@@ -42,7 +42,7 @@ class LossNotDecreasing(Rule):
     _block: list[tuple[int, float]] = field(default_factory=list)
 
     def see(self, record: Record) -> Iterator[Fired]:
-        """Look at the losses of training steps; each counts by its pictures."""
+        """Check the losses of training steps, weighted by their number of pictures."""
         if not isinstance(record, records.Step) or record.mode != "train":
             return
         if record.loss is None or not math.isfinite(record.loss):
@@ -80,7 +80,7 @@ class LossNotDecreasing(Rule):
         yield self.fire(record, record.step, text, first=first, before=third, last=last)
 
     def _mean(self, begin: int, end: int) -> tuple[float, float]:
-        """Return the mean loss of some blocks and its standard error."""
+        """Return the mean loss of a range of blocks, and its standard error."""
         count, total, squares = (
             b - a for a, b in zip(self._sums[begin], self._sums[end], strict=True)
         )
@@ -91,7 +91,7 @@ class LossNotDecreasing(Rule):
 
 @dataclass(eq=False)
 class _Epochs(Rule):
-    """Looks at an epoch's losses once both are known."""
+    """A rule over the training loss and the validation loss of each epoch."""
 
     kind = "tensor"
     sees = (records.Scalar,)
@@ -100,7 +100,7 @@ class _Epochs(Rule):
     _last: dict[str, float] = field(default_factory=dict)
 
     def see(self, record: Record) -> Iterator[Fired]:
-        """Look at the losses of epochs."""
+        """Store the losses of an epoch; check them when both are known."""
         if isinstance(record, Scalar) and record.name in (TRAINING, VALIDATION) and not record.rank:
             self._last[record.name] = record.value
             if len(self._last) == 2:
@@ -111,17 +111,18 @@ class _Epochs(Rule):
                     yield from self.judge(record, train, valid)
 
     def judge(self, record: Scalar, train: float, valid: float) -> Iterator[Fired]:
-        """Yield what an epoch's losses tell."""
+        """Check the losses of an epoch and yield firings."""
         raise NotImplementedError
 
 
 @dataclass(eq=False)
 class Overfit(_Epochs):
-    """Fires when validation is worse than training by `ratio_threshold` and gets worse.
+    """Fires when the validation loss is higher than the training loss, and gets worse.
 
-    Over more than `patience` epochs in a row, (validation - train) / train exceeds it, and the
-    validation loss lies above its best by the same ratio. AWS asks for the first alone, which any
-    network that has nearly learned its training pictures meets while it still improves.
+    In more than `patience` epochs in a row, (validation - train) / train is over `ratio_threshold`,
+    and the validation loss is above its best value by the same ratio. Epochs before step
+    `start_step` do not count. AWS checks only the first condition; but a network that still
+    improves also meets it, once it has almost learned its training pictures.
     """
 
     class Parameters(RuleParameters):
@@ -129,10 +130,10 @@ class Overfit(_Epochs):
         patience: int = 1
         ratio_threshold: float = 0.1
 
-    description = "The network learns its training pictures by heart: validation gets worse."
+    description = "The network memorises its training pictures, and validation gets worse."
     advice = (
-        "Stop earlier (`patience`), train less of the network (`trainable`), use more pictures or "
-        "stronger augmentation (`augment`, `mixup`), label_smoothing or weight_decay."
+        "Stop earlier (`patience`), train fewer layers (`trainable`), use more pictures, stronger "
+        "augmentation (`augment`, `mixup`), label_smoothing or weight_decay."
     )
     source = "AWS built-in rule Overfit: patience 1, ratio 0.1"
 
@@ -140,7 +141,7 @@ class Overfit(_Epochs):
     _epochs: int = 0
 
     def judge(self, record: Scalar, train: float, valid: float) -> Iterator[Fired]:
-        """Compare the epoch's losses with each other and with the best."""
+        """Compare the losses of an epoch with each other and with the best."""
         if record.step < self.parameters.start_step:
             return
         ratio = (valid - train) / max(train, 1e-12)
@@ -164,10 +165,10 @@ class Overfit(_Epochs):
 
 @dataclass(eq=False)
 class Overtraining(_Epochs):
-    """Fires at an epoch when the run is long past its best.
+    """Fires at an epoch when neither loss has improved for a long time.
 
-    That is, when the training loss has not improved by `delta` for `patience_train` epochs and the
-    validation loss not for `patience_validation`.
+    The training loss has not improved by `delta` for `patience_train` epochs, and the validation
+    loss not for `patience_validation` epochs.
     """
 
     class Parameters(RuleParameters):
@@ -175,8 +176,8 @@ class Overtraining(_Epochs):
         patience_validation: int = 10
         delta: float = 0.01
 
-    description = "Training goes on although neither loss improves any more."
-    advice = "Train for fewer epochs, or set `patience` to stop by itself; the best is kept anyway."
+    description = "Training continues although neither loss improves any more."
+    advice = "Train fewer epochs, or set `patience`. The best epoch is saved anyway."
     source = "AWS built-in rule Overtraining: patience 5 (train), 10 (validation), delta 0.01"
 
     _best: dict[str, float] = field(default_factory=dict)
@@ -197,7 +198,7 @@ class Overtraining(_Epochs):
             yield self.fire(
                 record,
                 record.step,
-                f"epoch {record.epoch}: no better training loss for {trained} epochs, no better "
+                f"epoch {record.epoch}: no better training loss for {trained} epochs and no better "
                 f"validation loss for {validated}",
                 epoch=record.epoch,
                 train=trained,

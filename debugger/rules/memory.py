@@ -1,4 +1,4 @@
-"""Rules over memory that grows."""
+"""Rules over growing memory."""
 
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping
@@ -16,8 +16,8 @@ GIB = 1 << 30
 class GPUMemoryIncrease(SystemRule):
     """Fires when the moving average of a GPU's memory has grown by over `increase` points.
 
-    The average is over `window` samples, `patience` samples after the start; it is compared with
-    the least since then or since the last firing, so that slow growth counts too.
+    The average is over `window` samples; the first `patience` samples do not count. It is compared
+    with the smallest average since the start or the last firing, so slow growth counts too.
     """
 
     class Parameters(RuleParameters):
@@ -27,21 +27,21 @@ class GPUMemoryIncrease(SystemRule):
 
     description = "GPU memory grows while the job runs."
     advice = (
-        "Look for tensors kept from step to step with their graph, such as losses in a list: keep "
-        "loss.detach(). A single rise may be the first evaluation."
+        "Look for tensors that you store across steps together with their graph, such as losses in "
+        "a list: store loss.detach(). A single increase may be the first evaluation."
     )
     source = "AWS built-in rule GPUMemoryIncrease: average up > 5, patience 1000, window 10"
-    needs = "a GPU, profiler=on, and more samples than `patience` (1,000 are 8 minutes at 0.5 s)"
+    needs = "a GPU, profiler=on, and more than `patience` samples (1,000 are 8 minutes at 0.5 s)"
 
     def __post_init__(self) -> None:
-        """Make the windows."""
+        """Create the windows."""
         super().__post_init__()
         size = self.parameters.window
         self._windows: dict[tuple[str, str], deque[float]] = defaultdict(lambda: deque(maxlen=size))
         self._least: dict[tuple[str, str], float] = {}
 
     def see(self, record: Record) -> Iterator[Fired]:
-        """Look at the memory of GPUs."""
+        """Check the memory of GPUs."""
         if not isinstance(record, System) or not self.ready(record):
             return
         for gpu, value in gpus(record, "gpu_memory").items():
@@ -62,16 +62,16 @@ class GPUMemoryIncrease(SystemRule):
 class _Host:
     samples: int = 0
     window: list[float] = field(default_factory=list)
-    floors: list[float] = field(default_factory=list)  # the least of each window, while they rise
+    floors: list[float] = field(default_factory=list)  # minimums of windows, while they rise
 
 
 @dataclass(eq=False)
 class MemoryIncrease(Rule):
     """Fires when the memory of the job's processes keeps growing.
 
-    After `patience` samples, the least of each `window` is noted: what is given back in time, such
-    as that of decoding workers, does not count. Fires when it rose `rises` times in a row and by
-    over `increase` percent since the first of them. A rule of our own: AWS has none for the host.
+    After the first `patience` samples, the rule takes the minimum of every `window` samples, so
+    memory that is freed again (such as that of decoding workers) does not count. It fires when the
+    minimum rose `rises` times in a row, by over `increase` percent in total. AWS has no such rule.
     """
 
     class Parameters(RuleParameters):
@@ -82,18 +82,18 @@ class MemoryIncrease(Rule):
 
     kind = "profiler"
     sees = (System,)
-    description = "The job's memory on the host grows as it runs: a long job will be killed."
+    description = "The memory of the job on the host keeps growing: a long job will be killed."
     advice = (
-        "Look for lists that grow with the steps (losses and outputs that still hold their graph, "
-        "caches of pictures) in the loop and in the data set, of which each worker has a copy."
+        "Look for lists that grow with the steps: losses or outputs that hold their graph, caches "
+        "of pictures. Check the loop and the data set; each worker has a copy of the data set."
     )
-    source = "Kennel's own"
+    source = "Kennel, no AWS rule"
     needs = "profiler=on, and 420 samples (3.5 minutes at 0.5 s)"
 
     _hosts: dict[str, _Host] = field(default_factory=lambda: defaultdict(_Host))
 
     def see(self, record: Record) -> Iterator[Fired]:
-        """Look at the resident memory of the job's processes."""
+        """Check the resident memory of the job's processes."""
         if not isinstance(record, System) or "process_memory" not in record.values:
             return
         host = self._hosts[record.host]
@@ -116,5 +116,5 @@ class MemoryIncrease(Rule):
             host.floors = [floor]
 
     def details(self) -> Mapping[str, Any]:
-        """Return the last floor of each host, in bytes."""
+        """Return the largest minimum of each host, in bytes."""
         return {"bytes": {name: max(h.floors) for name, h in self._hosts.items() if h.floors}}

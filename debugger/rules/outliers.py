@@ -1,4 +1,4 @@
-"""Steps that take much longer than the others, and what was different about them."""
+"""The rule over steps that take much longer than others."""
 
 import heapq
 from array import array
@@ -14,8 +14,8 @@ from debugger.records import Fired, Record, Step
 from debugger.rules.rule import Rule, RuleParameters
 from debugger.rules.windows import SCAN_US, Scans
 
-_KEPT = 100  # of the longest steps of a process and mode, with all that is known of them
-_FEWEST = 100  # steps, before any counts as an outlier
+_STORED = 100  # longest steps of a process and mode, stored with all details
+_FEWEST = 100  # steps that must exist before any counts as an outlier
 Key = tuple[str, int, str]  # host, rank, mode
 
 
@@ -35,13 +35,13 @@ class _Steps:
         for name, seconds in _parts(step).items():
             self.spans[name] += seconds
         known = (step.seconds, len(self.numbers), step, system)
-        if len(self.longest) < _KEPT:
+        if len(self.longest) < _STORED:
             heapq.heappush(self.longest, known)
         else:
             heapq.heappushpop(self.longest, known)
 
     def bounds(self, stddev: float) -> tuple[float, float, int]:
-        """Return mean, the seconds from which on a step is an outlier, and how many are."""
+        """Return the mean, the limit for outliers, and the number of outliers."""
         seconds = np.asarray(self.seconds)
         if self.profiled:
             seconds = seconds[~np.isin(np.asarray(self.numbers), list(self.profiled))]
@@ -52,7 +52,7 @@ class _Steps:
         return mean, limit, int((seconds > limit).sum())
 
     def outliers(self, limit: float) -> Iterator[dict[str, Any]]:
-        """Yield the longest steps over `limit`, in order, each with what took longer in it."""
+        """Yield the stored steps over `limit`, in order, each with the phase that took longer."""
         known = sorted(self.longest, key=lambda one: one[1])
         for seconds, _, step, system in known:
             if seconds <= limit or step.step in self.profiled:
@@ -75,21 +75,21 @@ class _Steps:
 
 
 def _parts(step: Step) -> dict[str, float]:
-    """Return a step's seconds by phase, the rest as `other`."""
+    """Return the seconds of a step by phase; the remaining time is `other`."""
     names = {span.name for span in step.spans} - {records.RECORDING}
-    parts = {name: step.took(name) for name in names}  # a step in parts has a phase several times
+    parts = {name: step.took(name) for name in names}  # a phase can occur several times in a step
     return parts | {"other": step.seconds - sum(parts.values())}
 
 
 @dataclass(eq=False)
 class StepOutlier(Rule):
-    """Fires at each scan while there are many steps that took much longer than the others.
+    """Fires at each scan while many steps took much longer than the mean.
 
-    Counts, of each process and mode (`mode`: only that one), the steps that took over `stddev`
-    standard deviations more than their mean, and fires when there are more than `n_outliers`, from
-    100 steps on. A scan is every `scan_interval_us` by the records' clock, and at the job's end.
-    Not counted are a process's first step, which starts workers and chooses kernels, and those
-    that torch.profiler watched.
+    An outlier takes over `stddev` standard deviations more than the mean of its process and mode.
+    The rule fires when there are more than `n_outliers` outliers in over 100 steps. `mode` limits
+    it to "train" or "eval". A scan happens every `scan_interval_us` microseconds (by the time in
+    the records), and at the end of the job. Two kinds of steps do not count: the first step of a
+    process, which starts workers and selects kernels, and steps under torch.profiler.
     """
 
     class Parameters(RuleParameters):
@@ -100,32 +100,32 @@ class StepOutlier(Rule):
 
     kind = "profiler"
     sees = (records.Start, records.Step, records.System, records.Operators, records.End)
-    description = "Some steps take much longer than the others."
+    description = "Some steps take much longer than others."
     advice = (
-        "See in the list of outliers which phase was longer: data_wait points to the loader or its "
-        "storage, forward to pictures of other sizes, other to what the loop does now and then "
-        "(logging, checkpoints). If the host was busy at that time, look for what else runs there."
+        "Check in the list of outliers which phase took longer. data_wait: the loader or its "
+        "storage; forward: pictures of different sizes; other: work that the loop does sometimes "
+        "(logging, checkpoints). If the host was busy then, check what else runs on it."
     )
     source = "AWS built-in rule StepOutlier: 3 standard deviations, 10 outliers, 100 steps"
     needs = "more than 100 steps of a mode, and profiler=on"
 
     _steps: dict[Key, _Steps] = field(default_factory=lambda: defaultdict(_Steps))
-    _fresh: set[Key] = field(default_factory=set)  # no step of this start was seen yet
+    _fresh: set[Key] = field(default_factory=set)  # no step since this start yet
     _system: dict[str, Mapping[str, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Set the clock of the scans."""
+        """Set the scan interval."""
         self._scans = Scans(self.parameters.scan_interval_us / 1e6)
 
     def see(self, record: Record) -> Iterator[Fired]:
-        """Look at steps, and at samples of the host around them."""
+        """Check steps; store the last sample of each host for the details."""
         if isinstance(record, Step):
             yield from self._step(record)
         elif isinstance(record, records.System):
             self._system[record.host] = record.values
         elif isinstance(record, records.Operators):
             key = (record.host, record.rank, "train")
-            # The step after the window may hold its processing.
+            # The step after the window can include the processing of the trace.
             self._steps[key].profiled.update(range(record.step, record.step + record.steps + 1))
         elif isinstance(record, records.Start):
             for mode in ("train", "eval"):
@@ -168,7 +168,7 @@ class StepOutlier(Rule):
             )
 
     def details(self) -> Mapping[str, Any]:
-        """Return, of each process and mode, its figures and its longest outliers."""
+        """Return figures and the longest outliers for each process and mode."""
         tables = []
         for (host, rank, mode), steps in self._steps.items():
             if not steps.numbers:

@@ -1,4 +1,4 @@
-"""Rules that never fire: what they tell is in their details, whatever the job's health."""
+"""Rules that never fire: their details are summaries for the report."""
 
 from array import array
 from collections import defaultdict
@@ -13,12 +13,12 @@ from debugger.records import Fired, Record
 from debugger.rules.rule import Rule
 from debugger.timeline import Timeline
 
-_MOST = 16_384  # samples of a metric that are kept
+_MOST = 16_384  # samples of a metric that are stored
 
 
 @dataclass
 class _Values:
-    """A metric's extremes, and an even choice of its values."""
+    """Minimum and maximum of a metric, and an evenly spaced selection of its values."""
 
     kept: "array[float]" = field(default_factory=lambda: array("d"))
     every: int = 1
@@ -41,12 +41,12 @@ class _Values:
 
 @dataclass(eq=False)
 class OverallSystemUsage(Rule):
-    """Tells max, p99, p95, p50 and min of every metric of each host. Never fires."""
+    """Reports max, p99, p95, p50 and min of every metric of each host. Never fires."""
 
     kind = "profiler"
     sees = (records.System,)
-    description = "How much of the hosts was used."
-    advice = "Look at what is nearly full or nearly idle: a smaller instance may do, or a larger."
+    description = "How busy the hosts were."
+    advice = "Look for metrics near 0 % or 100 %: perhaps another instance type fits better."
     source = "AWS built-in rule OverallSystemUsage"
     needs = "profiler=on"
 
@@ -55,7 +55,7 @@ class OverallSystemUsage(Rule):
     )
 
     def see(self, record: Record) -> Iterator[Fired]:
-        """Take samples of hosts."""
+        """Store the samples of hosts."""
         if isinstance(record, records.System):
             self.datapoints += 1
             for name, value in record.values.items():
@@ -72,16 +72,16 @@ class OverallSystemUsage(Rule):
 
 @dataclass(eq=False)
 class OverallFrameworkMetrics(Rule):
-    """Tells where the time of each process went. Never fires.
+    """Reports where the time of each process went. Never fires.
 
-    AWS's "others" is loop time less TRAIN and EVAL steps: here `outside`, with its parts.
+    `outside` is what AWS calls "others": the time of the loop without TRAIN and EVAL steps.
     """
 
     kind = "profiler"
     sees = (records.Start, records.Step, records.Phase, records.End)
     description = "Where the job's time went."
     advice = (
-        "What of the loop is neither TRAIN nor EVAL is lost: see whether it is data_wait, "
+        "Time of the loop that is neither TRAIN nor EVAL is lost: check whether it is data_wait, "
         "checkpoint or other."
     )
     source = "AWS built-in rule OverallFrameworkMetrics"
@@ -90,15 +90,15 @@ class OverallFrameworkMetrics(Rule):
     _timelines: dict[str, Timeline] = field(default_factory=lambda: defaultdict(Timeline))
 
     def see(self, record: Record) -> Iterator[Fired]:
-        """Take steps and phases."""
+        """Add steps and phases to the timelines."""
         if isinstance(record, records.Step):
             self.datapoints += 1
         if isinstance(record, records.Step | records.Phase | records.Start | records.End):
-            self._timelines[f"{record.host}-{record.rank}"].see(record)
+            self._timelines[f"{record.host}-{record.rank}"].add(record)
         yield from ()
 
     def details(self) -> Mapping[str, Any]:
-        """Return, by process, seconds by name, and percentages of the loop."""
+        """Return seconds and percentages of the loop, for each process."""
         tables = {}
         for process, timeline in self._timelines.items():
             split = timeline.split()
@@ -112,22 +112,22 @@ class OverallFrameworkMetrics(Rule):
 
 @dataclass(eq=False)
 class ProfilerReport(Rule):
-    """Holds the results of all other profiler rules, as AWS's schema has them. Never fires."""
+    """Contains the results of all other profiler rules, in AWS's schema. Never fires."""
 
     kind = "profiler"
-    description = "All profiler rules together."
-    advice = "Look at the rules that fired, the most triggered first."
+    description = "The results of all profiler rules."
+    advice = "Check the rules that fired, most often first."
     source = "AWS built-in rule ProfilerReport"
     needs = "profiler=on"
 
     rules: list[Rule] = field(default_factory=list)
 
     def see(self, record: Record) -> Iterator[Fired]:  # noqa: ARG002
-        """Look at nothing: the others do."""
+        """Check nothing: the other rules do."""
         self.datapoints += 1
         yield from ()
 
     def details(self) -> Mapping[str, Any]:
-        """Return their results, the most triggered first."""
+        """Return the results of the other rules, most often triggered first."""
         rules = sorted(self.rules, key=lambda rule: -rule.times)
         return {type(rule).__name__: rule.result().to_aws() for rule in rules}

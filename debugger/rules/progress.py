@@ -1,4 +1,4 @@
-"""Rules over whether the job gets on at all."""
+"""Rules over slow starts and jobs that hang."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,20 +14,21 @@ Process = tuple[str, int]
 
 @dataclass(eq=False)
 class StalledTraining(Rule):
-    """Fires when nothing came of a process for `threshold` seconds: no step, phase or figure.
+    """Fires when a process recorded no step, phase or metric for `threshold` seconds.
 
-    While the job runs, the samples of the host tell the time. One standstill fires once.
+    While the job runs, the samples of the host show how much time has passed. The rule fires once
+    for each stop.
     """
 
     class Parameters(RuleParameters):
         threshold: float = 1800.0
 
     kind = "tensor"
-    description = "Training stands still."
+    description = "Training has stopped making progress."
     advice = (
-        "Look at the log's last lines and at disk and network in the report: the loader may wait "
-        'for a file system, or a process for the others. {"StalledTraining": {"action": "stop"}} '
-        "ends such a job."
+        "Read the last lines of the log, and disk and network in the report: perhaps the loader "
+        "waits for a file system, or a process waits for the others. To end such a job "
+        'automatically, set {"StalledTraining": {"action": "stop"}}.'
     )
     source = "AWS built-in rule StalledTrainingRule: 1,800 s"
     needs = "training steps"
@@ -36,20 +37,20 @@ class StalledTraining(Rule):
     _stalled: set[Process] = field(default_factory=set)
 
     def see(self, record: Record) -> Iterator[Fired]:
-        """Look at the time of every record."""
-        who = (record.host, record.rank)
+        """Check the time of every record."""
+        process = (record.host, record.rank)
         if isinstance(record, records.Start):
-            self._moved[who] = record.at
+            self._moved[process] = record.at
             return
-        since = record.at - self._moved.setdefault(who, record.at)
-        if since > self.parameters.threshold and who not in self._stalled:
-            self._stalled.add(who)
-            text = f"nothing happened for {since:,.0f} s"
+        since = record.at - self._moved.setdefault(process, record.at)
+        if since > self.parameters.threshold and process not in self._stalled:
+            self._stalled.add(process)
+            text = f"no progress for {since:,.0f} s"
             yield self.fire(record, getattr(record, "step", -1), text, seconds=since)
         if not isinstance(record, records.System | records.Note | records.Fired):
             self.datapoints += 1
-            self._moved[who] = record.at
-            self._stalled.discard(who)
+            self._moved[process] = record.at
+            self._stalled.discard(process)
 
 
 @dataclass(eq=False)
@@ -61,10 +62,10 @@ class MaxInitializationTime(Rule):
 
     kind = "profiler"
     sees = (records.Start, records.Phase, records.Step)
-    description = "The job takes long to begin: what is paid for does not train."
+    description = "The job takes a long time to start: you pay for time without training."
     advice = (
-        "Look at what comes before the first step: the download of data (FastFile or Pipe mode "
-        "rather than File), of packages and weights, and compilation."
+        "Check what happens before the first step: download of data (use FastFile or Pipe mode "
+        "instead of File), packages and weights; compilation."
     )
     source = "AWS built-in rule MaxInitializationTime: 20 minutes"
     needs = "training steps"
@@ -73,24 +74,24 @@ class MaxInitializationTime(Rule):
     _seconds: dict[str, float] = field(default_factory=dict)
 
     def see(self, record: Record) -> Iterator[Fired]:
-        """Look at what comes before a process's first step."""
-        who = (record.host, record.rank)
+        """Measure the time before the first step of a process."""
+        process = (record.host, record.rank)
         if isinstance(record, records.Start):
-            self._timelines[who] = Timeline()
-        timeline = self._timelines.get(who)
+            self._timelines[process] = Timeline()
+        timeline = self._timelines.get(process)
         if timeline is None:
             return
-        timeline.see(record)
+        timeline.add(record)
         if not isinstance(record, records.Step):
             return
-        del self._timelines[who]
+        del self._timelines[process]
         seconds = timeline.split().initialisation
         self.datapoints += 1
-        self._seconds["{}-{}".format(*who)] = seconds
+        self._seconds["{}-{}".format(*process)] = seconds
         if seconds > 60 * self.parameters.threshold:
             text = f"initialisation took {seconds:,.1f} s"
             yield self.fire(record, record.step, text, seconds=seconds)
 
     def details(self) -> Mapping[str, Any]:
-        """Return the seconds of each process."""
+        """Return the initialisation time of each process, in seconds."""
         return {"initialisation_seconds": self._seconds}

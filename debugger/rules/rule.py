@@ -1,4 +1,4 @@
-"""What a rule is: it sees a job's records in order, fires, and tells at the end what it found."""
+"""The base class of rules: a rule reads the records of a job in order, fires, and has a result."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -10,14 +10,14 @@ from pydantic import BaseModel, ConfigDict
 from debugger.records import Fired, Record
 
 Action = Literal["report", "log", "stop"]
-SHOWN = 20  # of a rule's firings are kept, the earliest
+SHOWN = 20  # firings of a rule that are stored; later ones are only counted
 
 
 class RuleParameters(BaseModel):
-    """A rule's parameters with their defaults; unknown names and other types are refused.
+    """The parameters of a rule with their defaults; unknown names and wrong types are errors.
 
-    `action` is what a firing does while the job runs: it is recorded, also printed to the log, or
-    also stops training.
+    `action` is what happens when the rule fires while the job runs: "report" records the firing,
+    "log" also prints it, "stop" also stops training.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -29,10 +29,10 @@ class RuleParameters(BaseModel):
 class Result:
     """What a rule found in a job.
 
-    `status` is "fired", "quiet", or "no data" where the recording lacks what the rule looks at
-    (`details` then says what it needs, or why the rule broke). `datapoints` counts what it looked
-    at, `times` how often it fired, `first` holds the earliest 20 firings, `details` what the report
-    shows.
+    `status` is "fired", "quiet", or "no data" if the recording lacks the data that the rule checks
+    (`details` then says what it needs, or why the rule failed). `datapoints` is how many values the
+    rule checked, `times` how often it fired, `first` the first 20 firings, `details` what the
+    report shows.
     """
 
     rule: str
@@ -47,7 +47,7 @@ class Result:
     advice: str
 
     def to_aws(self) -> dict[str, Any]:
-        """Return it in the schema of AWS's rule results."""
+        """Return the result in the schema of AWS's rule results."""
         return {
             "RuleTriggered": self.times,
             "Violations": self.times,
@@ -59,29 +59,32 @@ class Result:
 
 @dataclass(eq=False)
 class Rule(ABC):
-    """Sees records in order; cheap, and pure but for its own counts.
+    """Reads records in order. It must be cheap and change nothing but its own state.
 
-    A subclass says what it is in class variables, declares `Parameters` of its own, looks at
-    records in `see`, and counts in `datapoints`. `advice` tells the engineer what to do. What a
-    subclass keeps are dataclass fields with defaults, or attributes made in `__post_init__`.
+    A subclass describes itself in class variables, can define its own `Parameters`, checks records
+    in `see`, and counts the values it checked in `datapoints`. `advice` tells the engineer what to
+    do. State of a subclass is in dataclass fields with defaults, or attributes set in
+    `__post_init__`.
     """
 
     kind: ClassVar[Literal["tensor", "profiler"]]
     description: ClassVar[str]
     advice: ClassVar[str]
-    source: ClassVar[str]  # where definition and defaults come from
-    needs: ClassVar[str]  # what must be recorded for it to see anything
-    sees: ClassVar[tuple[type[Record], ...]] = (Record,)  # kinds of records; fewer cost less
+    source: ClassVar[str]  # where the definition and the defaults come from
+    needs: ClassVar[str]  # what must be recorded so that the rule has data
+    sees: ClassVar[tuple[type[Record], ...]] = (
+        Record,
+    )  # kinds of records it gets; fewer kinds cost less time
     Parameters: ClassVar[type[RuleParameters]] = RuleParameters
 
-    parameters: Any  # of the subclass's own `Parameters`
+    parameters: Any  # an instance of the subclass's `Parameters`
     datapoints: int = field(default=0, init=False)
     times: int = field(default=0, init=False)
     first: list[Fired] = field(default_factory=list, init=False)
-    broken: str = field(default="", init=False)  # why it was switched off while it looked on
+    broken: str = field(default="", init=False)  # the error that switched the rule off
 
-    def look(self, record: Record) -> Iterator[Fired]:
-        """Have it see a record; count and yield what it fires."""
+    def feed(self, record: Record) -> Iterator[Fired]:
+        """Pass a record to the rule; count and yield its firings."""
         for fired in self.see(record):
             self.times += 1
             if len(self.first) < SHOWN:
@@ -90,20 +93,20 @@ class Rule(ABC):
 
     @abstractmethod
     def see(self, record: Record) -> Iterator[Fired]:
-        """Look at a record; yield what fires. Most records are none of its business."""
+        """Check a record and yield firings. Ignore records that do not matter to the rule."""
 
     def details(self) -> Mapping[str, Any]:
-        """Return what the report shows of it: figures and small tables, as JSON."""
+        """Return what the report shows: numbers and small tables, as JSON values."""
         return {}
 
     def fire(self, record: Record, step: int, text: str, **evidence: Any) -> Fired:
-        """Return a firing at `record`."""
+        """Return a firing with the time and the process of `record`."""
         return Fired(
             record.at, type(self).__name__, step, text, evidence, rank=record.rank, host=record.host
         )
 
     def result(self) -> Result:
-        """Return what it found so far."""
+        """Return the result so far."""
         seen = self.datapoints > 0 and not self.broken
         details: Mapping[str, Any] = {"needs": self.needs}
         if self.broken:

@@ -1,4 +1,4 @@
-"""Rules over two runs."""
+"""The rule that compares two runs."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -8,15 +8,16 @@ from pathlib import Path
 from debugger import recording, records
 from debugger.records import Fired, Record, Statistics
 from debugger.rules.rule import Rule, RuleParameters
-from debugger.rules.tensors import some
+from debugger.rules.tensors import shorten
 
 
 @dataclass(eq=False)
 class SimilarAcrossRuns(Rule):
-    """Fires where a tensor is not what it was in another run at the same step.
+    """Fires when a tensor differs from the same tensor of another run at the same step.
 
-    That is, when mean, spread, extremes or length differ by more than `rtol` of the larger and by
-    more than `atol`. AWS's own definition is no more than "compares tensors of two trials".
+    It differs if mean, standard deviation, minimum, maximum or l2 norm differ by more than `rtol`
+    times the larger value and by more than `atol`. `other_recording` is the recording of the other
+    run. AWS's definition says only "compares tensors of two trials".
     """
 
     class Parameters(RuleParameters):
@@ -26,10 +27,10 @@ class SimilarAcrossRuns(Rule):
 
     kind = "tensor"
     sees = (records.Tensors,)
-    description = "Tensors differ from those of another run that should be the same."
+    description = "Tensors differ from those of another run that should be identical."
     advice = (
-        "The first tensor named is where the runs part: compare data, seed, hyperparameters and "
-        "versions of both."
+        "The runs begin to differ at the first tensor named: compare the data, seed, "
+        "hyperparameters and versions of both runs."
     )
     source = "AWS built-in rule SimilarAcrossRuns"
     needs = (
@@ -39,7 +40,7 @@ class SimilarAcrossRuns(Rule):
     _other: dict[tuple[str, int, str], Mapping[str, Statistics]] | None = field(default=None)
 
     def see(self, record: Record) -> Iterator[Fired]:
-        """Compare tensors with the other run's."""
+        """Compare tensors with those of the other run."""
         if not isinstance(record, records.Tensors) or not self.parameters.other_recording:
             return
         if record.rank:
@@ -50,22 +51,22 @@ class SimilarAcrossRuns(Rule):
                 for one in recording.read(Path(self.parameters.other_recording))
                 if isinstance(one, records.Tensors) and not one.rank
             }
-        theirs = self._other.get((record.mode, record.step, record.collection), {})
-        both = [name for name in record.values if name in theirs]
-        self.datapoints += len(both)
-        apart = {
+        other = self._other.get((record.mode, record.step, record.collection), {})
+        common = [name for name in record.values if name in other]
+        self.datapoints += len(common)
+        different = {
             name: record.values[name].mean
-            for name in both
-            if not self._alike(record.values[name], theirs[name])
+            for name in common
+            if not self._similar(record.values[name], other[name])
         }
-        if apart:
-            name = next(iter(apart))
-            text = f"{len(apart)} {record.collection} differ from the other run, first {name}"
+        if different:
+            name = next(iter(different))
+            text = f"{len(different)} {record.collection} differ from the other run, first {name}"
             yield self.fire(
-                record, record.step, text, tensors=some(apart), collection=record.collection
+                record, record.step, text, tensors=shorten(different), collection=record.collection
             )
 
-    def _alike(self, a: Statistics, b: Statistics) -> bool:
+    def _similar(self, a: Statistics, b: Statistics) -> bool:
         rtol, atol = self.parameters.rtol, self.parameters.atol
         return all(
             math.isclose(getattr(a, name), getattr(b, name), rel_tol=rtol, abs_tol=atol)

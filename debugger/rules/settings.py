@@ -1,4 +1,4 @@
-"""Which rules are there and how they are set: from the spec, a hyperparameter or a request."""
+"""Creates the rules from their settings: built-in rules and rules of other packages."""
 
 import difflib
 from collections.abc import Mapping
@@ -44,18 +44,18 @@ BUILT_IN: tuple[type[Rule], ...] = (
 
 
 class RuleSettingsError(ValueError):
-    """Rule settings that cannot be used: every problem, one to a line."""
+    """The rule settings are wrong; the message lists every problem, one per line."""
 
 
 def make(settings: Mapping[str, Any]) -> list[Rule]:
-    """Return all rules, set as asked.
+    """Return all rules with the given settings.
 
     Args:
-        settings: by rule name, its parameters; `false` switches a rule off, `true` leaves its
-            defaults. Rules that are not named run with their defaults.
+        settings: rule name to parameters; `false` switches a rule off, `true` means the defaults.
+            All other rules run with their defaults.
 
     Raises:
-        RuleSettingsError: with every unknown rule and every unknown or ill-typed parameter.
+        RuleSettingsError: lists every unknown rule and every unknown or invalid parameter.
     """
     known, problems = _known()
     for name in settings:
@@ -67,7 +67,7 @@ def make(settings: Mapping[str, Any]) -> list[Rule]:
         if given is False:
             continue
         if given is not True and not isinstance(given, Mapping):
-            problems.append(f"{name}: must be its parameters, or false (given {given!r})")
+            problems.append(f"{name}: must be an object of parameters, or false (given {given!r})")
             continue
         try:
             rules.append(rule(rule.Parameters.model_validate({} if given is True else given)))
@@ -78,12 +78,12 @@ def make(settings: Mapping[str, Any]) -> list[Rule]:
         if isinstance(report, ProfilerReport):
             report.rules = [rule for rule in profilers if rule is not report]
     if problems:
-        raise RuleSettingsError("rules that cannot be set so:\n  " + "\n  ".join(problems))
+        raise RuleSettingsError("wrong rule settings:\n  " + "\n  ".join(problems))
     return rules
 
 
 def _known() -> tuple[dict[str, type[Rule]], list[str]]:
-    """Return the built-in rules and those that other packages bring, by name, and what is wrong."""
+    """Return built-in rules and rules of other packages by name, and the problems found."""
     known = {rule.__name__: rule for rule in BUILT_IN}
     problems = []
     for point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name):
@@ -93,11 +93,11 @@ def _known() -> tuple[dict[str, type[Rule]], list[str]]:
             problems.append(f"{point.name}: {point.value} does not load ({error!r})")
             continue
         if not (isinstance(rule, type) and issubclass(rule, Rule)):
-            problems.append(f"{point.name}: {point.value} is no subclass of debugger.rules.Rule")
+            problems.append(f"{point.name}: {point.value} is not a subclass of debugger.rules.Rule")
         elif rule.__name__ != point.name:
             problems.append(f"{point.name}: the entry point must be named {rule.__name__}")
         elif point.name in known:
-            problems.append(f"{point.name}: {point.value} has the name of another rule")
+            problems.append(f"{point.name}: {point.value} has the same name as another rule")
         else:
             known[point.name] = rule
     return known, problems

@@ -8,30 +8,31 @@ from debugger import records
 from debugger.records import Fired, Record, Statistics
 from debugger.rules.rule import Rule, RuleParameters
 
-NAMED = 10  # tensors, in a firing's evidence
+NAMED = 10  # tensors that the evidence of a firing names
 WATCHED = (records.WEIGHTS, records.GRADIENTS, records.ACTIVATIONS, records.INPUTS)
 TENSORS = "weights, gradients or activations among debugger_collections"
 
 
-def some(found: Mapping[str, float]) -> dict[str, float]:
-    """Return the first few of many."""
+def shorten(found: Mapping[str, float]) -> dict[str, float]:
+    """Return the first 10 entries."""
     return dict(list(found.items())[:NAMED])
 
 
 @dataclass(eq=False)
 class ExplodingTensor(Rule):
-    """Fires where a tensor or the loss holds NaN or infinity.
+    """Fires when a tensor or the loss holds NaN or infinity.
 
-    AWS's `only_nan` is not here: a recording counts both as one. In fp16 an infinite gradient alone
-    is no finding, for the loss scale is found by trying and that step is skipped.
+    AWS's parameter `only_nan` does not exist here, because a recording counts both together. With
+    fp16, infinite gradients do not count: the loss scale is found by trial, and such a step is
+    skipped.
     """
 
     kind = "tensor"
     sees = (records.Start, records.Step, records.Tensors)
-    description = "Tensors hold NaN or infinite values: nothing is learned from there on."
+    description = "Tensors hold NaN or infinite values: from then on the network learns nothing."
     advice = (
-        "Lower learning_rate, add warmup_epochs or set clip_gradient_norm=1. The first tensor "
-        "named is where it began; if it is `images`, the pictures are at fault. With fp16 try bf16."
+        "Lower learning_rate, add warmup_epochs or set clip_gradient_norm=1. The problem began in "
+        "the first tensor named; if it is `images`, check the pictures. With fp16, try bf16."
     )
     source = "AWS built-in rule ExplodingTensor"
     needs = TENSORS
@@ -39,7 +40,7 @@ class ExplodingTensor(Rule):
     _half: bool = False
 
     def see(self, record: Record) -> Iterator[Fired]:
-        """Look at losses and at all tensors."""
+        """Check losses and all tensors."""
         if isinstance(record, records.Start):
             self._half = record.facts.get("precision") in ("float16", "fp16")
         elif isinstance(record, records.Step) and record.loss is not None:
@@ -56,16 +57,16 @@ class ExplodingTensor(Rule):
                 name, share = next(iter(bad.items()))
                 text = f"{len(bad)} {record.collection} are not finite: {share:.0%} of {name}"
                 yield self.fire(
-                    record, record.step, text, tensors=some(bad), collection=record.collection
+                    record, record.step, text, tensors=shorten(bad), collection=record.collection
                 )
 
 
 @dataclass(eq=False)
 class AllZero(Rule):
-    """Fires where at least `threshold` percent of a tensor's elements are 0, twice in a row.
+    """Fires when at least `threshold` percent of a tensor's elements are 0, twice in a row.
 
-    AWS fires the first time, and for biases: here neither a bias nor a norm's weight that begins at
-    0 and learns is a finding.
+    AWS fires the first time already, and for biases. Here biases do not count, nor does the weight
+    of a norm layer that starts at 0 and then learns.
     """
 
     class Parameters(RuleParameters):
@@ -73,11 +74,11 @@ class AllZero(Rule):
 
     kind = "tensor"
     sees = (records.Tensors,)
-    description = "Tensors hold nothing but zeros: that part of the network does nothing."
+    description = "All elements of a tensor are 0: that part of the network does nothing."
     advice = (
-        "For weights, look at how the module named is initialised and loaded; for activations, at "
-        "what comes before it (a norm whose weight is 0, dead ReLUs); for gradients, at whether "
-        "its output reaches the loss."
+        "For weights, check how the module is initialised and loaded. For activations, check the "
+        "layers before it (a norm with weight 0, dead ReLUs). For gradients, check that the output "
+        "of the module reaches the loss."
     )
     source = "AWS built-in rule AllZero: threshold 100 %"
     needs = TENSORS
@@ -85,7 +86,7 @@ class AllZero(Rule):
     _before: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
 
     def see(self, record: Record) -> Iterator[Fired]:
-        """Look at all tensors."""
+        """Check all tensors."""
         if not isinstance(record, records.Tensors) or record.collection not in WATCHED:
             return
         self.datapoints += len(record.values)
@@ -100,18 +101,18 @@ class AllZero(Rule):
         if stayed:
             text = f"{len(stayed)} {record.collection} are all zero, such as {next(iter(stayed))}"
             yield self.fire(
-                record, record.step, text, tensors=some(stayed), collection=record.collection
+                record, record.step, text, tensors=shorten(stayed), collection=record.collection
             )
 
 
 @dataclass(eq=False)
 class UnchangedTensor(Rule):
-    """Fires where a tensor's statistics stay the same over `num_steps` recorded steps.
+    """Fires when the statistics of a tensor are the same in `num_steps` recorded steps.
 
-    The same is what numpy.isclose calls so, by `rtol` and `atol`; AWS compares whole tensors.
-    Looked at are weights that are trained, gradients, activations and inputs in training. Weights
-    that an optimizer step moves by more than `atol` of their length are not unchanged; gradients,
-    activations and inputs that are nearly zero are for VanishingGradient and AllZero.
+    "The same" means: within `rtol` and `atol`, as in numpy.isclose. AWS compares complete tensors.
+    The rule checks trained weights, gradients, activations and inputs of training steps. A weight
+    has changed if the optimizer step moved it by more than `atol` times its length. Gradients,
+    activations and inputs near zero are left to VanishingGradient and AllZero.
     """
 
     class Parameters(RuleParameters):
@@ -121,10 +122,10 @@ class UnchangedTensor(Rule):
 
     kind = "tensor"
     sees = (records.Tensors,)
-    description = "Tensors stay the same from step to step although they are to be trained."
+    description = "Tensors do not change from step to step, although they should."
     advice = (
-        "For weights, see that the optimizer was given them and that learning_rate is not 0; for "
-        "inputs, that the loader brings other pictures each step."
+        "For weights, check that the optimizer has them and that learning_rate is not 0. For "
+        "inputs, check that the loader returns different pictures in each step."
     )
     source = "AWS built-in rule UnchangedTensor: 3 steps, rtol 1e-5, atol 1e-8"
     needs = TENSORS
@@ -133,7 +134,7 @@ class UnchangedTensor(Rule):
     _graded: set[str] = field(default_factory=set)
 
     def see(self, record: Record) -> Iterator[Fired]:
-        """Look at the tensors of training steps."""
+        """Check the tensors of training steps."""
         if not isinstance(record, records.Tensors) or record.mode != "train":
             return
         if record.collection not in WATCHED:
@@ -153,7 +154,7 @@ class UnchangedTensor(Rule):
         if same:
             text = f"{len(same)} {record.collection} do not change, such as {next(iter(same))}"
             yield self.fire(
-                record, record.step, text, tensors=some(same), collection=record.collection
+                record, record.step, text, tensors=shorten(same), collection=record.collection
             )
 
     def _counts(self, collection: str, name: str, one: Statistics) -> bool:
@@ -174,11 +175,10 @@ _COMPARED = ("mean", "std", "min", "max", "l2", "mean_abs")
 
 @dataclass(eq=False)
 class TensorVariance(Rule):
-    """Fires where the variance of a weight or gradient is out of bounds.
+    """Fires when the variance of a weight or gradient is out of bounds.
 
-    Those are `max_threshold` and `min_threshold`. Neither has a default, as with AWS: the rule is
-    silent until one is set. Biases and tensors of a
-    single element are passed over.
+    The bounds are `max_threshold` and `min_threshold`. As with AWS, they have no default: the rule
+    does nothing until you set one. It ignores biases and tensors of one element.
     """
 
     class Parameters(RuleParameters):
@@ -187,16 +187,16 @@ class TensorVariance(Rule):
 
     kind = "tensor"
     sees = (records.Tensors,)
-    description = "Tensors vary much more, or much less, than they should."
+    description = "The variance of a tensor is too large or too small."
     advice = (
-        "Too much: lower learning_rate or raise weight_decay. Too little: look at the "
-        "initialisation of the module named and at what feeds it."
+        "Too large: lower learning_rate or raise weight_decay. Too small: check how the module is "
+        "initialised, and its input."
     )
     source = "AWS built-in rule TensorVariance"
     needs = 'a threshold, such as debugger_rules={"TensorVariance": {"max_threshold": 10}}'
 
     def see(self, record: Record) -> Iterator[Fired]:
-        """Look at weights and gradients, once a threshold is set."""
+        """Check weights and gradients, if a threshold is set."""
         low, high = self.parameters.min_threshold, self.parameters.max_threshold
         if not isinstance(record, records.Tensors) or (low is None and high is None):
             return
@@ -220,6 +220,6 @@ class TensorVariance(Rule):
                 record,
                 record.step,
                 f"{text}{variance:.3g} of {name}",
-                tensors=some(out),
+                tensors=shorten(out),
                 collection=record.collection,
             )

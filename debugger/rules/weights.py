@@ -1,4 +1,4 @@
-"""Rules over weights: how they begin and how they move."""
+"""Rules over weights: their initial values and their updates."""
 
 import math
 from collections.abc import Iterator
@@ -7,20 +7,20 @@ from dataclasses import dataclass, field
 from debugger import records
 from debugger.records import Fired, Record, Tensors
 from debugger.rules.rule import Rule, RuleParameters
-from debugger.rules.tensors import some
+from debugger.rules.tensors import shorten
 
 _NORMAL = 3.29  # standard deviations between a normal distribution's 5th and 95th percentile
 
 
 @dataclass(eq=False)
 class PoorWeightInitialization(Rule):
-    """Fires in the first `steps` recorded steps when the network seems not to begin to learn.
+    """Fires in the first `steps` recorded steps when the network does not begin to learn.
 
-    That is, when all of these hold: the variances of the weighted layers' activations lie apart by
-    more than a factor of `threshold`; some gradients lie within `distribution_range` (5th to 95th
-    percentile, taken as of a normal distribution); and the mean loss of the last `patience` steps
-    is not below that of the first `patience` by 1 %. AWS asks for less: most deep networks meet the
-    first two in good health, so the loss decides.
+    All of these must hold. The activation variances of the convolution and linear layers differ by
+    more than a factor of `threshold`. The gradients of a layer span less than `distribution_range`
+    (5th to 95th percentile of a normal distribution). The mean loss of the last `patience` steps is
+    not 1 % below that of the first `patience` steps. AWS does not check the loss; but most healthy
+    deep networks meet the first two conditions.
     """
 
     class Parameters(RuleParameters):
@@ -31,10 +31,10 @@ class PoorWeightInitialization(Rule):
 
     kind = "tensor"
     sees = (records.Start, records.Step, records.Tensors)
-    description = "The network's first weights are so small, large or alike that it cannot learn."
+    description = "The network cannot learn: its initial weights are too small, large or similar."
     advice = (
-        "Start from pretrained weights, or initialise by the fan of each layer (Kaiming for ReLU, "
-        "Xavier for tanh); see that no layer begins constant or all alike."
+        "Start from pretrained weights, or use Kaiming (ReLU) or Xavier (tanh) initialisation. "
+        "Check that the initial weights of a layer are not all equal."
     )
     source = "AWS built-in rule PoorWeightInitialization: 10, 1e-3, patience 5, 10 steps"
     needs = "losses, gradients and activations among debugger_collections"
@@ -46,7 +46,7 @@ class PoorWeightInitialization(Rule):
     _recorded: int = 0
 
     def see(self, record: Record) -> Iterator[Fired]:
-        """Look at losses, activations and gradients at the beginning."""
+        """Check losses, activations and gradients at the beginning."""
         if self._recorded >= self.parameters.steps:
             return
         if isinstance(record, records.Start):
@@ -81,20 +81,20 @@ class PoorWeightInitialization(Rule):
         if not ranges:
             return
         least = min(ranges, key=lambda name: ranges[name])
-        begun, now = sum(self._first) / patience, sum(self._losses) / patience
+        before, now = sum(self._first) / patience, sum(self._losses) / patience
         if (
             self._ratio > self.parameters.threshold
             and ranges[least] < self.parameters.distribution_range
-            and now > 0.99 * begun
+            and now > 0.99 * before
         ):
             yield self.fire(
                 record,
                 record.step,
-                f"the loss stays at {now:.3g}; activations vary {self._ratio:.3g} times as much in "
-                f"one layer as in another, and the gradients of {least} lie within "
+                f"the loss stays at {now:.3g}; the activation variances of layers differ by a "
+                f"factor of {self._ratio:.3g}, and the gradients of {least} span only "
                 f"{ranges[least]:.2g}",
                 loss=now,
-                first_loss=begun,
+                first_loss=before,
                 variance_ratio=self._ratio,
                 gradient_range=ranges[least],
                 tensor=least,
@@ -103,12 +103,12 @@ class PoorWeightInitialization(Rule):
 
 @dataclass(eq=False)
 class WeightUpdateRatio(Rule):
-    """Fires where an optimizer step changes a weight too much or not at all.
+    """Fires when an optimizer step changes a weight too much or not at all.
 
-    That is, by over `large_threshold` times its length, or by under `small_threshold` of it. AWS
-    differs in that it also fires for a weight that was zero (here: shorter than `epsilon`) before
-    the step, for biases, which may be as short as they like, and at the end of a schedule: here all
-    weights may rest together once some have moved.
+    Too much is an update with more than `large_threshold` times the l2 norm of the weight; not at
+    all is less than `small_threshold` times the norm. Three cases do not count here, but fire with
+    AWS: a weight that was zero before the step (norm below `epsilon`), biases, which can be very
+    small, and the end of a schedule, when no weight changes any more.
     """
 
     class Parameters(RuleParameters):
@@ -118,10 +118,10 @@ class WeightUpdateRatio(Rule):
 
     kind = "tensor"
     sees = (records.Tensors,)
-    description = "Optimizer steps change weights out of all proportion, or do not change them."
+    description = "Optimizer steps change weights far too much, or not at all."
     advice = (
-        "Too large: lower learning_rate or backbone_learning_rate. Too small: raise it, or see "
-        "that the optimizer was given the weights named."
+        "Too much: lower learning_rate or backbone_learning_rate. Not at all: raise it, or check "
+        "that the optimizer has the weights named."
     )
     source = "AWS built-in rule WeightUpdateRatio: large 10, small 1e-8, epsilon 1e-9"
     needs = "`weights` among debugger_collections"
@@ -130,7 +130,7 @@ class WeightUpdateRatio(Rule):
     _seen: bool = False
 
     def see(self, record: Record) -> Iterator[Fired]:
-        """Look at the changes of weights."""
+        """Check the changes of weights."""
         if not isinstance(record, Tensors) or record.collection != records.WEIGHTS:
             return
         changes, large = {}, {}
@@ -138,7 +138,7 @@ class WeightUpdateRatio(Rule):
             if one.change is None or not math.isfinite(one.change):
                 continue
             changes[name] = one.change
-            # A weight that was zero is now as long as its update.
+            # After the step, the norm of a weight that was zero is the norm of its update.
             was_zero = one.l2 < self.parameters.epsilon * one.change
             if one.change > self.parameters.large_threshold and not (
                 was_zero or name.endswith("bias")
@@ -149,16 +149,16 @@ class WeightUpdateRatio(Rule):
         some_moved = len(small) < len(changes)
         if large:
             name = max(large, key=lambda name: large[name])
-            text = f"one step changed {len(large)} weights too much: {name} by {large[name]:.3g}"
+            text = f"a step changed {len(large)} weights too much: {name} by {large[name]:.3g}"
             yield self.fire(
-                record, record.step, f"{text} times its length", tensors=some(large), which="large"
+                record, record.step, f"{text} times its norm", tensors=shorten(large), which="large"
             )
-        # The rate may begin at 0 and end near it.
+        # The learning rate may start at 0 and end near 0.
         if small and (some_moved or (self._seen and not self._moved)):
             name = next(iter(small))
-            text = f"a step changed {len(small)} weights by nothing: {name} by {small[name]:.2g}"
+            text = f"a step hardly changed {len(small)} weights: {name} by {small[name]:.2g}"
             yield self.fire(
-                record, record.step, f"{text} of its length", tensors=some(small), which="small"
+                record, record.step, f"{text} times its norm", tensors=shorten(small), which="small"
             )
         self._moved |= some_moved
         self._seen |= bool(changes)

@@ -1,4 +1,4 @@
-"""What rules over time share: when to look, and the last samples of each host."""
+"""Shared by rules over time: when to scan, and the samples of a host's GPUs."""
 
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
@@ -8,18 +8,18 @@ import numpy as np
 from debugger.records import System
 from debugger.rules.rule import Rule
 
-SCAN_US = 60_000_000  # AWS scans a job's metrics every minute
+SCAN_US = 60_000_000  # AWS scans the metrics of a job every minute
 
 
 @dataclass
 class Scans:
-    """Tells when an interval has passed, by the records' own clock."""
+    """Tells when a scan is due, by the time in the records."""
 
     seconds: float
     _next: dict[object, float] = field(default_factory=dict)
 
     def due(self, at: float, key: object = None) -> bool:
-        """Whether an interval has ended since the last that did; the first call begins one."""
+        """Whether an interval has ended; the first call starts the first interval."""
         if key not in self._next:
             self._next[key] = at + self.seconds
         if at < self._next[key]:
@@ -31,18 +31,18 @@ class Scans:
 
 @dataclass(eq=False)
 class SystemRule(Rule):
-    """Looks at samples of each host, `patience` of them after the job began."""
+    """A rule over the samples of each host; it ignores the first `patience` samples."""
 
     kind = "profiler"
     sees = (System,)
 
     def __post_init__(self) -> None:
-        """Make what it keeps of each host."""
+        """Create the state of each host."""
         self.scans = Scans(getattr(self.parameters, "scan_interval_us", SCAN_US) / 1e6)
         self._seen: dict[str, int] = defaultdict(int)
 
     def ready(self, record: System) -> bool:
-        """Count a sample of a GPU, and tell whether patience is over."""
+        """Count a sample with GPU metrics; return whether `patience` samples have passed."""
         if not gpus(record):
             return False
         self._seen[record.host] += 1
@@ -52,7 +52,7 @@ class SystemRule(Rule):
 
 
 def gpus(record: System, kind: str = "gpu") -> dict[str, float]:
-    """Return a sample's figures of the GPUs, by their number."""
+    """Return a metric of each GPU in a sample, by GPU number."""
     start = kind + "/"
     return {
         name[len(start) :]: value for name, value in record.values.items() if name.startswith(start)

@@ -210,7 +210,7 @@ def test_each_tensor_of_smdebugs_has_the_values_that_it_reads(
     ours = values_of(read)
     compared = 0
     for tensor, entries in theirs["tensors"].items():
-        name = known.ours(tensor)
+        name = known.to_recording(tensor)
         if name.collection in (records.LOSSES, names.SCALARS):
             continue
         for mode in ("TRAIN", "EVAL"):

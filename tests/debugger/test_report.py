@@ -68,7 +68,7 @@ def test_outliers_are_listed_with_what_was_different(tmp_path: Path) -> None:
         assert one.longer[0].seconds - one.longer[0].usual == pytest.approx(4.0, rel=0.02)
         assert {"iowait", "gpu/0"} <= {two.name for two in one.system}
     assert facts.steps.outlier_seconds == pytest.approx(6 * 4.0, rel=0.02)
-    assert "Most come 100 steps after the one before." in page
+    assert "They occur mostly every 100 steps." in page
 
 
 def test_advice_is_dearest_first(tmp_path: Path) -> None:
@@ -111,8 +111,8 @@ def test_a_rule_may_tell_of_numpys_types(tmp_path: Path) -> None:
     gathered = Gathered()
     rule = Telling(Telling.Parameters())
     for record in SMALL.records():
-        gathered.see(record)
-        list(rule.look(record))
+        gathered.add(record)
+        list(rule.feed(record))
     facts = summary.from_results(gathered, [rule.result()], running=False)
     again = Report.model_validate_json(facts.model_dump_json())
     assert again.rules[0].details == {"count": 3, "where": "here"}
@@ -170,7 +170,7 @@ def test_a_job_that_was_interrupted_and_started_again_has_two_attempts(tmp_path:
     assert [one.last_step for one in facts.job.attempts] == [150, 151]
     assert "The job was started 2 times" in page
     assert facts.job.seconds == pytest.approx(gap + 12)
-    # The time between is nobody's.
+    # The time between two starts is not counted.
     assert facts.time.seconds < 300
 
 
@@ -184,7 +184,7 @@ def test_several_ranks_and_hosts_are_told_apart(tmp_path: Path) -> None:
     slowest = facts.steps.outliers[0]
     assert slowest.process == "algo-2, rank 1"
     assert f"{slowest.step:,} (algo-2, rank 1)" in page
-    # The chief's, not the sum.
+    # Of the main process, not the sum.
     took = {part.name: part.seconds for part in facts.time.parts}
     assert took["data_wait"] == pytest.approx(600 * 0.04 + 6 * SMALL.slow, rel=0.02)
 
@@ -247,7 +247,7 @@ def test_figures_that_are_no_numbers_are_shown_as_such(tmp_path: Path) -> None:
     page = tmp_path / "report.html"
     write(tmp_path / "recording", page, tmp_path / "report.json")
     json.loads((tmp_path / "report.json").read_text(), parse_constant=pytest.fail)
-    assert "50 % of it was not a number" in text(page)
+    assert "50 % of it was NaN or infinite" in text(page)
 
 
 def test_a_recording_with_next_to_nothing_has_a_report_that_says_so(tmp_path: Path) -> None:
@@ -256,13 +256,13 @@ def test_a_recording_with_next_to_nothing_has_a_report_that_says_so(tmp_path: Pa
     facts, page = written(tmp_path)
     assert facts.job.status == "ended abruptly"
     assert facts.steps is None
-    assert "no step was finished" in page
+    assert "no step was completed" in page
     assert "No training step was recorded." in page
     assert "No tensors were recorded" in page
 
 
 def test_a_folder_without_a_recording_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RecordingError, match="holds nothing to read"):
+    with pytest.raises(RecordingError, match="holds no recording"):
         write(tmp_path, tmp_path / "report.html")
     assert not (tmp_path / "report.html").exists()
 

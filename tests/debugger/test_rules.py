@@ -69,7 +69,7 @@ def test_everything_wrong_with_the_settings_is_told_at_once() -> None:
         "DeadRelu.threshold_layers: no such parameter (did you mean threshold_layer?)",
         "AllZero.threshold: Input should be a valid number (given '100')",
         "AllZero.action: Input should be 'report', 'log' or 'stop' (given 'panic')",
-        "Overfit: must be its parameters, or false (given 5)",
+        "Overfit: must be an object of parameters, or false (given 5)",
     ):
         assert part in text
 
@@ -132,8 +132,8 @@ def test_a_package_whose_rule_is_broken_is_named(installed: Path) -> None:
     ("points", "reason"),
     [
         ("AllZero = debugger.rules.gradients:VanishingGradient", "must be named VanishingGradient"),
-        ("AllZero = debugger.rules.tensors:AllZero", "has the name of another rule"),
-        ("Path = pathlib:Path", "is no subclass of debugger.rules.Rule"),
+        ("AllZero = debugger.rules.tensors:AllZero", "has the same name as another rule"),
+        ("Path = pathlib:Path", "is not a subclass of debugger.rules.Rule"),
     ],
 )
 def test_a_package_cannot_bring_something_else(installed: Path, points: str, reason: str) -> None:

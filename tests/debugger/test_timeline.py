@@ -62,7 +62,7 @@ def test_a_job_that_was_started_again_is_added_up_without_the_time_between() -> 
 def test_it_can_be_asked_on_the_way_and_only_its_own_process_counts() -> None:
     timeline = Timeline()
     for record in JOB[:6]:
-        timeline.see(record)
+        timeline.add(record)
     assert timeline.split() == timeline.split() == Timeline.of(JOB[:6])
     other = records.Step(110.0, "train", 0, 0, 100.0, (), 8, rank=1)
     assert Timeline.of([JOB[0], other, *JOB[1:]]) == Timeline.of(JOB)

@@ -1,4 +1,4 @@
-"""The machines: their use over the job, and the operators that the profiler saw."""
+"""The sections about machines: their utilisation, and the profiled operators."""
 
 from debugger.report import facts
 from debugger.report.markup import Html, join, tag
@@ -9,11 +9,11 @@ _SHOWN = 12
 
 
 def usage(report: facts.Report) -> Html:
-    """Return a table for each host: max, p99, p95, p50, min of each figure."""
+    """Return a table for each host: max, p99, p95, p50 and min of each metric."""
     if not report.system:
-        return tag("p", "The machine was not recorded: set profiler=true.")
+        return tag("p", "No system metrics were recorded: set profiler=true.")
     heads = ("max", "p99", "p95", "p50", "min")
-    columns = [Column("figure"), *(Column(n, figure=True, minor=n == "p99") for n in heads)]
+    columns = [Column("metric"), *(Column(n, figure=True, minor=n == "p99") for n in heads)]
     tables = []
     for host in dict.fromkeys(one.host for one in report.system):
         rows = [
@@ -34,12 +34,12 @@ def _capital(text: str) -> str:
 
 
 def operators(report: facts.Report) -> Html:
-    """Return a table for each profiled window and device, dearest operators first."""
+    """Return a table for each profiled window and device, most expensive operators first."""
     found = [one for one in report.operators if one.operators]
     if not found:
         return tag("p", "No operators were recorded: set profiler_steps to a window such as 10:13.")
-    columns = [Column("operator"), *(Column(n, figure=True, minor=n in ("calls", "with callees"))
-               for n in ("calls", "own time", "share", "with callees"))]  # fmt: skip
+    columns = [Column("operator"), *(Column(n, figure=True, minor=n in ("calls", "total time"))
+               for n in ("calls", "self time", "share", "total time"))]  # fmt: skip
     parts = []
     for window in found:
         rows = [
@@ -59,7 +59,7 @@ def operators(report: facts.Report) -> Html:
             tag(
                 "div",
                 table(caption, columns, rows[:_SHOWN]),
-                folded(f"{len(more)} more", table("Further operators", columns, more))
+                folded(f"{len(more)} more", table("Other operators", columns, more))
                 if more
                 else None,
             )

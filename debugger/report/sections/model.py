@@ -1,4 +1,4 @@
-"""The model's health: layers over steps, and whom it takes for whom."""
+"""The sections about the model: layers over steps, and the confusion matrix."""
 
 import math
 from collections.abc import Callable
@@ -19,18 +19,18 @@ _MATRIX = 200
 
 
 def layers(report: facts.Report, gathered: Gathered) -> Html:
-    """Return heat maps of tensors over steps, and the tensors that stand out."""
+    """Return heat maps of tensors over steps, and the tensors to check first."""
     if not report.layers:
         return tag("p", "No tensors were recorded: set debugger_collections and debugger_interval.")
     maps = [
         _map(gathered, WEIGHTS, "Update ratio of weights", lambda one: one.change, number,
-             "l2 of the last update over l2 of the weight; about 1e-3 is healthy"),
-        _map(gathered, GRADIENTS, "Gradient l2", lambda one: one.l2, number,
-             "vanishes where dark, explodes where bright"),
+             "l2 norm of the update, divided by that of the weight; about 1e-3 is healthy"),
+        _map(gathered, GRADIENTS, "L2 norm of gradients", lambda one: one.l2, number,
+             "dark: vanishing gradients; bright: exploding gradients"),
         _map(gathered, GRADIENTS, "Zeros in gradients", lambda one: one.zeros, share,
              "share of elements"),
         _map(gathered, ACTIVATIONS, "Dead ReLU channels", lambda one: one.dead, share,
-             "share of channels active in fewer than 1 % of places"),
+             "share of channels that are active in less than 1 % of positions"),
     ]  # fmt: skip
     return join(_worst(report.layers), tag("div", *maps, class_="grid"), _all(report.layers))
 
@@ -40,7 +40,7 @@ def _map(
     collection: str,
     title: str,
     of: Callable[[Statistics], float | None],
-    words: Callable[[float], str],
+    format_value: Callable[[float], str],
     meaning: str,
 ) -> Html | None:
     chosen = {
@@ -53,22 +53,22 @@ def _map(
         return None
     steps = sorted({step for seen in chosen.values() for step, _ in seen})
     columns = np.array_split(np.array(steps), min(len(steps), _ACROSS))
-    place = {int(step): i for i, some in enumerate(columns) for step in some}
+    place = {int(step): i for i, group in enumerate(columns) for step in group}
     values = np.full((len(chosen), len(columns)), np.nan)
     for row, seen in enumerate(chosen.values()):
         for step, value in seen:
             values[row, place[step]] = np.fmax(values[row, place[step]], value)
-    many = "; each column shows the greatest of several records" if len(steps) > _ACROSS else ""
-    across = [f"step {some[0]:,}" for some in columns]
+    many = "; a column shows the maximum of several records" if len(steps) > _ACROSS else ""
+    across = [f"step {group[0]:,}" for group in columns]
     return heatmap.figure(
         title,
         values,
         list(chosen),
         across,
-        words,
-        logarithmic=words is number,
+        format_value,
+        logarithmic=format_value is number,
         description=f"{title} of {len(chosen)} tensors over {len(steps)} recorded steps: {meaning}"
-        f"{many}. The table above names the tensors that stand out.",
+        f"{many}. The table above lists the tensors to check first.",
         note=f"{meaning}{many}",
     )
 
@@ -81,37 +81,39 @@ def _value(one: Statistics, of: Callable[[Statistics], float | None]) -> float |
 
 
 def _worst(found: list[facts.Layer]) -> Html:
-    """Return the tensors that a look should be given first, and why."""
-    told: list[tuple[float, facts.Layer, str]] = []
+    """Return the tensors to check first, and why."""
+    reasons: list[tuple[float, facts.Layer, str]] = []
     for one in found:
         if one.nonfinite:
-            told.append((4, one, f"{share(one.nonfinite)} of it was not a number"))
+            reasons.append((4, one, f"{share(one.nonfinite)} of it was NaN or infinite"))
         if (
             one.collection == GRADIENTS
             and one.l2 is not None
             and one.l2 / math.sqrt(one.size or 1) < 1e-9
         ):
-            told.append((3, one, f"its gradient all but vanishes: l2 {number(one.l2)}"))
+            reasons.append((3, one, f"its gradient is almost zero: l2 norm {number(one.l2)}"))
         if one.dead is not None and one.dead > 0.5:
-            told.append((2 + one.dead, one, f"up to {share(one.dead)} of its channels were dead"))
+            reasons.append(
+                (2 + one.dead, one, f"up to {share(one.dead)} of its channels were dead")
+            )
         if one.saturated is not None and one.saturated > 0.5:
-            told.append(
+            reasons.append(
                 (2 + one.saturated, one, f"up to {share(one.saturated)} of it was saturated")
             )
         if one.collection == WEIGHTS and one.change is not None:
             if one.change > 0.1:
-                told.append((2, one, f"each update changes {share(one.change)} of it (median)"))
+                reasons.append((2, one, f"each update changes {share(one.change)} of it (median)"))
             elif one.change == 0:
-                told.append((1, one, "it did not change"))
+                reasons.append((1, one, "it did not change"))
         if one.collection == GRADIENTS and one.zeros > 0.9:
-            told.append((1, one, f"up to {share(one.zeros)} of its gradient was zero"))
-    if not told:
-        return tag("p", "No tensor stands out.")
-    told.sort(key=lambda row: -row[0])
-    rows = [[one.name, one.collection, why] for _, one, why in told[:_WORST]]
-    columns = [Column("tensor"), Column("collection", minor=True), Column("what")]
-    of = f", {_WORST} of {len(told)}" if len(told) > _WORST else ""
-    return table(f"Tensors that stand out{of}", columns, rows)
+            reasons.append((1, one, f"up to {share(one.zeros)} of its gradient was zero"))
+    if not reasons:
+        return tag("p", "No tensor looks wrong.")
+    reasons.sort(key=lambda row: -row[0])
+    rows = [[one.name, one.collection, why] for _, one, why in reasons[:_WORST]]
+    columns = [Column("tensor"), Column("collection", minor=True), Column("reason")]
+    of = f", {_WORST} of {len(reasons)}" if len(reasons) > _WORST else ""
+    return table(f"Tensors to check first{of}", columns, rows)
 
 
 def _all(found: list[facts.Layer]) -> Html:
@@ -130,21 +132,21 @@ def _all(found: list[facts.Layer]) -> Html:
         ]
         for one in found
     ]
-    caption = "l2 and update: median over the job; shares: the greatest"
+    caption = "l2 and update: median over the job; shares: maximum"
     return folded(f"All {len(found)} tensors", table(caption, columns, rows))
 
 
 def confusion(report: facts.Report, gathered: Gathered) -> Html:
-    """Return the most confused pairs, the matrix, and every class."""
+    """Return the confusion matrix, the most confused pairs, and all classes."""
     found = report.confusion
     if found is None or gathered.confusion is None:
-        return tag("p", "No confusion matrix was recorded: it takes an evaluation.")
-    said = (
+        return tag("p", "No confusion matrix was recorded: there was no evaluation yet.")
+    intro = (
         f"The evaluation after step {found.step:,} (epoch {found.epoch + 1}): {found.pictures:,} "
         f"pictures, {share(found.accuracy)} right."
     )
-    heads = [Column("is"), Column("was called"), Column("pictures", figure=True)]
-    heads.append(Column("of its", figure=True))
+    heads = [Column("class"), Column("predicted as"), Column("pictures", figure=True)]
+    heads.append(Column("share of class", figure=True))
     wrong = [
         [one.truth, one.answer, f"{one.pictures:,}", share(one.share)]
         for one in found.pairs[:_CONFUSED]
@@ -161,12 +163,12 @@ def confusion(report: facts.Report, gathered: Gathered) -> Html:
     few, rest = rows[:_WORST], rows[_WORST:]
     classes = table("Classes, worst recall first", columns, few)
     more = (
-        folded(f"The other {len(rest)} classes", table("Further classes", columns, rest))
+        folded(f"The other {len(rest)} classes", table("Other classes", columns, rest))
         if rest
         else None
     )
     return join(
-        tag("p", said),
+        tag("p", intro),
         tag(
             "div",
             tag("div", _matrix(gathered, found), pairs if wrong else None),
@@ -187,13 +189,13 @@ def _matrix(gathered: Gathered, found: facts.Confusion) -> Html | None:
     shares = np.where(totals > 0, counts / np.maximum(totals, 1), np.nan)
     names = [one.name for one in found.classes]
     return heatmap.figure(
-        "Truth (down) against answer (across)",
+        "Rows: true class; columns: predicted class",
         shares,
         names,
         names,
         share,
         logarithmic=False,
         description=f"Confusion matrix of {record.classes} classes, as shares of each true class; "
-        "the tables beside it name the pairs.",
+        "the tables next to it list the pairs.",
         square=True,
     )

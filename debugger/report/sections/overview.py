@@ -1,4 +1,4 @@
-"""The top of the page: verdict, key figures, advice, where the time went, what ran."""
+"""The top of the page: verdict, key figures, advice, time split; and the facts of the job."""
 
 import json
 from typing import Any
@@ -41,14 +41,14 @@ def _end(job: facts.Job) -> Html | None:
     if job.status != "ended abruptly":
         return None
     step = (
-        "no step was finished" if job.last_step is None else f"the last step was {job.last_step:,}"
+        "no step was completed" if job.last_step is None else f"the last step was {job.last_step:,}"
     )
     return tag(
         "p",
         tag("b", "The job ended abruptly. "),
-        f"Its recording has no end: the last sign of life was at {moment(job.last_sign)}, "
-        f"{seconds(job.last_sign - job.started)} after its start; {step}. It was killed, for want "
-        "of memory or by an interruption, or the machine went away.",
+        f"Its recording has no end. The last record is from {moment(job.last_sign)}, "
+        f"{seconds(job.last_sign - job.started)} after the start; {step}. The job was killed (out "
+        "of memory, or a spot interruption), or its machine failed.",
         class_="alarm",
         role="note",
     )
@@ -56,7 +56,7 @@ def _end(job: facts.Job) -> Html | None:
 
 def _tiles(report: facts.Report) -> list[Html]:
     fired = [one for one in report.judging if one.status == "fired"]
-    tiles = [_tile(clock(report.job.seconds), f"in all, {seconds(report.job.seconds)}")]
+    tiles = [_tile(clock(report.job.seconds), f"in total ({seconds(report.job.seconds)})")]
     if report.steps:
         steps = report.steps
         tiles += [
@@ -64,9 +64,10 @@ def _tiles(report: facts.Report) -> list[Html]:
                 f"{steps.durations.count:,}", f"training steps, {count(report.job.epochs, 'epoch')}"
             ),
             _tile(
-                seconds(steps.durations.p50), f"a step (median); p99 {seconds(steps.durations.p99)}"
+                seconds(steps.durations.p50),
+                f"per step (median); p99 {seconds(steps.durations.p99)}",
             ),
-            _tile(number(steps.pictures_per_second), "pictures a second in training steps"),
+            _tile(number(steps.pictures_per_second), "pictures per second in training steps"),
         ]
     if accuracy := report.curves.get("validation:accuracy"):
         best = max(accuracy, key=lambda one: one.value)
@@ -85,9 +86,9 @@ def _tile(figure: str, meaning: str) -> Html:
 
 
 def advice(report: facts.Report) -> Html:
-    """Return the advice, dearest first."""
+    """Return the advice, most expensive first."""
     if not report.advice:
-        return tag("p", "Nothing that costs time stands out.")
+        return tag("p", "No phase costs an unusual amount of time.")
     items = [
         tag(
             "li",
@@ -101,7 +102,7 @@ def advice(report: facts.Report) -> Html:
 
 
 def time(report: facts.Report) -> Html:
-    """Return where the time went: as a bar, as tables."""
+    """Return where the time went, as a bar and as tables."""
     spent = report.time
     words = "; ".join(f"{part(one.name)} {share(one.share)}" for one in spent.parts if one.seconds)
     bar = tag(
@@ -140,7 +141,7 @@ def time(report: facts.Report) -> Html:
 def _aws(spent: facts.Time) -> Html:
     begin, end = spent.parts[0], spent.parts[-1]
     loop, train = spent.loop or 1.0, spent.train or 1.0
-    columns = [Column("part"), Column("seconds", figure=True), Column("of")]
+    columns = [Column("part"), Column("seconds", figure=True), Column("of the")]
     columns.append(Column("share", figure=True))
     whole = spent.seconds or 1.0
     rows = [
@@ -154,7 +155,7 @@ def _aws(spent: facts.Time) -> Html:
         ("Backward", spent.backward, "TRAIN", train),
     ]
     return table(
-        "As AWS counts",
+        "As AWS counts it",
         columns,
         [[name, f"{took:,.1f}", of, share(took / total)] for name, took, of, total in rows],
     )
@@ -168,7 +169,7 @@ def _attempts(job: facts.Job) -> Html | None:
         following = job.attempts[index + 1 :]
         gap = f"{seconds(following[0].started - one.last_sign)}" if following else ""
         steps = "none" if one.first_step is None else f"{one.first_step:,} to {one.last_step:,}"
-        ended = one.status or ("was cut off" if following or job.status != "running" else "running")
+        ended = one.status or ("abruptly" if following or job.status != "running" else "running")
         rows.append(
             [
                 f"{index + 1}",
@@ -179,21 +180,21 @@ def _attempts(job: facts.Job) -> Html | None:
                 gap,
             ]
         )
-    columns = [Column("start"), Column("at"), Column("took", figure=True)]
+    columns = [Column("start"), Column("at"), Column("duration", figure=True)]
     columns += [
         Column("steps", figure=True),
         Column("ended"),
-        Column("until the next", figure=True),
+        Column("time until next start", figure=True),
     ]
     return table(f"The job was started {len(job.attempts)} times", columns, rows)
 
 
 def about(job: facts.Job) -> Html:
-    """Return what ran: the facts that the job told of itself."""
+    """Return the facts of the job."""
     known = {
         "job": job.name,
         "started": moment(job.started),
-        "last sign of life": moment(job.last_sign),
+        "last record": moment(job.last_sign),
         "seconds": f"{job.seconds:,.1f}",
         "processes": f"{job.world} ({'; '.join(job.processes)})",
     }
@@ -209,7 +210,7 @@ def about(job: facts.Job) -> Html:
         shown = {k: _plain(v) for k, v in values.items()}
         parts.append(folded(f"{name.capitalize()} ({len(values)})", _listed(shown)))
     if job.notes:
-        parts.append(tag("h3", "The recorder's notes"))
+        parts.append(tag("h3", "Notes of the recorder"))
         parts.append(tag("ul", *(tag("li", one) for one in job.notes)))
     return join(*parts)
 

@@ -1,4 +1,4 @@
-"""The rules: what fired first, then what had no data, then what was quiet."""
+"""The section about rules: those that fired, those that did not, and those without data."""
 
 import json
 from typing import Any
@@ -6,15 +6,15 @@ from typing import Any
 from debugger.report import facts
 from debugger.report.markup import Html, join, tag
 from debugger.report.tables import Column, folded, table
-from debugger.report.wording import clock, number, times
+from debugger.report.wording import clock, count, number, times
 
 _SHOWN = 5
 
 
 def rules(report: facts.Report) -> Html:
-    """Return all rules, the most triggered first."""
+    """Return all rules; those that fired most often first."""
     if not report.rules:
-        return tag("p", "No rule was run.")
+        return tag("p", "No rules were run.")
     fired = [one for one in report.rules if one.status == "fired"]
     without = [one for one in report.rules if one.status == "no data"]
     parts = [_overview(report.rules)]
@@ -24,20 +24,21 @@ def rules(report: facts.Report) -> Html:
         rows = [
             [one.rule, one.description, f"{one.datapoints:,}", _parameters(one)] for one in quiet
         ]
-        columns = [Column("rule"), Column("what it looks for"), Column("datapoints", figure=True),
-                   Column("parameters")]  # fmt: skip
+        columns = [Column("rule"), Column("problem it looks for")]
+        columns += [Column("datapoints", figure=True), Column("parameters")]
         parts.append(
             folded(
-                f"{len(quiet)} rules that did not fire", table("Quiet", columns, rows, stacked=True)
+                f"{count(len(quiet), 'rule')} did not fire",
+                table("Rules that did not fire", columns, rows, stacked=True),
             )
         )
     if without:
         rows = [[one.rule, one.description, str(one.details.get("needs", ""))] for one in without]
-        columns = [Column("rule"), Column("what it looks for"), Column("to switch on")]
+        columns = [Column("rule"), Column("problem it looks for"), Column("what it needs")]
         parts.append(
             folded(
-                f"{len(without)} rules that had no data",
-                table("No data", columns, rows, stacked=True),
+                f"{count(len(without), 'rule')} had no data",
+                table("Rules without data", columns, rows, stacked=True),
             )
         )
     return join(*parts)
@@ -56,17 +57,17 @@ def _overview(found: list[facts.Rule]) -> Html:
         if one.status == "fired"
     ]
     if not rows:
-        return tag("p", "None fired.")
-    columns = [Column("rule"), Column("kind", minor=True), Column("triggered", figure=True),
-               Column("datapoints", figure=True), Column("first")]  # fmt: skip
-    return table("Triggered, most often first", columns, rows, stacked=True)
+        return tag("p", "No rule fired.")
+    columns = [Column("rule"), Column("kind", minor=True), Column("fired", figure=True),
+               Column("datapoints", figure=True), Column("first finding")]  # fmt: skip
+    return table("Rules that fired, most often first", columns, rows, stacked=True)
 
 
 def _card(rule: facts.Rule, started: float) -> Html:
     evidence = [
         tag(
             "li",
-            tag("b", f"{clock(one.at - started)}, step {one.step:,}: "),
+            tag("b", _when(one, started)),
             one.text,
             tag("span", f" ({one.process})", class_="quiet"),
         )
@@ -81,8 +82,8 @@ def _card(rule: facts.Rule, started: float) -> Html:
         tag(
             "h3",
             rule.rule,
-            tag("span", f"triggered {times(rule.times)}", class_="badge warn"),
-            tag("span", f"{rule.datapoints:,} datapoints", class_="quiet"),
+            tag("span", f"fired {times(rule.times)}", class_="badge warn"),
+            tag("span", count(rule.datapoints, "datapoint"), class_="quiet"),
         ),
         tag("p", rule.description),
         tag("ul", *evidence[:_SHOWN], class_="evidence"),
@@ -93,6 +94,12 @@ def _card(rule: facts.Rule, started: float) -> Html:
         class_="card",
         id=f"rule-{rule.rule}",
     )
+
+
+def _when(firing: facts.Firing, started: float) -> str:
+    """Return time and step of a firing; samples of a host belong to no step."""
+    step = f", step {firing.step:,}" if firing.step >= 0 else ""
+    return f"{clock(firing.at - started)}{step}: "
 
 
 def _parameters(rule: facts.Rule) -> str:
@@ -108,7 +115,7 @@ def _details(details: dict[str, Any]) -> Html:
 
 
 def _detail(value: Any) -> str:
-    """Return a figure, or a small table for a list of like mappings."""
+    """Return a value, or a small table for a mapping or a list of mappings."""
     if (
         isinstance(value, dict)
         and value

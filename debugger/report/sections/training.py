@@ -1,4 +1,4 @@
-"""What happened while it trained: curves, the timeline beside the machine, steps and outliers."""
+"""The sections about training: curves, the timeline with system metrics, and steps."""
 
 from collections import defaultdict
 
@@ -8,22 +8,23 @@ from debugger.report import charts, facts
 from debugger.report.charts import Axis, Series
 from debugger.report.gathering import Gathered, label
 from debugger.report.markup import Html, join, tag
-from debugger.report.steps import unit
 from debugger.report.tables import Column, folded, table
-from debugger.report.wording import clock, figure, measure, number, part, seconds
+from debugger.report.wording import clock, figure, measure, number, part, seconds, unit
 
 _COLOURS = "abcdef"
 _MOMENTS = 400
-_HOSTS = 2  # more are folded away
+_HOSTS = 2  # further hosts are collapsed
 
 
 def curves(report: facts.Report, gathered: Gathered) -> Html:
-    """Return loss, metrics and learning rate over training steps."""
+    """Return losses, metrics and learning rate over training steps."""
     families: dict[str, list[Series]] = defaultdict(list)
-    losses = [step for step in gathered.of_chief(gathered.steps) if step.loss is not None]
+    losses = [step for step in gathered.of_main_process(gathered.steps) if step.loss is not None]
     if losses:
         families["loss"].append(
-            _series("each step", [s.step for s in losses], [float(s.loss or 0) for s in losses], 0)
+            _series(
+                "single steps", [s.step for s in losses], [float(s.loss or 0) for s in losses], 0
+            )
         )
     for name, points in report.curves.items():
         split, _, metric = name.rpartition(":")
@@ -32,7 +33,7 @@ def curves(report: facts.Report, gathered: Gathered) -> Html:
             _series(split or name, [p.step for p in points], [p.value for p in points], len(family))
         )
     if not families:
-        return tag("p", "Neither losses nor metrics were recorded.")
+        return tag("p", "No losses and no metrics were recorded.")
     last = max(float(one.x.max()) for family in families.values() for one in family)
     x = Axis(0.0, max(last, 1.0), lambda value: f"{value:,.0f}")
     order = ["loss", "accuracy", *(name for name in families if name not in ("loss", "accuracy"))]
@@ -57,7 +58,7 @@ def _series(name: str, x: list[int], y: list[float], index: int) -> Series:
 
 
 def timeline(report: facts.Report, gathered: Gathered) -> Html:
-    """Return step durations and phases over the job's time, and the machine's figures below."""
+    """Return phases, step durations and system metrics over the time of the job."""
     job = report.job
     x = Axis(0.0, max(job.seconds, 1e-3), lambda value: clock(value) if value else "0", clock=True)
     drawn = []
@@ -66,7 +67,7 @@ def timeline(report: facts.Report, gathered: Gathered) -> Html:
         drawn.append(charts.ribbon("What the job did", spans, x, "time"))
     by_process = sorted(gathered.by_process().items(), key=lambda one: one[0][1])
     if report.steps:
-        series = _told_apart(
+        series = _separate_series(
             {
                 label(*process) if len(by_process) > 1 else "steps": (
                     np.array([s.at - job.started for s in steps]),
@@ -90,12 +91,12 @@ def timeline(report: facts.Report, gathered: Gathered) -> Html:
         for host in hosts[_HOSTS:]
     ]
     if not drawn:
-        return tag("p", "Neither steps nor the machine were recorded.")
+        return tag("p", "No steps and no system metrics were recorded.")
     return join(tag("div", *drawn, class_="stack"), *rest)
 
 
-def _told_apart(found: dict[str, tuple[np.ndarray, np.ndarray]], kind: str) -> list[Series]:
-    """Return a line for each, or one band over all where there are more than colours."""
+def _separate_series(found: dict[str, tuple[np.ndarray, np.ndarray]], kind: str) -> list[Series]:
+    """Return one line for each entry, or one band over all if there are more than colours."""
     if len(found) <= len(_COLOURS):
         return [Series(name, x, y, _COLOURS[i]) for i, (name, (x, y)) in enumerate(found.items())]
     x = np.concatenate([one for one, _ in found.values()])
@@ -113,7 +114,7 @@ def _machine(gathered: Gathered, host: str, x: Axis, started: float) -> list[Htm
         "GPU": sorted(n for n in names if n.startswith("gpu/")),
         "GPU memory": sorted(n for n in names if n.startswith("gpu_memory/")),
         "Memory": [n for n in ("memory",) if n in names],
-        "The job's memory": [n for n in ("process_memory",) if n in names],
+        "Memory of the job": [n for n in ("process_memory",) if n in names],
         "Disk": [n for n in ("disk_read", "disk_written") if n in names],
         "Network": [n for n in ("network_received", "network_sent") if n in names],
     }
@@ -122,7 +123,7 @@ def _machine(gathered: Gathered, host: str, x: Axis, started: float) -> list[Htm
     for title, found in families.items():
         if not found:
             continue
-        series = _told_apart(
+        series = _separate_series(
             {
                 figure(name): (at, np.array([one.values.get(name, np.nan) for one in samples]))
                 for name in found
@@ -131,30 +132,31 @@ def _machine(gathered: Gathered, host: str, x: Axis, started: float) -> list[Htm
         )
         kind = unit(found[0])
         low, high = (0.0, 104.0) if kind == "%" else charts.span(series, zero=True)
-        y = Axis(low, high, _words(kind))
+        y = Axis(low, high, _formatter(kind))
         shown = f"{title}, {host}" if several else title
         shown = f"{shown}, {series[0].name}" if len(series) < len(found) else shown
         drawn.append(charts.lines(shown, series, x, y, group="time"))
     return drawn
 
 
-def _words(kind: str) -> charts.Words:
+def _formatter(kind: str) -> charts.Formatter:
     return lambda value: measure(value, kind)
 
 
 def _spans(gathered: Gathered) -> list[tuple[float, float, str]]:
-    """Return what the chief did when; steps that follow each other closely are one stretch."""
+    """Return the phases of the main process; steps close to each other become one interval."""
     began = gathered.began
     room = (gathered.last_sign - began) / _MOMENTS
     found: list[tuple[float, float, str]] = []
-    for step in gathered.of_chief(gathered.steps):
+    for step in gathered.of_main_process(gathered.steps):
         if found and step.start - found[-1][1] < room:
             found[-1] = (found[-1][0], step.at, "forward")
         else:
             found.append((step.start, step.at, "forward"))
     stretches = [(begin - began, end - began, "train") for begin, end, _ in found]
     phases = [
-        (one.start - began, one.at - began, one.name) for one in gathered.of_chief(gathered.phases)
+        (one.start - began, one.at - began, one.name)
+        for one in gathered.of_main_process(gathered.phases)
     ]
     return stretches + phases
 
@@ -177,9 +179,9 @@ def steps(report: facts.Report) -> Html:
         ]
     ]
     marks = {"p50": found.durations.p50, "p99": found.durations.p99}
-    marks["outliers from"] = found.outlier_threshold
+    marks["outliers above"] = found.outlier_threshold
     return join(
-        table("Seconds a step", columns, rows),
+        table("Duration of steps and phases", columns, rows),
         charts.bars("Steps by duration", found.histogram, seconds, marks),
         _outliers(found, report),
     )
@@ -193,7 +195,9 @@ def _outliers(found: facts.Steps, report: facts.Report) -> Html:
         return join(title, tag("p", "None."))
     several = len(report.job.processes) > 1
     columns = [Column("step"), Column("at", figure=True), Column("took", figure=True)]
-    columns += [Column(name) for name in ("which part was longer", "the machine then", "beside it")]
+    columns += [
+        Column(name) for name in ("which phase took longer", "system metrics", "what else happened")
+    ]
     rows = [
         [
             f"{one.step:,}" + (f" ({one.process})" if several else ""),
@@ -214,5 +218,5 @@ def _outliers(found: facts.Steps, report: facts.Report) -> Html:
         ]
         for one in found.outliers
     ]
-    shown = "Longest first" if found.outlier_count == len(rows) else f"The {len(rows)} longest"
+    shown = "Slowest first" if found.outlier_count == len(rows) else f"The {len(rows)} slowest"
     return join(title, table(shown, columns, rows, stacked=True))
