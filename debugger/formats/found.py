@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from debugger.formats import system, timeline
+from debugger.formats.smdebug import system, timeline
 from debugger.recording import RecordingError, shown
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from debugger import recording, records
-from debugger.formats import operators, system, tensors, timeline
 from debugger.formats.found import Found, find
+from debugger.formats.smdebug import operators, system, tensors, timeline
 from debugger.records import End, Phase, Record, Start, Step
 
 FACTS = {"recorded_by": "smdebug"}  # smdebug files do not say how a job ended

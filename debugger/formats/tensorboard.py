@@ -2,7 +2,7 @@
 
 There is one run per process, with the curves `loss/train`, `validation/loss`, `time/forward`,
 `system/cpu` and the statistics of each layer, such as `gradients/fc.weight/l2`. The format is in
-debugger/formats/tfrecord.py and events.py.
+debugger/formats/tfevents/.
 """
 
 import dataclasses
@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Self
 
-from debugger.formats import events, tfrecord
-from debugger.formats.events import Event, Value
+from debugger.formats.tfevents import events, tfrecord
+from debugger.formats.tfevents.events import Event, Value
 from debugger.records import STEP_PHASES, Phase, Record, Scalar, Step, System, Tensors
 
 Figure = tuple[str, float]

@@ -4,9 +4,10 @@ import base64
 import hashlib
 from pathlib import Path
 
-from debugger.report import charts, facts
-from debugger.report.gathering import Gathered
-from debugger.report.markup import Html, join, tag
+from debugger.report import facts
+from debugger.report.analysis.gathering import Gathered
+from debugger.report.drawing import charts
+from debugger.report.drawing.markup import Html, join, tag
 from debugger.report.sections import machines, model, overview, rules, training
 from debugger.report.wording import moment
 

@@ -9,9 +9,9 @@ from typing import Any
 from debugger import formats
 from debugger.recording import RecordingError
 from debugger.records import Record, Start
+from debugger.report.analysis.summary import summarise
 from debugger.report.facts import Report
 from debugger.report.page import page
-from debugger.report.summary import summarise
 
 
 def write(

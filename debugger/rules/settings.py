@@ -7,27 +7,32 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from debugger.rules.activations import DeadRelu, SaturatedActivation
-from debugger.rules.classes import ClassImbalance, Confusion
-from debugger.rules.gpu import (
+from debugger.rules.profiler.gpu import (
     BatchSize,
     CPUBottleneck,
     IOBottleneck,
     LoadBalancing,
     LowGPUUtilization,
 )
-from debugger.rules.gradients import VanishingGradient
-from debugger.rules.inputs import CheckInputImages
-from debugger.rules.loading import Dataloader
-from debugger.rules.losses import LossNotDecreasing, Overfit, Overtraining
-from debugger.rules.memory import GPUMemoryIncrease, MemoryIncrease
-from debugger.rules.outliers import StepOutlier
-from debugger.rules.overview import OverallFrameworkMetrics, OverallSystemUsage, ProfilerReport
-from debugger.rules.progress import MaxInitializationTime, StalledTraining
+from debugger.rules.profiler.initialisation import MaxInitializationTime
+from debugger.rules.profiler.loading import Dataloader
+from debugger.rules.profiler.memory import GPUMemoryIncrease, MemoryIncrease
+from debugger.rules.profiler.outliers import StepOutlier
+from debugger.rules.profiler.overview import (
+    OverallFrameworkMetrics,
+    OverallSystemUsage,
+    ProfilerReport,
+)
 from debugger.rules.rule import Rule
-from debugger.rules.runs import SimilarAcrossRuns
-from debugger.rules.tensors import AllZero, ExplodingTensor, TensorVariance, UnchangedTensor
-from debugger.rules.weights import PoorWeightInitialization, WeightUpdateRatio
+from debugger.rules.tensor.activations import DeadRelu, SaturatedActivation
+from debugger.rules.tensor.classes import ClassImbalance, Confusion
+from debugger.rules.tensor.gradients import VanishingGradient
+from debugger.rules.tensor.inputs import CheckInputImages
+from debugger.rules.tensor.losses import LossNotDecreasing, Overfit, Overtraining
+from debugger.rules.tensor.runs import SimilarAcrossRuns
+from debugger.rules.tensor.stalled import StalledTraining
+from debugger.rules.tensor.tensors import AllZero, ExplodingTensor, TensorVariance, UnchangedTensor
+from debugger.rules.tensor.weights import PoorWeightInitialization, WeightUpdateRatio
 
 ENTRY_POINTS = "kennel.rules"
 BUILT_IN: tuple[type[Rule], ...] = (

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from debugger import formats, records
-from debugger.formats import tfrecord, wire
-from debugger.formats.events import Event, Value, decode, encode
-from debugger.formats.wire import Damaged
+from debugger.formats.tfevents import tfrecord, wire
+from debugger.formats.tfevents.events import Event, Value, decode, encode
+from debugger.formats.tfevents.wire import Damaged
 from debugger.records import Record, Span, Statistics, Step, System, Tensors
 
 HELD = Statistics(0.5, 1.5, -1.0, 2.0, 3.0, 0.75, 0.25, 0.0, 64)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from debugger import formats, records
-from debugger.formats import tfrecord
-from debugger.formats.events import Event, Value, encode
-from debugger.formats.statistics import statistics
+from debugger.formats.smdebug.statistics import statistics
+from debugger.formats.tfevents import tfrecord
+from debugger.formats.tfevents.events import Event, Value, encode
 from debugger.recording import RecordingError, Writer
 from debugger.records import End, Operators, Phase, Record, Start, Step, System
 

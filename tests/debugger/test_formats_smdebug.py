@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from debugger import formats, records
-from debugger.formats import names
-from debugger.formats.statistics import statistics
+from debugger.formats.smdebug import names
+from debugger.formats.smdebug.statistics import statistics
 from debugger.recording import RecordingError, Writer
 from debugger.records import Record, Scalar, Span, Statistics, Step, System, Tensors
 from tests.debugger.smdebug_reader import smdebug_reads

@@ -14,9 +14,11 @@ from PIL import Image
 from debugger import records
 from debugger.recording import RecordingError, Writer
 from debugger.records import End, Record, Start, Step
-from debugger.report import charts, heatmap, summary, write
+from debugger.report import write
+from debugger.report.analysis import summary
+from debugger.report.analysis.gathering import Gathered
+from debugger.report.drawing import charts, heatmap
 from debugger.report.facts import Report
-from debugger.report.gathering import Gathered
 from debugger.rules import Rule
 from tests.debugger.recorded import START, Made
 

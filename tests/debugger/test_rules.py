@@ -131,8 +131,11 @@ def test_a_package_whose_rule_is_broken_is_named(installed: Path) -> None:
 @pytest.mark.parametrize(
     ("points", "reason"),
     [
-        ("AllZero = debugger.rules.gradients:VanishingGradient", "must be named VanishingGradient"),
-        ("AllZero = debugger.rules.tensors:AllZero", "has the same name as another rule"),
+        (
+            "AllZero = debugger.rules.tensor.gradients:VanishingGradient",
+            "must be named VanishingGradient",
+        ),
+        ("AllZero = debugger.rules.tensor.tensors:AllZero", "has the same name as another rule"),
         ("Path = pathlib:Path", "is not a subclass of debugger.rules.Rule"),
     ],
 )

@@ -1,8 +1,8 @@
 """The sections about machines: their utilisation, and the profiled operators."""
 
 from debugger.report import facts
-from debugger.report.markup import Html, join, tag
-from debugger.report.tables import Column, folded, table
+from debugger.report.drawing.markup import Html, join, tag
+from debugger.report.drawing.tables import Column, folded, table
 from debugger.report.wording import count, figure, measure, number, seconds, share
 
 _SHOWN = 12

@@ -6,10 +6,11 @@ from collections.abc import Callable
 import numpy as np
 
 from debugger.records import ACTIVATIONS, GRADIENTS, WEIGHTS, Statistics
-from debugger.report import facts, heatmap
-from debugger.report.gathering import Gathered
-from debugger.report.markup import Html, join, tag
-from debugger.report.tables import Column, folded, table
+from debugger.report import facts
+from debugger.report.analysis.gathering import Gathered
+from debugger.report.drawing import heatmap
+from debugger.report.drawing.markup import Html, join, tag
+from debugger.report.drawing.tables import Column, folded, table
 from debugger.report.wording import number, share
 
 _ACROSS = 240

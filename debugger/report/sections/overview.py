@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 from debugger.report import facts
-from debugger.report.markup import Html, join, tag
-from debugger.report.tables import Column, folded, table
+from debugger.report.drawing.markup import Html, join, tag
+from debugger.report.drawing.tables import Column, folded, table
 from debugger.report.wording import clock, count, moment, number, part, seconds, share
 
 _WORDS = {
@@ -103,8 +103,8 @@ def advice(report: facts.Report) -> Html:
 
 def time(report: facts.Report) -> Html:
     """Return where the time went, as a bar and as tables."""
-    spent = report.time
-    words = "; ".join(f"{part(one.name)} {share(one.share)}" for one in spent.parts if one.seconds)
+    split = report.time
+    words = "; ".join(f"{part(one.name)} {share(one.share)}" for one in split.parts if one.seconds)
     bar = tag(
         "div",
         *(
@@ -114,14 +114,14 @@ def time(report: facts.Report) -> Html:
                 class_=f"p-{one.name}",
                 title=f"{part(one.name)}: {seconds(one.seconds)}, {share(one.share)}",
             )
-            for one in spent.parts
+            for one in split.parts
             if one.seconds
         ),
         class_="bar",
         role="img",
         aria_label=f"Time by phase: {words}",
     )
-    split = table(
+    by_phase = table(
         "By phase",
         [Column("phase"), Column("seconds", figure=True), Column("share", figure=True)],
         [
@@ -132,27 +132,27 @@ def time(report: facts.Report) -> Html:
                 f"{one.seconds:,.1f}",
                 share(one.share),
             ]
-            for one in spent.parts
+            for one in split.parts
         ],
     )
-    return join(bar, tag("div", split, _aws(spent), class_="pair"), _attempts(report.job))
+    return join(bar, tag("div", by_phase, _aws(split), class_="pair"), _attempts(report.job))
 
 
-def _aws(spent: facts.Time) -> Html:
-    begin, end = spent.parts[0], spent.parts[-1]
-    loop, train = spent.loop or 1.0, spent.train or 1.0
+def _aws(split: facts.Time) -> Html:
+    begin, end = split.parts[0], split.parts[-1]
+    loop, train = split.loop or 1.0, split.train or 1.0
     columns = [Column("part"), Column("seconds", figure=True), Column("of the")]
     columns.append(Column("share", figure=True))
-    whole = spent.seconds or 1.0
+    whole = split.seconds or 1.0
     rows = [
         ("Initialisation", begin.seconds, "job", whole),
-        ("Training loop", spent.loop, "job", whole),
+        ("Training loop", split.loop, "job", whole),
         ("Finalisation", end.seconds, "job", whole),
-        ("TRAIN steps", spent.train, "loop", loop),
-        ("EVAL steps", spent.evaluation, "loop", loop),
-        ("Others: neither TRAIN nor EVAL", spent.others, "loop", loop),
-        ("Forward", spent.forward, "TRAIN", train),
-        ("Backward", spent.backward, "TRAIN", train),
+        ("TRAIN steps", split.train, "loop", loop),
+        ("EVAL steps", split.evaluation, "loop", loop),
+        ("Others: neither TRAIN nor EVAL", split.others, "loop", loop),
+        ("Forward", split.forward, "TRAIN", train),
+        ("Backward", split.backward, "TRAIN", train),
     ]
     return table(
         "As AWS counts it",

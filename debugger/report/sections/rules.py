@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 from debugger.report import facts
-from debugger.report.markup import Html, join, tag
-from debugger.report.tables import Column, folded, table
+from debugger.report.drawing.markup import Html, join, tag
+from debugger.report.drawing.tables import Column, folded, table
 from debugger.report.wording import clock, count, number, times
 
 _SHOWN = 5
@@ -24,7 +24,7 @@ def rules(report: facts.Report) -> Html:
         rows = [
             [one.rule, one.description, f"{one.datapoints:,}", _parameters(one)] for one in quiet
         ]
-        columns = [Column("rule"), Column("problem it looks for")]
+        columns = [Column("rule"), Column("problem")]
         columns += [Column("datapoints", figure=True), Column("parameters")]
         parts.append(
             folded(
@@ -34,7 +34,7 @@ def rules(report: facts.Report) -> Html:
         )
     if without:
         rows = [[one.rule, one.description, str(one.details.get("needs", ""))] for one in without]
-        columns = [Column("rule"), Column("problem it looks for"), Column("what it needs")]
+        columns = [Column("rule"), Column("problem"), Column("what it needs")]
         parts.append(
             folded(
                 f"{count(len(without), 'rule')} had no data",
@@ -73,10 +73,10 @@ def _card(rule: facts.Rule, started: float) -> Html:
         )
         for one in rule.first
     ]
-    more = rule.times - len(rule.first)
-    rest = evidence[_SHOWN:]
-    if more > 0:
-        rest.append(tag("li", f"… and {times(more)} more", class_="quiet"))
+    more = evidence[_SHOWN:]
+    unlisted = rule.times - len(rule.first)
+    if unlisted > 0:
+        more.append(tag("li", f"… and {times(unlisted)} more", class_="quiet"))
     return tag(
         "article",
         tag(
@@ -87,7 +87,9 @@ def _card(rule: facts.Rule, started: float) -> Html:
         ),
         tag("p", rule.description),
         tag("ul", *evidence[:_SHOWN], class_="evidence"),
-        folded(f"{len(rest)} more", tag("ul", *rest, class_="evidence")) if rest else None,
+        folded(f"{rule.times - _SHOWN:,} more", tag("ul", *more, class_="evidence"))
+        if more
+        else None,
         tag("p", tag("b", "What to do: "), rule.advice, class_="todo"),
         tag("p", tag("b", "Parameters: "), _parameters(rule) or "none", class_="quiet"),
         folded("Details", _details(rule.details)) if rule.details else None,

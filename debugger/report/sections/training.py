@@ -4,11 +4,12 @@ from collections import defaultdict
 
 import numpy as np
 
-from debugger.report import charts, facts
-from debugger.report.charts import Axis, Series
-from debugger.report.gathering import Gathered, label
-from debugger.report.markup import Html, join, tag
-from debugger.report.tables import Column, folded, table
+from debugger.report import facts
+from debugger.report.analysis.gathering import Gathered, label
+from debugger.report.drawing import charts
+from debugger.report.drawing.charts import Axis, Series
+from debugger.report.drawing.markup import Html, join, tag
+from debugger.report.drawing.tables import Column, folded, table
 from debugger.report.wording import clock, figure, measure, number, part, seconds, unit
 
 _COLOURS = "abcdef"
@@ -195,9 +196,7 @@ def _outliers(found: facts.Steps, report: facts.Report) -> Html:
         return join(title, tag("p", "None."))
     several = len(report.job.processes) > 1
     columns = [Column("step"), Column("at", figure=True), Column("took", figure=True)]
-    columns += [
-        Column(name) for name in ("which phase took longer", "system metrics", "what else happened")
-    ]
+    columns += [Column(name) for name in ("longer phases", "system metrics", "what else happened")]
     rows = [
         [
             f"{one.step:,}" + (f" ({one.process})" if several else ""),

@@ -1,0 +1,1 @@
+"""The files of smdebug and of SageMaker's profiler: readers and writers."""

@@ -1,0 +1,1 @@
+"""Event files: TFRecord, Protobuf and the messages in them."""

@@ -1,0 +1,1 @@
+"""Computes the facts of the report from the records."""

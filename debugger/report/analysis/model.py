@@ -1,0 +1,99 @@
+"""Facts about the model: health of its layers, and the confusion matrix."""
+
+import math
+from collections import Counter
+
+import numpy as np
+
+from debugger.records import Confusion, Statistics
+from debugger.report import facts
+from debugger.report.analysis.gathering import Gathered
+
+_PAIRS = 20
+
+
+def layers(gathered: Gathered) -> list[facts.Layer]:
+    """Return the health of each recorded tensor, in the order of the network."""
+    return [
+        _layer(collection, name, [one for _, one in seen])
+        for (collection, name), seen in gathered.tensors.items()
+    ]
+
+
+def _layer(collection: str, name: str, seen: list[Statistics]) -> facts.Layer:
+    return facts.Layer(
+        collection=collection,
+        name=name,
+        size=seen[-1].size,
+        records=len(seen),
+        l2=_median([one.l2 for one in seen]),
+        change=_median([one.change for one in seen]),
+        zeros=max(one.zeros for one in seen),
+        nonfinite=max(one.nonfinite for one in seen),
+        dead=_greatest([one.dead for one in seen]),
+        saturated=_greatest([one.saturated for one in seen]),
+    )
+
+
+def confusion(record: Confusion | None, names: list[str]) -> facts.Confusion | None:
+    """Return the results of the last evaluation by class; None if none was recorded.
+
+    Args:
+        record: counts by class numbers.
+        names: names of the classes; classes without a name get "class <number>".
+    """
+    if record is None or not record.counts:
+        return None
+    names = [*names, *(f"class {i}" for i in range(len(names), record.classes))]
+    truths: Counter[int] = Counter()
+    answers: Counter[int] = Counter()
+    right: Counter[int] = Counter()
+    for truth, answer, pictures in record.counts:
+        truths[truth] += pictures
+        answers[answer] += pictures
+        if truth == answer:
+            right[truth] += pictures
+    total = sum(truths.values())
+    wrong = sorted(
+        (one for one in record.counts if one[0] != one[1]), key=lambda one: (-one[2], one[:2])
+    )
+    return facts.Confusion(
+        step=record.step,
+        epoch=record.epoch,
+        pictures=total,
+        accuracy=sum(right.values()) / total if total else 0.0,
+        classes=[
+            facts.Class(
+                name=names[i],
+                pictures=truths[i],
+                recall=right[i] / truths[i] if truths[i] else None,
+                precision=right[i] / answers[i] if answers[i] else None,
+            )
+            for i in range(record.classes)
+        ],
+        pairs=[
+            facts.Pair(
+                truth=names[truth],
+                answer=names[answer],
+                pictures=pictures,
+                share=pictures / truths[truth],
+            )
+            for truth, answer, pictures in wrong[:_PAIRS]
+        ],
+    )
+
+
+def class_names(about: dict[str, object]) -> list[str]:
+    """Return the class names, if the facts of the job have them."""
+    classes = about.get("class_names") or about.get("classes")
+    return [str(one) for one in classes] if isinstance(classes, list | tuple) else []
+
+
+def _median(values: list[float | None]) -> float | None:
+    finite = [one for one in values if one is not None and math.isfinite(one)]
+    return float(np.median(finite)) if finite else None
+
+
+def _greatest(values: list[float | None]) -> float | None:
+    given = [one for one in values if one is not None]
+    return max(given) if given else None

@@ -1,0 +1,156 @@
+"""Computes all facts of a recording in one pass."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from debugger import rules
+from debugger.records import Record
+from debugger.report import facts
+from debugger.report.analysis import advice, job, model, steps, system
+from debugger.report.analysis import time_split as spent
+from debugger.report.analysis.gathering import Gathered, label
+from debugger.report.wording import clock, count, times
+from debugger.rules.rule import Result
+
+_DEVIATIONS = 3.0  # if the rule StepOutlier is switched off
+
+
+def summarise(
+    stream: Iterable[Record], settings: Mapping[str, Any], *, running: bool = False
+) -> tuple[facts.Report, Gathered]:
+    """Return the facts, and the records that the charts need.
+
+    Args:
+        stream: the records of a recording, by time.
+        settings: rule settings.
+        running: the job still runs, so a missing End is not an abrupt end.
+    """
+    gathered = Gathered()
+    results = rules.evaluate(_gather(stream, gathered), rules.make(settings))
+    return from_results(gathered, results, running=running), gathered
+
+
+def from_results(gathered: Gathered, results: list[Result], *, running: bool) -> facts.Report:
+    """Return the facts of the gathered records and the rule results."""
+    outlier = next((one for one in results if one.rule == "StepOutlier"), None)
+    deviations = float((outlier.parameters if outlier else {}).get("stddev", _DEVIATIONS))
+    about = job.job(gathered, running=running)
+    time = spent.time(gathered)
+    taken = steps.find(gathered, deviations)
+    usage = system.usage(gathered)
+    operators = system.operators(gathered)
+    tips = advice.find(time, taken, usage, operators, about.about)
+    found = sorted((_rule(one) for one in results), key=lambda one: (-one.times, one.rule))
+    curves: dict[str, list[facts.Point]] = defaultdict(list)
+    # The metrics of an epoch have its last step; their epoch counts from 1, as in CloudWatch.
+    epochs = {step.step: step.epoch for step in gathered.of_main_process(gathered.steps)}
+    for one in gathered.of_main_process(gathered.scalars):
+        epoch = epochs.get(one.step, one.epoch)
+        point = facts.Point(at=one.at, step=one.step, epoch=epoch, value=one.value)
+        curves[one.name].append(point)
+    report = facts.Report(
+        headline="",
+        job=about,
+        time=time,
+        advice=tips,
+        rules=found,
+        curves=dict(curves),
+        steps=taken,
+        layers=model.layers(gathered),
+        confusion=model.confusion(gathered.confusion, model.class_names(about.about)),
+        system=usage,
+        operators=operators,
+    )
+    return report.model_copy(update={"headline": _headline(report)})
+
+
+def _gather(stream: Iterable[Record], gathered: Gathered) -> Iterator[Record]:
+    for record in stream:
+        gathered.add(record)
+        yield record
+
+
+def _rule(result: Result) -> facts.Rule:
+    return facts.Rule(
+        rule=result.rule,
+        kind=result.kind,
+        status=result.status,
+        times=result.times,
+        datapoints=result.datapoints,
+        parameters=_plain(result.parameters),
+        first=[
+            facts.Firing(
+                at=one.at,
+                process=label(one.host, one.rank),
+                step=one.step,
+                text=one.text,
+                evidence=_plain(one.evidence),
+            )
+            for one in result.first
+        ],
+        details=_plain(result.details),
+        description=result.description,
+        advice=result.advice,
+        aws=_plain(result.to_aws()),
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON types: rules of users can return numpy types."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(one) for one in value]
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    return value if isinstance(value, str | int | float | None) else str(value)
+
+
+def _headline(report: facts.Report) -> str:
+    """Return the verdict in a few sentences."""
+    sentences = [_ending(report.job)]
+    if accuracy := report.curves.get("validation:accuracy"):
+        best = max(one.value for one in accuracy)
+        sentences.append(f"The best validation accuracy was {100 * best:.1f} %.")
+    judging, tips = report.judging, report.advice
+    fired = [one for one in judging if one.status == "fired"]
+    if fired:
+        most = fired[0]
+        sentences.append(
+            f"{len(fired)} of {count(len(judging), 'rule')} fired, most often {most.rule} "
+            f"({times(most.times)})."
+        )
+    elif judging:
+        sentences.append(f"None of {count(len(judging), 'rule')} fired.")
+    if tips:
+        sentences.append(
+            f"What cost the most time: {tips[0].finding[0].lower()}{tips[0].finding[1:]}"
+        )
+    elif not fired:
+        sentences.append("There is nothing to fix.")
+    return " ".join(sentences)
+
+
+def _ending(about: facts.Job) -> str:
+    took = clock(about.seconds)
+    step = "" if about.last_step is None else f" The last step was {about.last_step:,}."
+    match about.status:
+        case "completed":
+            return f"The job completed in {took}."
+        case "stopped":
+            return f"The job was stopped after {took}{_because(about.reason)}."
+        case "failed":
+            return f"The job failed after {took}{_because(about.reason)}."
+        case "running":
+            return f"The job is still running ({took} so far)."
+        case "ended abruptly":
+            return f"The job ended abruptly: its last record came after {took}.{step}"
+        case _:
+            return f"The recording is {took} long. It does not say how the job ended."
+
+
+def _because(reason: str) -> str:
+    return f": {reason.strip().rstrip('.')}" if reason.strip() else ""

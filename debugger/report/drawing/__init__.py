@@ -1,0 +1,1 @@
+"""Draws parts of the page: HTML elements, tables, charts and heat maps."""

@@ -1,0 +1,343 @@
+"""Charts as inline SVG, complete without JavaScript.
+
+The drawing stretches to the width of the page (`preserveAspectRatio="none"`, lines keep their
+width). All text is HTML next to it, so it is readable on a phone too. If there are more points than
+columns, each column shows a band from minimum to maximum, and the median.
+"""
+
+import itertools
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from debugger.report.drawing.markup import Html, join, tag
+from debugger.report.facts import Bin
+from debugger.report.wording import part
+
+COLUMNS = 500
+_WIDTH, _HEIGHT = 1000.0, 200.0
+Formatter = Callable[[float], str]
+_CLOCK = (1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0)
+
+
+@dataclass(frozen=True)
+class Series:
+    """Values over x, sorted by x; `colour` is a CSS variable of the page."""
+
+    name: str
+    x: np.ndarray
+    y: np.ndarray
+    colour: str = "a"
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The range of an axis, and the format of its numbers."""
+
+    low: float
+    high: float
+    format_value: Formatter
+    clock: bool = False  # ticks at whole minutes and hours
+    powers: bool = False  # values are powers of ten
+
+    def at(self, value: float) -> float:
+        """Return the position of a value, 0 to 1."""
+        return (value - self.low) / (self.high - self.low) if self.high > self.low else 0.5
+
+    def ticks(self, most: int) -> list[float]:
+        """Return about `most` round values."""
+        span = self.high - self.low
+        if span <= 0 or not math.isfinite(span):
+            return [self.low]
+        if self.powers:
+            decades = range(math.floor(self.low), math.ceil(self.high))
+            marks = [decade + math.log10(m) for decade in decades for m in (1, 2, 5)]
+            return [one for one in marks if self.low <= one <= self.high]
+        raw = span / most
+        power = 10.0 ** math.floor(math.log10(raw))
+        round_ones = [m * power for m in (1, 2, 2.5, 5, 10)]
+        if self.clock and raw > 1:
+            round_ones = [*_CLOCK, *(3600.0 * m for m in (2, 3, 6, 12, 24, 48, 72, 168, 336, 1e9))]
+        step = next(one for one in round_ones if one >= raw * 0.999)
+        first = math.ceil(self.low / step - 1e-9)
+        last = math.floor(self.high / step + 1e-9)
+        return [i * step for i in range(first, last + 1)]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """A series as it is drawn: minimum, median and maximum of each column with values."""
+
+    x: np.ndarray
+    low: np.ndarray
+    mid: np.ndarray
+    high: np.ndarray
+
+    @property
+    def whole(self) -> bool:
+        """Whether each column is a single value."""
+        return bool(np.array_equal(self.low, self.high))
+
+
+def columns(x: np.ndarray, y: np.ndarray, low: float, high: float) -> Columns:
+    """Return the finite values in at most `COLUMNS` columns between two values of x."""
+    keep = np.isfinite(y) & (x >= low) & (x <= high)
+    x, y = np.asarray(x, np.float64)[keep], np.asarray(y, np.float64)[keep]
+    if x.size <= COLUMNS:
+        return Columns(x, y, y, y)
+    place = np.minimum(((x - low) / (high - low) * COLUMNS).astype(int), COLUMNS - 1)
+    order = np.lexsort((y, place))
+    place, y, x = place[order], y[order], x[order]
+    starts = np.flatnonzero(np.r_[True, np.diff(place) > 0])
+    ends = np.r_[starts[1:], place.size] - 1
+    middles = low + (place[starts] + 0.5) * (high - low) / COLUMNS
+    return Columns(middles, y[starts], y[(starts + ends) // 2], y[ends])
+
+
+def span(series: Sequence[Series], *, zero: bool = False) -> tuple[float, float]:
+    """Return the range of the y axis, with a little space above."""
+    finite = [one.y[np.isfinite(one.y)] for one in series]
+    finite = [one for one in finite if one.size]
+    if not finite:
+        return 0.0, 1.0
+    low = min(float(one.min()) for one in finite)
+    high = max(float(one.max()) for one in finite)
+    low = min(low, 0.0) if zero else low
+    if high <= low:
+        room = abs(high) * 0.1 or 1.0
+        return (low if zero else low - room), high + room
+    return low if low == 0 else low - 0.04 * (high - low), high + 0.04 * (high - low)
+
+
+def lines(
+    title: str,
+    series: Sequence[Series],
+    x: Axis,
+    y: Axis,
+    *,
+    group: str = "",
+    tall: bool = False,
+    level: tuple[float, str] | None = None,
+) -> Html:
+    """Return a chart of lines over x.
+
+    Args:
+        title: the title.
+        series: the lines.
+        x: the x axis.
+        y: the y axis.
+        group: charts of a group share a cursor.
+        tall: a higher chart.
+        level: the value of a horizontal line, and its name.
+    """
+    shown = [(one, columns(one.x, one.y, x.low, x.high)) for one in series]
+    parts = [_grid(x, y)]
+    if level:
+        parts.append(_flat(y.at(level[0]), "level"))
+    parts += [_drawn(one.colour, found, x, y) for one, found in shown]
+    legend = [_key(one.name, one.colour) for one in series] if len(series) > 1 else []
+    if level:
+        legend.append(_key(level[1], "level"))
+    data = [
+        {
+            "name": one.name,
+            "x": _short(found.x),
+            "mid": _short(found.mid),
+            **({} if found.whole else {"low": _short(found.low), "high": _short(found.high)}),
+        }
+        for one, found in shown
+    ]
+    description = f"{title}: " + "; ".join(_description(one, y.format_value) for one in series)
+    return _figure(title, legend, parts, x, y, description, data, group, tall=tall)
+
+
+def bars(title: str, bins: Sequence[Bin], format_x: Formatter, marks: dict[str, float]) -> Html:
+    """Return a histogram; a bar that is not empty has at least 2 % of the height."""
+    most = max(one.count for one in bins)
+    y = Axis(0, most * 1.04, lambda value: f"{value:,.0f}")
+    low, high = bins[0].low, bins[-1].high
+    logarithmic = len(bins) > 2 and bins[1].high - bins[1].low > 1.01 * (bins[0].high - low)
+    if logarithmic:
+        x = Axis(math.log10(low), math.log10(high), lambda value: format_x(10**value), powers=True)
+        place: Callable[[float], float] = math.log10
+    else:
+        x, place = Axis(low, high, format_x), float
+    parts = [_grid(x, y, upright=False)]
+    width = _WIDTH / len(bins)
+    for i, one in enumerate(bins):
+        if one.count:
+            height = max(y.at(one.count), 0.02) * _HEIGHT
+            drawn = tag(
+                "rect",
+                tag("title", f"{format_x(one.low)} to {format_x(one.high)}: {one.count:,}"),
+                x=_text(i * width + 0.06 * width),
+                y=_text(_HEIGHT - height),
+                width=_text(width * 0.88),
+                height=_text(height),
+                class_="fill a",
+            )
+            parts.append(drawn)
+    inside = {name: at for name, at in marks.items() if low <= at <= high}
+    parts += [_upright(x.at(place(at)), "mark") for at in inside.values()]
+    legend = [_key(f"{name} {format_x(at)}", "mark") for name, at in inside.items()]
+    description = f"{title}: {sum(one.count for one in bins):,} steps between {format_x(low)} and "
+    note = ", on a logarithmic axis" if logarithmic else ""
+    return _figure(
+        title, legend, parts, x, y, f"{description}{format_x(high)}{note}", [], "", tall=False
+    )
+
+
+def ribbon(title: str, spans: Sequence[tuple[float, float, str]], x: Axis, group: str) -> Html:
+    """Return coloured intervals (start, end, name) over x."""
+    names = list(dict.fromkeys(name for _, _, name in spans))
+    parts = [
+        tag(
+            "rect",
+            x=_text(x.at(begin) * _WIDTH),
+            y="0",
+            # A minimum width, so that short intervals stay visible.
+            width=_text(max((x.at(end) - x.at(begin)) * _WIDTH, 0.7)),
+            height=_text(_HEIGHT),
+            class_=f"fill p-{name}",
+        )
+        for begin, end, name in spans
+    ]
+    y = Axis(0, 1, lambda _: "")
+    legend = [_key(name, f"p-{name}") for name in names]
+    description = f"{title}: " + ", ".join(names)
+    return _figure(title, legend, parts, x, y, description, [], group, tall=False, kind=" ribbon")
+
+
+def _figure(
+    title: str,
+    legend: Sequence[Html],
+    parts: Sequence[Html],
+    x: Axis,
+    y: Axis,
+    description: str,
+    data: Sequence[object],
+    group: str,
+    *,
+    tall: bool,
+    kind: str = "",
+) -> Html:
+    drawing = tag(
+        "svg",
+        *parts,
+        viewBox=f"0 0 {_WIDTH:.0f} {_HEIGHT:.0f}",
+        preserveAspectRatio="none",
+        role="img",
+        aria_label=description,
+    )
+    y_labels = [
+        tag("span", y.format_value(at), style=f"bottom:{100 * y.at(at):.2f}%")
+        for at in (y.ticks(4) if not kind else [])
+    ]
+    ticks = x.ticks(6)
+    x_labels = [
+        tag("span", x.format_value(at), style=f"left:{100 * x.at(at):.2f}%", class_=_edge(x.at(at)))
+        for at in ticks
+    ]
+    reading = {"low": x.low, "high": x.high, "series": data} if data else None
+    return tag(
+        "figure",
+        tag("figcaption", tag("b", title), *legend, tag("output", class_="reading")),
+        tag("div", *y_labels, class_="y", aria_hidden="true"),
+        tag(
+            "div",
+            drawing,
+            class_="plot",
+            data_group=group or None,
+            data_points=json.dumps(reading, separators=(",", ":")) if reading else None,
+        ),
+        tag("div", *x_labels, class_="x", aria_hidden="true"),
+        class_=f"chart{' tall' if tall else ''}{kind}",
+    )
+
+
+def _edge(place: float) -> str | None:
+    return "first" if place < 0.03 else "last" if place > 0.97 else None
+
+
+def _grid(x: Axis, y: Axis, *, upright: bool = True) -> Html:
+    found = [_flat(y.at(at), "rule") for at in y.ticks(4)]
+    if upright:
+        found += [_upright(x.at(at), "rule") for at in x.ticks(6)]
+    return join(*found)
+
+
+def _flat(place: float, kind: str) -> Html:
+    at = _text(_HEIGHT * (1 - place))
+    return tag("line", x1="0", x2=_text(_WIDTH), y1=at, y2=at, class_=kind)
+
+
+def _upright(place: float, kind: str) -> Html:
+    at = _text(_WIDTH * place)
+    return tag("line", x1=at, x2=at, y1="0", y2=_text(_HEIGHT), class_=kind)
+
+
+def _drawn(colour: str, found: Columns, x: Axis, y: Axis) -> Html:
+    if not found.x.size:
+        return Html("")
+    across = _WIDTH * (found.x - x.low) / ((x.high - x.low) or 1.0)
+    low, mid, high = (
+        _HEIGHT * (1 - (one - y.low) / ((y.high - y.low) or 1.0))
+        for one in (found.low, found.mid, found.high)
+    )
+    runs = _runs(across)
+    parts = []
+    if not found.whole:
+        bands = [
+            _path(np.r_[across[run], across[run][::-1]], np.r_[high[run], low[run][::-1]]) + "Z"
+            for run in runs
+        ]
+        parts.append(tag("path", d="".join(bands), class_=f"band {colour}"))
+    line = "".join(_path(across[run], mid[run]) for run in runs)
+    parts.append(tag("path", d=line, class_=f"line {colour}"))
+    few = across.size <= 40
+    alone = range(across.size) if few else [r.start for r in runs if r.stop - r.start == 1]
+    dots = "".join(f"M{_text(across[i])} {_text(mid[i])}h0" for i in alone)
+    if dots:
+        parts.append(tag("path", d=dots, class_=f"dot {colour}"))
+    return join(*parts)
+
+
+def _runs(across: np.ndarray) -> list[slice]:
+    """Return the ranges between wide gaps: a line must not cross a gap without data."""
+    if across.size <= 40:
+        return [slice(0, across.size)]
+    gaps = np.diff(across)
+    wide = np.flatnonzero(gaps > max(3 * float(np.median(gaps)), 2.5 * _WIDTH / COLUMNS))
+    edges = [0, *(int(i) + 1 for i in wide), across.size]
+    return [slice(a, b) for a, b in itertools.pairwise(edges)]
+
+
+def _path(across: np.ndarray, down: np.ndarray) -> str:
+    return "M" + "L".join(f"{_text(a)} {_text(b)}" for a, b in zip(across, down, strict=True))
+
+
+def _text(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0")
+
+
+def _short(values: np.ndarray) -> list[float]:
+    return [float(f"{one:.5g}") for one in values]
+
+
+def _key(name: str, colour: str) -> Html:
+    swatch = tag("i", class_=f"key {colour}", aria_hidden="true")
+    shown = part(name) if colour.startswith("p-") else name
+    return tag("span", swatch, shown, class_="legend")
+
+
+def _description(one: Series, format_value: Formatter) -> str:
+    finite = one.y[np.isfinite(one.y)]
+    if not finite.size:
+        return f"{one.name} has no finite value"
+    return (
+        f"{one.name} from {format_value(float(finite[0]))} to {format_value(float(finite[-1]))}, "
+        f"minimum {format_value(float(finite.min()))}, maximum {format_value(float(finite.max()))}"
+    )

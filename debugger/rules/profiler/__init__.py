@@ -1,0 +1,1 @@
+"""Rules of the kind "profiler": time, hosts and GPUs."""

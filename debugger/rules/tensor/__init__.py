@@ -1,0 +1,1 @@
+"""Rules of the kind "tensor": losses, tensors and confusion matrices."""

@@ -1,0 +1,60 @@
+"""The rule over gradients."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from debugger import records
+from debugger.records import Fired, Record
+from debugger.rules.rule import Rule, RuleParameters
+from debugger.rules.tensor.tensors import shorten
+
+
+@dataclass(eq=False)
+class VanishingGradient(Rule):
+    """Fires at a step where the mean absolute gradient of a module is below `threshold`.
+
+    AWS checks each parameter separately. Here the largest gradient of a module counts, because the
+    bias of a convolution before a batch norm never has a gradient. The rule does not fire while the
+    loss is below 0.001: a network that has learned its pictures has small gradients everywhere.
+    """
+
+    class Parameters(RuleParameters):
+        threshold: float = 1e-7
+
+    kind = "tensor"
+    sees = (records.Step, records.Tensors)
+    description = "Gradients are almost zero, so these layers and those before them do not learn."
+    advice = (
+        "Check what follows the first layer named: something blocks the gradient (saturated or "
+        "dead activations, a norm with weight 0, a very deep stack without shortcuts). Use "
+        "ReLU-like activations, batch norm and pretrained weights. With fp16, try bf16."
+    )
+    source = "AWS built-in rule VanishingGradient: threshold 1e-7"
+    needs = "`gradients` among debugger_collections"
+
+    _loss: float = 1.0
+
+    def see(self, record: Record) -> Iterator[Fired]:
+        """Check gradients and the loss."""
+        if isinstance(record, records.Step) and record.mode == "train" and record.loss is not None:
+            self._loss = record.loss
+        if not isinstance(record, records.Tensors) or record.collection != records.GRADIENTS:
+            return
+        modules: dict[str, float] = defaultdict(float)
+        for name, one in record.values.items():
+            module = name.rpartition(".")[0] or name
+            # NaN and infinity are for ExplodingTensor.
+            modules[module] = max(modules[module], 1.0 if one.nonfinite else one.mean_abs)
+        self.datapoints += len(record.values)
+        low = {name: one for name, one in modules.items() if one < self.parameters.threshold}
+        if low and self._loss > 1e-3:
+            least = min(low, key=lambda name: low[name])
+            yield self.fire(
+                record,
+                record.step,
+                f"{len(low)} of {len(modules)} modules have vanishing gradients: "
+                f"{least} has {low[least]:.2g} on average",
+                modules=shorten(low),
+                threshold=self.parameters.threshold,
+            )
