@@ -1,4 +1,4 @@
-"""`kennel`, the command: what an engineer asks of Kennel before, during and after a job."""
+"""The `kennel` command."""
 
 import json
 from collections.abc import Callable
@@ -31,7 +31,7 @@ from train.config import ConfigError, TrainConfig, from_hyperparameters
 
 
 class Verbs(TyperGroup):
-    """Ends a verb that raised a `Problem` with its message; anything else is a defect of ours."""
+    """Prints a `Problem` without a traceback; any other exception is a bug in Kennel."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the verb."""
@@ -52,17 +52,17 @@ def kennel() -> None:
 
 @app.command("metrics")
 def show_metrics() -> None:
-    """Print the MetricDefinitions of a training job, as JSON for CreateTrainingJob."""
+    """Print the MetricDefinitions for CreateTrainingJob, as JSON."""
     typer.echo(json.dumps(metrics.definitions(), indent=2))
 
 
 @app.command("hyperparameters")
 def show_hyperparameters(
     check: Annotated[
-        Path | None, typer.Option(help="check a JSON file of hyperparameters instead")
+        Path | None, typer.Option(help="a JSON file of hyperparameters to check instead")
     ] = None,
 ) -> None:
-    """List every hyperparameter with its default and meaning, or check a file of them."""
+    """List all hyperparameters, or check a JSON file of them."""
     if check is None:
         table = Table("name", "default", "meaning", box=None, pad_edge=False)
         for name, default, meaning in hyperparameters():
@@ -72,10 +72,10 @@ def show_hyperparameters(
     try:
         from_hyperparameters(json.loads(check.read_text()))
     except (OSError, ValueError, AttributeError) as error:
-        what = error if isinstance(error, ConfigError) else f"{check}: {error}"
-        typer.echo(str(what), err=True)
+        message = error if isinstance(error, ConfigError) else f"{check}: {error}"
+        typer.echo(str(message), err=True)
         raise typer.Exit(1) from None
-    typer.echo(f"{check}: good")
+    typer.echo(f"{check}: valid")
 
 
 def hyperparameters() -> list[tuple[str, str, str]]:

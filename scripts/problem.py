@@ -2,4 +2,4 @@
 
 
 class Problem(Exception):
-    """What the person at the terminal has to change: what is wrong, where, and the cure."""
+    """What the user has to change: what is wrong, where, and how to fix it."""

@@ -1,1 +1,1 @@
-"""What talks to AWS: one client, and the work done through it."""
+"""Everything that talks to AWS: one client, and the work that goes through it."""

@@ -1,7 +1,7 @@
-"""The one place that talks to AWS: sends requests, and says in plain words why one was refused.
+"""The only boto3 client: sends requests, and explains in plain words why one failed.
 
-Where they go is boto3's own affair: AWS_ENDPOINT_URL, AWS_REGION, the profile. boto3 is imported at
-the first call, so that verbs which need no AWS start at once.
+boto3 decides where requests go: AWS_ENDPOINT_URL, AWS_REGION, the profile. It is imported at the
+first call, so that verbs without AWS start fast.
 """
 
 import os
@@ -13,14 +13,13 @@ from typing import Any
 from scripts.problem import Problem
 from scripts.requests.request import Request
 
-# The first and six more, where the environment says nothing else.
+# The first try and six retries, unless AWS_MAX_ATTEMPTS is set.
 _ATTEMPTS = 7
-# AWS's codes for "you may not", "it is not there", "it is there already".
+# AWS's error codes.
 _FORBIDDEN = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthFailure")
 _EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired")
 _UNKNOWN_KEY = ("UnrecognizedClientException", "InvalidClientTokenId", "InvalidAccessKeyId",
                 "SignatureDoesNotMatch", "InvalidSignatureException")  # fmt: skip
-
 _MISSING = (
     "ResourceNotFound",
     "ResourceNotFoundException",
@@ -33,7 +32,7 @@ _MISSING = (
 
 
 class AwsProblem(Problem):
-    """AWS refused a call; `code` is AWS's own, empty where it was never reached."""
+    """A call failed; `code` is AWS's error code, empty if AWS was not reached."""
 
     def __init__(self, message: str, code: str = "") -> None:
         super().__init__(message)
@@ -41,7 +40,7 @@ class AwsProblem(Problem):
 
     @property
     def missing(self) -> bool:
-        """Whether what was asked for is not there."""
+        """Whether the requested resource does not exist."""
         if self.code in _MISSING:
             return True
         text = str(self).lower()
@@ -51,12 +50,12 @@ class AwsProblem(Problem):
 
     @property
     def forbidden(self) -> bool:
-        """Whether the caller lacks a right."""
+        """Whether the caller lacks a permission."""
         return self.code in (*_FORBIDDEN, "403")
 
     @property
-    def present(self) -> bool:
-        """Whether what was to be made is there already."""
+    def already_exists(self) -> bool:
+        """Whether the resource to create exists already."""
         return self.code in (
             "ResourceInUse",
             "ResourceInUseException",
@@ -66,7 +65,7 @@ class AwsProblem(Problem):
 
 
 class Aws:
-    """Clients for one region; `region` None leaves it to the environment and the profile."""
+    """Clients for one region; if `region` is None, the environment and the profile decide."""
 
     def __init__(self, region: str | None = None) -> None:
         self._region = region
@@ -83,38 +82,38 @@ class Aws:
 
     @property
     def region(self) -> str:
-        """The region that calls go to.
+        """The region of all calls.
 
         Raises:
-            AwsProblem: none is set anywhere.
+            AwsProblem: no region is set.
         """
         region = self._session.region_name
         if not region:
             raise AwsProblem(
                 'no region: set region = "…" in the experiment, or AWS_REGION, '
-                "or one in the profile (aws configure)"
+                "or a region in the profile (aws configure)"
             )
         return str(region)
 
     def client(self, service: str) -> Any:
-        """boto3's client, made once."""
+        """Return boto3's client of a service; it is created once."""
         if service not in self._clients:
             from botocore.config import Config  # type: ignore[import-untyped]
 
-            # Retries back off; a throttled describe in a long watch is no reason to end it.
+            # Retries with backoff: a throttled call must not end a long watch.
             attempts = int(os.environ.get("AWS_MAX_ATTEMPTS") or _ATTEMPTS)
             config = Config(retries={"mode": "standard", "total_max_attempts": attempts})
-            with translated(f"making a client of {service}"):
+            with translated(f"creating a client for {service}"):
                 self._clients[service] = self._session.client(
                     service, region_name=self.region, config=config
                 )
         return self._clients[service]
 
     def send(self, request: Request) -> dict[str, Any]:
-        """Make the call.
+        """Send the request.
 
         Raises:
-            AwsProblem: refused or never reached; with the cure.
+            AwsProblem: AWS refused it or was not reached; the message says how to fix it.
         """
         from botocore import xform_name  # type: ignore[import-untyped]
 
@@ -126,7 +125,7 @@ class Aws:
         return answer
 
     def pages(self, request: Request, key: str) -> Iterator[dict[str, Any]]:
-        """Yield every entry below `key` of every page of a List call."""
+        """Yield the entries below `key` of all pages of a List call."""
         token: dict[str, str] = {}
         while True:
             page = self.send(
@@ -137,57 +136,72 @@ class Aws:
                 return
             token = {"NextToken": page["NextToken"]}
 
+    def objects(self, bucket: str, prefix: str) -> Iterator[dict[str, Any]]:
+        """Yield ListObjectsV2's entry of every object below a prefix."""
+        with translated(f"listing s3://{bucket}/{prefix}"):
+            pages = self.client("s3").get_paginator("list_objects_v2")
+            for page in pages.paginate(Bucket=bucket, Prefix=prefix):
+                yield from page.get("Contents", [])
+
 
 @contextmanager
-def translated(doing: str) -> Iterator[None]:
+def translated(action: str) -> Iterator[None]:
     """Turn botocore's errors into an `AwsProblem` that says what to do."""
-    from botocore import exceptions as of
+    from botocore import exceptions as errors
 
     try:
         yield
-    except (of.NoCredentialsError, of.PartialCredentialsError, of.CredentialRetrievalError):
+    except (
+        errors.NoCredentialsError,
+        errors.PartialCredentialsError,
+        errors.CredentialRetrievalError,
+    ):
         raise AwsProblem(
-            f"{doing}: no AWS credentials: run `aws configure` or `aws sso login`, or set "
-            "AWS_PROFILE. Without an account, `kennel emulator start` stands in for AWS"
+            f"{action}: no AWS credentials: run `aws configure` or `aws sso login`, or set "
+            "AWS_PROFILE. If you have no account, `kennel emulator start` replaces AWS"
         ) from None
-    except of.ProfileNotFound as error:
+    except errors.ProfileNotFound as error:
         raise AwsProblem(f"{error}: set AWS_PROFILE to one of ~/.aws/config") from None
-    except of.NoRegionError:
-        raise AwsProblem(f"{doing}: no region: set AWS_REGION") from None
-    except (of.EndpointConnectionError, of.ConnectTimeoutError, of.ConnectionClosedError) as error:
-        where = os.environ.get("AWS_ENDPOINT_URL")
-        cure = (
-            f"AWS_ENDPOINT_URL is {where}: start what should answer there (`kennel emulator "
-            "start`), or unset it"
-            if where
+    except errors.NoRegionError:
+        raise AwsProblem(f"{action}: no region: set AWS_REGION") from None
+    except (
+        errors.EndpointConnectionError,
+        errors.ConnectTimeoutError,
+        errors.ConnectionClosedError,
+    ) as error:
+        address = os.environ.get("AWS_ENDPOINT_URL")
+        fix = (
+            f"AWS_ENDPOINT_URL is {address}: start the server there (`kennel emulator start`), "
+            "or unset it"
+            if address
             else "check the network, the proxy and the region's name"
         )
-        raise AwsProblem(f"{doing}: {error} {cure}") from None
-    except of.ParamValidationError as error:
-        raise AwsProblem(f"{doing}: {error}") from None
-    except of.ClientError as error:
+        raise AwsProblem(f"{action}: {error} {fix}") from None
+    except errors.ParamValidationError as error:
+        raise AwsProblem(f"{action}: {error}") from None
+    except errors.ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")
-        raise AwsProblem(_refusal(doing, code, _message(error)), code) from None
+        raise AwsProblem(_explained(action, code, _message(error)), code) from None
 
 
 def _message(error: Any) -> str:
     return str(error.response.get("Error", {}).get("Message", error))
 
 
-def _refusal(doing: str, code: str, message: str) -> str:
-    """AWS's words, and what to do about them."""
-    said = f"{doing}: {message}"
+def _explained(action: str, code: str, message: str) -> str:
+    """AWS's message, and what to do."""
+    text = f"{action}: {message}"
     if code in _FORBIDDEN:
-        # AWS names the missing action in the message: "… is not authorized to perform: x:Y on …".
-        return f"{said}\nask for that right in a policy of your user or role (kennel doctor)"
+        # AWS's message names the permission: "… is not authorized to perform: x:Y on …".
+        return f"{text}\nadd this permission to a policy of your user or role (kennel doctor)"
     if code in _EXPIRED:
-        return f"{said}\nthe credentials have expired: `aws sso login`, or fetch new ones"
+        return f"{text}\nthe credentials have expired: run `aws sso login`, or get new ones"
     if code in _UNKNOWN_KEY:
-        return f"{said}\nAWS does not know these credentials: check AWS_PROFILE and the access key"
+        return f"{text}\nAWS does not know these credentials: check AWS_PROFILE and the access key"
     if code == "ResourceLimitExceeded":
         return (
-            f"{said}\nask for more under Service Quotas > Amazon SageMaker; it takes a day or two"
+            f"{text}\nask for more under Service Quotas > Amazon SageMaker; this takes a day or two"
         )
     if code in ("ThrottlingException", "Throttling"):
-        return f"{said}\ntoo many calls: wait a minute and try again"
-    return f"{said} ({code})" if code else said
+        return f"{text}\ntoo many calls: wait a minute and try again"
+    return f"{text} ({code})" if code else text

@@ -1,4 +1,4 @@
-"""Putting a model behind an endpoint, and taking one down: in order, and rolled back on failure."""
+"""Creates and deletes endpoints: in order, and rolled back on failure."""
 
 import time
 from collections.abc import Iterator
@@ -9,11 +9,10 @@ from typing import Any
 
 from scripts.aws import logs, watch
 from scripts.aws.client import Aws, AwsProblem
-from scripts.console import shown
+from scripts.console import terminal
 from scripts.problem import Problem
-from scripts.requests import endpoints, hosting
+from scripts.requests import endpoints, hosting, jobs
 from scripts.requests.request import Request
-from scripts.requests.running import transform_job as described_transform
 from scripts.spec import Experiment
 from scripts.spec.endpoint import Transform
 
@@ -22,7 +21,7 @@ _SETTLED = ("InService", "Failed", "OutOfService", "UpdateRollbackFailed")
 
 @dataclass(frozen=True)
 class Deployment:
-    """What is to be made. `resource` names model and config, and a transform job."""
+    """What to create. `resource` is the name of the model, the config, and a transform job."""
 
     experiment: Experiment
     endpoint: str
@@ -33,11 +32,11 @@ class Deployment:
 
     @property
     def is_transform(self) -> bool:
-        """Whether it is a batch job, and no endpoint."""
+        """Whether it is a batch job instead of an endpoint."""
         return isinstance(self.experiment.endpoint, Transform)
 
     def requests(self) -> list[Request]:
-        """Every call that makes it, in order."""
+        """All requests that create it, in order."""
         first = hosting.model(self.experiment, self.resource, self.image, self.data)
         if self.is_transform:
             job = hosting.transform_job(self.experiment, self.resource, self.resource)
@@ -51,30 +50,30 @@ class Deployment:
 
 
 def deploy(aws: Aws, plan: Deployment) -> None:
-    """Make the endpoint and wait until it answers; one of that name gets the new model instead.
+    """Create the endpoint, or update an existing one, and wait until it is in service.
 
     Raises:
-        Problem: it failed; the reason was printed, and what was made is gone again.
+        Problem: it failed. The reason was printed and everything new was deleted.
     """
     before = _found(aws, plan.endpoint)
     model, config, create, *scaling = plan.requests()
-    with _rolled_back(aws) as made:
+    with _rolled_back(aws) as undo:
         aws.send(model)
-        made.append(endpoints.deleted_model(plan.resource))
+        undo.append(endpoints.delete_model(plan.resource))
         aws.send(config)
-        made.append(endpoints.deleted_config(plan.resource))
+        undo.append(endpoints.delete_config(plan.resource))
         if before:
-            shown.say(f"{plan.endpoint} is there: it goes on answering while it changes over")
-            aws.send(endpoints.updated(plan.endpoint, plan.resource))
+            terminal.note(f"{plan.endpoint} exists: it keeps answering during the update")
+            aws.send(endpoints.update(plan.endpoint, plan.resource))
         else:
             aws.send(create)
-            made.append(endpoints.deleted(plan.endpoint))
-        with _left_running(plan.endpoint):
-            about = watch.until(
-                lambda: aws.send(endpoints.described(plan.endpoint)), "EndpointStatus", _SETTLED
+            undo.append(endpoints.delete(plan.endpoint))
+        with _warn_on_interrupt(plan.endpoint):
+            about = watch.wait_until(
+                lambda: aws.send(endpoints.describe(plan.endpoint)), "EndpointStatus", _SETTLED
             )
         if about["EndpointStatus"] != "InService" or about["EndpointConfigName"] != plan.resource:
-            _explain(aws, plan.endpoint, about)
+            _report_failure(aws, plan.endpoint, about)
             raise Problem(f"{plan.endpoint} could not be deployed")
         for request in scaling:
             aws.send(request)
@@ -83,68 +82,67 @@ def deploy(aws: Aws, plan: Deployment) -> None:
 
 
 def transform(aws: Aws, plan: Deployment) -> None:
-    """Run the batch job to its end; its model goes with it.
+    """Run the batch job to its end, then delete its model.
 
     Raises:
-        Problem: it failed; the reason was printed.
+        Problem: it failed. The reason was printed.
     """
     model, job = plan.requests()
     aws.send(model)
     try:
         aws.send(job)
         with watch.detachable(plan.resource):
-            about = watch.until(
-                lambda: aws.send(described_transform(plan.resource)),
+            about = watch.wait_until(
+                lambda: aws.send(jobs.describe(jobs.TRANSFORM, plan.resource)),
                 "TransformJobStatus",
-                ("Completed", "Failed", "Stopped"),
+                jobs.ENDED,
             )
     finally:
-        aws.send(endpoints.deleted_model(plan.resource))
+        aws.send(endpoints.delete_model(plan.resource))
     if about["TransformJobStatus"] == "Failed":
-        log = logs.Log(aws, logs.TRANSFORM, f"{plan.resource}/")
-        _read(log)
-        watch.failed(about.get("FailureReason", "no reason given"), log.last)
+        last_lines = logs.Log(aws, logs.TRANSFORM, f"{plan.resource}/").read_to_end()
+        watch.report_failure(about.get("FailureReason", "no reason given"), last_lines)
         raise Problem(f"{plan.resource} failed")
 
 
-def take_down(aws: Aws, name: str) -> None:
-    """Delete an endpoint, then its config, then its models, saying each.
+def delete(aws: Aws, name: str) -> None:
+    """Delete an endpoint, then its config, then its models, and print each step.
 
     Raises:
-        AwsProblem: there is no such endpoint.
+        AwsProblem: the endpoint does not exist.
     """
-    about = aws.send(endpoints.described(name))
+    about = aws.send(endpoints.describe(name))
     try:
-        aws.send(endpoints.unscaled(name))
+        aws.send(endpoints.deregister_scaling(name))
     except AwsProblem as problem:
-        # Most endpoints have none.
+        # Most endpoints do not scale.
         if not (problem.missing or "no scalable target found" in str(problem).lower()):
             raise
-    aws.send(endpoints.deleted(name))
-    # A config in use could be deleted, but would leave an endpoint that cannot be mended.
+    aws.send(endpoints.delete(name))
+    # AWS would delete a config in use, but the endpoint could then never be updated.
     while _found(aws, name):
-        time.sleep(watch.EVERY)
-    shown.say(f"deleted endpoint {name}")
+        time.sleep(watch.POLL_S)
+    terminal.note(f"deleted endpoint {name}")
     _delete_config(aws, about["EndpointConfigName"])
 
 
 def _delete_config(aws: Aws, name: str) -> None:
     try:
-        config = aws.send(endpoints.described_config(name))
+        config = aws.send(endpoints.describe_config(name))
     except AwsProblem as problem:
         if problem.missing:
             return
         raise
-    aws.send(endpoints.deleted_config(name))
-    shown.say(f"deleted endpoint config {name}")
+    aws.send(endpoints.delete_config(name))
+    terminal.note(f"deleted endpoint config {name}")
     for variant in config["ProductionVariants"]:
-        aws.send(endpoints.deleted_model(variant["ModelName"]))
-        shown.say(f"deleted model {variant['ModelName']}")
+        aws.send(endpoints.delete_model(variant["ModelName"]))
+        terminal.note(f"deleted model {variant['ModelName']}")
 
 
 def _found(aws: Aws, name: str) -> dict[str, Any] | None:
     try:
-        return aws.send(endpoints.described(name))
+        return aws.send(endpoints.describe(name))
     except AwsProblem as problem:
         if problem.missing:
             return None
@@ -153,38 +151,34 @@ def _found(aws: Aws, name: str) -> dict[str, Any] | None:
 
 @contextmanager
 def _rolled_back(aws: Aws) -> Iterator[list[Request]]:
-    """Collect the calls that undo; on an error make them, newest first."""
-    made: list[Request] = []
+    """Collect the requests that undo what was done; on an error send them, newest first."""
+    undo: list[Request] = []
     try:
-        yield made
+        yield undo
     except Exception:
-        for undo in reversed(made):
+        for request in reversed(undo):
             try:
-                aws.send(undo)
+                aws.send(request)
             except AwsProblem as problem:
-                shown.say(f"could not be undone: {problem}")
+                terminal.note(f"could not roll back: {problem}")
             else:
-                shown.say(f"rolled back: {undo.operation} {next(iter(undo.parameters.values()))}")
+                name = next(iter(request.parameters.values()))
+                terminal.note(f"rolled back: {request.operation} {name}")
         raise
 
 
 @contextmanager
-def _left_running(name: str) -> Iterator[None]:
-    """Ctrl-C ends the waiting alone: the endpoint is made, and costs."""
+def _warn_on_interrupt(name: str) -> Iterator[None]:
+    """Warn on Ctrl-C: it stops the waiting, but AWS still creates the endpoint."""
     try:
         yield
     except KeyboardInterrupt:
-        shown.say(f"\n{name} goes on being made, and costs until `kennel down {name}`")
-        shown.say("autoscaling, if the experiment has it, is not set: deploy again to set it")
+        terminal.note(f"\nAWS still creates {name}, and it costs until `kennel down {name}`")
+        terminal.note("if the experiment has autoscaling, deploy again to set it")
         raise
 
 
-def _explain(aws: Aws, name: str, about: dict[str, Any]) -> None:
-    log = logs.Log(aws, f"{logs.ENDPOINTS}/{name}", "")
-    _read(log)
-    watch.failed(about.get("FailureReason", "the old model is still in service"), log.last)
-
-
-def _read(log: logs.Log) -> None:
-    for _line in log.new():
-        pass
+def _report_failure(aws: Aws, name: str, about: dict[str, Any]) -> None:
+    last_lines = logs.Log(aws, f"{logs.ENDPOINTS}/{name}", "").read_to_end()
+    reason = about.get("FailureReason", "the old model is still in service")
+    watch.report_failure(reason, last_lines)

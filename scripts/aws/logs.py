@@ -1,28 +1,29 @@
-"""The log of a job or an endpoint in CloudWatch, read as it grows, all hosts together."""
+"""The log of a job or an endpoint in CloudWatch: all hosts, read while it grows."""
 
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from scripts.aws.client import Aws, AwsProblem
-from scripts.requests import running
+from scripts.requests import jobs
 
 TRAINING = "/aws/sagemaker/TrainingJobs"
 TRANSFORM = "/aws/sagemaker/TransformJobs"
 ENDPOINTS = "/aws/sagemaker/Endpoints"
+# The lines that are shown again when a job fails.
 LAST = 20
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line; `host` is `algo-1` and so on."""
+    """One line of a host such as `algo-1`."""
 
     host: str
     text: str
 
 
 class Log:
-    """Reads on from where the last call ended; `last` keeps the end of it for a failure."""
+    """Reads from where the last call stopped; `last` holds the last lines."""
 
     def __init__(self, aws: Aws, group: str, prefix: str) -> None:
         self._aws = aws
@@ -31,8 +32,8 @@ class Log:
         self._tokens: dict[str, str] = {}
         self.last: deque[str] = deque(maxlen=LAST)
 
-    def new(self) -> Iterator[Line]:
-        """Yield the lines that came since the last call; none while there is no log yet."""
+    def new_lines(self) -> Iterator[Line]:
+        """Yield the lines since the last call; nothing if there is no log yet."""
         try:
             streams = sorted(self._streams())
         except AwsProblem as problem:
@@ -44,8 +45,14 @@ class Log:
                 self.last.append(text)
                 yield Line(_host(stream), text)
 
+    def read_to_end(self) -> deque[str]:
+        """Read what there is; return the last lines."""
+        for _ in self.new_lines():
+            pass
+        return self.last
+
     def _streams(self) -> Iterator[str]:
-        request = running.log_streams(self._group, self._prefix)
+        request = jobs.log_streams(self._group, self._prefix)
         while True:
             answer = self._aws.send(request)
             yield from (one["logStreamName"] for one in answer.get("logStreams", []))
@@ -54,20 +61,20 @@ class Log:
             request.parameters["nextToken"] = answer["nextToken"]
 
     def _events(self, stream: str) -> Iterator[str]:
-        # CloudWatch has no end-of-log: a token that repeats says there is no more for now.
+        # At the end of the log, for now, CloudWatch returns the same token again.
         while True:
             token = self._tokens.get(stream)
-            answer = self._aws.send(running.log_events(self._group, stream, token))
+            answer = self._aws.send(jobs.log_events(self._group, stream, token))
             for event in answer["events"]:
                 yield event["message"].rstrip("\n")
-            following = answer["nextForwardToken"]
-            self._tokens[stream] = following
-            if following == token:
+            next_token = answer["nextForwardToken"]
+            self._tokens[stream] = next_token
+            if next_token == token:
                 return
 
 
 def _host(stream: str) -> str:
-    """`algo-1` of `job/algo-1-1690000000`; the whole last part of anything else."""
+    """Return `algo-1` for `job/algo-1-1690000000`; the whole last part for other names."""
     name = stream.rpartition("/")[2]
     parts = name.split("-")
     return "-".join(parts[:2]) if len(parts) > 2 else name

@@ -1,4 +1,4 @@
-"""What a job or an endpoint will cost at most, and did cost, by the dated table in prices.toml."""
+"""The cost of jobs and endpoints, before and after, by the dated table in prices.toml."""
 
 import tomllib
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ TABLE = Path(__file__).with_name("prices.toml")
 
 @dataclass(frozen=True)
 class Prices:
-    """US dollars an hour by instance type, for one region on one day."""
+    """US dollars per hour by instance type, for one region on one day."""
 
     region: str
     collected: date
@@ -34,11 +34,11 @@ def read(file: Path) -> Prices:
     return Prices(content["region"], content["collected"], content["hourly"])
 
 
-def written(prices: Prices) -> str:
-    """prices.toml with these prices, as the Pricing API has them."""
+def to_toml(prices: Prices) -> str:
+    """Return the text of prices.toml for prices from the Pricing API."""
     lines = [
-        "# On-demand US dollars an hour of SageMaker instances: an estimate, not a bill.",
-        "# Other regions differ by up to some 40 %. Of training and hosting the dearer counts.",
+        "# On-demand US dollars per hour of SageMaker instances: an estimate, not a bill.",
+        "# Other regions differ by up to about 40 %. The table has the higher of both prices.",
         "# Source: AWS's Pricing API on the day below (`kennel prices --refresh`).",
         f'region = "{prices.region}"',
         f"collected = {prices.collected.isoformat()}",
@@ -50,52 +50,52 @@ def written(prices: Prices) -> str:
 
 
 def label() -> str:
-    """What every figure made from the table has to carry."""
+    """The label on every figure from this table."""
     return f"estimate: {table().region} on-demand prices collected {table().collected}"
 
 
 def cost(instance_type: str, instances: int, seconds: float) -> float | None:
-    """US dollars; None for an instance type that the table does not have."""
+    """US dollars; None for an instance type that is not in the table."""
     hourly = table().hourly.get(instance_type)
     return None if hourly is None else hourly * instances * seconds / 3600
 
 
 def before_training(experiment: Experiment, jobs: int) -> str:
-    """One line: how many jobs, and what they cost if each runs to its limit."""
+    """One line: the number of jobs, and their cost if each runs to its limit."""
     training = experiment.training
     hours = training.max_run_seconds / 3600
     machines = f"{training.instance_count} x {training.instance_type}"
-    many = f"{jobs} training job{'s' * (jobs > 1)}, {machines}, at most {hours:g} h each"
+    jobs_text = f"{jobs} training job{'s' * (jobs > 1)}, {machines}, at most {hours:g} h each"
     worst = cost(training.instance_type, training.instance_count * jobs, training.max_run_seconds)
     if worst is None:
-        return f"{many}; no price known for {training.instance_type}"
-    less = "; spot is usually much less" if training.spot else ""
-    return f"{many}: at most ${worst:,.2f} ({label()}{less})"
+        return f"{jobs_text}; no known price for {training.instance_type}"
+    spot = "; spot usually costs much less" if training.spot else ""
+    return f"{jobs_text}: at most ${worst:,.2f} ({label()}{spot})"
 
 
 def before_hosting(experiment: Experiment) -> str:
-    """One line: what the endpoint costs an hour."""
+    """One line: what the endpoint costs per hour."""
     endpoint = experiment.endpoint
     assert endpoint is not None
     if isinstance(endpoint, Serverless):
-        return "serverless: by the millisecond of use; not in the price table"
+        return "serverless: billed per millisecond of use; not in the price table"
     hourly = cost(endpoint.instance_type, endpoint.instance_count, 3600)
     machines = f"{endpoint.instance_count} x {endpoint.instance_type}"
     if hourly is None:
-        return f"{machines}; no price known for {endpoint.instance_type}"
+        return f"{machines}; no known price for {endpoint.instance_type}"
     until = "while the job runs" if isinstance(endpoint, Transform) else "until `kennel down`"
-    return f"{machines}: ${hourly:,.2f} an hour {until} ({label()})"
+    return f"{machines}: ${hourly:,.2f} per hour {until} ({label()})"
 
 
 def after_training(job: dict[str, Any]) -> str:
-    """One line about a finished job, from DescribeTrainingJob: time, cost, what spot saved."""
+    """One line about a finished job, from DescribeTrainingJob: time, cost and savings of spot."""
     billed = job.get("BillableTimeInSeconds")
     if billed is None:
         return "billed: not known yet"
     resources = job["ResourceConfig"]
     instance, count = resources["InstanceType"], resources["InstanceCount"]
     dollars = cost(instance, count, billed)
-    worth = "no price known" if dollars is None else f"${dollars:,.2f}, {label()}"
+    worth = "no known price" if dollars is None else f"${dollars:,.2f}, {label()}"
     line = f"billed: {billed} s of {count} x {instance} ({worth})"
     ran = job.get("TrainingTimeInSeconds")
     if job.get("EnableManagedSpotTraining") and ran:

@@ -1,6 +1,6 @@
-"""An image from this machine's Docker into ECR, leaving no password behind.
+"""Pushes images from this machine's Docker to ECR, and stores no password.
 
-Docker is told to keep the login in a folder of its own, which goes when the push is over.
+Docker writes the login to a temporary folder, which is deleted after the push.
 """
 
 import base64
@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scripts import docker
 from scripts.aws.client import Aws, AwsProblem
-from scripts.console import shown
-from scripts.make.local import docker_client
+from scripts.console import terminal
 from scripts.problem import Problem
 from scripts.requests import registry
 
-# Docker's schema 2 is what SageMaker's hosting takes; the others are asked for to name them.
+# SageMaker's hosting takes Docker's schema 2 only; the others are here to name them in errors.
 SCHEMA_2 = "application/vnd.docker.distribution.manifest.v2+json"
 _KINDS = (
     SCHEMA_2,
@@ -31,36 +31,36 @@ _KINDS = (
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.oci.image.index.v1+json",
 )
-_USER_CONFIG = ("cliPluginsExtraDirs", "currentContext", "proxies", "HttpHeaders")
+_USER_SETTINGS = ("cliPluginsExtraDirs", "currentContext", "proxies", "HttpHeaders")
 
 
 def ensure_repository(aws: Aws, name: str) -> None:
-    """Create the repository with tags that never move and a scan of every push; or leave it.
+    """Create the repository if needed, with immutable tags and a scan of every push.
 
     Raises:
-        Problem: it is there, with tags that could be moved under a running endpoint.
+        Problem: it exists with mutable tags, which could change the image of a running endpoint.
     """
-    create, lifecycle = registry.repository(name)
+    create, lifecycle = registry.create_repository(name)
     try:
         aws.send(create)
     except AwsProblem as problem:
-        if not problem.present:
+        if not problem.already_exists:
             raise
-        about = aws.send(registry.described_repository(name))["repositories"][0]
+        about = aws.send(registry.describe_repository(name))["repositories"][0]
         if about.get("imageTagMutability") != "IMMUTABLE":
             raise Problem(
-                f"the repository {name} lets tags be moved: make them immutable (ECR console, "
+                f"the repository {name} has mutable tags: make them immutable (ECR console, "
                 f"or: aws ecr put-image-tag-mutability --repository-name {name} "
                 "--image-tag-mutability IMMUTABLE)"
             ) from None
     else:
-        shown.say(f"created repository {name}: immutable tags, scan on push")
+        terminal.note(f"created repository {name}: immutable tags, scan on push")
         aws.send(lifecycle)
 
 
 @dataclass(frozen=True)
 class Login:
-    """A registry that Docker is logged in to; `environment` is for `docker`."""
+    """A registry that Docker is logged in to. Pass `environment` to `docker`."""
 
     address: str
     authorization: str
@@ -68,17 +68,17 @@ class Login:
 
     @property
     def host(self) -> str:
-        """As it begins an image's name."""
+        """The start of an image's name."""
         return self.address.partition("://")[2]
 
 
 @contextmanager
 def logged_in(aws: Aws, address: str | None) -> Iterator[Login]:
-    """Log Docker in to ECR for as long as the context lasts.
+    """Log Docker in to ECR while the block runs.
 
     Args:
         aws: clients.
-        address: `https://host` in place of the registry that ECR names.
+        address: `https://host` to use instead of the account's registry.
 
     Raises:
         Problem: Docker refused the login.
@@ -90,9 +90,9 @@ def logged_in(aws: Aws, address: str | None) -> Iterator[Login]:
         _copy_settings(Path(folder))
         environment = os.environ | {"DOCKER_CONFIG": folder}
         login = Login((address or token["proxyEndpoint"]).rstrip("/"), authorization, environment)
-        # By stdin: a password in the arguments is every process's to read.
+        # By stdin: every process on this machine can read arguments.
         done = subprocess.run(
-            [docker_client(), "login", "--username", user, "--password-stdin", login.host],
+            [docker.client(), "login", "--username", user, "--password-stdin", login.host],
             input=password,
             env=environment,
             capture_output=True,
@@ -110,30 +110,30 @@ def push(local: str, remote: str, environment: dict[str, str]) -> None:
     Raises:
         Problem: Docker refused.
     """
-    docker = docker_client()
-    for command in ([docker, "tag", local, remote], [docker, "push", remote]):
+    client = docker.client()
+    for command in ([client, "tag", local, remote], [client, "push", remote]):
         done = subprocess.run(
             command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
             check=False,
         )  # fmt: skip
         if done.returncode:
-            told = done.stderr.strip()
-            cure = ""
-            if "No such image" in told:
-                cure = ": `make build` first"
-            elif "immutable" in told:
-                cure = ": that tag is taken for good; choose another with --tag"
-            raise Problem(f"{' '.join(command[1:])}: {told}{cure}")
+            message = done.stderr.strip()
+            fix = ""
+            if "No such image" in message:
+                fix = ": run `make build` first"
+            elif "immutable" in message:
+                fix = ": this tag exists and cannot be changed; choose another with --tag"
+            raise Problem(f"docker {' '.join(command[1:])}: {message}{fix}")
 
 
-def confirmed(login: Login, name: str, tag: str) -> str:
-    """Make sure that what lies in the registry is what SageMaker's hosting takes.
+def check_manifest(login: Login, name: str, tag: str) -> str:
+    """Read the pushed manifest back and check that SageMaker's hosting takes it.
 
     Returns:
-        its digest.
+        The image's digest.
 
     Raises:
-        Problem: another kind of manifest, such as OCI's, or none.
+        Problem: there is no manifest, or one of another kind, such as OCI's.
     """
     request = urllib.request.Request(  # noqa: S310
         f"{login.address}/v2/{name}/manifests/{tag}",
@@ -155,14 +155,14 @@ def confirmed(login: Login, name: str, tag: str) -> str:
 
 
 def _copy_settings(folder: Path) -> None:
-    """Take over what else Docker's config says, so that the same client finds the same engine."""
+    """Copy the user's other Docker settings, so that the client finds the same engine."""
     home = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
     try:
         config: dict[str, Any] = json.loads((home / "config.json").read_text())
     except (OSError, ValueError):
         config = {}
-    kept = {name: config[name] for name in _USER_CONFIG if name in config}
-    (folder / "config.json").write_text(json.dumps(kept))
+    settings = {name: config[name] for name in _USER_SETTINGS if name in config}
+    (folder / "config.json").write_text(json.dumps(settings))
     for inner in ("cli-plugins", "contexts"):
         if (home / inner).is_dir():
             shutil.copytree(home / inner, folder / inner, symlinks=True)

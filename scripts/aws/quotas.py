@@ -1,11 +1,11 @@
-"""How many instances an experiment wants at once, by the names that Service Quotas has for them."""
+"""How many instances an experiment needs at once, by the names of Service Quotas."""
 
 from scripts.spec import Experiment
 from scripts.spec.endpoint import Serverless, Transform
 
 
-def wanted(experiment: Experiment) -> dict[str, int]:
-    """Instances by the quota's name: of training, its trials together, and the endpoint.
+def needed(experiment: Experiment) -> dict[str, int]:
+    """Return the number of instances by quota: training (all parallel trials), and the endpoint.
 
     Source: the names of Amazon SageMaker's quotas in the Service Quotas console.
     """

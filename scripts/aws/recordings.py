@@ -1,7 +1,7 @@
-"""A job's recording from wherever it is: a folder here, an archive, S3, or what the job left there.
+"""Gets a job's recording from S3 or an archive.
 
-A job writes into the checkpoint folder where it has one, else into its output; AWS's own files lie
-below the paths of its debug hook and its profiler.
+A job records into its checkpoint folder if it has one, else into its output. AWS's own files are
+below the S3 paths of the debug hook and the profiler.
 """
 
 import tarfile
@@ -14,15 +14,15 @@ from scripts.console.names import bucket_and_key
 from scripts.problem import Problem
 
 _THREADS = 16
-# Whole tensors are not what a report is made of, and large.
-_LARGE = (".npy", ".pt", ".safetensors", ".partial")
+# Whole tensors are large, and a report does not need them.
+_SKIPPED = (".npy", ".pt", ".safetensors", ".partial")
 
 
 def places(about: dict[str, Any]) -> list[str]:
-    """The S3 addresses where a training job's recording may lie, likeliest first.
+    """Return the S3 addresses where a training job's recording can be, most likely first.
 
     Args:
-        about: DescribeTrainingJob's answer.
+        about: the answer of DescribeTrainingJob.
     """
     name = about["TrainingJobName"]
     found = []
@@ -35,42 +35,39 @@ def places(about: dict[str, Any]) -> list[str]:
     return found
 
 
-def of_job(aws: Aws, about: dict[str, Any], into: Path) -> Path:
-    """Download a training job's recording into a folder, and return where it then is.
+def fetch_job(aws: Aws, about: dict[str, Any], into: Path) -> Path:
+    """Download a training job's recording below `into`, and return its folder.
 
     Raises:
-        Problem: nothing was recorded, with the places that were looked at.
+        Problem: there is no recording; the message lists the addresses searched.
     """
     from debugger.recording import is_recording  # brings numpy, which is slow to import
 
-    asked = places(about)
-    for number, place in enumerate(asked):
+    searched = places(about)
+    for number, address in enumerate(searched):
         folder = into / str(number)
-        if fetch(aws, place, folder) and any(map(is_recording, (folder, *_below(folder)))):
+        if fetch(aws, address, folder) and any(map(is_recording, (folder, *_below(folder)))):
             return folder
     profiler = (about.get("ProfilerConfig") or {}).get("S3OutputPath")
     if profiler:
-        asked.append(f"{_folder(profiler)}{about['TrainingJobName']}/profiler-output/")
-        fetch(aws, asked[-1], into / "profiler-output")
+        searched.append(f"{_folder(profiler)}{about['TrainingJobName']}/profiler-output/")
+        fetch(aws, searched[-1], into / "profiler-output")
     if any(path.is_file() for path in into.rglob("*")):
         return into
     raise Problem(
-        f"{about['TrainingJobName']} has left no recording (yet). Looked at:\n  "
-        + "\n  ".join(asked)
-        + "\na job records unless debugger=false and profiler=false; while it runs, only one with "
-        "checkpoints can be looked at"
+        f"{about['TrainingJobName']} has no recording (yet). Searched:\n  "
+        + "\n  ".join(searched)
+        + "\na job records unless debugger=false and profiler=false; while it runs, this needs "
+        "training.checkpoints"
     )
 
 
 def fetch(aws: Aws, address: str, into: Path) -> int:
-    """Download what lies below an S3 address, an archive unpacked; return the number of files."""
+    """Download all files below an S3 address, unpack archives, and return the number of files."""
     bucket, prefix = bucket_and_key(address)
     client = aws.client("s3")
-    keys = []
-    with translated(f"listing {address}"):
-        for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-            keys += [one["Key"] for one in page.get("Contents", [])]
-    keys = [key for key in keys if not key.endswith(("/", *_LARGE))]
+    keys = [one["Key"] for one in aws.objects(bucket, prefix)]
+    keys = [key for key in keys if not key.endswith(("/", *_SKIPPED))]
     targets = [_target(into, key, prefix) for key in keys]
 
     def get(key: str, target: Path) -> None:
@@ -79,7 +76,7 @@ def fetch(aws: Aws, address: str, into: Path) -> int:
             with translated(f"downloading s3://{bucket}/{key}"):
                 client.download_file(bucket, key, str(target))
         except AwsProblem as problem:
-            if not problem.missing:  # a running job's file may be renamed meanwhile
+            if not problem.missing:  # a running job renames files
                 raise
 
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -92,19 +89,19 @@ def fetch(aws: Aws, address: str, into: Path) -> int:
 
 
 def unpack(archive: Path, into: Path) -> None:
-    """Unpack an archive's files, but whole tensors and models.
+    """Unpack an archive, except whole tensors and models.
 
     Raises:
-        Problem: it is no archive, or wants to write elsewhere.
+        Problem: it is not a complete archive, or it would write outside of `into`.
     """
     try:
         with tarfile.open(archive) as packed:
-            members = [one for one in packed if not one.name.endswith(_LARGE)]
+            members = [one for one in packed if not one.name.endswith(_SKIPPED)]
             packed.extractall(into, members, filter="data")
     except (tarfile.TarError, OSError, EOFError) as error:
         why = str(error).splitlines()[0].rstrip(":") if str(error) else type(error).__name__
         raise Problem(
-            f"{archive.name}: no whole archive ({why}): name a .tar.gz, or a folder"
+            f"{archive.name} is not a complete archive ({why}): give a .tar.gz or a folder"
         ) from error
 
 
@@ -113,11 +110,11 @@ def _below(folder: Path) -> list[Path]:
 
 
 def _target(into: Path, key: str, prefix: str) -> Path:
-    """Where an object goes; never outside of the folder."""
+    """The path for an object; never outside of the folder."""
     name = key.removeprefix(prefix[: prefix.rfind("/") + 1])
     target = (into / name.lstrip("/")).resolve()
     if not target.is_relative_to(into.resolve()):
-        raise Problem(f"{key}: such a name is not written to disk")
+        raise Problem(f"{key}: refusing to write outside of the folder")
     return target
 
 

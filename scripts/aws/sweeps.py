@@ -1,10 +1,10 @@
-"""A grid that one training job trained: its trials, read from the job's log."""
+"""The trials of a sweep, one training job that trains a whole grid; read from the job's log."""
 
 from typing import Any
 
 from scripts.aws import logs
 from scripts.aws.client import Aws
-from scripts.console import shown
+from scripts.console import terminal
 from train import metrics
 
 _VALUE = metrics.OBJECTIVE.name
@@ -12,16 +12,16 @@ _RESULTS = ("trial", "best_epoch", "epochs_run")
 
 
 def fetch(aws: Aws, job: str) -> list[dict[str, Any]]:
-    """Return the job's trials, best first; those whose loss was lost have no value."""
+    """Return the job's trials, best first; trials that diverged have no value."""
     found: dict[int, dict[str, Any]] = {}
-    for line in logs.Log(aws, logs.TRAINING, f"{job}/").new():
+    for line in logs.Log(aws, logs.TRAINING, f"{job}/").new_lines():
         if facts := metrics.trial(line.text):
-            found[facts["trial"]] = facts  # a job started again tells a trial twice, alike
+            found[facts["trial"]] = facts  # a restarted job logs a trial again
     return sorted(found.values(), key=_rank)
 
 
 def hyperparameters(trial: dict[str, Any]) -> dict[str, Any]:
-    """What a trial was told, apart from what all were."""
+    """The hyperparameters that differ between trials."""
     return {
         name: value for name, value in trial.items() if ":" not in name and name not in _RESULTS
     }
@@ -32,17 +32,17 @@ def show(trials: list[dict[str, Any]]) -> None:
     names = list(dict.fromkeys(name for one in trials for name in hyperparameters(one)))
     rows = [
         [
-            "best" if not place and _VALUE in one else "",
-            f"{one[_VALUE]:.4f}" if _VALUE in one else "lost",
+            "best" if not rank and _VALUE in one else "",
+            f"{one[_VALUE]:.4f}" if _VALUE in one else "diverged",
             *(str(one[name]) for name in names),
             str(one.get("best_epoch", "")),
             str(one["trial"]),
         ]
-        for place, one in enumerate(trials)
+        for rank, one in enumerate(trials)
     ]
-    shown.table(["", _VALUE, *names, "best epoch", "trial"], rows, none="no trial yet")
+    terminal.table(["", _VALUE, *names, "best epoch", "trial"], rows, if_empty="no trial yet")
 
 
 def _rank(trial: dict[str, Any]) -> tuple[float, float, int]:
-    """As train/features/sweep.py chooses: accuracy, then the lower loss, then the first."""
+    """The order of train/features/sweep.py: accuracy, then the lower loss, then the first."""
     return -trial.get(_VALUE, -1.0), trial.get("validation:loss", 0.0), trial["trial"]

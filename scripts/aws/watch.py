@@ -1,10 +1,10 @@
-"""Following a job from its start to its end: states with their times, the log, and the verdict.
+"""Follows a job from start to end: its states with times, its log, and how it ended.
 
-Ctrl-C only ends the watching; the job goes on, and the way back is printed.
+Ctrl-C stops the watching and not the job; the command to watch again is printed.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -13,24 +13,23 @@ import typer
 
 from scripts.aws import logs, prices, trials
 from scripts.aws.client import Aws
-from scripts.console import shown
+from scripts.console import terminal
 from scripts.console.hints import hint
-from scripts.requests import running
+from scripts.requests import jobs
 
-# Seconds between two looks.
-EVERY = 2.0
-_OVER = ("Completed", "Failed", "Stopped")
+# Seconds between two polls.
+POLL_S = 2.0
 
 
 @contextmanager
 def detachable(job: str) -> Iterator[None]:
-    """Let Ctrl-C end the watching with a line on how to go on."""
+    """On Ctrl-C, print how to watch again and exit; the job keeps running."""
     try:
         yield
     except KeyboardInterrupt:
-        shown.say(f"\ndetached; {job} goes on")
-        shown.say(f"  watch it again: kennel logs {job} --follow")
-        shown.say(f"  end it:         kennel stop {job}")
+        terminal.note(f"\ndetached; {job} keeps running")
+        terminal.note(f"  watch it again: kennel logs {job} --follow")
+        terminal.note(f"  stop it:        kennel stop {job}")
         raise typer.Exit(130) from None
 
 
@@ -38,84 +37,84 @@ def training_job(aws: Aws, job: str) -> dict[str, Any]:
     """Follow a training job to its end.
 
     Returns:
-        its last description; what it says of a failure has been printed.
+        The last description. The reason of a failure has been printed.
     """
     log = logs.Log(aws, logs.TRAINING, f"{job}/")
-    states = _States()
+    states = _StatusPrinter()
     with detachable(job):
         while True:
-            about = aws.send(running.training_job(job))
-            states.show(about.get("SecondaryStatusTransitions", []))
-            over = about["TrainingJobStatus"] in _OVER
+            about = aws.send(jobs.describe(jobs.TRAINING, job))
+            states.print_new(about.get("SecondaryStatusTransitions", []))
+            ended = about["TrainingJobStatus"] in jobs.ENDED
             several = about["ResourceConfig"]["InstanceCount"] > 1
-            for line in log.new():
-                shown.tell(f"{line.host} | {line.text}" if several else line.text)
-            if over:
+            for line in log.new_lines():
+                terminal.result(f"{line.host} | {line.text}" if several else line.text)
+            if ended:
                 break
-            time.sleep(EVERY)
-    verdict(about, log.last)
+            time.sleep(POLL_S)
+    report_end(about, log.last)
     return about
 
 
-def verdict(about: dict[str, Any], last: Any = ()) -> None:
-    """Say how a training job ended: artifacts, cost, or the reason with a hint."""
+def report_end(about: dict[str, Any], last_lines: Collection[str] = ()) -> None:
+    """Print how a training job ended: bundle and cost, or the reason with a hint."""
     status = about["TrainingJobStatus"]
-    if status in _OVER:
-        shown.say(f"{about['TrainingJobName']}: {status.lower()}")
-        shown.say(prices.after_training(about))
+    if status in jobs.ENDED:
+        terminal.note(f"{about['TrainingJobName']}: {status.lower()}")
+        terminal.note(prices.after_training(about))
     if artifacts := about.get("ModelArtifacts", {}).get("S3ModelArtifacts"):
-        shown.say(f"bundle: {artifacts}")
+        terminal.note(f"bundle: {artifacts}")
     if status == "Failed":
-        failed(about.get("FailureReason", "no reason given"), last)
+        report_failure(about.get("FailureReason", "no reason given"), last_lines)
 
 
-def failed(reason: str, last: Any = ()) -> None:
-    """Print a reason, the last log lines and what to do."""
-    shown.say(f"reason: {reason}")
-    text = "\n".join(last)
+def report_failure(reason: str, last_lines: Collection[str] = ()) -> None:
+    """Print the reason, the last log lines and what to do."""
+    terminal.note(f"reason: {reason}")
+    text = "\n".join(last_lines)
     if text:
-        shown.say(f"the last {len(last)} lines of its log:")
-        shown.say("\n".join(f"  {line}" for line in last))
+        terminal.note(f"the last {len(last_lines)} lines of the log:")
+        terminal.note("\n".join(f"  {line}" for line in last_lines))
     if advice := hint(reason, text):
-        shown.say(f"hint: {advice}")
+        terminal.note(f"hint: {advice}")
 
 
 def tuning_job(aws: Aws, job: str) -> dict[str, Any]:
-    """Follow a tuning job to its end, one line for each trial that changes.
+    """Follow a tuning job to its end; print a line whenever a trial changes.
 
     Returns:
-        its last description.
+        The last description.
     """
-    seen: dict[str, str] = {}
+    printed: dict[str, str] = {}
     with detachable(job):
         while True:
-            about = aws.send(running.tuning_job(job))
+            about = aws.send(jobs.describe(jobs.TUNING, job))
             for one in trials.fetch(aws, job):
-                if seen.get(one.job) != one.status:
-                    seen[one.job] = one.status
-                    shown.say(_trial(one))
-            if about["HyperParameterTuningJobStatus"] in _OVER:
+                if printed.get(one.job) != one.status:
+                    printed[one.job] = one.status
+                    terminal.note(_trial(one))
+            if about["HyperParameterTuningJobStatus"] in jobs.ENDED:
                 break
-            time.sleep(EVERY)
-    shown.say(f"{job}: {about['HyperParameterTuningJobStatus'].lower()}")
+            time.sleep(POLL_S)
+    terminal.note(f"{job}: {about['HyperParameterTuningJobStatus'].lower()}")
     if about["HyperParameterTuningJobStatus"] == "Failed":
-        failed(about.get("FailureReason", "no reason given"))
+        report_failure(about.get("FailureReason", "no reason given"))
     return about
 
 
-def until(
-    describe: Callable[[], dict[str, Any]], key: str, over: tuple[str, ...]
+def wait_until(
+    describe: Callable[[], dict[str, Any]], key: str, ended: tuple[str, ...]
 ) -> dict[str, Any]:
-    """Look again and again until `key` is one of `over`, saying each new state with its time."""
+    """Poll until the state at `key` is one of `ended`; print each new state with its time."""
     state, since = "", time.monotonic()
     while True:
         about = describe()
         if about[key] != state:
             state = about[key]
-            shown.say(f"{time.monotonic() - since:5.0f} s  {state}")
-        if state in over:
+            terminal.note(f"{time.monotonic() - since:5.0f} s  {state}")
+        if state in ended:
             return about
-        time.sleep(EVERY)
+        time.sleep(POLL_S)
 
 
 def _trial(one: trials.Trial) -> str:
@@ -124,23 +123,23 @@ def _trial(one: trials.Trial) -> str:
     return f"{one.job}  {one.status}{value}  {tried}" + (f"  {one.reason}" if one.reason else "")
 
 
-class _States:
-    """Prints each secondary status once, and how long the one before it took."""
+class _StatusPrinter:
+    """Prints each secondary status once, and how long the previous one took."""
 
     def __init__(self) -> None:
-        self._shown = 0
+        self._printed = 0
 
-    def show(self, transitions: list[dict[str, Any]]) -> None:
-        for place, one in enumerate(transitions):
-            if place < self._shown:
+    def print_new(self, transitions: list[dict[str, Any]]) -> None:
+        for number, one in enumerate(transitions):
+            if number < self._printed:
                 continue
-            before = transitions[place - 1] if place else None
+            before = transitions[number - 1] if number else None
             took = f"  ({before['Status']} took {_seconds(before)})" if before else ""
             message = one.get("StatusMessage") or ""
             started: datetime = one["StartTime"]
             clock = started.astimezone().strftime("%H:%M:%S")
-            shown.say(f"{clock} {one['Status']}: {message}{took}")
-        self._shown = max(self._shown, len(transitions))
+            terminal.note(f"{clock} {one['Status']}: {message}{took}")
+        self._printed = max(self._printed, len(transitions))
 
 
 def _seconds(transition: dict[str, Any]) -> str:

@@ -1,1 +1,1 @@
-"""What the engineer reads: tables, hints, snippets, names."""
+"""What the user reads on the terminal: lines, tables, progress, hints, snippets, names."""

@@ -1,8 +1,8 @@
-"""What to do about a failed job: known causes, by what its reason and last log lines say."""
+"""What to do about a failed job: known causes, found in its failure reason and last log lines."""
 
 import re
 
-# The first that matches is told. The image's own errors come first: they name the cause exactly.
+# The first match wins. The image's own errors come first: they name the exact cause.
 _CAUSES = (
     (r"ConfigError:", "check the spec's [hyperparameters]: `kennel hyperparameters` lists them"),
     (r"DataError:", "check the photos before the next job: `kennel data check DIR`"),
@@ -11,44 +11,47 @@ _CAUSES = (
         "give the job the pretrained weights: a channel `pretrained` under [data], "
         'or hyperparameters.weights = "none"',
     ),
-    (r"CUDA out of memory|OutOfMemoryError.*CUDA", "lower batch_size, or take a larger GPU"),
+    (r"CUDA out of memory|OutOfMemoryError.*CUDA", "lower batch_size, or use a larger GPU"),
     (
         r"SIGKILL|exit code: ?(-9|137)|out of memory|OutOfMemory",
-        "the host most likely ran out of memory: lower batch_size or workers, or take more memory",
+        "the host probably ran out of memory: lower batch_size or workers, or take a larger host",
     ),
     (r"[Bb]us error", "shared memory ran out: lower hyperparameters.workers"),
     (
         r"NVIDIA driver|CUDA driver|driver version is insufficient",
-        "the host's driver is older than the image's CUDA: take a newer instance type",
+        "the host's driver is too old for the image's CUDA: use a newer instance type",
     ),
     (
         r"CapacityError|InsufficientInstanceCapacity|capacity",
-        "AWS has no such instance free: try again, another instance_type, or another region",
+        "AWS has no free instance of this type: try later, or change instance_type or region",
     ),
     (r"MaxRuntimeExceeded|MaxRuntimeInSeconds", "raise training.max_run_seconds"),
-    (r"MaxWaitTimeExceeded", "raise training.max_wait_seconds, or go without spot"),
+    (r"MaxWaitTimeExceeded", "raise training.max_wait_seconds, or set training.spot = false"),
     (
         r"AccessDenied|[Aa]ccess denied|not authorized|403",
-        "the role lacks a right on the bucket, key or repository: `kennel doctor`",
+        "the role lacks a permission on a bucket, key or repository: run `kennel doctor`",
     ),
     (
         r"No S3 objects found|NoSuchBucket|NoSuchKey|Data download failed",
-        "nothing lies under that [data] address: `kennel data upload DIR s3://…` first",
+        "there is nothing at that [data] address: run `kennel data upload DIR s3://…` first",
     ),
     (
         r"[Ii]mage .*(not found|does not exist)|CannotPullContainer|manifest unknown",
-        "the image is not in ECR under that name: `kennel push`, and check [images]",
+        "the image is not in ECR under that name: run `kennel push`, and check [images]",
     ),
     (
         r"ping health check",
-        "the server never became healthy: `kennel logs ENDPOINT --endpoint` has its last line",
+        "the server never became healthy: `kennel logs ENDPOINT --endpoint` shows why",
     ),
-    (r"exec.*permission denied", "the image's entry is not executable: build it anew"),
+    (
+        r"exec.*permission denied",
+        "the image's entry point is not executable: build it again",
+    ),
 )
 
 
 def hint(reason: str, log: str = "") -> str | None:
-    """The advice for a failure, from its reason first and its last log lines second."""
+    """Return advice for a failure: the reason is searched first, then the last log lines."""
     for text in (reason, log):
         for pattern, advice in _CAUSES:
             if re.search(pattern, text):

@@ -1,28 +1,28 @@
-"""Names of jobs and models: the experiment's own and the moment, within SageMaker's limits."""
+"""Names of jobs and models: the experiment's name and the time, within SageMaker's limits."""
 
 from datetime import UTC, datetime
 
 from scripts.problem import Problem
 
 # Source: CreateTrainingJob and others, CreateHyperParameterTuningJob.
-LONGEST = 63
-LONGEST_TUNING = 32
+MAX_LENGTH = 63
+MAX_LENGTH_TUNING = 32
 
 
-def stamped(name: str, now: datetime, longest: int = LONGEST) -> str:
-    """`name-260102-030405-678`, the name shortened to fit in `longest` characters.
+def stamped(name: str, now: datetime, max_length: int = MAX_LENGTH) -> str:
+    """Return `name-260102-030405-678`; the name is cut to fit in `max_length` characters.
 
-    To the millisecond, as the SDK's names are: two jobs may well be started in one second.
+    Milliseconds, as in the SDK's names, because two jobs can start in the same second.
     """
     stamp = now.astimezone(UTC).strftime("-%y%m%d-%H%M%S-%f")[:-3]
-    return name[: longest - len(stamp)].rstrip("-") + stamp
+    return name[: max_length - len(stamp)].rstrip("-") + stamp
 
 
 def bucket_and_key(uri: str) -> tuple[str, str]:
-    """The parts of `s3://bucket/key`.
+    """Split `s3://bucket/key` into bucket and key.
 
     Raises:
-        Problem: it is no such address.
+        Problem: it is not an S3 address.
     """
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     if not uri.startswith("s3://") or not bucket:

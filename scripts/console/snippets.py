@@ -1,4 +1,4 @@
-"""A few lines of SageMaker's Python SDK, version 3, that go on where a verb left off."""
+"""A few lines of SageMaker's Python SDK, version 3, that continue where a verb stopped."""
 
 
 def training_job(name: str) -> str:
@@ -22,7 +22,7 @@ def tuning_job(name: str) -> str:
 
 
 def endpoint(name: str) -> str:
-    """Ask an endpoint."""
+    """Invoke an endpoint."""
     return _lines(
         "from sagemaker.core.resources import Endpoint",
         f'endpoint = Endpoint.get("{name}")',

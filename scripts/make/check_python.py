@@ -1,4 +1,4 @@
-"""Says before .venv is made what it would later fail on; runs on whatever Python is there."""
+"""Checks before .venv is created what would fail later; must run on any Python version."""
 
 import os
 import shutil
@@ -10,19 +10,19 @@ DEVELOPMENT_FILES = "on Debian or Ubuntu: apt-get install gcc libc6-dev python3-
 
 
 def problems() -> "list[str]":
-    """What is missing on this machine, each with what to do."""
+    """Return what is missing on this machine, each with what to do."""
     found = []
     if not (3, 11) <= sys.version_info[:2] <= (3, 13):
         found.append(
-            f"Kennel runs on Python 3.11 to 3.13, and {sys.executable} is "
-            f"{sys.version.split()[0]}: name another, such as `make PYTHON=python3.12 venv`"
+            f"Kennel needs Python 3.11 to 3.13, but {sys.executable} is "
+            f"{sys.version.split()[0]}: use another, such as `make PYTHON=python3.12 venv`"
         )
     # sagemaker-training has a C extension and no wheels.
     compiler = (sysconfig.get_config_var("CC") or "cc").split()[0]
     if not (shutil.which(os.environ.get("CC", compiler)) or shutil.which("cc")):
-        found.append(f"no C compiler, which sagemaker-training needs; {DEVELOPMENT_FILES}")
+        found.append(f"no C compiler; sagemaker-training needs one; {DEVELOPMENT_FILES}")
     if not (Path(sysconfig.get_path("include")) / "Python.h").exists():
-        found.append(f"no Python.h, which sagemaker-training needs; {DEVELOPMENT_FILES}")
+        found.append(f"no Python.h; sagemaker-training needs it; {DEVELOPMENT_FILES}")
     return found
 
 

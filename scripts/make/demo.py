@@ -1,6 +1,6 @@
-"""`make demo`: the whole job by `kennel` alone, on the emulator: photos, tuning, training, answers.
+"""`make demo`: a whole job with `kennel` on the emulator: photos, tuning, training, predictions.
 
-No AWS and no download; no Docker either, unless `--engine docker` is to run the real images.
+Needs no AWS and no download, and Docker only for `--engine docker`, which runs the real images.
 """
 
 import argparse
@@ -15,7 +15,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from scripts.make import digits, local
+from scripts import docker
+from scripts.make import digits
+from scripts.problem import Problem
 from scripts.spec import SpecError, load
 
 SPEC = Path(__file__).parents[2] / "experiments" / "digits.toml"
@@ -24,30 +26,30 @@ ENDPOINT = "digits"
 
 
 def main() -> None:
-    """Run the demo; end with a message where something is missing or fails."""
+    """Run the demo; exit with a message if something is missing or fails."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("run/demo"))
     parser.add_argument("--spec", type=Path, default=SPEC)
     parser.add_argument("--engine", choices=("process", "docker"), default="process")
     given = parser.parse_args()
     try:
-        load(given.spec)  # before minutes go by
+        load(given.spec)  # fail now, not after minutes
     except SpecError as error:
         raise SystemExit(str(error)) from None
     shutil.rmtree(given.out, ignore_errors=True)
     spec, photos = str(given.spec), given.out / "photos"
     started = time.monotonic()
     if given.engine == "docker":
-        name_images(given.spec)
+        tag_images(given.spec)
     else:
-        find_nginx()
+        ensure_nginx()
     counts = digits.write(photos)
     print("handwritten digits:", ", ".join(f"{n} {split}" for split, n in counts.items()))
     with emulator(given.out / "emulator", given.engine):
         make_bucket()
         kennel("data", "check", str(photos))
         kennel("data", "upload", str(photos), f"s3://{BUCKET}/data")
-        one_epoch = ("--set", "hyperparameters.epochs=1")  # enough to tell the rates apart
+        one_epoch = ("--set", "hyperparameters.epochs=1")  # enough to rank the learning rates
         tuning = kennel("tune", spec, *one_epoch, show=0).splitlines()[0]
         kennel("best", tuning)
         job = kennel("train", spec, "--from-tuning", tuning, show=0).splitlines()[0]
@@ -55,22 +57,22 @@ def main() -> None:
         kennel("report", job, "--output", str(given.out / "report.html"), show=40)
         try:
             kennel("deploy", spec, "--job", job)
-            right = ask(photos / "test")
+            accuracy = predict(photos / "test")
         finally:
             kennel("down", ENDPOINT)
-    print(f"\ndone in {time.monotonic() - started:.0f} s; all of it is in {given.out}")
+    print(f"\ndone in {time.monotonic() - started:.0f} s; all files are in {given.out}")
     print(f"report: {given.out / 'report.html'}")
-    print(f"test accuracy {right:.4f}")
+    print(f"test accuracy {accuracy:.4f}")
 
 
 def kennel(*arguments: str, show: int = 12) -> str:
     """Run a verb as a user would; print the command, its time, and its first `show` lines.
 
     Returns:
-        What it printed to stdout.
+        The verb's stdout.
 
     Raises:
-        SystemExit: it failed, with all that it said.
+        SystemExit: the verb failed; with its whole output.
     """
     print(f"\n$ kennel {' '.join(arguments)}", flush=True)
     begun = time.monotonic()
@@ -81,15 +83,15 @@ def kennel(*arguments: str, show: int = 12) -> str:
         check=False,
     )
     if done.returncode:
-        raise SystemExit(f"{done.stdout}{done.stderr}\nthe demo ends here")
+        raise SystemExit(f"{done.stdout}{done.stderr}\nthe demo stops here")
     for line in done.stdout.splitlines()[:show]:
         print(f"  {line}")
     print(f"  ({time.monotonic() - begun:.0f} s)", flush=True)
     return done.stdout
 
 
-def ask(test: Path) -> float:
-    """Show the answer to one digit of each class, then ask about all; return the share right."""
+def predict(test: Path) -> float:
+    """Show the answer for three digits, then classify all; return the accuracy."""
     kennel("predict", ENDPOINT, *(str(next(d.iterdir())) for d in sorted(test.iterdir())[:3]))
     photos = sorted(test.rglob("*.png"))
     print(f"\n$ kennel predict {ENDPOINT} --json {test}/*/*.png")
@@ -100,23 +102,23 @@ def ask(test: Path) -> float:
     answers: dict[str, dict[str, str]] = json.loads(done.stdout)
     labels = {photo: answers[str(photo)]["predicted_label"] for photo in photos}
     right = sum(label == photo.parent.name for photo, label in labels.items())
-    print(f"  {right} of {len(photos)} right")
+    print(f"  {right} of {len(photos)} correct")
     return right / len(photos)
 
 
 @contextmanager
 def emulator(state: Path, engine: str) -> Iterator[None]:
-    """Have SageMaker on this machine while the block runs; its address goes into os.environ."""
+    """Run the emulator while the block runs; its address goes into os.environ."""
     command = [sys.executable, "-m", "scripts.cli", "emulator"]
     options = ["--state", str(state)]
     print(f"\n$ kennel emulator start --engine {engine}", flush=True)
-    said = subprocess.run(
+    output = subprocess.run(
         [*command, "start", *options, "--engine", engine],
         stdout=subprocess.PIPE,
         text=True,
         check=True,
     ).stdout
-    exported = dict(re.findall(r"^export (\w+)=(.*)$", said, re.MULTILINE))
+    exported = dict(re.findall(r"^export (\w+)=(.*)$", output, re.MULTILINE))
     print(f"  AWS_ENDPOINT_URL={exported['AWS_ENDPOINT_URL']}")
     os.environ.update(exported)
     try:
@@ -126,40 +128,43 @@ def emulator(state: Path, engine: str) -> Iterator[None]:
 
 
 def make_bucket() -> None:
-    """Make the bucket that the spec names; on AWS it is there already, and yours."""
-    import boto3  # type: ignore[import-untyped]  # slow to import: only when it is needed
+    """Create the spec's bucket; on AWS you would have one already."""
+    import boto3  # type: ignore[import-untyped]  # slow to import
 
     boto3.client("s3").create_bucket(Bucket=BUCKET)
 
 
-def name_images(spec: Path) -> None:
-    """Give the images of `make build` the names that the spec has for them in ECR.
+def tag_images(spec: Path) -> None:
+    """Tag the images of `make build` with the ECR names in the spec.
 
     Raises:
-        SystemExit: no engine, or the images are not built.
+        SystemExit: there is no Docker engine, or the images are not built.
     """
-    docker = local.docker_client()
+    try:
+        client = docker.client()
+    except Problem as problem:
+        raise SystemExit(str(problem)) from None
     for image, name in re.findall(r'"(\S+/(kennel-(?:train|serve)):\w+)"', spec.read_text()):
-        done = subprocess.run([docker, "tag", f"{name}:local", image], check=False)
+        done = subprocess.run([client, "tag", f"{name}:local", image], check=False)
         if done.returncode:
             raise SystemExit(f"no image {name}:local on this machine: run `make build` first")
 
 
-def find_nginx() -> None:
-    """Have nginx, the one part that no Python package brings; install it where that is ours to do.
+def ensure_nginx() -> None:
+    """Check for nginx, the only part that is not a Python package; root installs it with apt.
 
     Raises:
-        SystemExit: it is missing, with the command that installs it.
+        SystemExit: it is missing; with the command that installs it.
     """
     if shutil.which("nginx"):
         return
     install = "apt-get install --yes --no-install-recommends nginx-light"
     if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise SystemExit(f"the demo serves behind nginx, which is missing; install it: {install}")
+        raise SystemExit(f"nginx is missing, and the demo serves behind it; install it: {install}")
     print(f"nginx is missing: {install}", flush=True)
-    silently = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    noninteractive = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     for command in ("apt-get update", install):
-        subprocess.run(command.split(), env=silently, stdout=subprocess.DEVNULL, check=True)
+        subprocess.run(command.split(), env=noninteractive, stdout=subprocess.DEVNULL, check=True)
 
 
 if __name__ == "__main__":

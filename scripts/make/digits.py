@@ -1,4 +1,4 @@
-"""scikit-learn's handwritten digits, written out as folders of pictures: data without a download.
+"""Writes scikit-learn's handwritten digits as folders of pictures: data without a download.
 
 The digits come from UCI's "Optical Recognition of Handwritten Digits" (E. Alpaydin, C. Kaynak).
 """
@@ -6,15 +6,15 @@ The digits come from UCI's "Optical Recognition of Handwritten Digits" (E. Alpay
 from pathlib import Path
 
 SPLITS = {"train": 0.7, "valid": 0.15, "test": 0.15}
-SIDE = 32  # pixels; they are 8 x 8 originally
+SIDE = 32  # pixels; the originals are 8 x 8
 
 
 def write(root: Path, limit: int | None = None) -> dict[str, int]:
-    """Write `root/<split>/<digit>/<number>.png`, always the same digits in the same split.
+    """Write `root/<split>/<digit>/<number>.png`; a digit is always in the same split.
 
     Args:
-        root: made if missing.
-        limit: the first so many pictures only; all 1,797 when None.
+        root: created if missing.
+        limit: the number of pictures; None for all 1,797.
 
     Returns:
         The number of pictures in each split.
@@ -27,8 +27,8 @@ def write(root: Path, limit: int | None = None) -> dict[str, int]:
     total = min(limit or len(digits.target), len(digits.target))
     ends = np.cumsum([round(share * total) for share in SPLITS.values()])
     counts = dict.fromkeys(SPLITS, 0)
-    for place, index in enumerate(np.random.default_rng(0).permutation(total)):
-        split = next((s for s, end in zip(SPLITS, ends, strict=True) if place < end), "test")
+    for position, index in enumerate(np.random.default_rng(0).permutation(total)):
+        split = next((s for s, end in zip(SPLITS, ends, strict=True) if position < end), "test")
         folder = root / split / str(digits.target[index])
         folder.mkdir(parents=True, exist_ok=True)
         grey = (digits.images[index] * (255 / 16)).astype(np.uint8)

@@ -1,1 +1,1 @@
-"""Photos on the engineer's machine: packed and uploaded."""
+"""Photos on the user's machine: packing and uploading."""

@@ -1,37 +1,37 @@
-"""A folder of photos into S3: in parallel, only what changed, with a manifest of checksums.
+"""Uploads a folder of photos to S3: in parallel, only changed files, with a manifest of checksums.
 
-The manifest, `manifest.json` under the address, says what lies there. It is written now and then
-while uploading, so that a run that was cut off goes on where it was. Training passes it over.
+`manifest.json` below the address lists what was uploaded. It is also written during the upload, so
+that an interrupted upload continues where it stopped. Training ignores it.
 """
 
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pictures.checks import LITTER
+from pictures.folders import is_litter
 from scripts.aws.client import Aws, AwsProblem, translated
 from scripts.console.names import bucket_and_key
 from scripts.problem import Problem
 
 MANIFEST = "manifest.json"
 _THREADS = 16
-# Files between two writings of the manifest.
+# The manifest is written after this many files.
 _SAVE_EVERY = 500
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What an upload has to do. `same` is how many files lie there already, unchanged."""
+    """What to upload. `same` is the number of files in S3 that have not changed."""
 
     bucket: str
     prefix: str
     send: dict[str, Path]
-    gone: tuple[str, ...]
+    extra: tuple[str, ...]
     same: int
     digests: dict[str, str]
 
@@ -42,68 +42,70 @@ class Plan:
 
 
 def local_files(root: Path) -> dict[str, Path]:
-    """Key below the address -> file; what tools leave among pictures is passed over.
+    """Return key below the address -> file; files such as .DS_Store are skipped.
 
     Raises:
-        Problem: no folder, or an empty one.
+        Problem: there is no such folder, or it is empty.
     """
     if not root.is_dir():
-        raise Problem(f"{root} is no folder: name the one with the photos")
+        raise Problem(f"{root} is not a folder: give the one with the photos")
     found = {
         path.relative_to(root).as_posix(): path
         for path in sorted(root.rglob("*"))
-        if path.is_file() and not _litter(path.relative_to(root))
+        if path.is_file() and not is_litter(path.relative_to(root))
     }
     if not found:
-        raise Problem(f"{root} holds no files")
+        raise Problem(f"{root} has no files")
     return found
 
 
 def plan(aws: Aws, root: Path, address: str) -> Plan:
-    """Compare the folder with what the manifest and the bucket say lies at `address`.
+    """Compare the folder with the manifest and the objects at `address`.
 
-    A file counts as there when the manifest has its digest and the bucket has an object of its
-    size: a manifest that tells of more than there is, or an object someone overwrote with another
-    size, leads to a new upload.
+    A file counts as uploaded if the manifest has its digest and S3 has an object of its size. So a
+    wrong manifest, or an object that was overwritten with another size, leads to a new upload.
     """
     bucket, prefix = bucket_and_key(address.rstrip("/") + "/")
     files = local_files(root)
     with ThreadPoolExecutor(_THREADS) as pool:
         digests = dict(zip(files, pool.map(_digest, files.values()), strict=True))
-    sizes = dict(_objects(aws, bucket, prefix))
-    before = _manifest(aws, bucket, prefix)
+    sizes = {one["Key"].removeprefix(prefix): one["Size"] for one in aws.objects(bucket, prefix)}
+    uploaded = _manifest(aws, bucket, prefix)
     same = {
         key
         for key, path in files.items()
-        if before.get(key) == digests[key] and sizes.get(key) == path.stat().st_size
+        if uploaded.get(key) == digests[key] and sizes.get(key) == path.stat().st_size
     }
     return Plan(
         bucket=bucket,
         prefix=prefix,
         send={key: path for key, path in files.items() if key not in same},
-        gone=tuple(sorted(sizes.keys() - files.keys() - {MANIFEST})),
+        extra=tuple(sorted(sizes.keys() - files.keys() - {MANIFEST})),
         same=len(same),
         digests=digests,
     )
 
 
 def run(aws: Aws, todo: Plan, progress: Callable[[int], None] = lambda _bytes: None) -> None:
-    """Send what is to be sent; S3 checks every object against its SHA-256.
+    """Upload the files of the plan; S3 checks the SHA-256 of every object.
 
     Args:
         aws: clients.
         todo: from `plan`.
-        progress: called with the bytes of each file that has arrived.
+        progress: called with the size of each uploaded file, in bytes.
 
     Raises:
-        AwsProblem: the first refusal; what has arrived by then is in the manifest.
+        AwsProblem: an upload failed; the manifest lists the files uploaded before.
     """
     client = aws.client("s3")
-    arrived = {key: digest for key, digest in todo.digests.items() if key not in todo.send}
+    uploaded = {key: digest for key, digest in todo.digests.items() if key not in todo.send}
 
     def send(key: str, path: Path) -> int:
         checksum = base64.b64encode(bytes.fromhex(todo.digests[key])).decode()
-        with path.open("rb") as content, translated(f"uploading {path}"):  # a shard is large
+        with (
+            path.open("rb") as content,
+            translated(f"uploading {path}"),
+        ):  # streamed
             client.put_object(
                 Bucket=todo.bucket,
                 Key=todo.prefix + key,
@@ -118,18 +120,18 @@ def run(aws: Aws, todo: Plan, progress: Callable[[int], None] = lambda _bytes: N
             try:
                 for number, done in enumerate(as_completed(sending), 1):
                     progress(done.result())
-                    arrived[sending[done]] = todo.digests[sending[done]]
+                    uploaded[sending[done]] = todo.digests[sending[done]]
                     if number % _SAVE_EVERY == 0:
-                        _write_manifest(client, todo, arrived)
+                        _write_manifest(client, todo, uploaded)
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
     finally:
-        _write_manifest(client, todo, arrived)
+        _write_manifest(client, todo, uploaded)
 
 
-def _write_manifest(client: Any, todo: Plan, arrived: dict[str, str]) -> None:
-    body = json.dumps({"sha256": dict(sorted(arrived.items()))}, indent=1).encode()
+def _write_manifest(client: Any, todo: Plan, uploaded: dict[str, str]) -> None:
+    body = json.dumps({"sha256": dict(sorted(uploaded.items()))}, indent=1).encode()
     with translated("writing the manifest"):
         client.put_object(Bucket=todo.bucket, Key=todo.prefix + MANIFEST, Body=body)
 
@@ -145,21 +147,9 @@ def _manifest(aws: Aws, bucket: str, prefix: str) -> dict[str, str]:
             return {}
         raise
     except (ValueError, KeyError, TypeError):
-        return {}  # another's manifest.json: everything is sent again
-
-
-def _objects(aws: Aws, bucket: str, prefix: str) -> Iterator[tuple[str, int]]:
-    with translated(f"listing s3://{bucket}/{prefix}"):
-        pages = aws.client("s3").get_paginator("list_objects_v2")
-        for page in pages.paginate(Bucket=bucket, Prefix=prefix):
-            for one in page.get("Contents", []):
-                yield one["Key"].removeprefix(prefix), one["Size"]
+        return {}  # not our manifest.json: upload everything
 
 
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _litter(path: Path) -> bool:
-    return any(part.startswith(".") or part in LITTER for part in path.parts)

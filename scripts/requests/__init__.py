@@ -1,1 +1,1 @@
-"""Every request that Kennel makes of AWS, as pure functions of an experiment and names."""
+"""Every request that Kennel sends to AWS, as pure functions of an experiment and names."""

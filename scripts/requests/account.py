@@ -1,4 +1,4 @@
-"""Who is calling, and whether role and buckets are there: what `kennel doctor` asks."""
+"""The caller's identity, the role and the buckets: what `kennel doctor` checks. Pure functions."""
 
 from scripts.requests.request import Request
 
@@ -14,10 +14,10 @@ def role(arn: str) -> Request:
 
 
 def bucket(name: str) -> Request:
-    """HeadBucket: whether it is there and may be listed."""
+    """HeadBucket: whether the bucket exists and the caller may list it."""
     return Request("s3", "HeadBucket", {"Bucket": name})
 
 
 def bucket_region(name: str) -> Request:
-    """GetBucketLocation; without a constraint it is us-east-1."""
+    """GetBucketLocation; an empty LocationConstraint means us-east-1."""
     return Request("s3", "GetBucketLocation", {"Bucket": name})

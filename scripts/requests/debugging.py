@@ -1,6 +1,6 @@
-"""CreateTrainingJob's fields for AWS's own rules of SageMaker Debugger. Pure functions.
+"""The fields of CreateTrainingJob for AWS's own Debugger rules. Pure functions.
 
-The job records without them, and Kennel's rules run in it; these are for those who have AWS's too.
+The job records and Kennel's rules run without them; these add AWS's rules.
 """
 
 from typing import Any
@@ -12,10 +12,10 @@ from train.config import TrainConfig, from_hyperparameters
 
 # Source: ProfilingIntervalInMilliseconds in the SageMaker API.
 _INTERVALS_MS = (100, 200, 500, 1000, 5000, 60_000)
-# What AWS's rules read is smdebug's: this has it beside the job's own hooks (docs/debugger.md).
+# AWS's rules read smdebug's files: the job then writes them too (docs/debugger.md).
 _SMDEBUG = {"smdebug": "true"}
-# smdebug has no such collections and refuses those without a pattern; this matches no tensor.
-_OURS_ALONE = {"include_regex": "(?!)"}
+# smdebug lacks these collections and needs a pattern for each; this one matches no tensor.
+_MATCHES_NOTHING = {"include_regex": "(?!)"}
 _FIELDS = (
     "DebugHookConfig",
     "DebugRuleConfigurations",
@@ -25,11 +25,11 @@ _FIELDS = (
 
 
 def fields(experiment: Experiment) -> dict[str, Any]:
-    """What CreateTrainingJob says of AWS's rules; nothing where the experiment names none."""
+    """The fields for AWS's rules; empty if the experiment names none."""
     names = experiment.debugger.managed_rules if experiment.debugger else []
     if not names:
         return {}
-    assert experiment.region, "the spec asks for a region beside managed_rules"
+    assert experiment.region, "the spec requires a region with managed_rules"
     image = managed.image(experiment.region)
     config = from_hyperparameters(experiment.settings())
     tensors = [name for name in names if name in managed.rules("debugger")]
@@ -45,9 +45,9 @@ def fields(experiment: Experiment) -> dict[str, Any]:
 
 
 def without(request: Request) -> Request:
-    """The same job on an account that has no Debugger."""
-    kept = {key: value for key, value in request.parameters.items() if key not in _FIELDS}
-    return Request(request.service, request.operation, kept)
+    """The same job without AWS's rules, for accounts without SageMaker Debugger."""
+    remaining = {key: value for key, value in request.parameters.items() if key not in _FIELDS}
+    return Request(request.service, request.operation, remaining)
 
 
 def _rule(name: str, image: str | None) -> dict[str, Any]:
@@ -59,13 +59,13 @@ def _rule(name: str, image: str | None) -> dict[str, Any]:
 
 
 def _hook(experiment: Experiment, config: TrainConfig, rules: list[str]) -> dict[str, Any]:
-    """The collections that the job records anyway, and those that a rule needs."""
+    """The collections that the job records by itself, and those that a rule needs."""
     own = [name.strip() for name in config.debugger_collections.split(",") if name.strip()]
     needed = [name for rule in rules for name in managed.rules("debugger")[rule]]
     every = {"save_interval": str(config.debugger_interval)}
     special = {
-        LOSSES: {"save_interval": "1"},  # as the job records them anyway
-        **dict.fromkeys((ACTIVATIONS, INPUTS), every | _OURS_ALONE),
+        LOSSES: {"save_interval": "1"},  # the job records every step too
+        **dict.fromkeys((ACTIVATIONS, INPUTS), every | _MATCHES_NOTHING),
     }
     return {
         "S3OutputPath": experiment.output,
@@ -81,6 +81,6 @@ def _hook(experiment: Experiment, config: TrainConfig, rules: list[str]) -> dict
 
 
 def _profiler(experiment: Experiment, config: TrainConfig) -> dict[str, Any]:
-    asked = config.profiler_interval * 1000
-    nearest = min(_INTERVALS_MS, key=lambda interval: abs(interval - asked))
+    wanted = config.profiler_interval * 1000
+    nearest = min(_INTERVALS_MS, key=lambda interval: abs(interval - wanted))
     return {"S3OutputPath": experiment.output, "ProfilingIntervalInMilliseconds": nearest}

@@ -1,4 +1,4 @@
-"""Models, endpoints, their autoscaling, and batch transform from an experiment. Pure functions."""
+"""Create models, endpoints, autoscaling and batch transform jobs. Pure functions."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,9 +17,9 @@ from scripts.spec.endpoint import (
 from scripts.spec.instances import has_gpu, has_local_disk
 
 VARIANT = "AllTraffic"
-# The tag with the moment, in ISO 8601, after which `kennel endpoints` calls an endpoint overdue.
+# The tag that says when an endpoint should be gone (ISO 8601); `kennel endpoints` shows it.
 EXPIRES = "kennel:expires"
-# SageMaker's default hosts still have driver 470, too old for the CUDA in the images; this has 580.
+# SageMaker's default hosts have driver 470, too old for the CUDA in the images; this AMI has 580.
 _GPU_AMI = "al2023-ami-sagemaker-inference-gpu-4-1"
 
 
@@ -27,10 +27,10 @@ def model(experiment: Experiment, name: str, image: str, data: str | None) -> Re
     """CreateModel.
 
     Args:
-        experiment: the spec, with an `[endpoint]` section.
-        name: of the model.
-        image: ECR URI of the serve image, any alias resolved.
-        data: S3 URI of a model.tar.gz; unused by a multi-model endpoint, which has a folder.
+        experiment: must have an `[endpoint]` section.
+        name: the model's name.
+        image: ECR URI of the serve image; aliases are already resolved.
+        data: S3 URI of a model.tar.gz; ignored by a multi-model endpoint, which reads a folder.
     """
     endpoint = experiment.endpoint
     assert endpoint is not None
@@ -43,7 +43,7 @@ def model(experiment: Experiment, name: str, image: str, data: str | None) -> Re
         }
     else:
         container["ModelDataUrl"] = data
-    # A transform job brings its environment itself.
+    # A transform job carries its own environment.
     container["Environment"] = {} if isinstance(endpoint, Transform) else endpoint.environment
     parameters = {
         "ModelName": name,
@@ -57,11 +57,11 @@ def model(experiment: Experiment, name: str, image: str, data: str | None) -> Re
 
 
 def endpoint_config(experiment: Experiment, name: str, model_name: str) -> Request:
-    """CreateEndpointConfig, for every kind of endpoint."""
+    """CreateEndpointConfig, for all kinds of endpoints."""
     endpoint = experiment.endpoint
     assert isinstance(endpoint, Hosted)
     variant = {"VariantName": VARIANT, "ModelName": model_name} | _capacity(endpoint)
-    # Serverless endpoints have no volume of ours, and refuse a key.
+    # Serverless endpoints have no volume and refuse a key.
     serverless = isinstance(endpoint, Serverless)
     parameters = {
         "EndpointConfigName": name,
@@ -76,7 +76,7 @@ def endpoint_config(experiment: Experiment, name: str, model_name: str) -> Reque
 
 
 def endpoint(experiment: Experiment, name: str, config: str, now: datetime) -> Request:
-    """CreateEndpoint, with the moment it should be gone by as a tag."""
+    """CreateEndpoint, with a tag that says when it should be gone."""
     hosted = experiment.endpoint
     assert isinstance(hosted, Hosted)
     marks = owned(experiment)
@@ -88,17 +88,13 @@ def endpoint(experiment: Experiment, name: str, config: str, now: datetime) -> R
 
 
 def autoscaling(experiment: Experiment, endpoint_name: str) -> list[Request]:
-    """RegisterScalableTarget and PutScalingPolicy, once the endpoint is in service; or nothing."""
+    """RegisterScalableTarget and PutScalingPolicy, for a running endpoint; empty if not set."""
     hosted = experiment.endpoint
     if not isinstance(hosted, RealTime | Asynchronous | MultiModel) or not hosted.autoscaling:
         return []
     scaling = hosted.autoscaling
-    target = {
-        "ServiceNamespace": "sagemaker",
-        "ResourceId": f"endpoint/{endpoint_name}/variant/{VARIANT}",
-        "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
-    }
-    # An asynchronous endpoint has a queue, and is scaled by its length.
+    target = scalable_target(endpoint_name)
+    # An asynchronous endpoint scales by the length of its queue.
     if isinstance(hosted, Asynchronous):
         metric: dict[str, Any] = {
             "CustomizedMetricSpecification": {
@@ -128,8 +124,17 @@ def autoscaling(experiment: Experiment, endpoint_name: str) -> list[Request]:
     ]
 
 
+def scalable_target(endpoint_name: str) -> dict[str, str]:
+    """What Application Auto Scaling scales: the instances of an endpoint."""
+    return {
+        "ServiceNamespace": "sagemaker",
+        "ResourceId": f"endpoint/{endpoint_name}/variant/{VARIANT}",
+        "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
+    }
+
+
 def transform_job(experiment: Experiment, name: str, model_name: str) -> Request:
-    """CreateTransformJob: each object below the input is one request, whole."""
+    """CreateTransformJob: each object below the input is one request."""
     batch = experiment.endpoint
     assert isinstance(batch, Transform)
     source = {"S3DataType": "S3Prefix", "S3Uri": batch.input}
@@ -162,7 +167,7 @@ def transform_job(experiment: Experiment, name: str, model_name: str) -> Request
 
 
 def _capacity(endpoint: Hosted) -> dict[str, Any]:
-    """What a production variant runs on."""
+    """The instances or the serverless capacity of a production variant."""
     if isinstance(endpoint, Serverless):
         return {
             "ServerlessConfig": given(
@@ -199,6 +204,6 @@ def _asynchronous(endpoint: Asynchronous, key: str | None) -> dict[str, Any]:
 
 
 def _volume_key(experiment: Experiment, endpoint: Hosted | Transform) -> str | None:
-    """The experiment's key, for volumes that take one: local disks encrypt themselves."""
+    """The experiment's key, unless the disk is local: local disks encrypt themselves."""
     assert not isinstance(endpoint, Serverless)
     return None if has_local_disk(endpoint.instance_type) else experiment.kms_key

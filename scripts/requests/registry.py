@@ -9,8 +9,8 @@ from scripts.requests.request import Request
 _UNTAGGED_DAYS = 14
 
 
-def repository(name: str) -> list[Request]:
-    """CreateRepository, with tags that never move and a scan of every push; and its lifecycle."""
+def create_repository(name: str) -> list[Request]:
+    """CreateRepository with immutable tags and a scan of every push, and its lifecycle policy."""
     return [
         Request(
             "ecr",
@@ -26,10 +26,10 @@ def repository(name: str) -> list[Request]:
 
 
 def lifecycle(name: str) -> Request:
-    """PutLifecyclePolicy: images without a tag go after two weeks."""
+    """PutLifecyclePolicy: untagged images are deleted after two weeks."""
     rule = {
         "rulePriority": 1,
-        "description": "images that no tag names",
+        "description": "untagged images",
         "selection": {
             "tagStatus": "untagged",
             "countType": "sinceImagePushed",
@@ -43,17 +43,17 @@ def lifecycle(name: str) -> Request:
 
 
 def login() -> Request:
-    """GetAuthorizationToken: a password for `docker login`, good for twelve hours."""
+    """GetAuthorizationToken: a password for `docker login`, valid for twelve hours."""
     return Request("ecr", "GetAuthorizationToken", {})
 
 
-def image(name: str, role: str, description: str) -> Request:
-    """CreateImage: the name under which versions are registered."""
+def create_image(name: str, role: str, description: str) -> Request:
+    """CreateImage: the name that versions are registered under."""
     parameters = {"ImageName": name, "RoleArn": role, "Description": description}
     return Request("sagemaker", "CreateImage", parameters)
 
 
-def image_version(
+def create_image_version(
     name: str,
     base_image: str,
     *,
@@ -67,13 +67,13 @@ def image_version(
     """CreateImageVersion.
 
     Args:
-        name: of the image.
+        name: the image's name.
         base_image: its ECR URI.
-        job_type: what it is for.
+        job_type: what the image does.
         framework: such as `PyTorch 2.15`.
-        processor: what it is built for.
-        aliases: names for this version that later ones may take over.
-        token: the same token makes the same version only once; letters, digits, hyphens, 36.
+        processor: what the image is built for.
+        aliases: names for this version; a later version can take them over.
+        token: AWS creates one version per token; at most 36 letters, digits and hyphens.
         notes: release notes.
     """
     parameters = {
@@ -89,13 +89,13 @@ def image_version(
     return Request("sagemaker", "CreateImageVersion", parameters)
 
 
-def described_image(name: str) -> Request:
+def describe_image(name: str) -> Request:
     """DescribeImage."""
     return Request("sagemaker", "DescribeImage", {"ImageName": name})
 
 
-def described_version(name: str, alias: str | None = None, version: int | None = None) -> Request:
-    """DescribeImageVersion, by alias or number; the newest without either."""
+def describe_version(name: str, alias: str | None = None, version: int | None = None) -> Request:
+    """DescribeImageVersion, by alias or number; the newest if neither is given."""
     parameters: dict[str, Any] = {"ImageName": name}
     if alias is not None:
         parameters["Alias"] = alias
@@ -104,12 +104,12 @@ def described_version(name: str, alias: str | None = None, version: int | None =
     return Request("sagemaker", "DescribeImageVersion", parameters)
 
 
-def described_repository(name: str) -> Request:
-    """DescribeRepositories, of one."""
+def describe_repository(name: str) -> Request:
+    """DescribeRepositories, for one."""
     return Request("ecr", "DescribeRepositories", {"repositoryNames": [name]})
 
 
-def described_images(repository_name: str, identity: dict[str, str]) -> Request:
-    """DescribeImages, of one: by `imageTag` or `imageDigest`."""
+def describe_ecr_image(repository_name: str, identity: dict[str, str]) -> Request:
+    """DescribeImages, for one image: by `imageTag` or `imageDigest`."""
     parameters = {"repositoryName": repository_name, "imageIds": [identity]}
     return Request("ecr", "DescribeImages", parameters)

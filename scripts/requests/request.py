@@ -1,4 +1,4 @@
-"""A call to AWS as a value: `--dry-run` prints it, scripts/aws/client.py sends it."""
+"""One call to AWS as a value: `--dry-run` prints it, scripts/aws/client.py sends it."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Request:
-    """One call: boto3's name of the service, the API's name of the operation, its parameters."""
+    """A call: boto3's name of the service, the API's name of the operation, the parameters."""
 
     service: str
     operation: str
@@ -16,16 +16,16 @@ class Request:
 
 
 def as_json(requests: Iterable[Request]) -> str:
-    """The calls in their order, as an indented JSON list."""
-    shown = [
+    """The calls in order, as an indented JSON list."""
+    listed = [
         {"service": one.service, "operation": one.operation, "parameters": one.parameters}
         for one in requests
     ]
-    return json.dumps(shown, indent=2, ensure_ascii=False)
+    return json.dumps(listed, indent=2, ensure_ascii=False)
 
 
 def given(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what is unset: None, and empty lists and mappings. False and 0 are values."""
+    """Drop unset parameters: None, empty lists and empty mappings. False and 0 are values."""
     return {
         name: value
         for name, value in parameters.items()

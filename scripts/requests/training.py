@@ -10,7 +10,7 @@ from scripts.spec.section import Scalar
 from scripts.spec.tuning import Range, Tuning
 from train import metrics
 
-# What marks a resource as Kennel's own; the value is the experiment's name.
+# The tag on everything that Kennel creates; its value is the experiment's name.
 TAG = "kennel:experiment"
 
 _STRATEGIES = {
@@ -38,8 +38,8 @@ def training_job(
     Args:
         experiment: the spec.
         job: the training job's name.
-        image: ECR URI of the train image, any alias resolved.
-        hyperparameters: in place of the experiment's own, as a tuning job found them.
+        image: ECR URI of the train image; aliases are already resolved.
+        hyperparameters: replace the experiment's own, for example with a tuning job's best.
     """
     chosen = experiment.settings() if hyperparameters is None else hyperparameters
     parameters = {
@@ -53,7 +53,7 @@ def training_job(
 
 
 def tuning_job(experiment: Experiment, job: str, image: str) -> Request:
-    """CreateHyperParameterTuningJob; the experiment has a `[tuning]` section."""
+    """CreateHyperParameterTuningJob; the experiment must have a `[tuning]` section."""
     tuning = experiment.tuning
     assert tuning is not None
     fixed = {name: encoded(value) for name, value in experiment.fixed().items()}
@@ -70,7 +70,7 @@ def tuning_job(experiment: Experiment, job: str, image: str) -> Request:
 
 
 def owned(experiment: Experiment) -> dict[str, str]:
-    """The experiment's tags, and the one by which Kennel knows its own."""
+    """The experiment's tags, and the tag that marks what Kennel created."""
     return experiment.tags | {TAG: experiment.name}
 
 
@@ -85,7 +85,7 @@ def vpc(experiment: Experiment) -> dict[str, list[str]] | None:
 
 
 def _definition(experiment: Experiment, image: str) -> dict[str, Any]:
-    """What a training job and each trial of a tuning job have in common."""
+    """What a training job and each trial of a tuning job share."""
     training = experiment.training
     # SageMaker refuses a key for local disks, which encrypt themselves.
     local_disk = has_local_disk(training.instance_type)
@@ -173,17 +173,17 @@ def _tuning_config(tuning: Tuning) -> dict[str, Any]:
 
 
 def _ranges(ranges: dict[str, Range]) -> dict[str, list[dict[str, Any]]]:
-    sorted_out: dict[str, list[dict[str, Any]]] = {}
+    by_kind: dict[str, list[dict[str, Any]]] = {}
     for name, one in ranges.items():
         entry: dict[str, Any] = {"Name": name}
         if one.values is not None:
             entry["Values"] = [encoded(value) for value in one.values]
         else:
-            least, most = one.ends()
-            entry |= {"MinValue": encoded(least), "MaxValue": encoded(most)}
+            low, high = one.ends()
+            entry |= {"MinValue": encoded(low), "MaxValue": encoded(high)}
             entry["ScalingType"] = _SCALES[one.scale]
-        sorted_out.setdefault(f"{one.kind(name)}ParameterRanges", []).append(entry)
-    return sorted_out
+        by_kind.setdefault(f"{one.kind(name)}ParameterRanges", []).append(entry)
+    return by_kind
 
 
 def _warm_start(tuning: Tuning) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""An experiment: what one TOML file says, read strictly. docs/kennel.md has every key."""
+"""An experiment: one TOML file, read strictly. docs/kennel.md lists every key."""
 
 from scripts.spec.experiment import Experiment, encoded
 from scripts.spec.reading import SpecError, check, load

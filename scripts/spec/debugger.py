@@ -1,7 +1,7 @@
-"""`[debugger]` and `[profiler]`: what a job records of itself, and the rules that look at it.
+"""`[debugger]` and `[profiler]`: what a job records about itself, and the rules that check it.
 
-What is not set here is as the job has it: see `kennel hyperparameters`, under which names these
-settings reach it, on every account and in tuning jobs too.
+The settings reach the job as hyperparameters, so they work on every account and in tuning jobs.
+Keys that are not set have the defaults of the job: see `kennel hyperparameters`.
 """
 
 import json
@@ -14,17 +14,17 @@ from scripts.spec import managed
 from scripts.spec.section import Scalar, Section
 
 # Source: HyperParameterValue in the SageMaker API.
-_LONGEST = 2500
+_MAX_LENGTH = 2500
 
 
 class _Recorded(Section):
     def hyperparameters(self) -> dict[str, tuple[str, Scalar]]:
-        """What is set: key in the section -> the hyperparameter's name and value."""
+        """The keys that are set: key in the section -> name and value of the hyperparameter."""
         raise NotImplementedError
 
 
 class Debugger(_Recorded):
-    """Losses and tensors, and the rules over all that is recorded."""
+    """Losses and tensors, and the rules that check all that is recorded."""
 
     enabled: bool | None = None
     interval: int | None = None
@@ -45,13 +45,13 @@ class Debugger(_Recorded):
         )
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
-        """Rules that are not there, settings that they do not have, and AWS's limits."""
+        """Unknown rules, unknown settings of rules, and AWS's limits."""
         yield from (("rules", what) for what in wrong_rules(self.rules or {}))
-        if len(json.dumps(json.dumps(self.rules or {}))) > _LONGEST:
-            yield "rules", f"more than SageMaker's {_LONGEST} characters: set fewer"
+        if len(json.dumps(json.dumps(self.rules or {}))) > _MAX_LENGTH:
+            yield "rules", f"longer than SageMaker's {_MAX_LENGTH} characters: set fewer rules"
         yield from (("managed_rules", what) for what in managed.wrong(self.managed_rules))
         if self.managed_rules and self.enabled is False:
-            yield "managed_rules", "they look at what the debugger records: set enabled = true"
+            yield "managed_rules", "they check what the debugger records: set enabled = true"
 
 
 class Profiler(_Recorded):
@@ -71,14 +71,14 @@ class Profiler(_Recorded):
 
 
 def wrong_rules(given: object) -> list[str]:
-    """What the job would say of its rules' settings, a mapping or its JSON; nothing of others."""
+    """The errors that the job would report for its rules' settings, a mapping or JSON."""
     try:
         settings = json.loads(given) if isinstance(given, str) else given
     except ValueError:
         return []
     if not settings or not isinstance(settings, dict):
         return []
-    from debugger.rules import RuleSettingsError, make  # a spec that sets no rule needs none
+    from debugger.rules import RuleSettingsError, make  # slow to import
 
     try:
         make(settings)

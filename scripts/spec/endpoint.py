@@ -1,4 +1,4 @@
-"""`[endpoint]`: how a bundle answers. The kind decides which other keys there are."""
+"""`[endpoint]`: how a bundle is served. The kind decides which other keys are allowed."""
 
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
@@ -18,7 +18,7 @@ Ami = Literal[
 
 
 class Autoscaling(Section):
-    """Instances follow the invocations a minute that each of them gets."""
+    """The number of instances follows the invocations per instance and minute."""
 
     min: int = Field(ge=0)
     max: Count
@@ -27,7 +27,7 @@ class Autoscaling(Section):
     scale_out_seconds: int = Field(60, ge=0)
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
-        """An empty span."""
+        """A range without a value."""
         if self.min > self.max:
             yield "max", f"must be at least min ({self.min})"
 
@@ -48,26 +48,26 @@ class _Instances(_Hosted):
     autoscaling: Autoscaling | None = None
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
-        """Autoscaling that could never be at the first number of instances."""
+        """An initial number of instances that autoscaling does not allow."""
         scaling = self.autoscaling
         if scaling and not scaling.min <= self.instance_count <= scaling.max:
             yield (
                 "instance_count",
-                f"{self.instance_count} lies outside autoscaling's {scaling.min} to {scaling.max}: "
+                f"{self.instance_count} is outside autoscaling's {scaling.min} to {scaling.max}: "
                 "change one of them",
             )
         if scaling and scaling.min == 0 and not isinstance(self, Asynchronous):
-            yield "autoscaling.min", 'only kind "async" can go down to 0 instances: set 1'
+            yield "autoscaling.min", 'only kind "async" can scale to 0 instances: set 1'
 
 
 class RealTime(_Instances):
-    """Answers at once, from instances that run all the time."""
+    """Answers immediately, from instances that run all the time."""
 
     kind: Literal["realtime"] = "realtime"
 
 
 class Asynchronous(_Instances):
-    """Answers into S3; large pictures, and no instances while there is nothing to do."""
+    """Writes answers to S3; takes large pictures, and can scale to 0 instances."""
 
     kind: Literal["async"] = "async"
     output: S3Uri
@@ -86,7 +86,7 @@ class MultiModel(_Instances):
 
 
 class Serverless(_Hosted):
-    """Answers at once, from capacity that AWS starts and stops."""
+    """Answers immediately, from capacity that AWS starts and stops."""
 
     kind: Literal["serverless"] = "serverless"
     memory_mb: Literal[1024, 2048, 3072, 4096, 5120, 6144] = 3072
@@ -94,7 +94,7 @@ class Serverless(_Hosted):
     provisioned: int | None = Field(None, ge=1, le=200)
     refused: ClassVar = dict.fromkeys(
         _Instances.model_fields.keys() - _Hosted.model_fields.keys(),
-        'serverless has no instances and no GPU: remove it, or use kind = "realtime"',
+        'serverless endpoints have no instances and no GPU: remove it, or use kind = "realtime"',
     )
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
@@ -122,7 +122,7 @@ class Transform(Section):
     network_isolation: bool = False
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
-        """SageMaker's bound on what is in flight."""
+        """SageMaker's limit on data in flight."""
         if self.concurrent * self.max_payload_mb > 100:
             yield (
                 "concurrent",

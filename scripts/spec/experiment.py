@@ -1,4 +1,4 @@
-"""One experiment: the whole TOML file as frozen models, and what its sections must agree on."""
+"""One experiment: the whole TOML file as frozen models, and the checks across sections."""
 
 import json
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ ChannelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 
 
 def _problems(hyperparameters: dict[str, Scalar]) -> list[tuple[str, str]]:
-    """What the training job would say of them: (name, what is wrong)."""
+    """The errors that the training job would report: (name, what is wrong)."""
     if wrong := wrong_rules(hyperparameters.get("debugger_rules")):
         return [("debugger_rules", what) for what in wrong]
     try:
@@ -30,7 +30,7 @@ def _problems(hyperparameters: dict[str, Scalar]) -> list[tuple[str, str]]:
 
 
 class Experiment(Section):
-    """One experiment. `region` may be left to AWS_REGION or the profile."""
+    """One experiment. If `region` is not set, AWS_REGION or the profile decides."""
 
     name: str = Field(pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,39}$")
     region: str | None = Field(None, pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")
@@ -50,15 +50,15 @@ class Experiment(Section):
 
     @field_validator("hyperparameters")
     @classmethod
-    def _as_the_job_reads_them(cls, given: dict[str, Scalar]) -> dict[str, Scalar]:
+    def _checked_as_in_the_job(cls, given: dict[str, Scalar]) -> dict[str, Scalar]:
         found = _problems(given)
         if found:
             raise Conflicts(found)
         return given
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
-        """Trials that the job would refuse, and what an isolated network lacks."""
-        recorded = list(self._about_recording())
+        """Trials that the job would refuse, and what a job without a network cannot download."""
+        recorded = list(self._recording_conflicts())
         yield from recorded
         if not recorded:
             yield from self._refused_trials()
@@ -67,14 +67,14 @@ class Experiment(Section):
         if isolated and weights == "pretrained" and "pretrained" not in self.data:
             yield (
                 "data.pretrained",
-                "under network isolation the job cannot download pretrained weights: add this "
+                "with network isolation the job cannot download pretrained weights: add this "
                 'channel with the weights file, or set hyperparameters.weights = "none"',
             )
         if self.vpc and isinstance(self.endpoint, Serverless):
             yield "vpc", "serverless endpoints cannot be in a VPC: remove it, or change the kind"
 
-    def _about_recording(self) -> Iterator[tuple[str, str]]:
-        """What the job would say of [debugger] and [profiler], and where AWS has no rules."""
+    def _recording_conflicts(self) -> Iterator[tuple[str, str]]:
+        """Errors in [debugger] and [profiler], and regions where AWS has no rules."""
         named = {canonical(name) for name in self.hyperparameters}
         for section, one in (("debugger", self.debugger), ("profiler", self.profiler)):
             keys = one.hyperparameters() if one else {}
@@ -83,12 +83,18 @@ class Experiment(Section):
                 if name in wrong:
                     yield f"{section}.{key}", wrong[name]
                 if name in named:
-                    yield f"hyperparameters.{name}", f"{section}.{key} says it too: remove one"
+                    yield f"hyperparameters.{name}", f"{section}.{key} sets it too: remove one"
         if self.debugger and self.debugger.managed_rules:
             if self.region is None:
-                yield "region", "debugger.managed_rules needs it: AWS's rules are a region's own"
+                yield (
+                    "region",
+                    "debugger.managed_rules needs it: AWS's rules depend on it",
+                )
             elif managed.image(self.region) is None:
-                yield "debugger.managed_rules", f"AWS runs none in {self.region}: remove them"
+                yield (
+                    "debugger.managed_rules",
+                    f"AWS has none in {self.region}: remove them",
+                )
 
     def _refused_trials(self) -> Iterator[tuple[str, str]]:
         if self.tuning and self.tuning.strategy == "sweep":
@@ -100,31 +106,31 @@ class Experiment(Section):
                 )
                 yield place, what
             return
-        told = set()
+        reported = set()
         for trial in self.tuning.trials() if self.tuning else ():
             for problem in _problems(self.fixed() | trial):
-                if problem not in told:
-                    told.add(problem)
+                if problem not in reported:
+                    reported.add(problem)
                     name, what = problem
-                    shown = ", ".join(f"{key} {value}" for key, value in trial.items())
+                    values = ", ".join(f"{key} {value}" for key, value in trial.items())
                     where = f"tuning.ranges.{name}" if name in trial else "tuning.ranges"
-                    yield where, what if name in trial else f"{what} (a trial with {shown})"
+                    yield where, what if name in trial else f"{what} (a trial with {values})"
 
     def settings(self) -> dict[str, Scalar]:
-        """All hyperparameters of the job: its own, and what [debugger] and [profiler] set."""
+        """All hyperparameters of the job: `[hyperparameters]`, [debugger] and [profiler]."""
         recorded = [one.hyperparameters() for one in (self.debugger, self.profiler) if one]
         return self.hyperparameters | {
             name: value for keys in recorded for name, value in keys.values()
         }
 
     def swept(self) -> dict[str, Scalar]:
-        """The hyperparameters of the one job that trains the grid of `[tuning]`."""
+        """The hyperparameters of the single job that trains the grid of `[tuning]`."""
         assert self.tuning is not None
         return self.fixed() | {"sweep": self.tuning.lists}
 
     @property
     def could_sweep(self) -> bool:
-        """Whether a grid of jobs could be one job instead: the backbone is frozen."""
+        """Whether one job could train the whole grid: the backbone is frozen."""
         grid = self.tuning is not None and self.tuning.strategy == "grid"
         return grid and not _problems(self.swept())
 
@@ -137,5 +143,5 @@ class Experiment(Section):
 
 
 def encoded(value: Scalar) -> str:
-    """A hyperparameter as SageMaker takes it, a string: JSON, as the SDKs and the toolkit do."""
+    """A hyperparameter as the string that SageMaker takes: JSON, as the SDKs write it."""
     return json.dumps(value)

@@ -1,6 +1,6 @@
-"""What Kennel has to know of SageMaker's instance types: which have GPUs, which local disks."""
+"""SageMaker's instance types: which have GPUs, and which have local disks."""
 
-# Source: the families' pages in the EC2 documentation. A family not listed counts as without.
+# Source: the families' pages in the EC2 documentation. Unlisted families count as having neither.
 _GPU = ("p2", "p3", "p3dn", "p4d", "p4de", "p5", "p5e", "p5en", "p6-b200", "p6-b300", "p6e-gb200",
         "g4dn", "g5", "g6", "g6e", "gr6", "g7e")  # fmt: skip
 _LOCAL_DISK = ("p3dn", "p4d", "p4de", "p5", "p5e", "p5en", "p6-b200", "p6-b300", "p6e-gb200",
@@ -9,15 +9,15 @@ _LOCAL_DISK = ("p3dn", "p4d", "p4de", "p5", "p5e", "p5en", "p6-b200", "p6-b300",
 
 
 def family(instance_type: str) -> str:
-    """`g5` of `ml.g5.xlarge`."""
+    """Return `g5` for `ml.g5.xlarge`."""
     return instance_type.removeprefix("ml.").split(".")[0]
 
 
 def has_gpu(instance_type: str) -> bool:
-    """Whether it has an NVIDIA GPU."""
+    """Whether the instance type has an NVIDIA GPU."""
     return family(instance_type) in _GPU
 
 
 def has_local_disk(instance_type: str) -> bool:
-    """Whether its storage is a local NVMe disk, for which SageMaker takes no KMS key."""
+    """Whether it has a local NVMe disk. SageMaker refuses a KMS key for those."""
     return family(instance_type) in _LOCAL_DISK

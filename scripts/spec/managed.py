@@ -1,4 +1,4 @@
-"""AWS's own rules of SageMaker Debugger: which there are, and where their image lies."""
+"""AWS's own rules of SageMaker Debugger: their names, and their image in each region."""
 
 import difflib
 import tomllib
@@ -21,23 +21,23 @@ def _tables() -> tuple[dict[str, str], dict[Kind, dict[str, list[str]]]]:
 
 
 def rules(kind: Kind) -> dict[str, list[str]]:
-    """Rules by name, each with the collections of tensors that it needs."""
+    """The rules by name, each with the tensor collections that it needs."""
     return _tables()[1][kind]
 
 
 def wrong(names: Iterable[str]) -> list[str]:
-    """What is wrong with names of rules."""
+    """A message for each name that is not a rule."""
     known = [*rules("debugger"), *rules("profiler")]
     found = []
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1) or [", ".join(known)]
-            found.append(f"AWS has no rule {name} for this job: use {near[0]}")
+            found.append(f"AWS has no rule {name} for image classifiers: use {near[0]}")
     return found
 
 
 def image(region: str) -> str | None:
-    """The URI of the image that evaluates the rules; None where AWS has none."""
+    """The URI of the image that evaluates the rules; None if the region has none."""
     account = _tables()[0].get(region)
     if account is None:
         return None

@@ -1,4 +1,4 @@
-"""From a TOML file to an `Experiment`: `--set` applied, every problem told at once with its key."""
+"""Reads a TOML file into an `Experiment`: applies `--set`, and reports all problems at once."""
 
 import difflib
 import tomllib
@@ -13,8 +13,8 @@ from scripts.problem import Problem
 from scripts.spec.experiment import Experiment
 from scripts.spec.section import Conflicts, Section
 
-# Where a pattern alone would leave the reader to guess.
-_WANTED = {
+# What to write where the pattern alone would not help the reader.
+_EXPECTED = {
     "region": "a region, such as us-east-1",
     "role": "a role's ARN, such as arn:aws:iam::111122223333:role/kennel",
     "name": "letters, digits and single hyphens, at most 40",
@@ -25,15 +25,15 @@ _WANTED = {
 
 
 class SpecError(Problem):
-    """An experiment that cannot be used: every problem, one to a line, each with its key."""
+    """An invalid experiment: every problem on its own line, each with its key."""
 
 
 def load(path: Path, changes: Sequence[str] = ()) -> Experiment:
     """Read an experiment.
 
     Args:
-        path: of the TOML file.
-        changes: `dotted.key=value` pairs that go over the file; a value is TOML, or a bare string.
+        path: the TOML file.
+        changes: `dotted.key=value` pairs that override the file; a value is TOML or a plain string.
 
     Raises:
         SpecError: with every problem of the file.
@@ -41,16 +41,16 @@ def load(path: Path, changes: Sequence[str] = ()) -> Experiment:
     try:
         content = tomllib.loads(path.read_text())
     except OSError as error:
-        raise SpecError(f"{path}: {error.strerror}: name an experiment file") from None
+        raise SpecError(f"{path}: {error.strerror}: give an experiment file") from None
     except tomllib.TOMLDecodeError as error:
-        raise SpecError(f"{path} is no TOML: {error}") from None
+        raise SpecError(f"{path} is not valid TOML: {error}") from None
     for change in changes:
         _apply(content, change)
     return check(content, str(path))
 
 
 def check(content: Mapping[str, Any], where: str) -> Experiment:
-    """Read an experiment that is already a mapping; `where` names it in messages.
+    """Read an experiment from a mapping; messages call it `where`.
 
     Raises:
         SpecError: with every problem.
@@ -59,7 +59,7 @@ def check(content: Mapping[str, Any], where: str) -> Experiment:
         return Experiment.model_validate(content)
     except ValidationError as error:
         lines = dict.fromkeys(line for item in error.errors() for line in _lines(item))
-        raise SpecError(f"{where} cannot be used:\n  " + "\n  ".join(lines)) from None
+        raise SpecError(f"{where} is not valid:\n  " + "\n  ".join(lines)) from None
 
 
 def _apply(content: dict[str, Any], change: str) -> None:
@@ -70,16 +70,16 @@ def _apply(content: dict[str, Any], change: str) -> None:
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        value = text  # a word or an s3:// URI needs no quotes within quotes
+        value = text  # words and s3:// URIs need no quotes
     for table in tables:
         content = content.setdefault(table, {})
         if not isinstance(content, dict):
-            raise SpecError(f"--set {change}: {table} is no table")
+            raise SpecError(f"--set {change}: {table} is not a table")
     content[last] = value
 
 
 def _lines(item: ErrorDetails) -> Iterator[str]:
-    """Turn one of pydantic's errors into lines of `key: what is wrong and the cure`."""
+    """Turn one of pydantic's errors into lines of `key: what is wrong, and how to fix it`."""
     loc = tuple(str(part) for part in item["loc"])
     sections = _sections_at(loc[:-1])
     key = ".".join(_without_kind(loc))
@@ -93,8 +93,8 @@ def _lines(item: ErrorDetails) -> Iterator[str]:
         yield f"{key}: missing: add it"
     elif item["type"] == "union_tag_not_found":
         yield f"{key}.kind: missing: add it"
-    elif item["type"] == "string_pattern_mismatch" and loc[-1] in _WANTED:
-        yield f"{key}: {item['input']!r} is not {_WANTED[loc[-1]]}"
+    elif item["type"] == "string_pattern_mismatch" and loc[-1] in _EXPECTED:
+        yield f"{key}: {item['input']!r} is not {_EXPECTED[loc[-1]]}"
     else:
         yield f"{key}: {item['msg'][0].lower()}{item['msg'][1:]} (given {item['input']!r})"
 
@@ -109,7 +109,7 @@ def _unknown(key: str, sections: Sequence[type[Section]]) -> str:
 
 
 def _sections_at(loc: Sequence[str]) -> list[type[Section]]:
-    """The models that could stand at `loc` of an experiment."""
+    """The models that are possible at `loc` of an experiment."""
     here: list[type[Section]] = [Experiment]
     for part in loc:
         fields = [one.model_fields[part] for one in here if part in one.model_fields]
@@ -128,7 +128,7 @@ def _sections_in(annotation: Any) -> list[type[Section]]:
 
 
 def _without_kind(loc: Sequence[str]) -> Iterator[str]:
-    """`endpoint.serverless.memory_mb` is `endpoint.memory_mb` in the file."""
+    """Turn `endpoint.serverless.memory_mb` into `endpoint.memory_mb`, as it is in the file."""
     for position, part in enumerate(loc):
         kinds = _sections_at(loc[:1])
         if position != 1 or loc[0] != "endpoint" or kinds == _sections_at(loc[:2]):

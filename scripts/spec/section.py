@@ -1,4 +1,4 @@
-"""What every table of an experiment file has in common: strict keys, all conflicts told at once."""
+"""The base of every table in an experiment file: strict keys, all conflicts reported at once."""
 
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Self
@@ -14,7 +14,7 @@ Scalar = bool | int | float | str
 
 
 class Conflicts(ValueError):
-    """Values that are each well-formed but cannot stand together: (key, what and cure) pairs."""
+    """Values that are valid alone but not together: pairs of key and message with the fix."""
 
     def __init__(self, found: list[tuple[str, str]]) -> None:
         super().__init__("; ".join(f"{key}: {what}" for key, what in found))
@@ -22,14 +22,14 @@ class Conflicts(ValueError):
 
 
 class Section(BaseModel):
-    """One table of an experiment. `refused` says why a key of other sections is none of this."""
+    """One table of an experiment. `refused` explains why keys are not allowed here."""
 
-    # Validators are built when an experiment is read: `kennel --help` reads none.
+    # defer_build: `kennel --help` reads no experiment and should not pay for validators.
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
     refused: ClassVar[dict[str, str]] = {}
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
-        """Yield the key to change, and what is wrong with the cure."""
+        """Yield the key to change, and a message that says what is wrong and how to fix it."""
         yield from ()
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""`[training]`, `[data]`, `[images]`, `[vpc]`: where a job runs, on what, and what it may cost."""
+"""`[training]`, `[data]`, `[images]`, `[vpc]`: the machines, inputs, images and network of jobs."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
@@ -14,14 +14,14 @@ Image = Annotated[str, Field(pattern=f"^({_ECR}|{_ALIAS})$", max_length=255)]
 
 
 class Images(Section):
-    """An ECR URI with tag or digest, or `name@alias` of an image that `kennel register` made."""
+    """ECR URIs with a tag or digest, or `name@alias` of images that `kennel register` made."""
 
     train: Image
     serve: Image
 
 
 class Channel(Section):
-    """One input channel; in TOML also its S3 URI alone."""
+    """One input channel. In TOML, the S3 URI alone is enough."""
 
     uri: S3Uri
     mode: Literal["File", "FastFile"] = "File"
@@ -57,29 +57,32 @@ class Training(Section):
     environment: Environment = Field({})
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
-        """Spot, and what excludes it."""
+        """Incomplete spot settings, and settings that spot or one host rule out."""
         if self.spot:
             if self.max_wait_seconds is None:
                 yield (
                     "max_wait_seconds",
-                    "spot training needs it: the time for waiting and running together, "
+                    "spot training needs it: the time for waiting plus running, "
                     f"at least max_run_seconds ({self.max_run_seconds})",
                 )
             elif self.max_wait_seconds < self.max_run_seconds:
                 yield (
                     "max_wait_seconds",
-                    f"{self.max_wait_seconds} is less than max_run_seconds "
-                    f"({self.max_run_seconds}), which it includes: raise it",
+                    f"{self.max_wait_seconds} includes the running time, and is less than "
+                    f"max_run_seconds ({self.max_run_seconds}): raise it",
                 )
             if self.checkpoints is None:
                 yield (
                     "checkpoints",
-                    "a spot job that is interrupted would start from zero: "
-                    "name an s3:// folder for its checkpoints",
+                    "without it, an interrupted spot job starts from zero: "
+                    "set an s3:// folder for its checkpoints",
                 )
             if self.keep_alive_seconds:
-                yield "keep_alive_seconds", "spot instances have no warm pool: remove it, or spot"
+                yield (
+                    "keep_alive_seconds",
+                    "spot instances have no warm pool: remove one of them",
+                )
         elif self.max_wait_seconds is not None:
-            yield "max_wait_seconds", "it is for spot training: set spot = true, or remove it"
+            yield "max_wait_seconds", "it is for spot training only: set spot = true, or remove it"
         if self.encrypt_between_hosts and self.instance_count == 1:
-            yield "encrypt_between_hosts", "there is one host only: remove it"
+            yield "encrypt_between_hosts", "there is only one host: remove it"

@@ -1,4 +1,4 @@
-"""`[tuning]`: the strategy, the ranges it draws from, and how many jobs that makes."""
+"""`[tuning]`: the strategy, the ranges of hyperparameters, and the number of jobs."""
 
 import difflib
 import itertools
@@ -14,22 +14,22 @@ from train.config import ALIASES, TrainConfig
 from train.metrics import METRICS, OBJECTIVE
 
 # Source: CategoricalParameterRange and ParameterRanges in the SageMaker API.
-MOST_VALUES = 30
-MOST_RANGES = 30
-# Corners of a large space that are tried against the training job's own rules.
-_MOST_TRIED = 2_000
+MAX_VALUES = 30
+MAX_RANGES = 30
+# The most combinations that are checked against the training job's own rules.
+_MAX_CHECKED = 2_000
 
 Kind = Literal["Categorical", "Integer", "Continuous"]
 
 
 def canonical(name: str) -> str:
-    """The hyperparameter that `name` means to the training image."""
+    """The name that the training image uses for the hyperparameter `name`."""
     name = name.replace("-", "_")
     return ALIASES.get(name, name)
 
 
 class Range(Section):
-    """Values to choose from (in TOML also a bare list), or a least and a greatest value."""
+    """A list of values (in TOML, a plain list is enough), or a minimum and a maximum."""
 
     values: list[Scalar] | None = Field(None, min_length=1)
     min: int | float | None = None
@@ -42,23 +42,26 @@ class Range(Section):
         return {"values": given} if isinstance(given, list) else given
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
-        """Neither or both forms, an empty span, a scale that the span does not allow."""
+        """Neither or both forms, an empty range, or a scale that the range does not allow."""
         if (self.values is None) == (self.min is None and self.max is None):
             yield "", "give either a list of values or min and max"
         elif self.values is not None:
-            if len(self.values) > MOST_VALUES:
-                yield "", f"{len(self.values)} values, and SageMaker takes {MOST_VALUES}: drop some"
+            if len(self.values) > MAX_VALUES:
+                yield (
+                    "",
+                    f"{len(self.values)} values, SageMaker takes {MAX_VALUES}: remove some",
+                )
             if len(set(map(str, self.values))) < len(self.values):
                 yield "", "a value is listed twice: remove one"
         elif self.min is None or self.max is None or not self.min < self.max:
-            yield "", "min must be less than max, and both be given"
+            yield "", "give both min and max, with min less than max"
         elif self.scale == "log" and self.min <= 0:
-            yield "scale", f"a log scale needs min above 0, and it is {self.min}"
+            yield "scale", f"a log scale needs min above 0 (given {self.min})"
         elif self.scale == "reverse-log" and not (self.min >= 0 and self.max < 1):
             yield "scale", "a reverse-log scale needs 0 <= min and max < 1"
 
     def ends(self) -> list[Scalar]:
-        """Every value, or the two ends of the span."""
+        """All values of a list, or the minimum and the maximum."""
         if self.values is not None:
             return self.values
         assert self.min is not None
@@ -66,7 +69,7 @@ class Range(Section):
         return [self.min, self.max]
 
     def kind(self, name: str) -> Kind:
-        """What SageMaker calls this range of the hyperparameter `name`."""
+        """The name that SageMaker gives this kind of range for the hyperparameter `name`."""
         if self.values is not None:
             return "Categorical"
         whole = TrainConfig.model_fields[canonical(name)].annotation in (int, int | None)
@@ -74,13 +77,13 @@ class Range(Section):
 
 
 class Hyperband(Section):
-    """The least and the most epochs that Hyperband gives a trial."""
+    """The fewest and the most epochs that Hyperband gives a trial."""
 
     min_epochs: Count
     max_epochs: Count
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
-        """An empty span."""
+        """A range without a value."""
         if self.min_epochs >= self.max_epochs:
             yield "max_epochs", f"must be more than min_epochs ({self.min_epochs})"
 
@@ -93,10 +96,10 @@ class WarmStart(Section):
 
 
 class Tuning(Section):
-    """A tuning job. A range takes the place of the same key in `[hyperparameters]`."""
+    """A tuning job. A range replaces the same key in `[hyperparameters]`."""
 
     strategy: Literal["grid", "random", "bayesian", "hyperband", "sweep"]
-    ranges: dict[str, Range] = Field(min_length=1, max_length=MOST_RANGES)
+    ranges: dict[str, Range] = Field(min_length=1, max_length=MAX_RANGES)
     max_jobs: Count | None = None
     parallel: Count = 1
     objective: str = OBJECTIVE.name
@@ -109,7 +112,7 @@ class Tuning(Section):
 
     @property
     def jobs(self) -> int:
-        """How many training jobs are started: the whole grid, or at most `max_jobs`."""
+        """The number of training jobs: the whole grid, or at most `max_jobs`."""
         if self.strategy == "sweep":
             return 1
         return self.grid_size if self.strategy == "grid" else self.max_jobs or 0
@@ -120,65 +123,71 @@ class Tuning(Section):
         return math.prod(len(one.values or ()) for one in self.ranges.values())
 
     def trials(self) -> Iterator[dict[str, Scalar]]:
-        """Every combination of values, and of the ends of spans, up to a limit."""
+        """Every combination of listed values, minima and maxima, up to a limit."""
         corners = itertools.product(*(one.ends() for one in self.ranges.values()))
-        for corner in itertools.islice(corners, _MOST_TRIED):
+        for corner in itertools.islice(corners, _MAX_CHECKED):
             yield dict(zip(self.ranges, corner, strict=True))
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
-        """What SageMaker would refuse after the call, and an objective that misleads."""
-        yield from self._about_names()
+        """What SageMaker would refuse, and objectives that mislead."""
+        yield from self._name_conflicts()
         if self.strategy in ("grid", "sweep"):
-            yield from self._about_grid()
+            yield from self._grid_conflicts()
         elif self.max_jobs is None:
-            yield "max_jobs", f"strategy {self.strategy} needs it: the most training jobs to start"
+            yield (
+                "max_jobs",
+                f"strategy {self.strategy} needs it: the most jobs to start",
+            )
         if self.strategy == "sweep":
-            yield from self._about_sweep()
+            yield from self._sweep_conflicts()
         if self.jobs and self.parallel > self.jobs:
-            yield "parallel", f"{self.parallel} at once, but there are {self.jobs} jobs: lower it"
+            yield (
+                "parallel",
+                f"{self.parallel} at once, but there are {self.jobs} jobs: lower it",
+            )
         if self.strategy == "hyperband":
             if self.hyperband is None:
                 yield "hyperband", "strategy hyperband needs { min_epochs = …, max_epochs = … }"
             if self.early_stopping:
-                yield "early_stopping", "Hyperband stops jobs itself: set it to false"
+                yield "early_stopping", "Hyperband stops jobs by itself: set it to false"
         elif self.hyperband is not None:
             yield "hyperband", f"it belongs to strategy hyperband, not {self.strategy}: remove it"
         if self.objective not in METRICS:
             near = difflib.get_close_matches(self.objective, METRICS, n=1, cutoff=0.4)
             offer = near[0] if near else OBJECTIVE.name
-            yield "objective", f"the job prints no metric {self.objective}: use {offer}"
+            yield "objective", f"the job has no metric {self.objective}: use {offer}"
         elif self.objective.startswith("test:"):
             offer = self.objective.replace("test:", "validation:")
-            yield "objective", f"choosing by the test set makes it worthless as a test: use {offer}"
+            yield "objective", f"a test set that chooses the model is no longer a test: use {offer}"
 
-    def _about_grid(self) -> Iterator[tuple[str, str]]:
-        spans = [name for name, one in self.ranges.items() if one.values is None]
-        for name in spans:
+    def _grid_conflicts(self) -> Iterator[tuple[str, str]]:
+        unlisted = [name for name, one in self.ranges.items() if one.values is None]
+        for name in unlisted:
             yield (
                 f"ranges.{name}",
-                f"a {self.strategy} takes lists of values only: list them, "
+                f"a {self.strategy} needs lists of values: list them, "
                 'or use strategy "random" or "bayesian"',
             )
-        if self.max_jobs is not None and not spans and self.max_jobs != self.grid_size:
+        if self.max_jobs is not None and not unlisted and self.max_jobs != self.grid_size:
             yield (
                 "max_jobs",
-                f"{self.max_jobs}, but the grid has {self.grid_size} combinations and SageMaker "
-                f"wants the very number: remove it, or set {self.grid_size}",
+                f"{self.max_jobs}, but SageMaker runs all {self.grid_size} combinations of a grid: "
+                f"remove it, or set {self.grid_size}",
             )
 
-    def _about_sweep(self) -> Iterator[tuple[str, str]]:
+    def _sweep_conflicts(self) -> Iterator[tuple[str, str]]:
         if self.objective != OBJECTIVE.name:
-            yield "objective", f"a sweep's trials are ranked by {OBJECTIVE.name}: remove it"
+            yield "objective", f"a sweep ranks its trials by {OBJECTIVE.name}: remove it"
         for key in ("early_stopping", "target", "max_run_seconds", "warm_start", "seed"):
             if getattr(self, key):
-                yield key, "a sweep is one training job, and has no such thing: remove it"
+                yield key, "a sweep is one training job and cannot have it: remove it"
 
     @property
     def lists(self) -> str:
-        """The hyperparameter `sweep` of the one job that trains the whole grid."""
+        """The hyperparameter `sweep`: the lists of the grid as JSON."""
         return json.dumps({canonical(name): one.values for name, one in self.ranges.items()})
 
-    def _about_names(self) -> Iterator[tuple[str, str]]:
+    def _name_conflicts(self) -> Iterator[tuple[str, str]]:
         seen: dict[str, str] = {}
         for name, one in self.ranges.items():
             known = canonical(name)
@@ -192,8 +201,8 @@ class Tuning(Section):
             seen[known] = name
             annotation = TrainConfig.model_fields[known].annotation
             if one.values is None and annotation not in (int, int | None, float, float | None):
-                yield f"ranges.{name}", "it is no number: list its values"
+                yield f"ranges.{name}", "it is not a number: list its values"
             elif one.kind(name) == "Integer" and not all(
                 isinstance(end, int) for end in one.ends()
             ):
-                yield f"ranges.{name}", "it is a whole number: give min and max without a point"
+                yield f"ranges.{name}", "it is an integer: give min and max as integers"

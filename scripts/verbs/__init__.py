@@ -1,1 +1,1 @@
-"""The verbs of `kennel`, a file for each group; scripts/cli.py wires them."""
+"""The verbs of `kennel`, one file per group; scripts/cli.py registers them."""

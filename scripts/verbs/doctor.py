@@ -1,10 +1,9 @@
-"""`kennel doctor`: what has to be in order before a job, each finding with its cure."""
+"""`kennel doctor`: checks what a job needs, and says how to fix what is wrong."""
 
 import importlib.util
 import json
 import re
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,90 +13,88 @@ from typing import Annotated, Any
 
 import typer
 
+from scripts import docker
 from scripts.aws import quotas
 from scripts.aws.client import Aws, AwsProblem
 from scripts.aws.pushing import SCHEMA_2
-from scripts.console import names, shown
-from scripts.make.local import gpu_options
+from scripts.console import names, terminal
 from scripts.problem import Problem
 from scripts.requests import account, market, registry
 from scripts.requests.request import Request
 from scripts.spec import Experiment
 from scripts.verbs import options
 
-# GiB free for building the images: both, their layers, and the build's cache.
+# GiB for both images, their layers and the build cache.
 _DISK_GB = 40
 # AWS refuses signatures that are more than five minutes off.
 _CLOCK_S = 60
+_OTHER_REGION = "it is in {}, but the jobs run in {}: both must be in the same region"
 _ECR = re.compile(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.[^/]+/([^:@]+)(?::(.+)|@(.+))")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at. `cure` is empty where nothing is wrong; a wish is no fault."""
+    """The result of one check. `fix` is empty if all is well; jobs run without an optional one."""
 
-    what: str
-    found: str
-    cure: str = ""
-    wish: bool = False
+    check: str
+    result: str
+    fix: str = ""
+    optional: bool = False
 
 
 def doctor(
     file: Annotated[Path | None, typer.Argument(help="the experiment's TOML file")] = None,
     changes: options.Changes = None,
-    offline: Annotated[bool, typer.Option("--offline", help="look at this machine only")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="check this machine only")] = False,
     region: options.Region = None,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Look at this machine, the account and the experiment; ends with 1 where a job would fail."""
+    """Check this machine, the account and the experiment; exits with 1 if a job would fail."""
     experiment = options.experiment(file, changes) if file else None
     if dry_run:
-        shown.dry(_calls(experiment))
+        terminal.dry_run(_requests(experiment))
         return
-    findings = list(on_this_machine())
+    findings = list(check_machine())
     if not offline:
-        findings += in_the_account(
-            Aws(region or (experiment.region if experiment else None)), experiment
-        )
+        region = region or (experiment.region if experiment else None)
+        findings += check_account(Aws(region), experiment)
     for one in findings:
-        mark = "ok  " if not one.cure else "wish" if one.wish else "BAD "
-        shown.tell(f"{mark} {one.what}: {one.found}")
-        if one.cure:
-            shown.tell(f"       {one.cure}")
-    if any(one.cure and not one.wish for one in findings):
+        mark = "ok  " if not one.fix else "warn" if one.optional else "FAIL"
+        terminal.result(f"{mark} {one.check}: {one.result}")
+        if one.fix:
+            terminal.result(f"       {one.fix}")
+    if any(one.fix and not one.optional for one in findings):
         raise typer.Exit(1)
 
 
-def on_this_machine() -> Iterator[Finding]:
-    """Docker, GPU, disk, and Python packages; none is needed for SageMaker jobs themselves."""
-    script = Path(__file__).parents[2] / "docker" / "client.sh"
-    docker = subprocess.run(["sh", script], capture_output=True, text=True, check=False)
-    engine = docker.stdout.strip()
-    cure = "" if engine else "start the engine (dockerd); needed to build and push images only"
-    yield Finding("Docker", engine or docker.stderr.strip(), cure, wish=True)
-    yield Finding(
-        "GPU", "the NVIDIA driver answers" if gpu_options() else "none; jobs have their own"
-    )
-    free = shutil.disk_usage(Path.cwd()).free / 2**30
-    cure = "" if free >= _DISK_GB else f"building both images takes about {_DISK_GB} GiB"
-    yield Finding("disk", f"{free:.0f} GiB free here", cure, wish=True)
-    for package, extra in (("boto3", "aws"), ("PIL", "data"), ("imagehash", "data")):
-        there = importlib.util.find_spec(package) is not None
-        cure = "" if there else f"pip install 'sagemaker-kennel[{extra}]'"
-        found = "there" if there else "missing"
-        yield Finding(f"package {package}", found, cure, wish=package != "boto3")
-
-
-def in_the_account(aws: Aws, experiment: Experiment | None) -> Iterator[Finding]:
-    """Credentials, region and clock; with an experiment its role, buckets and images too."""
+def check_machine() -> Iterator[Finding]:
+    """Docker, GPU, disk and Python packages; jobs on SageMaker need only boto3."""
     try:
-        who = aws.send(account.identity())
+        yield Finding("Docker", docker.client())
+    except Problem as problem:
+        yield Finding("Docker", str(problem), "only building and pushing images need it", True)
+    gpu = "the NVIDIA driver answers" if docker.gpu_options() else "none here; jobs do not need it"
+    yield Finding("GPU", gpu)
+    free = shutil.disk_usage(Path.cwd()).free / 2**30
+    fix = "" if free >= _DISK_GB else f"building both images takes about {_DISK_GB} GiB"
+    yield Finding("disk", f"{free:.0f} GiB free here", fix, optional=True)
+    for package, extra in (("boto3", "aws"), ("PIL", "data"), ("imagehash", "data")):
+        installed = importlib.util.find_spec(package) is not None
+        fix = "" if installed else f"pip install 'sagemaker-kennel[{extra}]'"
+        result = "installed" if installed else "missing"
+        yield Finding(f"package {package}", result, fix, optional=package != "boto3")
+
+
+def check_account(aws: Aws, experiment: Experiment | None) -> Iterator[Finding]:
+    """Credentials, region and clock; with an experiment also its role, buckets, images, quotas."""
+    try:
+        identity = aws.send(account.identity())
     except AwsProblem as problem:
         yield Finding("credentials", "not usable", str(problem))
         return
-    yield Finding("credentials", who["Arn"])
+    yield Finding("credentials", identity["Arn"])
     yield Finding("region", aws.region)
-    yield _clock(who)
+    yield _clock(identity)
     if experiment is None:
         return
     yield _checked("role", lambda: _role(aws, experiment.role))
@@ -105,46 +102,43 @@ def in_the_account(aws: Aws, experiment: Experiment | None) -> Iterator[Finding]
         yield _checked(f"bucket {bucket}", lambda bucket=bucket: _bucket(aws, bucket))  # type: ignore[misc]
     for image in (experiment.images.train, experiment.images.serve):
         yield _checked(f"image {image}", lambda image=image: _image(aws, image))  # type: ignore[misc]
-
     yield from _quotas(aws, experiment)
 
 
 def _quotas(aws: Aws, experiment: Experiment) -> Iterator[Finding]:
-    """Whether the account may have the experiment's machines, by the quotas' own names."""
-    needed = quotas.wanted(experiment)
+    """Compare the account's quotas with the instances that the experiment needs."""
+    needed = quotas.needed(experiment)
     try:
         allowed = {one["QuotaName"]: one["Value"] for one in aws.pages(market.quotas(), "Quotas")}
     except AwsProblem as problem:
-        yield Finding("quotas", f"cannot be looked at; needed: {needed}", str(problem), wish=True)
+        yield Finding("quotas", f"cannot be checked; needed: {needed}", str(problem), optional=True)
         return
     for name, count in needed.items():
-        have = allowed.get(name)
-        if have is None:
-            yield Finding(f"quota {name}", f"AWS lists none; {count} needed")
+        quota = allowed.get(name)
+        if quota is None:
+            yield Finding(f"quota {name}", f"not listed by AWS; {count} needed")
             continue
-        cure = (
-            f"ask for {count}: Service Quotas > Amazon SageMaker > {name}" if have < count else ""
-        )
-        yield Finding(f"quota {name}", f"{have:g}, {count} needed", cure)
+        fix = f"ask for {count}: Service Quotas > Amazon SageMaker > {name}"
+        yield Finding(f"quota {name}", f"{quota:g}, {count} needed", fix if quota < count else "")
 
 
-def _checked(what: str, look: Callable[[], str]) -> Finding:
-    """Turn a refusal into a finding; a right to look that is missing is no fault of the job's."""
+def _checked(name: str, check: Callable[[], str]) -> Finding:
+    """Turn a problem into a finding; the job may run even if the caller cannot check."""
     try:
-        return Finding(what, look())
+        return Finding(name, check())
     except AwsProblem as problem:
-        return Finding(what, "cannot be looked at", str(problem), wish=problem.forbidden)
+        return Finding(name, "cannot be checked", str(problem), optional=problem.forbidden)
     except Problem as problem:
-        return Finding(what, "not in order", str(problem))
+        return Finding(name, "not ready", str(problem))
 
 
 def _clock(answer: dict[str, Any]) -> Finding:
     stamp = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
     if not stamp:
-        return Finding("clock", "AWS did not say the time")
+        return Finding("clock", "not checked: AWS sent no date")
     off = abs((datetime.now(UTC) - parsedate_to_datetime(stamp)).total_seconds())
-    cure = "" if off < _CLOCK_S else "set the clock (ntp): AWS refuses calls more than 5 min off"
-    return Finding("clock", f"{off:.0f} s off AWS's", cure)
+    fix = "" if off < _CLOCK_S else "set the clock (ntp): AWS refuses calls more than 5 min off"
+    return Finding("clock", f"differs from AWS by {off:.0f} s", fix)
 
 
 def _role(aws: Aws, arn: str) -> str:
@@ -155,7 +149,7 @@ def _role(aws: Aws, arn: str) -> str:
             f"{arn} does not trust SageMaker: add the service sagemaker.amazonaws.com with "
             "sts:AssumeRole to its trust policy"
         )
-    return "there, and trusts SageMaker"
+    return "exists, and trusts SageMaker"
 
 
 def _bucket(aws: Aws, bucket: str) -> str:
@@ -164,36 +158,35 @@ def _bucket(aws: Aws, bucket: str) -> str:
     except AwsProblem as problem:
         if problem.missing:
             raise Problem(
-                f"no such bucket: aws s3 mb s3://{bucket} --region {aws.region}"
+                f"no such bucket: create it: aws s3 mb s3://{bucket} --region {aws.region}"
             ) from None
         raise
     answer = aws.send(account.bucket_region(bucket))
-    where = answer.get("LocationConstraint") or "us-east-1"
-    if where != aws.region:
-        raise Problem(f"it is in {where}, and SageMaker in {aws.region} takes its own region only")
-    return "there, in the same region"
+    region = answer.get("LocationConstraint") or "us-east-1"
+    if region != aws.region:
+        raise Problem(_OTHER_REGION.format(region, aws.region))
+    return "exists, in the same region"
 
 
 def _image(aws: Aws, image: str) -> str:
-    question = options.alias(image)
-    if question:
-        return f"{options.resolved(aws, image)}"
+    if options.alias_requests(image):
+        return options.resolve(aws, image)
     found = _ECR.fullmatch(image)
-    assert found, "the spec lets only ECR URIs and aliases through"
+    assert found, "the spec allows only ECR URIs and aliases"
     _account, region, repository, tag, digest = found.groups()
     if region != aws.region:
-        raise Problem(f"it is in {region}, and SageMaker in {aws.region} takes its own region only")
+        raise Problem(_OTHER_REGION.format(region, aws.region))
     identity = {"imageTag": tag} if tag else {"imageDigest": digest}
     try:
-        about = aws.send(registry.described_images(repository, identity))["imageDetails"][0]
+        about = aws.send(registry.describe_ecr_image(repository, identity))["imageDetails"][0]
     except AwsProblem as problem:
         if problem.missing or problem.code == "ImageNotFoundException":
-            raise Problem(f"it is not in ECR: kennel push --tag {tag or 'TAG'}") from None
+            raise Problem(f"not in ECR: push it: kennel push --tag {tag or 'TAG'}") from None
         raise
     kind = about.get("imageManifestMediaType", SCHEMA_2)
     if kind != SCHEMA_2:
-        raise Problem(f"its manifest is {kind}, which hosting refuses: push it again with kennel")
-    return "there"
+        raise Problem(f"hosting refuses its manifest {kind}: push it again with `kennel push`")
+    return "exists"
 
 
 def _buckets(experiment: Experiment) -> list[str]:
@@ -201,7 +194,7 @@ def _buckets(experiment: Experiment) -> list[str]:
     return list(dict.fromkeys(names.bucket_and_key(address)[0] for address in addresses))
 
 
-def _calls(experiment: Experiment | None) -> Iterator[Request]:
+def _requests(experiment: Experiment | None) -> Iterator[Request]:
     yield account.identity()
     if experiment is None:
         return
@@ -210,11 +203,8 @@ def _calls(experiment: Experiment | None) -> Iterator[Request]:
         yield account.bucket(bucket)
         yield account.bucket_region(bucket)
     for image in (experiment.images.train, experiment.images.serve):
-        question = options.alias(image)
-        found = _ECR.fullmatch(image)
-        if question:
-            yield question
-        elif found:
+        yield from options.alias_requests(image)
+        if found := _ECR.fullmatch(image):
             identity = {"imageTag": found[4]} if found[4] else {"imageDigest": found[5]}
-            yield registry.described_images(found[3], identity)
+            yield registry.describe_ecr_image(found[3], identity)
     yield market.quotas()

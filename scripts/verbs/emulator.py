@@ -1,6 +1,6 @@
-"""`kennel emulator start|stop|status`: SageMaker on this machine, in place of an account.
+"""`kennel emulator start|stop|status`: SageMaker on this machine, instead of an account.
 
-The emulator is a program of its own, and is started as one: nothing of it is imported here.
+The emulator is a separate program: nothing of it is imported here.
 """
 
 import subprocess
@@ -10,38 +10,38 @@ from typing import Annotated, Literal
 
 import typer
 
-State = Annotated[Path, typer.Option(help="where it keeps jobs, objects and its log")]
+State = Annotated[Path, typer.Option(help="the folder for jobs, objects and the log")]
 _STATE = Path("run/emulator")
 
-app = typer.Typer(no_args_is_help=True, help="SageMaker on this machine, without an account.")
+app = typer.Typer(no_args_is_help=True, help="Run SageMaker on this machine, without an account.")
 
 
 @app.command()
 def start(
     state: State = _STATE,
-    port: Annotated[int | None, typer.Option(help="on loopback; a free one unless given")] = None,
+    port: Annotated[int | None, typer.Option(help="on 127.0.0.1; default: a free port")] = None,
     engine: Annotated[
         Literal["auto", "process", "docker"] | None,
-        typer.Option(help="what runs jobs; auto: Docker where it answers and has the image"),
+        typer.Option(help="what runs jobs; auto: Docker if it runs and has the image"),
     ] = None,
 ) -> None:
-    """Start it in the background; prints what to export: eval "$(kennel emulator start)"."""
+    """Start it in the background, and print what to export: eval "$(kennel emulator start)"."""
     options = {"--port": port, "--engine": engine}
-    words = [
+    arguments = [
         part for name, value in options.items() if value is not None for part in (name, str(value))
     ]
-    _emulator("start", state, *words)
+    _emulator("start", state, *arguments)
 
 
 @app.command()
 def stop(state: State = _STATE) -> None:
-    """Stop it and all that it runs; what it holds stays in the folder."""
+    """Stop the emulator and its jobs; the data stays in the folder."""
     _emulator("stop", state)
 
 
 @app.command()
 def status(state: State = _STATE) -> None:
-    """Tell whether it runs and where; 3 if it does not."""
+    """Print the emulator's address; exits with 3 if it does not run."""
     _emulator("status", state)
 
 

@@ -1,4 +1,4 @@
-"""`kennel endpoints` and `kennel down`: what answers and costs, and taking it away."""
+"""`kennel endpoints` and `kennel down`: list endpoints with their cost, and delete them."""
 
 import re
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import typer
 
 from scripts.aws import deployment, prices
 from scripts.aws.client import Aws, AwsProblem
-from scripts.console import shown
+from scripts.console import terminal
 from scripts.problem import Problem
 from scripts.requests import endpoints as requests
 from scripts.requests import hosting
@@ -18,77 +18,77 @@ from scripts.verbs import options
 
 
 def endpoints(
-    contains: Annotated[str | None, typer.Argument(help="part of the name")] = None,
+    contains: options.Contains = None,
     region: options.Region = None,
     dry_run: options.DryRun = False,
 ) -> None:
-    """List endpoints with what each costs an hour, and which are overdue."""
+    """List endpoints with their cost per hour, and which ones are overdue."""
     if dry_run:
-        shown.dry([requests.listed(contains)])
+        terminal.dry_run([requests.list_endpoints(contains)])
         return
     aws = Aws(region)
     now = datetime.now(UTC)
     rows = []
-    for one in aws.pages(requests.listed(contains), "Endpoints"):
+    for one in aws.pages(requests.list_endpoints(contains), "Endpoints"):
         try:
             tags = _tags(aws, one["EndpointArn"])
-        except AwsProblem as problem:  # a right that a reader may lack: the rest is worth showing
-            shown.say(f"tags unknown: {problem}")
+        except AwsProblem as problem:  # the caller may lack this permission
+            terminal.note(f"tags unknown: {problem}")
             tags = {}
         age = (now - one["CreationTime"]).total_seconds() / 3600
         machines, hourly = _machines(aws, one["EndpointName"])
         overdue = "overdue: kennel down" if _expired(tags, now) else tags.get(hosting.EXPIRES, "")
         name, status = one["EndpointName"], one["EndpointStatus"]
         rows.append([name, status, tags.get(TAG, ""), machines, hourly, f"{age:.1f} h", overdue])
-    columns = ["endpoint", "status", "experiment", "runs on", "an hour", "age", "until"]
-    shown.table(columns, rows, none="no endpoint: nothing costs here")
+    columns = ["endpoint", "status", "experiment", "runs on", "per hour", "age", "until"]
+    terminal.table(columns, rows, if_empty="no endpoints: no cost")
     if rows:
-        shown.say(prices.label())
+        terminal.note(prices.label())
 
 
 def down(
     names_: Annotated[list[str] | None, typer.Argument(metavar="[ENDPOINT]...")] = None,
-    all_: Annotated[bool, typer.Option("--all", help="every endpoint that Kennel made")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="all endpoints that Kennel created")] = False,
     older_than: Annotated[
-        str | None, typer.Option(metavar="AGE", help="with --all: such as 90m, 8h or 2d")
+        str | None,
+        typer.Option(metavar="AGE", help="with --all: the older ones (90m, 8h, 2d)"),
     ] = None,
-    expired: Annotated[bool, typer.Option("--expired", help="with --all: past ttl_hours")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+    expired: Annotated[
+        bool, typer.Option("--expired", help="with --all: the overdue ones")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask for confirmation")] = False,
     region: options.Region = None,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Delete endpoints with their configs and models, in that order."""
+    """Delete endpoints, and their configs and models."""
     if all_ == bool(names_):
-        raise Problem("name endpoints, or give --all")
+        raise Problem("give the names of endpoints, or --all")
     if (older_than or expired) and not all_:
-        raise Problem("--older-than and --expired choose among --all")
+        raise Problem("--older-than and --expired need --all")
     age = _age(older_than) if older_than else timedelta(0)
     if dry_run:
         if all_:
-            shown.dry([requests.listed(None)])
+            terminal.dry_run([requests.list_endpoints(None)])
             return
-        shown.dry(
-            call
-            for name in names_ or []
-            for call in (requests.described(name), requests.unscaled(name), requests.deleted(name))
-        )
-        shown.say("then DeleteEndpointConfig and DeleteModel of what DescribeEndpoint names")
+        steps = requests.describe, requests.deregister_scaling, requests.delete
+        terminal.dry_run(step(name) for name in names_ or [] for step in steps)
+        terminal.note("then DeleteEndpointConfig and DeleteModel for the names in DescribeEndpoint")
         return
     aws = Aws(region)
     chosen = list(_own(aws, age, expired=expired)) if all_ else names_ or []
     if not chosen:
-        shown.say("no such endpoint")
+        terminal.note("no such endpoint")
         return
     if all_ and not yes:
         typer.confirm(f"delete {', '.join(chosen)}?", abort=True, err=True)
     for name in chosen:
-        deployment.take_down(aws, name)
+        deployment.delete(aws, name)
 
 
 def _own(aws: Aws, age: timedelta, *, expired: bool) -> Iterator[str]:
-    """Endpoints that carry Kennel's tag and are old enough."""
+    """Endpoints that have Kennel's tag and are old enough."""
     now = datetime.now(UTC)
-    for one in aws.pages(requests.listed(None), "Endpoints"):
+    for one in aws.pages(requests.list_endpoints(None), "Endpoints"):
         tags = _tags(aws, one["EndpointArn"])
         old_enough = now - one["CreationTime"] >= age
         if TAG in tags and old_enough and (not expired or _expired(tags, now)):
@@ -105,9 +105,9 @@ def _expired(tags: dict[str, str], now: datetime) -> bool:
 
 
 def _machines(aws: Aws, endpoint: str) -> tuple[str, str]:
-    """What an endpoint runs on now, and its price an hour."""
-    about = aws.send(requests.described(endpoint))
-    config = aws.send(requests.described_config(about["EndpointConfigName"]))
+    """The instances of an endpoint now, and their price per hour."""
+    about = aws.send(requests.describe(endpoint))
+    config = aws.send(requests.describe_config(about["EndpointConfigName"]))
     counts = {one["VariantName"]: one for one in about.get("ProductionVariants", [])}
     machines, total = [], 0.0
     known = True

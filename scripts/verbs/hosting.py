@@ -1,4 +1,4 @@
-"""`kennel deploy` and `kennel predict`: from a bundle to answers."""
+"""`kennel deploy` and `kennel predict`: serve a bundle, and classify pictures with it."""
 
 import json
 import mimetypes
@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
-from scripts.aws import asking, deployment, prices
+from scripts.aws import deployment, invoking, prices
 from scripts.aws.client import Aws
-from scripts.console import names, shown, snippets
+from scripts.console import names, snippets, terminal
 from scripts.problem import Problem
 from scripts.requests import endpoints as requests
-from scripts.requests import running
+from scripts.requests import jobs
 from scripts.spec.endpoint import MultiModel
 from scripts.verbs import options
 from scripts.verbs.jobs import find
@@ -22,24 +22,26 @@ from scripts.verbs.jobs import find
 def deploy(
     file: options.File,
     job: Annotated[
-        str | None, typer.Option(help="the training job, or the tuning job for its best")
+        str | None, typer.Option(help="a training job, or a tuning job: its best trial")
     ] = None,
     model: Annotated[str | None, typer.Option(metavar="S3://…", help="a model.tar.gz")] = None,
-    name: Annotated[str | None, typer.Option(help="of the endpoint; the experiment's")] = None,
+    name: Annotated[str | None, typer.Option(help="default: the experiment's name")] = None,
     changes: options.Changes = None,
     snippet: options.Snippet = False,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Put a job's bundle behind the experiment's endpoint, or run its batch transform."""
+    """Deploy a job's bundle to the experiment's endpoint, or run its batch transform."""
     experiment = options.experiment(file, changes)
     if experiment.endpoint is None:
         raise Problem(f'{file} has no [endpoint]: add one, such as kind = "realtime"')
     folder = isinstance(experiment.endpoint, MultiModel)
     if folder and (job or model):
-        raise Problem("a multi-model endpoint serves the whole folder endpoint.models: name no job")
+        raise Problem(
+            "a multi-model endpoint serves the folder endpoint.models: give no --job or --model"
+        )
     if not folder and (job is None) == (model is None):
-        raise Problem("name what to serve: --job JOB, or --model s3://…/model.tar.gz")
-    shown.say(prices.before_hosting(experiment))
+        raise Problem("give what to serve: --job JOB, or --model s3://…/model.tar.gz")
+    terminal.note(prices.before_hosting(experiment))
     now = datetime.now(UTC)
     resource, endpoint = names.stamped(experiment.name, now), name or experiment.name
     image = experiment.images.serve
@@ -47,72 +49,71 @@ def deploy(
         output = experiment.output.rstrip("/")
         data = model if job is None else f"{output}/{job}/output/model.tar.gz"
         plan = deployment.Deployment(experiment, endpoint, resource, image, data, now)
-        shown.dry([*filter(None, [options.alias(image)]), *plan.requests()])
+        terminal.dry_run([*options.alias_requests(image), *plan.requests()])
         return
     aws = Aws(experiment.region)
     data = _bundle(aws, job) if job else model
     plan = deployment.Deployment(
-        experiment, endpoint, resource, options.resolved(aws, image), data, now
+        experiment, endpoint, resource, options.resolve(aws, image), data, now
     )
     if plan.is_transform:
         deployment.transform(aws, plan)
-        shown.tell(getattr(experiment.endpoint, "output", ""))
+        terminal.result(getattr(experiment.endpoint, "output", ""))
         return
     deployment.deploy(aws, plan)
-    shown.tell(endpoint)
+    terminal.result(endpoint)
     if snippet:
-        shown.say(snippets.endpoint(endpoint))
-    shown.say(f"ask it: kennel predict {endpoint} photo.jpg; end it: kennel down {endpoint}")
+        terminal.note(snippets.endpoint(endpoint))
+    terminal.note(f"use it: kennel predict {endpoint} photo.jpg; delete it: kennel down {endpoint}")
 
 
 def predict(
-    endpoint: Annotated[str, typer.Argument(help="its name")],
+    endpoint: Annotated[str, typer.Argument(help="the endpoint's name")],
     photos: Annotated[list[Path], typer.Argument(help="pictures")],
-    top: Annotated[int, typer.Option(min=1, help="so many of the likeliest classes")] = 3,
-    model: Annotated[str | None, typer.Option(help="of a multi-model endpoint")] = None,
+    top: Annotated[int, typer.Option(min=1, help="how many classes to print")] = 3,
+    model: Annotated[
+        str | None, typer.Option(help="for a multi-model endpoint: the archive's name")
+    ] = None,
     as_json: options.AsJson = False,
     region: options.Region = None,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Ask an endpoint about pictures: the likeliest classes of each."""
+    """Classify pictures with an endpoint; prints the most likely classes of each."""
     kinds = [mimetypes.guess_type(photo.name, strict=False)[0] or "" for photo in photos]
     kinds = [kind if kind.startswith("image/") else "application/x-image" for kind in kinds]
-    asked = list(zip(photos, kinds, strict=True))
+    requested = list(zip(photos, kinds, strict=True))
     if dry_run:
-        shown.dry(
-            requests.invoked(endpoint, str(photo), kind, asking.ACCEPT, model)
-            for photo, kind in asked
+        terminal.dry_run(
+            requests.invoke(endpoint, str(photo), kind, invoking.ACCEPT, model)
+            for photo, kind in requested
         )
-        shown.say("of an asynchronous endpoint: PutObject and InvokeEndpointAsync instead")
+        terminal.note("for an asynchronous endpoint: PutObject and InvokeEndpointAsync instead")
         return
-    answers = asking.ask(Aws(region), endpoint, asked, model)
+    answers = invoking.invoke(Aws(region), endpoint, requested, model)
     if as_json:
-        shown.tell(json.dumps(answers, indent=2, ensure_ascii=False))
+        terminal.result(json.dumps(answers, indent=2, ensure_ascii=False))
         return
     rows = []
     for photo, answer in answers.items():
-        likeliest = sorted(
-            zip(answer["probabilities"], answer["labels"], strict=True), reverse=True
-        )
-        rows.append(
-            [photo, *(f"{label} {probability:.3f}" for probability, label in likeliest[:top])]
-        )
-    places = min(top, *(len(row) - 1 for row in rows))
-    shown.table(["picture", *("likeliest then then".split() * top)[:places]], rows, none="")
+        ranked = sorted(zip(answer["probabilities"], answer["labels"], strict=True), reverse=True)
+        rows.append([photo, *(f"{label} {probability:.3f}" for probability, label in ranked[:top])])
+    count = min(top, *(len(row) - 1 for row in rows))
+    ranks = [f"class {rank}" for rank in range(1, count + 1)]
+    terminal.table(["picture", *ranks], rows, if_empty="no pictures")
 
 
 def _bundle(aws: Aws, job: str) -> str:
-    """The bundle of a training job, or of a tuning job's best.
+    """Return the S3 address of the bundle of a training job, or of a tuning job's best trial.
 
     Raises:
-        Problem: it has none.
+        Problem: there is no bundle.
     """
     kind, about = find(aws, job)
-    if kind.name == "HyperParameterTuningJob":
+    if kind == jobs.TUNING:
         if "BestTrainingJob" not in about:
             raise Problem(f"{job} has no best trial: see `kennel best {job}`")
-        about = aws.send(running.training_job(about["BestTrainingJob"]["TrainingJobName"]))
+        about = aws.send(jobs.describe(jobs.TRAINING, about["BestTrainingJob"]["TrainingJobName"]))
     artifacts = about.get("ModelArtifacts", {}).get("S3ModelArtifacts")
     if not artifacts:
-        raise Problem(f"{job} ({about.get(kind.status, kind.name)}) left no bundle")
+        raise Problem(f"{job} ({about.get(f'{kind}Status', kind)}) has no bundle")
     return str(artifacts)

@@ -1,6 +1,7 @@
-"""Arguments and options that several verbs have alike, and what they turn into."""
+"""Arguments and options that several verbs share, and what they turn into."""
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -8,49 +9,56 @@ import typer
 
 from scripts import spec
 from scripts.aws.client import Aws
+from scripts.console import names
 from scripts.problem import Problem
 from scripts.requests import registry
 from scripts.requests.request import Request
 
 File = Annotated[Path, typer.Argument(help="the experiment's TOML file", show_default=False)]
+Job = Annotated[str, typer.Argument(help="the job's name")]
+Contains = Annotated[str | None, typer.Argument(help="only names that contain this text")]
 Changes = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="goes over the file, such as tags.team=vision"),
+    typer.Option("--set", metavar="KEY=VALUE", help="override the file, as in tags.team=vision"),
 ]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="print the exact requests as JSON; needs no credentials")
+    bool, typer.Option("--dry-run", help="print the requests as JSON; needs no credentials")
 ]
-Region = Annotated[str | None, typer.Option(help="in place of AWS_REGION and the profile's")]
+Region = Annotated[str | None, typer.Option(help="override AWS_REGION and the profile")]
 Snippet = Annotated[
-    bool, typer.Option("--snippet", help="also print how to go on with the SageMaker SDK")
+    bool, typer.Option("--snippet", help="also print how to continue with the SageMaker SDK")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 
 def experiment(file: Path, changes: list[str] | None) -> spec.Experiment:
-    """Read the file with the changes over it."""
+    """Read the file, and apply the changes."""
     return spec.load(file, changes or ())
 
 
-def alias(image: str) -> Request | None:
-    """The call that resolves `name@alias`; None for an ECR URI, which needs none."""
+def job_name(given: str | None, experiment: spec.Experiment, max_length: int) -> str:
+    """The name given on the command line, or the experiment's name with the time."""
+    return given or names.stamped(experiment.name, datetime.now(UTC), max_length)
+
+
+def alias_requests(image: str) -> list[Request]:
+    """The request that resolves `name@alias`; none for an ECR URI."""
     found = re.fullmatch(r"([^/:]+)@([^/:]+)", image)
-    return registry.described_version(found[1], alias=found[2]) if found else None
+    return [registry.describe_version(found[1], alias=found[2])] if found else []
 
 
-def resolved(aws: Aws, image: str) -> str:
-    """The ECR URI behind an alias.
+def resolve(aws: Aws, image: str) -> str:
+    """Return the ECR URI of an image; aliases are resolved.
 
     Raises:
-        Problem: that version of the image is not ready.
+        Problem: this version of the image is not ready.
     """
-    question = alias(image)
-    if question is None:
-        return image
-    version = aws.send(question)
-    if version["ImageVersionStatus"] != "CREATED":
-        raise Problem(
-            f"{image} is {version['ImageVersionStatus']}: {version.get('FailureReason', '')} "
-            "register it again with `kennel register`"
-        )
-    return str(version.get("ContainerImage") or version["BaseImage"])
+    for request in alias_requests(image):
+        version = aws.send(request)
+        if version["ImageVersionStatus"] != "CREATED":
+            raise Problem(
+                f"{image} is {version['ImageVersionStatus']}: {version.get('FailureReason', '')} "
+                "register it again with `kennel register`"
+            )
+        return str(version.get("ContainerImage") or version["BaseImage"])
+    return image

@@ -1,4 +1,4 @@
-"""`kennel push`: the images of this machine into ECR."""
+"""`kennel push`: the images of this machine to ECR."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -7,7 +7,7 @@ import typer
 
 from scripts.aws import pushing
 from scripts.aws.client import Aws
-from scripts.console import shown
+from scripts.console import terminal
 from scripts.requests import registry
 from scripts.verbs import options
 
@@ -20,19 +20,20 @@ class Image(StrEnum):
 
 
 def push(
-    tag: Annotated[str, typer.Option(help="in ECR; can be used once")],
-    images: Annotated[list[Image] | None, typer.Argument(help="both unless named")] = None,
-    local_tag: Annotated[str, typer.Option(help="what `make build` called them")] = "local",
+    tag: Annotated[str, typer.Option(help="the tag in ECR; each tag can be pushed once")],
+    images: Annotated[list[Image] | None, typer.Argument(help="default: both")] = None,
+    local_tag: Annotated[str, typer.Option(help="the tag on this machine")] = "local",
     address: Annotated[
-        str | None, typer.Option("--registry", metavar="URL", help="in place of the account's ECR")
+        str | None, typer.Option("--registry", metavar="URL", help="instead of the account's ECR")
     ] = None,
     region: options.Region = None,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Push the images: repositories are made, the login is forgotten, the manifest is checked."""
+    """Push the images to ECR; missing repositories are created."""
     names = [f"kennel-{one.value}" for one in images or list(Image)]
     if dry_run:
-        shown.dry([*(one for name in names for one in registry.repository(name)), registry.login()])
+        creations = (one for name in names for one in registry.create_repository(name))
+        terminal.dry_run([*creations, registry.login()])
         return
     aws = Aws(region)
     for name in names:
@@ -40,6 +41,7 @@ def push(
     with pushing.logged_in(aws, address) as login:
         for name in names:
             remote = f"{login.host}/{name}:{tag}"
-            shown.say(f"pushing {name}:{local_tag} to {remote}")
+            terminal.note(f"pushing {name}:{local_tag} to {remote}")
             pushing.push(f"{name}:{local_tag}", remote, login.environment)
-            shown.tell(f"{login.host}/{name}@{pushing.confirmed(login, name, tag)}")
+            digest = pushing.check_manifest(login, name, tag)
+            terminal.result(f"{login.host}/{name}@{digest}")

@@ -24,7 +24,7 @@ REGION = "us-east-1"
 @pytest.fixture(scope="session", autouse=True)
 def _watched_closely() -> None:
     """What is watched here takes seconds, and not hours."""
-    watch.EVERY = 0.2
+    watch.POLL_S = 0.2
 
 
 def pointed_at(monkeypatch: pytest.MonkeyPatch, address: str) -> None:

@@ -1,4 +1,4 @@
-"""The `kennel` command: quick to start, and telling the truth about hyperparameters and metrics."""
+"""The `kennel` command: it starts fast, and lists the real hyperparameters and metrics."""
 
 import json
 import subprocess
@@ -19,7 +19,7 @@ def run(*arguments: str) -> tuple[int, str]:
     return result.exit_code, result.stdout + result.stderr
 
 
-def test_metrics_are_what_sagemaker_takes() -> None:
+def test_metrics_are_the_metric_definitions() -> None:
     code, output = run("metrics")
     assert code == 0
     assert json.loads(output) == metrics.definitions()
@@ -31,7 +31,7 @@ def test_every_hyperparameter_is_listed() -> None:
     assert all(name in output for name in TrainConfig.model_fields)
 
 
-def test_a_file_of_hyperparameters_is_checked_before_it_costs_anything(tmp_path: Path) -> None:
+def test_a_file_of_hyperparameters_is_checked(tmp_path: Path) -> None:
     file = tmp_path / "hp.json"
     file.write_text('{"epochs": "5", "lr": "0.01"}')
     assert run("hyperparameters", "--check", str(file))[0] == 0
@@ -52,7 +52,7 @@ def test_the_readmes_map_is_the_real_one() -> None:
         assert f"| `{name}` | {f'`{default}`' if default else 'unset'} | {meaning} |" in readme
 
 
-def test_help_imports_nothing_that_is_slow_to_start() -> None:
+def test_help_imports_no_slow_package() -> None:
     script = (
         "import sys; from scripts.cli import app; app(['--help'], standalone_mode=False); "
         "slow = 'torch', 'boto3', 'botocore', 'numpy', 'PIL', 'moto', 'rich.progress'; "

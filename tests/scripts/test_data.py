@@ -1,4 +1,4 @@
-"""`kennel data`: what it finds in folders of real pictures, and does to a real S3 server."""
+"""`kennel data`, on folders of real pictures and a real S3 server."""
 
 import hashlib
 import io
@@ -10,17 +10,17 @@ import boto3  # type: ignore[import-untyped]
 import pytest
 from PIL import Image
 
-from pictures import checks
+from pictures import channels, checks
+from pictures.picture import DataError
 from scripts.aws.client import Aws, AwsProblem
 from scripts.make import digits
 from scripts.photos import upload
-from scripts.problem import Problem
 from tests.scripts.conftest import REGION
 from tests.scripts.kennel import kennel
 
 
 def scene(seed: int) -> Image.Image:
-    """A picture with structure, unlike that of another seed."""
+    """A picture with structure; each seed gives a different one."""
     chance = random.Random(seed)  # noqa: S311
     small = Image.new("RGB", (8, 8))
     small.putdata([tuple(chance.randrange(256) for _ in "rgb") for _ in range(64)])
@@ -39,12 +39,12 @@ def photos(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_good_photos_are_counted_and_called_good(photos: Path) -> None:
+def test_photos_without_problems_pass(photos: Path) -> None:
     (photos / "train" / "cat" / ".DS_Store").write_text("")
     found = kennel("data", "check", str(photos))
     assert found.code == 0, found.out
     assert "6 pictures in 2 classes" in found.out
-    assert found.out.rstrip().endswith("good")
+    assert found.out.rstrip().endswith("no problems found")
     counts = checks.check(photos).counts()
     assert {name: dict(count) for name, count in counts.items()} == {
         "cat": {"train": 2, "test": 1},
@@ -52,7 +52,7 @@ def test_good_photos_are_counted_and_called_good(photos: Path) -> None:
     }
 
 
-def test_every_fault_is_named_and_fails_the_check(photos: Path) -> None:
+def test_every_problem_is_named_and_fails_the_check(photos: Path) -> None:
     (photos / "train/cat/2.jpg").write_bytes((photos / "train/cat/2.jpg").read_bytes()[:400])
     (photos / "test/cat/1.jpg").write_bytes((photos / "train/cat/1.jpg").read_bytes())
     (photos / "train/dog/3.jpg").write_bytes((photos / "train/dog/1.jpg").read_bytes())
@@ -64,9 +64,9 @@ def test_every_fault_is_named_and_fails_the_check(photos: Path) -> None:
     for line in (
         "unreadable: train/cat/2.jpg: ",
         "unreadable: train/dog/empty.jpg: ",
-        "the same picture: test/cat/1.jpg, train/cat/1.jpg",
-        "the same picture: train/dog/1.jpg, train/dog/3.jpg",
-        "leak between test, train: test/cat/1.jpg is in both",
+        "duplicates: test/cat/1.jpg, train/cat/1.jpg",
+        "duplicates: train/dog/1.jpg, train/dog/3.jpg",
+        "leak: test/cat/1.jpg is in test and train",
         "test has classes that train lacks: ferret",
         'unbalanced: dog has 3 pictures and cat 1: consider hyperparameters.class_weights = "balan',
     ):
@@ -76,9 +76,9 @@ def test_every_fault_is_named_and_fails_the_check(photos: Path) -> None:
 
 def test_class_folders_alone_count_as_train(photos: Path) -> None:
     assert {one.split for one in checks.check(photos / "train").photos} == {"train"}
-    with pytest.raises(Problem, match="no pictures in class folders"):
+    with pytest.raises(DataError, match="no pictures in class folders"):
         checks.check(photos / "train" / "cat")
-    with pytest.raises(Problem, match="is not a folder"):
+    with pytest.raises(DataError, match="is not a folder"):
         checks.check(photos / "nowhere")
 
 
@@ -129,7 +129,7 @@ def keys(bucket: str) -> dict[str, bytes]:
     }
 
 
-def test_packed_photos_go_up_as_they_are_and_train_as_the_folder(
+def test_packed_photos_are_uploaded_unchanged_and_train_like_the_folder(
     photos: Path, bucket: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     (photos / "train" / "empty").mkdir()
@@ -138,7 +138,7 @@ def test_packed_photos_go_up_as_they_are_and_train_as_the_folder(
     assert found.code == 0, found.out
     assert f"{out}: 6 pictures" in found.out.replace("\n", " ")
     assert "in 2 shards" in found.out
-    assert "without a picture, left out: train/empty" in found.err
+    assert "skipped a class folder without pictures: train/empty" in found.err
     files = ["test/00000.tar", "test/index.json", "train/00000.tar", "train/index.json"]
     assert sorted(upload.local_files(out)) == files
     sent = kennel("data", "upload", str(out), f"s3://{bucket}/packed")
@@ -153,10 +153,10 @@ def test_packed_photos_go_up_as_they_are_and_train_as_the_folder(
     assert "holds packed shards: name the folder that they were made from" in looked.err
     again = kennel("data", "pack", str(photos), str(out))
     assert again.code == 1
-    assert "not empty: name a new folder" in again.err
+    assert "not empty: give a new folder" in again.err
 
 
-def test_an_upload_brings_every_file_and_its_checksum(photos: Path, bucket: str) -> None:
+def test_an_upload_has_every_file_and_its_checksum(photos: Path, bucket: str) -> None:
     (photos / "train" / "Thumbs.db").touch()
     done = kennel("data", "upload", str(photos), f"s3://{bucket}/pets")
     assert done.code == 0, done.err
@@ -179,13 +179,13 @@ def test_a_second_upload_sends_only_what_changed(photos: Path, bucket: str) -> N
     boto3.client("s3").put_object(Bucket=bucket, Key="pets/test/dog/1.jpg", Body=b"overwritten")
     todo = upload.plan(Aws(REGION), photos, address)
     assert set(todo.send) == {"train/cat/1.jpg", "train/dog/3.jpg", "test/dog/1.jpg"}
-    assert todo.gone == ("train/dog/2.jpg",)
+    assert todo.extra == ("train/dog/2.jpg",)
     done = kennel("data", "upload", str(photos), address)
-    assert "3 files are there already, 3 to send" in done.err
-    assert "left alone: train/dog/2.jpg" in done.err
+    assert "3 files are up to date, 3 to upload" in done.err
+    assert "not deleted: train/dog/2.jpg" in done.err
 
 
-def test_an_upload_that_was_cut_off_goes_on_where_it_was(photos: Path, bucket: str) -> None:
+def test_an_interrupted_upload_continues(photos: Path, bucket: str) -> None:
     aws = Aws(REGION)
     address = f"s3://{bucket}/pets"
     lost = photos / "train/dog/2.jpg"
@@ -201,12 +201,12 @@ def test_an_upload_that_was_cut_off_goes_on_where_it_was(photos: Path, bucket: s
     assert upload.plan(aws, photos, address).send == {}
 
 
-def test_a_foreign_manifest_is_not_believed(photos: Path, bucket: str) -> None:
+def test_an_invalid_manifest_is_ignored(photos: Path, bucket: str) -> None:
     boto3.client("s3").put_object(Bucket=bucket, Key="manifest.json", Body=io.BytesIO(b"[1]"))
     assert len(upload.plan(Aws(REGION), photos, f"s3://{bucket}").send) == 6
 
 
-def test_a_bucket_that_is_not_there_is_named(photos: Path, moto: str) -> None:
+def test_a_missing_bucket_is_named(photos: Path, moto: str) -> None:
     with pytest.raises(AwsProblem) as caught:
         upload.plan(Aws(REGION), photos, "s3://no-such-bucket-here/pets")
     assert caught.value.missing

@@ -1,4 +1,4 @@
-"""The demo's data: every digit once, in folders that training takes."""
+"""The demo's data: every digit once, in class folders."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`kennel doctor` on an account that is moto's: each fault found, each with its cure."""
+"""`kennel doctor` on moto's account: it finds each problem, and says how to fix it."""
 
 import json
 from pathlib import Path
@@ -44,22 +44,22 @@ def experiment(tmp_path: Path) -> Path:
     return file
 
 
-def test_an_empty_account_has_everything_to_mend(moto: str, experiment: Path) -> None:
+def test_an_empty_account_fails_with_fixes(moto: str, experiment: Path) -> None:
     done = kennel("doctor", str(experiment))
     assert done.code == 1
     for line in (
         "ok   credentials: arn:aws:sts::123456789012:",
         "ok   region: us-east-1",
         "ok   clock: ",
-        "BAD  role: cannot be looked at",
+        "FAIL role: cannot be checked",
         "aws s3 mb s3://vets-output --region us-east-1",
         "aws s3 mb s3://vets-photos --region us-east-1",
-        "it is not in ECR: kennel push --tag 1",
+        "not in ECR: push it: kennel push --tag 1",
     ):
         assert line in done.out, done.out
 
 
-def test_an_account_in_order_is_called_so(moto: str, experiment: Path) -> None:
+def test_a_complete_account_passes(moto: str, experiment: Path) -> None:
     iam, s3, ecr = (boto3.client(service) for service in ("iam", "s3", "ecr"))
     iam.create_role(RoleName="vets", AssumeRolePolicyDocument=json.dumps(TRUST))
     s3.create_bucket(Bucket="vets-output")
@@ -68,9 +68,9 @@ def test_an_account_in_order_is_called_so(moto: str, experiment: Path) -> None:
         ecr.create_repository(repositoryName=name)
         ecr.put_image(repositoryName=name, imageTag="1", imageManifest=json.dumps(MANIFEST))
     done = kennel("doctor", str(experiment))
-    assert "BAD" not in done.out
+    assert "FAIL" not in done.out
     assert done.code == 0
-    assert "ok   role: there, and trusts SageMaker" in done.out
+    assert "ok   role: exists, and trusts SageMaker" in done.out
 
     iam.update_assume_role_policy(
         RoleName="vets", PolicyDocument=json.dumps(TRUST).replace("sagemaker", "lambda")
@@ -82,13 +82,16 @@ def test_an_account_in_order_is_called_so(moto: str, experiment: Path) -> None:
         Bucket="vets-elsewhere", CreateBucketConfiguration={"LocationConstraint": "us-west-2"}
     )
     done = kennel("doctor", str(experiment), "--set", "output=s3://vets-elsewhere/x")
-    assert "it is in us-west-2, and SageMaker in us-east-1 takes its own region only" in done.out
+    assert (
+        "it is in us-west-2, but the jobs run in us-east-1: both must be in the same region"
+        in done.out
+    )
 
 
-def test_without_credentials_what_is_local_is_still_looked_at(nowhere: None) -> None:
+def test_without_credentials_this_machine_is_still_checked(nowhere: None) -> None:
     done = kennel("doctor", "--region", "us-east-1")
     assert done.code == 1
     assert "GiB free here" in done.out
-    assert "BAD  credentials: not usable" in done.out
+    assert "FAIL credentials: not usable" in done.out
     assert "aws configure" in done.out
     assert "credentials" not in kennel("doctor", "--offline").out

@@ -1,4 +1,4 @@
-"""`--dry-run`: every verb prints what AWS would take, without credentials, region or network."""
+"""`--dry-run`: every verb prints valid AWS requests, without credentials, region or network."""
 
 import json
 from pathlib import Path
@@ -72,7 +72,7 @@ VERBS: dict[str, tuple[list[str], list[str]]] = {
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_what_it_prints_is_what_aws_takes(verb: str, nowhere: None) -> None:
+def test_the_printed_requests_are_valid(verb: str, nowhere: None) -> None:
     arguments, operations = VERBS[verb]
     done = kennel(*arguments, "--dry-run")
     assert done.code == 0, done.err
@@ -82,7 +82,7 @@ def test_what_it_prints_is_what_aws_takes(verb: str, nowhere: None) -> None:
         assert problems(request) == []
 
 
-def test_the_users_tuning_job_is_eighteen_jobs_and_says_so_first(nowhere: None) -> None:
+def test_tune_prints_the_number_of_jobs_first(nowhere: None) -> None:
     done = kennel("tune", DOGS, "--dry-run")
     assert done.err.startswith("18 training jobs, 1 x ml.g5.xlarge, at most 2 h each: at most $")
     (sent,) = json.loads(done.out)
@@ -99,39 +99,39 @@ def test_a_long_name_still_fits_a_tuning_job(nowhere: None) -> None:
     assert problems(Request(**sent)) == []
 
 
-def test_a_deploy_by_job_serves_what_that_job_leaves(nowhere: None) -> None:
+def test_deploy_by_job_serves_that_jobs_bundle(nowhere: None) -> None:
     done = kennel("deploy", DOGS, "--job", "dogs-1", "--dry-run")
     model = json.loads(done.out)[0]["parameters"]["PrimaryContainer"]
     assert model["ModelDataUrl"] == "s3://kennel-111122223333/dogs/dogs-1/output/model.tar.gz"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "cure"),
+    ("arguments", "fix"),
     [
         (["tune", DOGS, "--set", "tuning.max_jobs=3"], "remove it, or set 18"),
-        (["tune", "none.toml"], "name an experiment file"),
-        (["deploy", DOGS], "name what to serve: --job JOB, or --model s3://"),
-        (["register", DOGS, *ALIAS], "kennel-train@stable is an alias, which is what registering"),
-        (["down"], "name endpoints, or give --all"),
-        (["down", "dogs", "--older-than", "8h"], "choose among --all"),
+        (["tune", "none.toml"], "give an experiment file"),
+        (["deploy", DOGS], "give what to serve: --job JOB, or --model s3://"),
+        (["register", DOGS, *ALIAS], "kennel-train@stable is an alias, and registering needs an ECR URI"),
+        (["down"], "give the names of endpoints, or --all"),
+        (["down", "dogs", "--older-than", "8h"], "need --all"),
         (["down", "--all", "--older-than", "soon"], "write it as 90m, 8h or 2d"),
         (
             ["deploy", DOGS, "--job", "x", "--set", "endpoint={kind='multi-model', "
              "instance_type='ml.m5.large', models='s3://a-bucket/m'}"],
-            "name no job",
+            "give no --job or --model",
         ),
     ],
 )  # fmt: skip
-def test_what_cannot_be_is_refused_before_any_call(
-    arguments: list[str], cure: str, nowhere: None
+def test_wrong_arguments_are_refused_before_any_call(
+    arguments: list[str], fix: str, nowhere: None
 ) -> None:
     done = kennel(*arguments)
     assert done.code == 1
     assert done.err.startswith("kennel: ")
-    assert cure in done.err
+    assert fix in done.err
 
 
-def test_an_experiment_without_the_section_says_which(tmp_path: Path, nowhere: None) -> None:
+def test_a_missing_section_is_named(tmp_path: Path, nowhere: None) -> None:
     whole = Path(DOGS).read_text()
     file = tmp_path / "short.toml"
     file.write_text(whole[: whole.index("[tuning]")])

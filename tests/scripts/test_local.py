@@ -1,4 +1,4 @@
-"""scripts/make/local.py without an engine: what it writes, what it would run, what it says."""
+"""scripts/make/local.py without Docker: the files, the commands and the errors."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from scripts.make import local
 ROOT = Path(__file__).parents[2]
 
 
-def test_a_job_is_laid_out_as_sagemakers(tmp_path: Path) -> None:
+def test_the_folders_are_sagemakers(tmp_path: Path) -> None:
     local.write_job(tmp_path, {"epochs": "2"})
     config = tmp_path / "input" / "config"
     written = {path.stem: json.loads(path.read_text()) for path in config.iterdir()}
@@ -25,16 +25,16 @@ def test_a_job_is_laid_out_as_sagemakers(tmp_path: Path) -> None:
         assert (tmp_path / folder).is_dir()
 
 
-def test_an_old_failure_is_not_the_new_jobs(tmp_path: Path) -> None:
+def test_an_old_failure_file_is_deleted(tmp_path: Path) -> None:
     local.write_job(tmp_path, {})
-    (tmp_path / "output" / "failure").write_text("of yesterday")
+    (tmp_path / "output" / "failure").write_text("an old failure")
     (tmp_path / "checkpoints" / "step-1").touch()
     local.write_job(tmp_path, {})
     assert not (tmp_path / "output" / "failure").exists()
     assert (tmp_path / "checkpoints" / "step-1").exists()
 
 
-def test_training_mounts_subfolders_of_opt_ml_and_never_all_of_it(tmp_path: Path) -> None:
+def test_training_mounts_folders_in_opt_ml_only(tmp_path: Path) -> None:
     command = local.train_command("image:tag", tmp_path / "photos", tmp_path / "out", [])
     assert command[-2:] == ["image:tag", "train"]
     targets = re.findall(r":(/opt/ml\S*)", " ".join(command))
@@ -47,13 +47,13 @@ def test_training_mounts_subfolders_of_opt_ml_and_never_all_of_it(tmp_path: Path
     ]
 
 
-def test_gpus_are_passed_to_both(tmp_path: Path) -> None:
+def test_both_commands_get_the_gpus(tmp_path: Path) -> None:
     gpus = ["--gpus", "all"]
     assert " ".join(gpus) in " ".join(local.train_command("i", tmp_path, tmp_path, gpus))
     assert " ".join(gpus) in " ".join(local.serve_command("i", tmp_path, 8080, gpus))
 
 
-def test_serving_is_on_loopback_alone(tmp_path: Path) -> None:
+def test_serving_listens_on_loopback_only(tmp_path: Path) -> None:
     command = local.serve_command("image:tag", tmp_path, 8123, [])
     assert command[-2:] == ["image:tag", "serve"]
     assert command[command.index("--publish") + 1] == "127.0.0.1:8123:8080"
@@ -71,15 +71,18 @@ def test_a_model_archive_is_unpacked(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train", "--image", "i", "--data", "", "--out", "o"], "DATA names no folder"),
-        (["train", "--image", "i", "--data", "/none", "--out", "o"], "DATA names no folder"),
+        (["train", "--image", "i", "--data", "", "--out", "o"], "DATA is not a folder"),
+        (["train", "--image", "i", "--data", "/none", "--out", "o"], "DATA is not a folder"),
         (["train", "--image", "i", "--data", "docs", "--out", "o", "x"], "'x' is not name=value"),
-        (["serve", "--image", "i", "--model", "/none", "--port", "1"], "MODEL=/none is not there"),
-        (["invoke", "--port", "9", ""], "IMAGE names no file"),
+        (
+            ["serve", "--image", "i", "--model", "/none", "--port", "1"],
+            "MODEL=/none does not exist",
+        ),
+        (["invoke", "--port", "9", ""], "IMAGE is not a file"),
         (["invoke", "--port", "9", "LICENSE"], "nothing answers on port 9"),
     ],
 )
-def test_what_is_wrong_is_said(arguments: list[str], message: str) -> None:
+def test_wrong_arguments_are_explained(arguments: list[str], message: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "scripts.make.local", *arguments],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""Prices and quotas as AWS says them: answered, in its own format, by a server on loopback."""
+"""Prices and quotas, from a local server that answers in AWS's format."""
 
 import json
 import os
@@ -73,7 +73,7 @@ class Aws(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def market(moto: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """moto as AWS, but for pricing and quotas, which it lacks."""
+    """moto as AWS; pricing and quotas, which it lacks, come from our server."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Aws)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -86,7 +86,7 @@ def market(moto: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     server.server_close()
 
 
-def test_the_price_table_is_written_anew_with_its_day(market: None, tmp_path: Path) -> None:
+def test_refreshed_prices_have_their_date(market: None, tmp_path: Path) -> None:
     table = tmp_path / "prices.toml"
     day = datetime.now(UTC).date()
     done = kennel("prices", "--refresh", "--region", "eu-west-1", "--out", str(table))
@@ -96,10 +96,10 @@ def test_the_price_table_is_written_anew_with_its_day(market: None, tmp_path: Pa
     assert found.hourly == {"ml.g5.xlarge": 1.5713, "ml.m5.large": 0.129}
     assert found.region == "eu-west-1"
     assert day <= found.collected <= datetime.now(UTC).date()
-    assert prices.written(found) == table.read_text()
+    assert prices.to_toml(found) == table.read_text()
 
 
-def test_the_table_is_shown_with_its_day() -> None:
+def test_the_table_is_printed_with_its_date() -> None:
     done = kennel("prices")
     assert "ml.g5.xlarge" in done.out
     assert prices.label() in done.err
@@ -111,7 +111,7 @@ def test_the_table_is_shown_with_its_day() -> None:
 def test_doctor_names_the_quota_that_is_too_small(market: None) -> None:
     dogs = Path(__file__).parents[2] / "experiments" / "dogs.toml"
     done = kennel("doctor", str(dogs))
-    assert "BAD  quota ml.g5.xlarge for training job usage: 1, 3 needed" in done.out
+    assert "FAIL quota ml.g5.xlarge for training job usage: 1, 3 needed" in done.out
     assert "ask for 3: Service Quotas > Amazon SageMaker" in done.out
     assert "ok   quota ml.c5.xlarge for endpoint usage: 4, 1 needed" in done.out
 
@@ -124,12 +124,12 @@ def test_doctor_names_the_quota_that_is_too_small(market: None) -> None:
         ("serverless", {}),
     ],
 )
-def test_what_an_experiment_wants_at_once(kind: str, quota: dict[str, int]) -> None:
-    wanted = quotas.wanted(spec.check(experiments.fullest(kind), "test"))
-    assert wanted == {"ml.m5.xlarge for spot training job usage": 4} | quota
+def test_the_instances_that_an_experiment_needs_at_once(kind: str, quota: dict[str, int]) -> None:
+    needed = quotas.needed(spec.check(experiments.fullest(kind), "test"))
+    assert needed == {"ml.m5.xlarge for spot training job usage": 4} | quota
     pool = {"instance_type": "ml.m5.xlarge", "keep_alive_seconds": 600}
-    wanted = quotas.wanted(spec.check(experiments.smallest(training=pool), "test"))
-    assert wanted == {
+    needed = quotas.needed(spec.check(experiments.smallest(training=pool), "test"))
+    assert needed == {
         "ml.m5.xlarge for training job usage": 1,
         "ml.m5.xlarge for training warm pool usage": 1,
     }

@@ -17,9 +17,9 @@ import bcrypt
 import boto3  # type: ignore[import-untyped]
 import pytest
 
+from scripts import docker
 from scripts.aws import pushing
 from scripts.aws.client import Aws
-from scripts.make.local import docker_client
 from scripts.problem import Problem
 from tests.ports import free_port
 from tests.scripts.conftest import REGION
@@ -89,19 +89,19 @@ def _answers(host: str, port: int) -> bool:
 @pytest.fixture
 def image(tmp_path: Path) -> Iterator[str]:
     """A tag under which both of Kennel's images are there, of one small layer."""
-    docker = docker_client()
+    client = docker.client()
     (tmp_path / "file").write_text("a layer")
     with tarfile.open(tmp_path / "layer.tar", "w") as layer:
         layer.add(tmp_path / "file", "file")
     tag = f"test-{uuid.uuid4().hex[:12]}"
     for name in ("kennel-train", "kennel-serve"):
-        made = [docker, "import", str(tmp_path / "layer.tar"), f"{name}:{tag}"]
+        made = [client, "import", str(tmp_path / "layer.tar"), f"{name}:{tag}"]
         subprocess.run(made, check=True, capture_output=True)
     yield tag
-    listed = [docker, "images", "--format", "{{.Repository}}:{{.Tag}}"]
+    listed = [client, "images", "--format", "{{.Repository}}:{{.Tag}}"]
     found = subprocess.run(listed, check=True, capture_output=True, text=True).stdout.split()
     ours = [one for one in found if one.endswith(tag) or one.endswith(f"pushed-{tag}")]
-    subprocess.run([docker, "rmi", *ours], check=True, capture_output=True)
+    subprocess.run([client, "rmi", *ours], check=True, capture_output=True)
 
 
 @pytest.mark.docker
@@ -121,15 +121,15 @@ def test_both_images_are_pushed_and_no_password_stays(
     assert serve.startswith(f"{host}/kennel-serve@sha256:")
     assert (mine / "config.json").read_text() == '{"auths": {"other.example": {"auth": "eDp5"}}}'
 
-    docker = docker_client()
-    pull = [docker, "pull", train]
+    client = docker.client()
+    pull = [client, "pull", train]
     assert b"no basic auth" in subprocess.run(pull, capture_output=True, check=False).stderr
     with pushing.logged_in(Aws(REGION), registry) as login:
         subprocess.run(pull, check=True, capture_output=True, env=login.environment)
         folder = Path(login.environment["DOCKER_CONFIG"])
         assert folder.is_dir()
     assert not folder.exists()
-    subprocess.run([docker, "rmi", train], check=True, capture_output=True)
+    subprocess.run([client, "rmi", train], check=True, capture_output=True)
 
 
 @pytest.mark.docker
@@ -160,6 +160,6 @@ def test_an_oci_manifest_is_refused(registry: str) -> None:
         manifest = {"schemaVersion": 2, "mediaType": kind, "config": config | {"digest": digest}}
         put("manifests/1.0", json.dumps(manifest | {"layers": []}).encode(), kind)
         with pytest.raises(Problem, match="which SageMaker's hosting refuses: build it with `make"):
-            pushing.confirmed(login, "kennel-oci", "1.0")
+            pushing.check_manifest(login, "kennel-oci", "1.0")
         with pytest.raises(Problem, match="cannot be read back"):
-            pushing.confirmed(login, "kennel-oci", "2.0")
+            pushing.check_manifest(login, "kennel-oci", "2.0")

@@ -1,4 +1,4 @@
-"""Requests: what AWS's own description of its API says of each, for experiments with every key."""
+"""Requests, for experiments with every key, checked against AWS's own API model."""
 
 import json
 from datetime import UTC, datetime
@@ -52,15 +52,15 @@ def every_request(kind: str, *, full: bool) -> list[Request]:
     ]
 
 
-@pytest.mark.parametrize("full", [True, False], ids=["every key", "only what must be"])
+@pytest.mark.parametrize("full", [True, False], ids=["every key", "required keys only"])
 @pytest.mark.parametrize("kind", experiments.ENDPOINTS)
-def test_aws_takes_every_request(kind: str, full: bool) -> None:
+def test_every_request_is_valid(kind: str, full: bool) -> None:
     for request in every_request(kind, full=full):
         assert problems(request) == [], request.operation
 
 
 @pytest.mark.parametrize("strategy", ["grid", "random", "bayesian", "hyperband"])
-def test_aws_takes_every_strategy(strategy: str) -> None:
+def test_every_strategy_is_valid(strategy: str) -> None:
     tuning: dict[str, Any] = GRID | {"strategy": strategy}
     tuning |= {} if strategy == "grid" else {"max_jobs": 4}
     if strategy == "hyperband":
@@ -69,13 +69,13 @@ def test_aws_takes_every_strategy(strategy: str) -> None:
     assert problems(request) == []
 
 
-def test_aws_takes_the_requests_for_images() -> None:
+def test_the_requests_for_images_are_valid() -> None:
     requests = [
-        *registry.repository("kennel-train"),
+        *registry.create_repository("kennel-train"),
         registry.login(),
-        registry.described_repository("kennel-train"),
-        registry.image("kennel-train", "arn:aws:iam::111122223333:role/kennel", "trains"),
-        registry.image_version(
+        registry.describe_repository("kennel-train"),
+        registry.create_image("kennel-train", "arn:aws:iam::111122223333:role/kennel", "trains"),
+        registry.create_image_version(
             "kennel-train",
             IMAGE,
             job_type="TRAINING",
@@ -85,15 +85,15 @@ def test_aws_takes_the_requests_for_images() -> None:
             token="0" * 32,
             notes="first",
         ),
-        registry.described_image("kennel-train"),
-        registry.described_version("kennel-train", alias="stable"),
-        registry.described_version("kennel-train", version=2),
+        registry.describe_image("kennel-train"),
+        registry.describe_version("kennel-train", alias="stable"),
+        registry.describe_version("kennel-train", version=2),
     ]
     for request in requests:
         assert problems(request) == [], request.operation
 
 
-def test_what_a_job_records_reaches_it_as_hyperparameters() -> None:
+def test_debugger_settings_reach_the_job_as_hyperparameters() -> None:
     experiment = fullest()
     request = training.training_job(experiment, "pets-1", IMAGE)
     config = from_hyperparameters(request.parameters["HyperParameters"])
@@ -109,7 +109,7 @@ def test_what_a_job_records_reaches_it_as_hyperparameters() -> None:
     assert not any(key.startswith(("Debug", "Profiler")) for key in tuning)
 
 
-def test_awss_own_rules_are_asked_for_with_what_they_need() -> None:
+def test_managed_rules_are_requested_with_the_collections_they_need() -> None:
     request = training.training_job(fullest(), "pets-1", IMAGE)
     hook = request.parameters["DebugHookConfig"]
     assert hook["S3OutputPath"] == "s3://a-bucket/pets"
@@ -138,19 +138,19 @@ def test_awss_own_rules_are_asked_for_with_what_they_need() -> None:
     assert debugging.without(request) == training.training_job(unmanaged, "pets-1", IMAGE)
 
 
-def test_the_judge_sees_a_misspelt_field_a_wrong_type_and_a_wrong_word() -> None:
+def test_the_model_finds_wrong_names_types_and_values() -> None:
     request = training.training_job(fullest(), "pets-1", IMAGE)
     request.parameters["ResourceConfig"]["InstanceCount"] = "1"
     request.parameters["RoleArn"] = "kennel-the-role-of-mine"
     request.parameters["InputDataConfig"][0]["InputMode"] = "Fast"
     request.parameters["Tagz"] = []
-    told = "\n".join(problems(request))
+    report = "\n".join(problems(request))
     for wrong in ("InstanceCount", "RoleArn", "InputMode", "Tagz"):
-        assert wrong in told
+        assert wrong in report
 
 
-def test_the_image_reads_hyperparameters_back_as_they_were_meant() -> None:
-    meant = {
+def test_the_image_reads_hyperparameters_as_they_were_written() -> None:
+    written = {
         "epochs": 2,
         "learning_rate": 1e-05,
         "horizontal_flip": False,
@@ -158,13 +158,13 @@ def test_the_image_reads_hyperparameters_back_as_they_were_meant() -> None:
         "weights": "none",
         "trainable": "all",
     }
-    request = training.training_job(smallest(hyperparameters=meant), "pets-1", IMAGE)
+    request = training.training_job(smallest(hyperparameters=written), "pets-1", IMAGE)
     sent = request.parameters["HyperParameters"]
     assert all(isinstance(value, str) for value in sent.values())
-    assert from_hyperparameters(sent) == TrainConfig(**meant)
+    assert from_hyperparameters(sent) == TrainConfig(**written)
 
 
-def test_the_users_grid_goes_out_as_three_lists_and_the_very_number_of_jobs() -> None:
+def test_a_grid_is_sent_as_lists_and_the_exact_number_of_jobs() -> None:
     tuning = {
         "strategy": "grid",
         "ranges": {"learning_rate": [0.001, 0.01, 0.1], "batch_size": [32, 64], "epochs": [2, 3]},
@@ -187,7 +187,7 @@ def test_the_users_grid_goes_out_as_three_lists_and_the_very_number_of_jobs() ->
     }
 
 
-def test_spans_are_sorted_by_what_the_hyperparameter_is() -> None:
+def test_the_kind_of_a_range_follows_the_hyperparameter() -> None:
     config = training.tuning_job(fullest(), "pets-1", IMAGE).parameters[
         "HyperParameterTuningJobConfig"
     ]
@@ -208,7 +208,7 @@ def test_spans_are_sorted_by_what_the_hyperparameter_is() -> None:
     assert config["HyperParameterTuningJobObjective"]["Type"] == "Minimize"
 
 
-def test_a_tuned_hyperparameter_is_not_fixed_as_well() -> None:
+def test_a_tuned_hyperparameter_is_not_static() -> None:
     definition = training.tuning_job(
         fullest(debugger=None, profiler=None), "pets-1", IMAGE
     ).parameters["TrainingJobDefinition"]
@@ -223,7 +223,7 @@ def test_every_metric_the_job_prints_has_its_definition() -> None:
     assert sent["AlgorithmSpecification"]["MetricDefinitions"] == metrics.definitions()
 
 
-def test_local_disks_get_no_key_and_other_volumes_do() -> None:
+def test_local_disks_get_no_key() -> None:
     for instance, key in (("ml.g5.xlarge", None), ("ml.p3.2xlarge", "a-key")):
         experiment = smallest(kms_key="a-key", training={"instance_type": instance})
         sent = training.training_job(experiment, "pets-1", IMAGE).parameters
@@ -231,7 +231,7 @@ def test_local_disks_get_no_key_and_other_volumes_do() -> None:
         assert sent["OutputDataConfig"]["KmsKeyId"] == "a-key"
 
 
-def test_gpu_hosts_get_a_driver_new_enough_for_the_images() -> None:
+def test_gpu_hosts_get_a_new_driver() -> None:
     for instance, ami in (
         ("ml.g5.xlarge", "al2023-ami-sagemaker-inference-gpu-4-1"),
         ("ml.m5.xlarge", None),
@@ -241,14 +241,14 @@ def test_gpu_hosts_get_a_driver_new_enough_for_the_images() -> None:
         assert config["ProductionVariants"][0].get("InferenceAmiVersion") == ami
 
 
-def test_a_multi_model_endpoint_reads_a_folder_and_an_isolated_one_says_so() -> None:
+def test_a_multi_model_endpoint_reads_a_folder_and_can_be_isolated() -> None:
     model = hosting.model(fullest("multi-model"), "pets-1", IMAGE, None).parameters
     assert model["PrimaryContainer"]["Mode"] == "MultiModel"
     assert model["PrimaryContainer"]["ModelDataUrl"] == "s3://a-bucket/models/"
     assert model["EnableNetworkIsolation"] is True
 
 
-def test_an_endpoint_carries_whose_it_is_and_when_it_should_be_gone() -> None:
+def test_an_endpoint_has_tags_for_its_experiment_and_its_end() -> None:
     tags = hosting.endpoint(fullest(), "pets", "pets-1", NOW).parameters["Tags"]
     assert {one["Key"]: one["Value"] for one in tags} == {
         "team": "vision",
@@ -258,13 +258,13 @@ def test_an_endpoint_carries_whose_it_is_and_when_it_should_be_gone() -> None:
 
 
 @pytest.mark.parametrize("kind", HOSTED)
-def test_only_what_scales_has_autoscaling(kind: str) -> None:
+def test_only_instances_have_autoscaling(kind: str) -> None:
     operations = [one.operation for one in hosting.autoscaling(fullest(kind), "pets")]
     expected = [] if kind == "serverless" else ["RegisterScalableTarget", "PutScalingPolicy"]
     assert operations == expected
 
 
-def test_what_is_printed_is_what_is_sent() -> None:
+def test_the_printed_request_is_the_one_that_is_sent() -> None:
     request = training.training_job(smallest(), "pets-1", IMAGE)
     assert json.loads(as_json([request])) == [
         {

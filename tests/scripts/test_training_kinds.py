@@ -11,7 +11,7 @@ import pytest
 
 from scripts.aws.client import Aws
 from scripts.aws.logs import TRAINING, Log
-from scripts.requests.running import training_job
+from scripts.requests import jobs
 from tests.scripts.conftest import REGION, pointed_at, running
 from tests.scripts.digits_job import SMALL, SPEC
 from tests.scripts.kennel import kennel
@@ -53,8 +53,8 @@ def test_a_spot_job_that_was_interrupted_ends_where_an_unbroken_one_does(
     # Looked for by clients made once: nine epochs are left, and soon over.
     aws = Aws(REGION)
     log = Log(aws, TRAINING, f"{job}/")
-    while not any("[metric] validation:accuracy=" in line.text for line in log.new()):
-        assert aws.send(training_job(job))["TrainingJobStatus"] == "InProgress"
+    while not any("[metric] validation:accuracy=" in line.text for line in log.new_lines()):
+        assert aws.send(jobs.describe(jobs.TRAINING, job))["TrainingJobStatus"] == "InProgress"
         time.sleep(0.02)
     interrupt = urllib.request.Request(f"{emulator}/_emulator/interrupt/{job}", method="POST")
     urllib.request.urlopen(interrupt).close()

@@ -1,0 +1,28 @@
+"""The Docker client of this machine. Standard library only, for `make local-train`."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from scripts.problem import Problem
+
+_FIND = Path(__file__).parents[1] / "docker" / "client.sh"
+
+
+def client() -> str:
+    """Return the path of the first docker on PATH that reaches an engine.
+
+    Raises:
+        Problem: there is none; docker/client.sh says why.
+    """
+    found = subprocess.run(["sh", _FIND], capture_output=True, text=True, check=False)
+    if found.returncode:
+        raise Problem(found.stderr.strip())
+    return found.stdout.strip()
+
+
+def gpu_options() -> list[str]:
+    """Return `--gpus all` where the NVIDIA driver answers, else nothing."""
+    smi = shutil.which("nvidia-smi")
+    found = smi and subprocess.run([smi, "-L"], capture_output=True, check=False).returncode == 0
+    return ["--gpus", "all"] if found else []
