@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Builds the images: `docker/build.sh [train] [serve]` makes kennel-train:TAG and kennel-serve:TAG.
 #
-#   TAG         what to call them (default: local)
-#   BASE_IMAGE  in place of the one in docker/versions.env
-#   CA_BUNDLE   the CA certificates the package index is behind (default: $SSL_CERT_FILE)
+#   TAG         the images' tag (default: local)
+#   BASE_IMAGE  the base image (default: the one in docker/versions.env)
+#   CA_BUNDLE   CA certificates for the package index (default: $SSL_CERT_FILE)
 #
-# PIP_* and UV_* index settings of the environment and HTTP proxies are used in the build, too. The
-# first three may hold passwords, so they travel as BuildKit secrets and stay out of the images.
+# The build also uses the environment's PIP_* and UV_* index settings and HTTP proxies. CA and index
+# can contain passwords, so they are passed as BuildKit secrets and are not stored in the images.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,7 +16,7 @@ base_given=${BASE_IMAGE:-}
 BASE_IMAGE=${base_given:-$BASE_IMAGE}
 tag=${TAG:-local}
 docker=$(sh docker/client.sh)
-# SageMaker's hosting takes plain image manifests, not an index with attestations.
+# SageMaker's hosting accepts plain image manifests only, no index with attestations.
 export DOCKER_BUILDKIT=1 BUILDX_NO_DEFAULT_ATTESTATIONS=1
 
 secrets=$(mktemp -d)
@@ -35,7 +35,7 @@ done
 locked() { sed -n "s/^$1==\([^ ]*\).*/\1/p" docker/locks/torch.txt; }
 revision=$(git rev-parse --verify HEAD 2>/dev/null || echo unknown)
 [ -z "$(git status --porcelain 2>/dev/null)" ] || revision+=-dirty
-# The commit's time and not the clock's: the same sources give the same image.
+# The commit's time, not the clock's: the same sources give the same image.
 created=$(git log -1 --format=%cI 2>/dev/null || echo 1970-01-01T00:00:00Z)
 
 build() {

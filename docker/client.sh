@@ -1,6 +1,6 @@
 #!/bin/sh
 # Prints the first docker on PATH (or $DOCKER) that reaches an engine and can build with BuildKit.
-# More than one is common, and newer clients build only with the buildx plugin beside them.
+# Machines often have several, and clients from version 23 on build only with the buildx plugin.
 set -u
 
 IFS=:
@@ -13,5 +13,5 @@ for folder in ${DOCKER:+"$(dirname "$(command -v "$DOCKER")")"} $PATH; do
         exit 0
     fi
 done
-echo "No usable Docker: start the engine (dockerd), or install the buildx plugin for a client of 23 or newer." >&2
+echo "No usable Docker: start the engine (dockerd), or install the buildx plugin for docker 23 or newer." >&2
 exit 1

@@ -1,11 +1,11 @@
 #!/bin/sh
-# PID 1 of both images: `train`, `serve`, or any other command, always by exec, so that SageMaker's
-# SIGTERM reaches the program itself.
+# Entrypoint of both images: `train`, `serve`, or any other command, always started with exec, so that
+# SageMaker's SIGTERM reaches the program itself.
 set -eu
 
-# An image's CUDA may be newer than the host's driver. The compat package then brings the newer half of
-# the driver; with a driver as new as itself it must stay out of the way. Its library carries the driver
-# version it was made for in its name: libcuda.so.1 -> libcuda.so.595.45.04.
+# The image's CUDA can be newer than the host's driver. The compat package contains the newer half of
+# the driver, but must not be used with a driver that is at least as new. The name of its library has
+# the driver version it was made for: libcuda.so.1 -> libcuda.so.595.45.04.
 compat=${CUDA_COMPAT_DIR:-/usr/local/cuda/compat}
 driver_file=${NVIDIA_DRIVER_FILE:-/proc/driver/nvidia/version}
 if [ -r "$driver_file" ] && [ -e "$compat/libcuda.so.1" ]; then
@@ -23,7 +23,7 @@ fi
 case "${1:-}" in
 train | serve)
     if [ ! -d "/opt/kennel/$1" ]; then
-        echo "kennel: '$1' is the other image's work" >&2
+        echo "kennel: this image cannot $1: use kennel-$1" >&2
         exit 64
     fi
     # `train` is sagemaker-training's console script.

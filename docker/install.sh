@@ -1,6 +1,6 @@
 #!/bin/sh
-# What the Dockerfiles fetch from the network: `install.sh apt PACKAGE…` and `install.sh lock NAME`.
-# A company's own CA and package index arrive as BuildKit secrets, so no layer holds them.
+# What the Dockerfiles install from the network: `install.sh apt PACKAGE…` and `install.sh lock NAME`.
+# A company's own CA and package index are BuildKit secrets, so no layer contains them.
 set -eu
 
 ca=/run/secrets/ca
@@ -12,7 +12,7 @@ if [ -s /run/secrets/index ]; then
     . /run/secrets/index
     set +a
 fi
-# pip fetches uv and uv the rest, and neither reads the other's setting.
+# pip installs uv, uv installs the rest; neither reads the other's settings.
 index=${UV_DEFAULT_INDEX:-${UV_INDEX_URL:-${PIP_INDEX_URL:-}}}
 if [ -n "$index" ]; then
     export UV_DEFAULT_INDEX="$index" PIP_INDEX_URL="${PIP_INDEX_URL:-$index}"
@@ -22,9 +22,9 @@ case "$1" in
 apt)
     shift
     export DEBIAN_FRONTEND=noninteractive
-    # apt takes an empty CAInfo for "the system's own".
+    # For apt an empty CAInfo means the system's own certificates.
     options="-o Acquire::https::CAInfo=${SSL_CERT_FILE:-} -o Acquire::Retries=3"
-    # shellcheck disable=SC2086 # two options, two words each
+    # shellcheck disable=SC2086 # two options of two words each
     apt-get $options update
     # shellcheck disable=SC2086
     apt-get $options install --yes --no-install-recommends "$@"
@@ -38,14 +38,14 @@ lock)
     /opt/uv/bin/pip install --quiet --no-cache-dir "uv==$UV_VERSION"
     # `venv` and not `uv venv`: SageMaker's script mode runs pip from it for a user's requirements.txt.
     [ -x /opt/venv/bin/python ] || python3 -m venv /opt/venv
-    # No cache: it would be as large as torch, and torch is seldom installed anew.
+    # No cache: it would be as large as torch, which is rarely reinstalled.
     export UV_PYTHON_DOWNLOADS=never UV_NO_CACHE=1
-    # Bytecode is made here, since a container would make it again at every start.
+    # Bytecode is compiled here; a container would otherwise compile it at every start.
     /opt/uv/bin/uv pip sync --python /opt/venv/bin/python --require-hashes \
         --build-constraints /locks/build.txt --compile-bytecode "/locks/$2.txt"
     ;;
 *)
-    echo "install.sh: no '$1'; it knows apt and lock" >&2
+    echo "install.sh: unknown command '$1': use apt or lock" >&2
     exit 64
     ;;
 esac

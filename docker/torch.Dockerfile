@@ -1,11 +1,11 @@
-# The floor of both images: Python, torch with its CUDA libraries, and PID 1.
-# An image of its own so that its gigabytes are stored and pushed once, not once for each image.
+# The base of both images: Python, torch with its CUDA libraries, and the entrypoint.
+# It is a separate image so that its gigabytes are stored and pushed once.
 #
 #   BASE_IMAGE ─┬─▶ builder   uv, /opt/venv from docker/locks/torch.txt
 #               │      │ /opt/venv
-#               └─▶ floor     python3, entrypoint ──▶ train.Dockerfile, serve.Dockerfile
+#               └─▶ torch     python3, entrypoint ──▶ train.Dockerfile, serve.Dockerfile
 #
-# docker/build.sh passes every ARG, from docker/versions.env: none has a default that could go stale.
+# docker/build.sh passes every ARG from docker/versions.env; a default here could become outdated.
 ARG BASE_IMAGE
 
 FROM ${BASE_IMAGE} AS builder
@@ -19,13 +19,13 @@ RUN --mount=type=bind,source=docker/install.sh,target=/install.sh \
     --mount=type=secret,id=ca --mount=type=secret,id=index \
     sh /install.sh lock torch
 
-FROM ${BASE_IMAGE} AS floor
+FROM ${BASE_IMAGE} AS torch
 RUN --mount=type=bind,source=docker/install.sh,target=/install.sh \
     --mount=type=secret,id=ca \
     sh /install.sh apt python3 ca-certificates
 COPY --from=builder /opt/venv /opt/venv
 COPY --chmod=755 docker/entrypoint.sh /opt/kennel/entrypoint.sh
-# NVIDIA_*: set by nvidia/cuda; said again for a BASE_IMAGE that is a plain distribution.
+# NVIDIA_*: nvidia/cuda sets them; repeated for a BASE_IMAGE that is a plain distribution.
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONPATH=/opt/kennel \
     PYTHONUNBUFFERED=1 \

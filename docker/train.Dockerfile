@@ -1,7 +1,7 @@
-# The training image: SageMaker's training contract (train/) on sagemaker-training, with smdebug beside it.
+# The training image: SageMaker's training contract (train/) on sagemaker-training, and smdebug.
 #
 #   TORCH_IMAGE ─┬─▶ builder   gcc, /opt/venv completed from docker/locks/train.txt
-#  (torch.Docker-│      │ what is new in /opt/venv
+#  (torch.Docker-│      │ new files of /opt/venv
 #          file) └─▶ train     our code in /opt/kennel
 #
 # docker/build.sh passes every ARG.
@@ -19,14 +19,14 @@ RUN --mount=type=bind,source=docker/install.sh,target=/install.sh \
     sh /install.sh lock train
 
 FROM ${TORCH_IMAGE} AS train
-# The floor has torch already: `--update` leaves its files, and so its layer, alone.
+# kennel-torch already has torch: `--update` skips its files, so its layer remains shared.
 RUN --mount=type=bind,from=builder,source=/opt/venv,target=/mnt/venv \
     cp --archive --update /mnt/venv/. /opt/venv/
 COPY pictures /opt/kennel/pictures
 COPY classifier /opt/kennel/classifier
 COPY debugger /opt/kennel/debugger
 COPY train /opt/kennel/train
-# /opt/ml/code stays empty: SageMaker unpacks a user's own script there, and only when it is empty.
+# /opt/ml/code must remain empty: sagemaker-training unpacks a user's own script only if it is.
 ENV SAGEMAKER_TRAINING_MODULE=train.entry:main
 CMD ["train"]
 ARG VERSION

@@ -24,6 +24,7 @@ class OptMl:
         *,
         hosts: tuple[str, ...] = ("algo-1",),
         host: str = "algo-1",
+        interface: str = "lo",
     ) -> "OptMl":
         """Write the config files and link the channels; strings are JSON, as the SDKs send them."""
         for folder in ("input/config", "input/data", "model", "output/data", "checkpoints"):
@@ -36,7 +37,7 @@ class OptMl:
             "resourceconfig": {
                 "current_host": host,
                 "hosts": list(hosts),
-                "network_interface_name": "lo",
+                "network_interface_name": interface,
             },
         }
         for name, contents in files.items():

@@ -1,4 +1,4 @@
-"""The images, built once a session by `make build`, and what several tests need of them."""
+"""The images, built once a session by `make build`, and a trained job for several tests."""
 
 import os
 import shutil
@@ -12,23 +12,23 @@ from tests.containers.engine import Images, Job
 
 ROOT = Path(__file__).parents[2]
 DEBIAN = "kennel-debian:bookworm"
-# The smallest job there is: no download, a few seconds on a CPU.
-HYPERPARAMETERS = {
+# A small job: no download, a few seconds on a CPU.
+HYPERPARAMETERS: dict[str, object] = {
     "architecture": "resnet18",
     "weights": "none",
     "trainable": "all",
-    "epochs": "1",
-    "image_size": "32",
-    "batch_size": "32",
-    "workers": "0",
+    "epochs": 1,
+    "image_size": 32,
+    "batch_size": 32,
+    "workers": 0,
 }
 
 
-def lacking(what: str) -> NoReturn:
-    """Skip on an engineer's machine; in CI, where the engine is part of the promise, fail."""
+def skip_or_fail(reason: str) -> NoReturn:
+    """Skip on an engineer's machine; fail in CI, which must have an engine."""
     if os.environ.get("CI"):
-        pytest.fail(what)
-    pytest.skip(what)
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
@@ -38,13 +38,13 @@ def docker() -> str:
         ["sh", ROOT / "docker" / "client.sh"], capture_output=True, text=True, check=False
     )
     if found.returncode:
-        lacking(found.stderr.strip())
+        skip_or_fail(found.stderr.strip())
     return found.stdout.strip()
 
 
 @pytest.fixture(scope="session")
 def base_image(docker: str) -> str:
-    """$BASE_IMAGE, else the pinned one, else, where no registry can be reached, a Debian."""
+    """$BASE_IMAGE, else the pinned one, else (no registry can be reached) a Debian."""
     if given := os.environ.get("BASE_IMAGE"):
         return given
     pins = (ROOT / "docker" / "versions.env").read_text().splitlines()
@@ -53,18 +53,18 @@ def base_image(docker: str) -> str:
         if subprocess.run([docker, *found], capture_output=True, check=False).returncode == 0:
             return pinned
     if os.geteuid() != 0 or not shutil.which("debootstrap"):
-        lacking(f"{pinned} cannot be pulled, and a Debian base needs root and debootstrap")
+        skip_or_fail(f"{pinned} cannot be pulled, and a Debian base needs root and debootstrap")
     made = subprocess.run(
         [ROOT / "docker" / "debian-base.sh", DEBIAN], capture_output=True, text=True, check=False
     )
     if made.returncode:
-        lacking(f"no base image: {made.stderr[-2000:]}")
+        skip_or_fail(f"no base image: {made.stderr[-2000:]}")
     return DEBIAN
 
 
 @pytest.fixture(scope="session")
 def images(docker: str, base_image: str) -> Images:
-    """Both images, from this checkout; a TAG of its own lets two checkouts share an engine."""
+    """Both images, built from this checkout; set TAG if two checkouts share an engine."""
     tag = os.environ.get("TAG", "test")
     built = subprocess.run(
         ["make", "build", f"TAG={tag}", f"BASE_IMAGE={base_image}"],
@@ -83,8 +83,8 @@ def images(docker: str, base_image: str) -> Images:
 def trained(
     images: Images, few_digits: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Job, str]:
-    """A job that `docker run … train` ran to its end without a network, and its log."""
-    job = Job.lay_out(
+    """A finished job, run by `docker run … train` without a network, and its log."""
+    job = Job.prepare(
         tmp_path_factory.mktemp("job"),
         {name: few_digits / name for name in ("train", "valid", "test")},
         HYPERPARAMETERS,

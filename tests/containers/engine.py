@@ -1,4 +1,4 @@
-"""A real Docker engine, and a job's or endpoint's folders as SageMaker mounts them."""
+"""Containers on a real Docker engine, with the folders that SageMaker mounts."""
 
 import json
 import subprocess
@@ -13,12 +13,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.opt_ml import OptMl
+
 Completed = subprocess.CompletedProcess[str]
 
 
 @dataclass(frozen=True)
 class Images:
-    """The engine's client and the two images built for this session."""
+    """The docker client, and the images built for this session."""
 
     docker: str
     base: str
@@ -27,12 +29,12 @@ class Images:
     torch: str
 
     def run(self, *arguments: str, timeout: float = 400) -> Completed:
-        """`docker run --rm`, to its end."""
+        """`docker run --rm`, until it ends."""
         with self._named() as name:
             try:
                 return self.call("run", "--rm", "--name", name, *arguments, timeout=timeout)
             except subprocess.TimeoutExpired as late:
-                pytest.fail(f"not done within {timeout} s: {(late.stdout or b'')[-3000:]!r}")
+                pytest.fail(f"still running after {timeout} s: {(late.stdout or b'')[-3000:]!r}")
 
     def call(self, *arguments: str, timeout: float = 120) -> Completed:
         return subprocess.run(
@@ -54,7 +56,7 @@ class Images:
 
     @contextmanager
     def network(self) -> Iterator[str]:
-        """A network of its own, in which containers know each other by their names."""
+        """A new network, in which containers find each other by name."""
         name = f"kennel-test-{uuid.uuid4().hex[:12]}"
         made = self.call("network", "create", name)
         assert made.returncode == 0, made.stdout
@@ -65,12 +67,12 @@ class Images:
 
     @contextmanager
     def _named(self) -> Iterator[str]:
-        """A name for a container, which is removed afterwards, whatever became of it."""
+        """A new name for a container, which is removed afterwards."""
         name = f"kennel-test-{uuid.uuid4().hex[:12]}"
         try:
             yield name
         finally:
-            # Also one that was made and never started, or whose client was killed.
+            # Even if it never started, or its client was killed.
             self.call("rm", "--force", name)
 
 
@@ -92,19 +94,19 @@ class Container:
         return None if state["Running"] else int(state["ExitCode"])
 
     def wait_for(self, condition: Callable[[], bool], seconds: float) -> None:
-        """Wait until `condition` holds; fail with the log when it does not, or when it ended."""
+        """Wait until `condition` holds; fail with the log on a timeout or if it ended."""
         end = time.monotonic() + seconds
         while not condition():
             assert self.exit_code is None, f"ended with {self.exit_code}:\n{self.log}"
-            assert time.monotonic() < end, f"not within {seconds} s:\n{self.log}"
+            assert time.monotonic() < end, f"waited {seconds} s:\n{self.log}"
             time.sleep(0.5)
 
     def python(self, code: str, *arguments: str) -> Completed:
-        """Run Python code in the container, as root, and wait for its end."""
+        """Run Python code in the container, as root."""
         return self.images.call("exec", self.name, "/opt/venv/bin/python", "-c", code, *arguments)
 
     def stop(self, grace_s: int) -> float:
-        """SIGTERM, and SIGKILL after `grace_s`; return how long it took."""
+        """SIGTERM, and SIGKILL after `grace_s`; return the seconds it took."""
         begin = time.monotonic()
         self.images.call("stop", "--time", str(grace_s), self.name)
         return time.monotonic() - begin
@@ -150,57 +152,45 @@ class Endpoint:
 
 @contextmanager
 def serving(images: Images, model: Path, *options: str) -> Iterator[tuple[Endpoint, Container]]:
-    """`docker run … serve` with a bundle and further options, ready to answer.
+    """`docker run … serve` with a bundle and further options, once it is healthy.
 
-    In float32: the same answers on every processor.
+    In float32, so that every CPU gives the same answers.
     """
     arguments = ["--publish", "127.0.0.1::8080", "--volume", f"{model}:/opt/ml/model:ro"]
     arguments += ["--env", "KENNEL_PRECISION=fp32", *options]
     with images.container(*arguments, images.serve, "serve") as container:
         address = images.call("port", container.name, "8080").stdout.split()[0]
         endpoint = Endpoint(f"http://{address}")
-        # SageMaker gives four minutes.
+        # SageMaker allows four minutes.
         container.wait_for(lambda: endpoint.ping() == 200, 240)
         yield endpoint, container
 
 
 @dataclass(frozen=True)
-class Job:
+class Job(OptMl):
     """One training job's folders on this side of the mounts."""
 
-    root: Path
     channels: Mapping[str, Path]
-    host: str = "algo-1"
+    host: str
 
     @classmethod
-    def lay_out(
+    def prepare(
         cls,
         root: Path,
         channels: Mapping[str, Path],
-        hyperparameters: Mapping[str, str],
+        hyperparameters: Mapping[str, object],
         *,
-        hosts: Sequence[str] = ("algo-1",),
+        hosts: tuple[str, ...] = ("algo-1",),
         host: str = "algo-1",
     ) -> "Job":
-        for folder in ("config", "model", "output/data", "checkpoints"):
-            (root / folder).mkdir(parents=True)
-        files = {
-            "hyperparameters": hyperparameters,
-            "inputdataconfig": {name: {"TrainingInputMode": "File"} for name in channels},
-            "resourceconfig": {
-                "current_host": host,
-                "hosts": list(hosts),
-                "network_interface_name": "eth0",
-            },
-        }
-        for name, contents in files.items():
-            (root / "config" / f"{name}.json").write_text(json.dumps(contents))
+        """Write a job's folders and files, with a container's network interface."""
+        OptMl.lay_out(root, channels, hyperparameters, hosts=hosts, host=host, interface="eth0")
         return cls(root, channels, host)
 
     @property
     def options(self) -> Sequence[str]:
         """Options of `docker run`: subfolders of /opt/ml, and a host name that resolves."""
-        places = {self.root / "config": "input/config:ro"}
+        places = {self.root / "input" / "config": "input/config:ro"}
         places |= {source: f"input/data/{name}:ro" for name, source in self.channels.items()}
         places |= {self.root / name: name for name in ("model", "output", "checkpoints")}
         volumes = [
@@ -209,11 +199,3 @@ class Job:
             for part in ("--volume", f"{source}:/opt/ml/{target}")
         ]
         return ["--hostname", self.host, *volumes]
-
-    @property
-    def failure(self) -> str:
-        return (self.root / "output" / "failure").read_text()
-
-    @property
-    def checkpoints(self) -> list[Path]:
-        return sorted((self.root / "checkpoints").rglob("step-*.safetensors"))

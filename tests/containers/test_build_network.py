@@ -1,4 +1,4 @@
-"""The company's index and CA reach what a build installs, and leave nothing in the image."""
+"""A build uses the company's package index and CA, and the images contain neither."""
 
 import subprocess
 from pathlib import Path
@@ -9,12 +9,12 @@ from tests.containers.conftest import ROOT
 from tests.containers.engine import Images
 
 pytestmark = pytest.mark.docker
-# No such host can be: RFC 2606 keeps `.invalid` for this.
+# This host cannot exist: RFC 2606 reserves `.invalid`.
 INDEX = "https://user:p$ss'w&rd@index.invalid/simple"
 
 
 @pytest.mark.parametrize("name", ["UV_DEFAULT_INDEX", "PIP_INDEX_URL"])
-def test_either_tools_index_serves_both(images: Images, tmp_path: Path, name: str) -> None:
+def test_the_index_of_pip_or_uv_is_used_by_both(images: Images, tmp_path: Path, name: str) -> None:
     quoted = subprocess.run(
         ["bash", "-c", 'printf "%s=%q" "$1" "$2"', "bash", name, INDEX],
         capture_output=True,
@@ -22,22 +22,22 @@ def test_either_tools_index_serves_both(images: Images, tmp_path: Path, name: st
         check=True,
     ).stdout
     (tmp_path / "index").write_text(quoted)
-    shown = images.run(
+    printed = images.run(
         *("--volume", f"{tmp_path}/index:/run/secrets/index:ro"),
         *("--volume", f"{ROOT}/docker/install.sh:/install.sh:ro"),
-        *("--volume", f"{tmp_path}:/shown", "--entrypoint", "sh", images.torch),
-        # apt-get stands in for what is installed: it only has to show what it was given.
+        *("--volume", f"{tmp_path}:/printed", "--entrypoint", "sh", images.torch),
+        # This apt-get installs nothing: it prints its environment.
         "-c",
         "printf '#!/bin/sh\\nenv\\n' >/usr/local/bin/apt-get; chmod +x /usr/local/bin/apt-get; "
         "sh /install.sh apt nothing",
     )
-    assert shown.returncode == 0, shown.stdout
-    settings = shown.stdout.splitlines()
+    assert printed.returncode == 0, printed.stdout
+    settings = printed.stdout.splitlines()
     assert f"UV_DEFAULT_INDEX={INDEX}" in settings
     assert f"PIP_INDEX_URL={INDEX}" in settings
 
 
-def test_a_builds_secrets_are_in_no_image(images: Images) -> None:
+def test_no_image_contains_the_secrets_of_the_build(images: Images) -> None:
     for image in (images.train, images.serve):
         history = images.call("history", "--no-trunc", "--format", "{{.CreatedBy}}", image).stdout
         assert "/install.sh" in history or "/opt/venv" in history

@@ -1,4 +1,4 @@
-"""docker/entrypoint.sh, run for real with a driver and a compat package of our choosing."""
+"""docker/entrypoint.sh, run with made-up versions of driver and compat package."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ GCC = "GCC version:  gcc version 12.2.0 (Debian 12.2.0-14+deb12u1)\n"
 
 
 def library_path(folder: Path, driver: str | None, *, compat: str = "", before: str = "") -> str:
-    """The LD_LIBRARY_PATH of a command that the entry starts."""
+    """The LD_LIBRARY_PATH of a command that the entrypoint starts."""
     if compat:
         (folder / "compat").mkdir()
         (folder / "compat" / f"libcuda.so.{compat}").touch()
@@ -37,37 +37,37 @@ def library_path(folder: Path, driver: str | None, *, compat: str = "", before: 
     ("driver", "used"),
     [
         ("470.256.02", True),
-        ("595.9.1", True),  # 9 is less than 45, as text it is not
+        ("595.9.1", True),  # 9 is less than 45, although as text it is greater
         ("595.45.04", False),
         ("595.45.10", False),
         ("1000.10", False),
     ],
 )
-def test_compat_is_used_only_below_its_own_driver(
+def test_compat_is_used_only_with_an_older_driver(
     tmp_path: Path, line: str, driver: str, used: bool
 ) -> None:
     path = library_path(tmp_path, line.format(driver), compat="595.45.04")
     assert path == (f"{tmp_path}/compat" if used else "")
 
 
-def test_compat_goes_before_what_the_base_image_set(tmp_path: Path) -> None:
+def test_compat_is_put_before_the_path_of_the_base_image(tmp_path: Path) -> None:
     path = library_path(tmp_path, OPEN.format("550.1"), compat="595.1", before="/usr/local/nvidia")
     assert path == f"{tmp_path}/compat:/usr/local/nvidia"
 
 
-def test_no_driver_no_compat(tmp_path: Path) -> None:
+def test_without_a_driver_compat_is_not_used(tmp_path: Path) -> None:
     assert library_path(tmp_path, None, compat="595.45.04") == ""
 
 
-def test_a_base_without_the_compat_package_is_left_alone(tmp_path: Path) -> None:
+def test_without_the_compat_package_the_path_remains(tmp_path: Path) -> None:
     assert library_path(tmp_path, OPEN.format("470.1"), before="/a") == "/a"
 
 
-def test_a_driver_file_it_cannot_read_changes_nothing(tmp_path: Path) -> None:
+def test_an_unknown_driver_file_changes_nothing(tmp_path: Path) -> None:
     assert library_path(tmp_path, "NVRM version: something new\n", compat="595.45.04") == ""
 
 
-def test_the_command_takes_the_entrys_place_and_its_signals() -> None:
+def test_the_command_replaces_the_entrypoint_and_receives_its_signals() -> None:
     process = subprocess.Popen(
         ["sh", ENTRYPOINT, "sh", "-c", "echo $$; exec sleep 60"],
         stdout=subprocess.PIPE,
@@ -80,7 +80,7 @@ def test_the_command_takes_the_entrys_place_and_its_signals() -> None:
         assert process.wait(10) == -signal.SIGTERM
 
 
-def test_arguments_and_exit_code_pass_unchanged() -> None:
+def test_arguments_and_exit_code_are_passed_on() -> None:
     done = subprocess.run(
         ["sh", ENTRYPOINT, "sh", "-c", 'echo "$1|$2"; exit 7', "sh", "a b", "$HOME"],
         capture_output=True,
@@ -91,7 +91,7 @@ def test_arguments_and_exit_code_pass_unchanged() -> None:
 
 
 @pytest.mark.parametrize("verb", ["train", "serve"])
-def test_the_other_images_verb_is_refused_by_name(verb: str) -> None:
+def test_the_command_of_the_other_image_is_refused(verb: str) -> None:
     done = subprocess.run(["sh", ENTRYPOINT, verb], capture_output=True, text=True, check=False)
     assert done.returncode == 64
-    assert f"'{verb}' is the other image's work" in done.stderr
+    assert f"this image cannot {verb}: use kennel-{verb}" in done.stderr

@@ -1,4 +1,4 @@
-"""What is in the images and what is not, on a real engine."""
+"""What the images contain, and what they do not."""
 
 import json
 import re
@@ -34,25 +34,25 @@ def test_size(images: Images, which: str, capsys: pytest.CaptureFixture[str]) ->
     own = sizes[getattr(images, which)] - sizes[images.torch]
     with capsys.disabled():
         print(f"\nkennel-{which}: {sum(sizes.values()) - sizes[images.torch]:.2f} GB, ", end="")
-        print(f"{own:.2f} GB of them its own, on {images.base}")
-    # torch with its CUDA libraries is 5.7 GB; what an image adds to it must stay small.
+        print(f"{own:.2f} GB of it not shared, on {images.base}")
+    # torch with its CUDA libraries has 5.7 GB; an image must add little to it.
     assert own < 0.6
 
 
-def test_both_share_the_layers_of_torch(images: Images) -> None:
+def test_both_images_share_the_layers_of_torch(images: Images) -> None:
     shared = layers(images, images.torch)
     assert layers(images, images.train)[: len(shared)] == shared
     assert layers(images, images.serve)[: len(shared)] == shared
 
 
 @BOTH
-def test_labels_say_what_it_was_made_from(images: Images, which: str) -> None:
+def test_labels_name_the_sources(images: Images, which: str) -> None:
     config = inspect(images, getattr(images, which))["Config"]
     assert isinstance(config, dict)
     labels = config["Labels"]
     oci = "org.opencontainers.image"
     revision = labels[f"{oci}.revision"].removesuffix("-dirty")
-    # An ancestor: work may be committed while an image is being built.
+    # An ancestor of HEAD: somebody can commit while the image is built.
     assert re.fullmatch("[0-9a-f]{40}", revision)
     ancestor = ["git", "merge-base", "--is-ancestor", revision, "HEAD"]
     assert subprocess.run(ancestor, cwd=ROOT, check=False).returncode == 0
@@ -65,20 +65,20 @@ def test_labels_say_what_it_was_made_from(images: Images, which: str) -> None:
 
 
 @BOTH
-def test_nothing_of_the_build_is_left_behind(images: Images, which: str) -> None:
-    left = images.run(
+def test_nothing_of_the_build_remains(images: Images, which: str) -> None:
+    listed = images.run(
         getattr(images, which),
         "sh",
         "-c",
         "command -v gcc cc uv; ls -d /opt/uv /root/.cache /run/secrets/* /mnt/venv/* /locks; "
         "ls -A /var/lib/apt/lists /var/cache/apt/archives/*.deb /opt/ml/code 2>/dev/null",
     )
-    kept = [line for line in left.stdout.splitlines() if "No such file" not in line]
-    assert [line for line in kept if line.strip() and not line.endswith(":")] == []
+    found = [line for line in listed.stdout.splitlines() if "No such file" not in line]
+    assert [line for line in found if line.strip() and not line.endswith(":")] == []
 
 
 @BOTH
-def test_any_other_command_runs_as_it_is(images: Images, which: str) -> None:
+def test_any_other_command_runs_unchanged(images: Images, which: str) -> None:
     done = images.run(getattr(images, which), "python", "-c", "import sys; sys.exit(3)")
     assert done.returncode == 3
 
@@ -90,7 +90,7 @@ def test_any_other_command_runs_as_it_is(images: Images, which: str) -> None:
         (["--build-arg", "BASE_IMAGE={base}"], "UV_VERSION: pass it as --build-arg"),
     ],
 )
-def test_a_build_without_a_pin_says_which(
+def test_a_build_with_a_missing_pin_names_it(
     images: Images, arguments: list[str], message: str
 ) -> None:
     given = [argument.format(base=images.base) for argument in arguments]

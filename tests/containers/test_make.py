@@ -1,4 +1,4 @@
-"""The verbs of make that run the images, as an engineer types them."""
+"""The targets of make that run the images."""
 
 import json
 import os
@@ -41,7 +41,7 @@ def test_local_train_local_serve_invoke(images: Images, few_digits: Path, tmp_pa
 
     port = free_port()
     picture = next((few_digits / "test" / "3").glob("*.png"))
-    # A group of its own, which Ctrl-C in a terminal would signal as a whole.
+    # A process group of its own: Ctrl-C in a terminal signals the whole group.
     server = subprocess.Popen(
         ["make", "--silent", "local-serve", f"TAG={tag}", f"MODEL={out}/model", f"PORT={port}"],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""Pins and Dockerfiles agree with each other; no engine needed."""
+"""Pins, locks and Dockerfiles agree. Needs no engine."""
 
 import re
 from pathlib import Path
@@ -21,7 +21,7 @@ def test_there_are_dockerfiles_and_locks() -> None:
     assert [path.stem for path in LOCKS] == "build dev sdk sdk2 serve torch train".split()
 
 
-def test_the_base_images_cuda_is_torchs() -> None:
+def test_the_base_image_has_the_cuda_of_torch() -> None:
     versions = (DOCKER / "versions.env").read_text()
     tag = re.search(r"^BASE_IMAGE=nvidia/cuda:(\d+\.\d+)\.\d+-base-ubuntu24\.04$", versions, re.M)
     toolkit = dict(pins("torch"))["cuda-toolkit"]
@@ -30,17 +30,17 @@ def test_the_base_images_cuda_is_torchs() -> None:
 
 
 @pytest.mark.parametrize("image", ["train", "serve"])
-def test_an_image_changes_nothing_of_the_shared_torch_layer(image: str) -> None:
+def test_an_image_keeps_the_versions_of_the_torch_layer(image: str) -> None:
     assert pins("torch") <= pins(image)
 
 
 @pytest.mark.parametrize("image", ["train", "serve", "torch"])
-def test_the_tests_run_on_what_the_images_hold(image: str) -> None:
+def test_the_tests_run_on_the_versions_of_the_images(image: str) -> None:
     assert pins(image) <= pins("dev")
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.stem)
-def test_every_requirement_of_a_lock_is_hashed_and_none_has_an_address(lock: Path) -> None:
+def test_every_requirement_of_a_lock_has_a_hash_and_no_address(lock: Path) -> None:
     requirements = lock.read_text().replace("\\\n", "").splitlines()
     locked = [line for line in requirements if line and not line.lstrip().startswith("#")]
     assert locked
@@ -49,7 +49,7 @@ def test_every_requirement_of_a_lock_is_hashed_and_none_has_an_address(lock: Pat
 
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.stem)
-def test_dockerfiles_name_no_versions_and_pull_no_frontend(dockerfile: Path) -> None:
+def test_dockerfiles_contain_no_versions_and_no_frontend(dockerfile: Path) -> None:
     text = dockerfile.read_text()
     assert re.findall(r"^ARG .*=.*$", text, re.MULTILINE) == []
     assert re.findall(r"^# *syntax", text, re.MULTILINE | re.IGNORECASE) == []

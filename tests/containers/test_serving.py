@@ -1,4 +1,4 @@
-"""SageMaker's hosting contract, by `docker run … serve`."""
+"""SageMaker's hosting contract, tested by `docker run … serve`."""
 
 import json
 from pathlib import Path
@@ -42,7 +42,7 @@ def test_the_container_answers_as_the_process_does(
         assert container.exit_code == 0, container.log
 
 
-# As docs/serving.md has it.
+# As in docs/serving.md.
 HARDENED = ["--read-only", "--tmpfs", "/tmp", "--security-opt", "no-new-privileges"]  # noqa: S108
 ASK = """
 import http.client, sys
@@ -67,7 +67,7 @@ print(json.dumps([
 """
 
 
-def test_it_answers_with_nothing_to_write_to_no_privileges_and_no_network(
+def test_it_answers_on_a_read_only_disk_without_privileges_and_network(
     images: Images, trained: tuple[Job, str], few_digits: Path
 ) -> None:
     model = trained[0].root / "model"
@@ -84,19 +84,19 @@ def test_it_answers_with_nothing_to_write_to_no_privileges_and_no_network(
         expected = in_process(model, picture.read_bytes())
         torch.testing.assert_close(torch.tensor(json.loads(body)), expected, atol=1e-4, rtol=0)
         processes = json.loads(container.python(PROCESSES).stdout)
-        for part in ("nginx", "ModelServer", "model_service_worker", "serve.spawner"):
+        for part in ("nginx", "ModelServer", "model_service_worker", "serve.front.spawner"):
             users = {user for command, user in processes if part in command}
             assert users == {NOBODY}, processes
         assert container.stop(grace_s=30) < 30
         assert container.exit_code == 0, container.log
 
 
-def test_from_outside_only_the_three_routes_can_be_reached(
+def test_only_the_three_routes_can_be_reached_from_outside(
     images: Images, trained: tuple[Job, str]
 ) -> None:
     with serving(images, trained[0].root / "model", *HARDENED) as (endpoint, container):
         listeners = json.loads(container.python(LISTENERS).stdout)
-        # The model server's invocations and management are on loopback.
+        # The model server's own ports are on loopback.
         assert len(listeners) > 1
         inner = [(ip, port) for ip, port in listeners if port != 8080]
         assert all(ip.removeprefix("::ffff:").startswith("127.") for ip, _ in inner), listeners
@@ -105,19 +105,17 @@ def test_from_outside_only_the_three_routes_can_be_reached(
                 assert endpoint.ask(method, path) == 404, f"{method} {path}"
 
 
-def test_without_a_bundle_serve_and_no_argument_end_with_the_reason(
-    images: Images, tmp_path: Path
-) -> None:
+def test_without_a_bundle_it_ends_with_the_reason(images: Images, tmp_path: Path) -> None:
     for command in (["serve"], []):
         done = images.run("--volume", f"{tmp_path}:/opt/ml/model:ro", images.serve, *command)
         assert done.returncode == 1
         assert "kennel.json" in done.stdout.splitlines()[-1]
 
 
-def test_the_trained_resnet50_gives_real_photos_the_same_logits(
+def test_a_trained_resnet50_gives_the_same_logits_for_real_photos(
     images: Images, dogs_job: OptMl, real_data: Path
 ) -> None:
-    """The bundle of tests/test_dogs.py, which compares it behind the model server as a process."""
+    """With the bundle of tests/test_dogs.py, which compares the server as a process."""
     dogs = sorted((real_data / "dogs" / "test").rglob("*.JPEG"))[::12]
     greatest = 0.0
     with serving(images, dogs_job.model) as (endpoint, _):

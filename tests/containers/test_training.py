@@ -1,4 +1,4 @@
-"""SageMaker's training contract, by `docker run` on the subfolders of /opt/ml."""
+"""SageMaker's training contract, tested by `docker run` on the subfolders of /opt/ml."""
 
 import json
 import tarfile
@@ -14,35 +14,36 @@ pytestmark = pytest.mark.docker
 
 SCRIPT = """
 import argparse, json, os
-from beside import ANSWER  # a module of the user's own
+from sibling import ANSWER  # another module of the user
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--rounds", type=int)
 rounds = parser.parse_args().rounds
 if rounds < 0:
-    raise ValueError(f"{rounds} rounds make no sense")
+    raise ValueError(f"rounds must not be negative: {rounds}")
 import torch
-found = sorted(os.listdir(os.environ["SM_CHANNEL_TRAIN"]))
+result = {"rounds": rounds, "answer": ANSWER, "torch": torch.__version__}
+result["classes"] = sorted(os.listdir(os.environ["SM_CHANNEL_TRAIN"]))
 with open(os.path.join(os.environ["SM_MODEL_DIR"], "mine.json"), "w") as file:
-    json.dump({"rounds": rounds, "answer": ANSWER, "seen": found, "torch": torch.__version__}, file)
+    json.dump(result, file)
 """
 
 
-def test_train_leaves_a_bundle(trained: tuple[Job, str], few_digits: Path) -> None:
+def test_train_writes_a_bundle(trained: tuple[Job, str], few_digits: Path) -> None:
     job, log = trained
-    left = bundle.load(job.root / "model")
-    assert left.description.classes == tuple("0123456789")
-    assert bundle.replay(left) < bundle.TOLERANCE
+    loaded = bundle.load(job.root / "model")
+    assert loaded.description.classes == tuple("0123456789")
+    assert bundle.replay(loaded) < bundle.TOLERANCE
     assert "validation:accuracy=" in log
     assert not (job.root / "output" / "failure").exists()
 
 
 @pytest.mark.parametrize("command", [["train"], []], ids=["train", "no argument"])
-def test_a_failing_job_says_why(
+def test_a_failing_job_writes_the_reason(
     images: Images, few_digits: Path, tmp_path: Path, command: list[str]
 ) -> None:
     wrong = HYPERPARAMETERS | {"architecture": "resnet81"}
-    job = Job.lay_out(tmp_path, {"train": few_digits / "train"}, wrong)
+    job = Job.prepare(tmp_path, {"train": few_digits / "train"}, wrong)
     done = images.run(*job.options, images.train, *command)
     assert done.returncode == 1, done.stdout
     assert "resnet81" in job.failure.splitlines()[0] + job.failure.splitlines()[1]
@@ -50,14 +51,14 @@ def test_a_failing_job_says_why(
     assert not list((job.root / "model").iterdir())
 
 
-def test_sigterm_leaves_a_checkpoint_and_a_second_start_goes_on(
+def test_sigterm_writes_a_checkpoint_and_a_restart_continues(
     images: Images, few_digits: Path, tmp_path: Path
 ) -> None:
-    # More epochs than there will be time for.
-    job = Job.lay_out(tmp_path, {"train": few_digits}, HYPERPARAMETERS | {"epochs": "10000"})
+    # More epochs than fit into the test.
+    job = Job.prepare(tmp_path, {"train": few_digits}, HYPERPARAMETERS | {"epochs": 10000})
     with images.container(*job.options, images.train, "train") as first:
         first.wait_for(lambda: "epoch=2" in first.log, 300)
-        # The entry gave its place to the toolkit: there is no shell that would keep the signal.
+        # The toolkit has replaced the entrypoint: no shell can hold back the signal.
         process = images.call("exec", first.name, "cat", "/proc/1/cmdline").stdout
         assert process.split("\0")[1] == "/opt/venv/bin/train"
         assert first.stop(grace_s=90) < 60
@@ -81,32 +82,34 @@ def test_a_users_own_script_runs(
     mine = json.loads((job.root / "model" / "mine.json").read_text())
     assert mine["rounds"] == 3
     assert mine["answer"] == 42
-    assert mine["seen"] == list("0123456789")
+    assert mine["classes"] == list("0123456789")
 
 
-def test_a_users_failing_script_says_why(images: Images, few_digits: Path, tmp_path: Path) -> None:
+def test_a_failing_script_writes_the_reason(
+    images: Images, few_digits: Path, tmp_path: Path
+) -> None:
     job = script_job(few_digits, tmp_path, packed=True, rounds=-1)
     done = images.run(*job.options, images.train, "train")
     assert done.returncode == 1, done.stdout
-    assert "ValueError: -1 rounds make no sense" in job.failure
+    assert "ValueError: rounds must not be negative: -1" in job.failure
     assert "train_me.py" in job.failure
 
 
 def script_job(digits: Path, root: Path, *, packed: bool, rounds: int) -> Job:
-    """A job as the SDK's script mode makes it: the user's code in a channel."""
+    """A script-mode job of the SDK: the user's code is in a channel."""
     code = root / "code"
     code.mkdir()
     (code / "train_me.py").write_text(SCRIPT)
-    (code / "beside.py").write_text("ANSWER = 42\n")
+    (code / "sibling.py").write_text("ANSWER = 42\n")
     if packed:
         with tarfile.open(code / "sourcedir.tar.gz", "w:gz") as archive:
-            for name in ("train_me.py", "beside.py"):
+            for name in ("train_me.py", "sibling.py"):
                 archive.add(code / name, arcname=name)
                 (code / name).unlink()
     place = "/opt/ml/input/data/code" + ("/sourcedir.tar.gz" if packed else "")
     hyperparameters = {
-        "sagemaker_program": json.dumps("train_me.py"),
-        "sagemaker_submit_directory": json.dumps(place),
-        "rounds": str(rounds),
+        "sagemaker_program": "train_me.py",
+        "sagemaker_submit_directory": place,
+        "rounds": rounds,
     }
-    return Job.lay_out(root / "job", {"train": digits / "train", "code": code}, hyperparameters)
+    return Job.prepare(root / "job", {"train": digits / "train", "code": code}, hyperparameters)
