@@ -1,1 +1,1 @@
-"""SageMaker on this machine: knows only the public contracts."""
+"""SageMaker on this machine. Knows only SageMaker's public contracts, and nothing of Kennel."""

@@ -1,4 +1,4 @@
-"""SageMaker on this machine, at one loopback address: run, start, stop or show it."""
+"""SageMaker on this machine, at one loopback address: run, start, stop it, or show its status."""
 
 import argparse
 import logging
@@ -14,16 +14,16 @@ def _arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "verb", choices=("run", "start", "stop", "status"), nargs="?", default="run"
     )
-    parser.add_argument("--state", type=Path, default=Path("run/emulator"), help="where it is kept")
-    parser.add_argument("--port", type=int, help="on loopback; a free one unless given")
-    parser.add_argument("--engine", choices=("auto", "process", "docker"), help="auto unless given")
-    parser.add_argument("--region", help="us-east-1 unless given")
+    parser.add_argument("--state", type=Path, default=Path("run/emulator"), help="the state folder")
+    parser.add_argument("--port", type=int, help="on loopback; default: a free port")
+    parser.add_argument("--engine", choices=("auto", "process", "docker"), help="default: auto")
+    parser.add_argument("--region", help="default: us-east-1")
     parser.add_argument("--config", type=Path, help="a TOML file: see docs/emulator.md")
     return parser.parse_args(words)
 
 
 def main(words: list[str]) -> int:
-    """Do what the command line says; return the exit status."""
+    """Run the verb of the command line; return the exit status."""
     given = _arguments(words)
     if given.verb == "stop":
         return daemon.stop(given.state)
@@ -38,7 +38,7 @@ def main(words: list[str]) -> int:
             region=given.region,
         )
     except (ValueError, OSError) as error:
-        print(f"these settings cannot be used: {error}", file=sys.stderr)
+        print(f"invalid settings: {error}", file=sys.stderr)
         return 2
     if given.verb == "start":
         options = {name: value for name, value in vars(given).items() if name != "verb" and value}

@@ -1,4 +1,4 @@
-"""The parts that every operation works with, put together once for each emulator."""
+"""What every operation works with: settings, stored state and engines. One for each emulator."""
 
 import shutil
 import threading
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from emulator.contract import Record
 from emulator.engines.choose import Engines
-from emulator.errors import Invalid
+from emulator.resources import Resource
 from emulator.settings import Settings
 from emulator.store.logs import Logs
 from emulator.store.objects import Objects
@@ -20,9 +20,9 @@ Operations = dict[str, Operation]
 
 @dataclass(frozen=True)
 class Context:
-    """One emulator's settings, memory and engines.
+    """One emulator's settings, stored state and engines.
 
-    `closing` is set when the emulator ends: whoever waits for something gives up then.
+    `closing` is set when the emulator stops: every wait then ends.
     """
 
     settings: Settings
@@ -34,7 +34,7 @@ class Context:
 
     @classmethod
     def open(cls, settings: Settings) -> "Context":
-        """Read what the state folder holds, and sweep away what a killed emulator left running."""
+        """Load the state folder, and remove what a killed emulator left running."""
         settings.state.mkdir(parents=True, exist_ok=True)
         context = cls(
             settings,
@@ -43,22 +43,40 @@ class Context:
             Logs(settings.state / "logs", settings.region),
             Engines(settings),
         )
-        for left in ("endpoints", "transforms"):  # both are laid out anew
-            shutil.rmtree(settings.state / left, ignore_errors=True)
+        for name in ("endpoints", "transforms"):  # scratch folders: made again when needed
+            shutil.rmtree(settings.state / name, ignore_errors=True)
         return context
 
-    def need(self, kind: str, name: str, *, said: str = "") -> Record:
-        """Return a copy of a record.
+    def create(self, resource: Resource, record: Record) -> Record:
+        """Store a new resource; return its ARN, as Create operations answer.
 
         Raises:
-            Invalid: there is none; SageMaker says so with a ValidationException.
+            ApiError: the name is taken.
         """
-        found = self.records.get(kind, name)
-        if found is None:
-            raise Invalid(said or f"Could not find {kind} '{self.settings.arn(kind, name)}'.")
-        return found
+        name = record[resource.name_key]
+        answer = {resource.arn_key: self.arn(resource, name)}
+        if not self.records.add(resource, name, record | answer):
+            error, message = resource.taken
+            raise error(message.format(name=name, arn=self.arn(resource, name)))
+        return answer
+
+    def require(self, resource: Resource, name: str) -> Record:
+        """Return a copy of a resource's record.
+
+        Raises:
+            ApiError: it does not exist.
+        """
+        record = self.records.get(resource, name)
+        if record is None:
+            error, message = resource.missing
+            raise error(message.format(name=name, arn=self.arn(resource, name)))
+        return record
+
+    def arn(self, resource: Resource, name: str) -> str:
+        """Return a resource's ARN."""
+        return self.settings.arn(resource.kind, name)
 
 
 def now() -> float:
-    """Return the time as the API gives it, in epoch seconds."""
+    """Return the time as the API gives it: seconds since 1970."""
     return time.time()

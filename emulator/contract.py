@@ -1,6 +1,6 @@
-"""SageMaker's API as botocore describes it: checks requests, and shapes answers.
+"""SageMaker's API as botocore's model describes it: checks requests and shapes answers.
 
-Nothing about the API's fields, lengths, patterns and choices is written down here by hand.
+Fields, lengths, patterns and enums come from the model; none is written here by hand.
 """
 
 import json
@@ -26,7 +26,7 @@ _WIRE = {
     "map": dict,
     "list": list,
 }
-# The model's patterns are Java's; these classes of characters are not in Python's re.
+# The model's patterns are for Java; Python's re does not have these character classes.
 _JAVA = {
     r"\p{L}": r"\w",
     r"\p{N}": r"\w",
@@ -44,16 +44,16 @@ def _service() -> Any:
 
 
 def operations() -> frozenset[str]:
-    """Return the names of all operations that the service has."""
+    """Return the names of all of SageMaker's operations."""
     return frozenset(_service().operation_names)
 
 
 def check(operation: str, request: object) -> Record:
-    """Return the request when it satisfies the operation's model.
+    """Return the request if it satisfies the operation's model.
 
     Raises:
-        Invalid: every constraint that it breaks, in the service's words.
-        ApiError: SerializationException, for a value of another type than the model's.
+        Invalid: all broken constraints, in SageMaker's words.
+        ApiError: SerializationException, if a value has the wrong type.
     """
     if not isinstance(request, dict):
         raise ApiError("expected a JSON object", code="SerializationException", status=400)
@@ -66,33 +66,33 @@ def check(operation: str, request: object) -> Record:
 
 
 def answer(operation: str, record: Record) -> Record:
-    """Return what of a record the operation's answer has; times are epoch seconds."""
+    """Return the members of a record that the operation's answer has; times in epoch seconds."""
     shape = _service().operation_model(operation).output_shape
-    return _only(shape, record) if shape else {}
+    return _select(shape, record) if shape else {}
 
 
 def members(shape_name: str, record: Record) -> Record:
-    """Return what of a record a named shape has, such as a summary in a list."""
-    shaped: Record = _only(_service().shape_for(shape_name), record)
+    """Return the members of a record that a shape has, such as a summary in a list."""
+    shaped: Record = _select(_service().shape_for(shape_name), record)
     return shaped
 
 
-def _only(shape: Any, value: Any) -> Any:
+def _select(shape: Any, value: Any) -> Any:
     if shape.type_name == "structure":
         return {
-            name: _only(member, value[name])
+            name: _select(member, value[name])
             for name, member in shape.members.items()
             if value.get(name) is not None
         }
     if shape.type_name == "list":
-        return [_only(shape.member, item) for item in value]
+        return [_select(shape.member, item) for item in value]
     return value
 
 
 def _problems(shape: Any, value: Any, path: str) -> Iterator[str]:
     kind = shape.type_name
-    wanted: Any = _WIRE.get(kind, object)
-    if not isinstance(value, wanted) or (isinstance(value, bool) and kind != "boolean"):
+    expected: Any = _WIRE.get(kind, object)
+    if not isinstance(value, expected) or (isinstance(value, bool) and kind != "boolean"):
         raise ApiError(
             f"{path or 'request'}: {type(value).__name__} can not be converted to {kind}",
             code="SerializationException",
@@ -103,12 +103,12 @@ def _problems(shape: Any, value: Any, path: str) -> Iterator[str]:
         for name in shape.required_members:
             if value.get(name) is None:
                 yield (
-                    f"Value null at '{_at(path, name)}' failed to satisfy constraint: "
+                    f"Value null at '{_member_path(path, name)}' failed to satisfy constraint: "
                     "Member must not be null"
                 )
         for name, member in shape.members.items():
             if value.get(name) is not None:
-                yield from _problems(member, value[name], _at(path, name))
+                yield from _problems(member, value[name], _member_path(path, name))
     elif kind == "list":
         for number, item in enumerate(value, 1):
             yield from _problems(shape.member, item, f"{path}.{number}.member")
@@ -119,20 +119,20 @@ def _problems(shape: Any, value: Any, path: str) -> Iterator[str]:
 
 
 def _constraints(shape: Any, value: Any, path: str) -> Iterator[str]:
-    said = shape.metadata
+    limits = shape.metadata
     broken = []
-    number = isinstance(value, int | float)
-    size = value if number else len(value)
-    noun = "value" if number else "length"
-    if "min" in said and size < said["min"]:
-        broken.append(f"Member must have {noun} greater than or equal to {said['min']}")
-    if "max" in said and size > said["max"]:
-        broken.append(f"Member must have {noun} less than or equal to {said['max']}")
-    if "enum" in said and value not in said["enum"]:
-        broken.append(f"Member must satisfy enum value set: [{', '.join(said['enum'])}]")
-    pattern = _pattern(said["pattern"]) if "pattern" in said else None
+    is_number = isinstance(value, int | float)
+    size = value if is_number else len(value)
+    noun = "value" if is_number else "length"
+    if "min" in limits and size < limits["min"]:
+        broken.append(f"Member must have {noun} greater than or equal to {limits['min']}")
+    if "max" in limits and size > limits["max"]:
+        broken.append(f"Member must have {noun} less than or equal to {limits['max']}")
+    if "enum" in limits and value not in limits["enum"]:
+        broken.append(f"Member must satisfy enum value set: [{', '.join(limits['enum'])}]")
+    pattern = _pattern(limits["pattern"]) if "pattern" in limits else None
     if pattern and not pattern.fullmatch(value):
-        broken.append(f"Member must satisfy regular expression pattern: {said['pattern']}")
+        broken.append(f"Member must satisfy regular expression pattern: {limits['pattern']}")
     text = value if isinstance(value, str) else json.dumps(value)
     for constraint in broken:
         yield f"Value '{text}' at '{path}' failed to satisfy constraint: {constraint}"
@@ -140,16 +140,16 @@ def _constraints(shape: Any, value: Any, path: str) -> Iterator[str]:
 
 @cache
 def _pattern(java: str) -> re.Pattern[str] | None:
-    """Return the model's pattern as Python's, or None for the one that Python cannot write."""
-    for their, our in _JAVA.items():
-        java = java.replace(their, our)
+    """Return the model's pattern for Python, or None if Python cannot express it."""
+    for theirs, ours in _JAVA.items():
+        java = java.replace(theirs, ours)
     try:
         return re.compile(java)
-    except re.error:  # ranges of surrogates: any character will do
+    except re.error:  # it has ranges of surrogates: accept any text
         return None
 
 
-def _at(path: str, name: str) -> str:
-    """Return a member's path as the service writes it: lower camel case, dots between."""
+def _member_path(path: str, name: str) -> str:
+    """Return a member's path as SageMaker writes it: lower camel case, joined by dots."""
     name = name[0].lower() + name[1:]
     return f"{path}.{name}" if path else name

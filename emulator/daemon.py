@@ -1,4 +1,4 @@
-"""An emulator as a process of its own: started, found again by its state folder, and stopped."""
+"""Runs, starts, finds and stops an emulator process. The state folder identifies it."""
 
 import contextlib
 import fcntl
@@ -21,7 +21,7 @@ _STOP_S = 300.0
 
 
 @dataclass(frozen=True)
-class Found:
+class Info:
     """A running emulator."""
 
     pid: int
@@ -31,7 +31,7 @@ class Found:
 
 
 def environment(url: str, region: str) -> dict[str, str]:
-    """Return what a client needs to reach the emulator, and never AWS."""
+    """Return the variables that point clients to the emulator; the keys are not valid for AWS."""
     return {
         "AWS_ENDPOINT_URL": url,
         "AWS_DEFAULT_REGION": region,
@@ -43,16 +43,16 @@ def environment(url: str, region: str) -> dict[str, str]:
 
 def run(settings: Settings) -> int:
     """Serve in the foreground until SIGTERM or SIGINT."""
-    # Late: the other verbs are quick.
+    # Imported here: the other verbs do not need them and start faster.
     from emulator.errors import JobError
     from emulator.server import Emulator, listen, serve
 
     settings.state.mkdir(parents=True, exist_ok=True)
-    ended = threading.Event()
+    stop_requested = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
-    with contextlib.ExitStack() as ending:
-        if not ending.enter_context(_only_one(settings.state, patience=1)):
+        signal.signal(number, lambda *_: stop_requested.set())
+    with contextlib.ExitStack() as cleanup:
+        if not cleanup.enter_context(_lock(settings.state, wait_s=1)):
             print(f"an emulator already runs on {settings.state}", file=sys.stderr)
             return 1
         try:
@@ -60,27 +60,27 @@ def run(settings: Settings) -> int:
         except JobError as error:  # no Docker engine
             print(f"the {settings.engine} engine cannot be used: {error}", file=sys.stderr)
             return 1
-        ending.callback(emulator.close)
+        cleanup.callback(emulator.close)
         try:
             server = listen(settings, emulator)
-        except (OSError, SystemExit) as error:  # werkzeug exits where the port is taken
+        except (OSError, SystemExit) as error:  # werkzeug exits if the port is taken
             print(f"cannot listen on port {settings.port}: {error}", file=sys.stderr)
             return 1
         url = f"http://{HOST}:{server.port}"
-        ending.callback(server.server_close)  # who asks from then on is refused at once
+        cleanup.callback(server.server_close)  # later connections are refused
         serve(server)
-        ending.callback(server.shutdown)
-        said = Found(os.getpid(), url, settings.region, emulator.engine)
-        write_json(_pid_file(settings.state), asdict(said))
-        ending.callback(_pid_file(settings.state).unlink, missing_ok=True)
+        cleanup.callback(server.shutdown)
+        info = Info(os.getpid(), url, settings.region, emulator.engine)
+        write_json(_pid_file(settings.state), asdict(info))
+        cleanup.callback(_pid_file(settings.state).unlink, missing_ok=True)
         print(f"ready: {url}", flush=True)
-        ended.wait()
+        stop_requested.wait()
     return 0
 
 
 def start(settings: Settings, words: Sequence[str]) -> int:
-    """Start `run` in the background with the same options, and print how to reach it."""
-    if found := running(settings.state):
+    """Start `run` in the background with the same options; print the variables for clients."""
+    if found := find(settings.state):
         _show(found)
         return 0
     settings.state.mkdir(parents=True, exist_ok=True)
@@ -95,7 +95,7 @@ def start(settings: Settings, words: Sequence[str]) -> int:
         )
     deadline = time.monotonic() + _READY_S
     while time.monotonic() < deadline and process.poll() is None:
-        found = running(settings.state)
+        found = find(settings.state)
         if found and found.pid == process.pid:
             _show(found)
             return 0
@@ -107,25 +107,25 @@ def start(settings: Settings, words: Sequence[str]) -> int:
 
 
 def stop(state: Path) -> int:
-    """End the emulator and all that it runs; what it holds is kept."""
-    told = 0
+    """Stop the emulator with its jobs and endpoints; the state folder remains."""
+    pid = 0
     deadline = time.monotonic() + _STOP_S
-    while _held(state):  # until its jobs have ended too, which they do after it is found no more
-        if not told and (found := running(state)):
-            told = found.pid
+    while _is_locked(state):  # also after `find` returns None: its jobs may still be ending
+        if not pid and (found := find(state)):
+            pid = found.pid
             with contextlib.suppress(ProcessLookupError):
-                os.kill(told, signal.SIGTERM)
+                os.kill(pid, signal.SIGTERM)
         if time.monotonic() > deadline:
-            print(f"process {told or '?'} has not ended after {_STOP_S:.0f} s", file=sys.stderr)
+            print(f"process {pid or '?'} has not ended after {_STOP_S:.0f} s", file=sys.stderr)
             return 1
         time.sleep(0.05)
-    print("stopped" if told else "not running")
+    print("stopped" if pid else "not running")
     return 0
 
 
 def status(state: Path) -> int:
-    """Print where it can be reached; return 3, as services do, when it does not run."""
-    found = running(state)
+    """Print the variables for clients; return 3 if it does not run, as service scripts do."""
+    found = find(state)
     if not found:
         print("not running")
         return 3
@@ -133,37 +133,38 @@ def status(state: Path) -> int:
     return 0
 
 
-def running(state: Path) -> "Found | None":
-    """Return what the emulator on this folder has said of itself, or None if none runs."""
-    if not _held(state):
+def find(state: Path) -> "Info | None":
+    """Return the emulator that runs on this folder, or None."""
+    if not _is_locked(state):
         return None
     try:
-        return Found(**json.loads(_pid_file(state).read_text()))
-    except FileNotFoundError:  # it has only just begun, or is about to end
+        return Info(**json.loads(_pid_file(state).read_text()))
+    except FileNotFoundError:  # it is starting or ending
         return None
 
 
-def _held(state: Path) -> bool:
-    """Whether one runs on this folder, begins or is about to end."""
+def _is_locked(state: Path) -> bool:
+    """Whether an emulator starts, runs or ends on this folder."""
     if not (state / "lock").exists():
         return False
-    with _only_one(state) as free:
+    with _lock(state) as free:
         return not free
 
 
-def _show(found: Found) -> None:
+def _show(found: Info) -> None:
     print(f"# engine: {found.engine}; process {found.pid}")
     for name, value in environment(found.url, found.region).items():
         print(f"export {name}={value}")
 
 
 @contextlib.contextmanager
-def _only_one(state: Path, patience: float = 0) -> Iterator[bool]:
-    """Hold the folder's lock, which the kernel frees when its holder ends, however it ends.
+def _lock(state: Path, wait_s: float = 0) -> Iterator[bool]:
+    """Hold the folder's lock; yield False if another process has it.
 
-    `patience`, in seconds, is for those who only look: they hold it too, for a moment.
+    The kernel frees the lock when its process ends, in whatever way. `wait_s` is how long to wait
+    for the lock: `_is_locked` holds it for a moment, too.
     """
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + wait_s
     with (state / "lock").open("a") as file:
         while True:
             try:

@@ -1,19 +1,19 @@
-"""SageMaker's errors, by its own names; raised anywhere in this room, answered by the server.
+"""SageMaker's errors, under SageMaker's names: raised anywhere, answered by the server.
 
-The texts follow what the service says, as read in public threads and in botocore's model.
+The texts follow SageMaker's, as found in public threads and in botocore's model.
 """
 
 from typing import Any
 
 
 class ApiError(Exception):
-    """An answer other than success.
+    """An error answer.
 
     Args:
-        message: what the caller reads.
+        message: for the caller.
         status: the HTTP status.
         code: the error's name in the API.
-        fields: further members of the error's shape.
+        fields: other members of the error's shape.
     """
 
     code = "InternalFailure"
@@ -30,14 +30,14 @@ class ApiError(Exception):
 
 
 class Invalid(ApiError):
-    """ValidationException: the request says something that SageMaker refuses."""
+    """ValidationException: SageMaker refuses the request."""
 
     code = "ValidationException"
     status = 400
 
 
 class NotFound(ApiError):
-    """ResourceNotFound."""
+    """ResourceNotFound: no resource has this name."""
 
     code = "ResourceNotFound"
     status = 400
@@ -51,18 +51,18 @@ class InUse(ApiError):
 
 
 class LimitExceeded(ApiError):
-    """ResourceLimitExceeded: an account's quota."""
+    """ResourceLimitExceeded: the request exceeds an account quota."""
 
     code = "ResourceLimitExceeded"
     status = 400
 
 
 class NotEmulated(ApiError):
-    """The service has this; the emulator has not."""
+    """The emulator does not have this operation."""
 
     code = "UnknownOperationException"
     status = 400
 
 
 class JobError(Exception):
-    """Why a job or an endpoint failed; its text becomes the FailureReason."""
+    """The reason why a job or an endpoint failed; its text becomes the FailureReason."""

@@ -1,4 +1,4 @@
-"""One loopback address for all of AWS: SageMaker is answered here, the rest by moto."""
+"""One loopback address for all AWS services: SageMaker is emulated here, the others by moto."""
 
 import json
 import logging
@@ -25,16 +25,17 @@ from emulator.api.transform import TransformJobs
 from emulator.api.tuning import TuningJobs
 from emulator.context import Context, Operations
 from emulator.errors import ApiError, NotEmulated
+from emulator.runs.training_runs import TrainingRuns
 from emulator.settings import HOST, Settings
 from emulator.store.journal import Journal
 
 log = logging.getLogger("kennel.emulator")
 
-# Of SageMaker, what moto does truthfully: its registry of models, which runs nothing.
-MOTOS = frozenset(
+# The part of SageMaker that moto answers: the model registry, which runs nothing.
+MOTO_OPERATIONS = frozenset(
     name for name in contract.operations() if "ModelPackage" in name and "Batch" not in name
 )
-_OWN = "/_emulator/"
+_EMULATOR_PATH = "/_emulator/"
 _INVOCATION = re.compile("/endpoints/([^/]+)/(async-)?invocations")
 Start = Callable[..., Any]
 
@@ -43,27 +44,26 @@ class Emulator:
     """The WSGI application.
 
     Args:
-        settings: of this emulator.
+        settings: the emulator's.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._context = Context.open(settings)
         moto = DomainDispatcherApplication(create_backend_app)
         self._journal = Journal(settings.state / "journal.jsonl", moto)
-        self._training = TrainingJobs(self._context)
+        self._training = TrainingRuns(self._context)
         self._tuning = TuningJobs(self._context, self._training)
-        models = Models(self._context)
-        self._endpoints = Endpoints(self._context, models)
-        self._transforms = TransformJobs(self._context, models)
+        self._transforms = TransformJobs(self._context)
+        self._endpoints = Endpoints(self._context)
         self._runtime = Runtime(self._context, self._endpoints)
         self._operations: Operations = {
-            **self._training.operations(),
+            **TrainingJobs(self._context, self._training).operations(),
             **self._tuning.operations(),
-            **models.operations(),
-            **Images(self._context).operations(),
             **self._transforms.operations(),
-            **Tags(self._context).operations(),
+            **Models(self._context).operations(),
             **self._endpoints.operations(),
+            **Images(self._context).operations(),
+            **Tags(self._context).operations(),
         }
 
     def __call__(self, environ: dict[str, Any], start: Start) -> Iterable[bytes]:
@@ -72,37 +72,37 @@ class Emulator:
         target = request.headers.get("X-Amz-Target", "")
         service, _, operation = target.partition(".")
         try:
-            if request.path.startswith(_OWN):
-                return self._own(request)(environ, start)
-            if service == "SageMaker" and operation not in MOTOS:
+            if request.path.startswith(_EMULATOR_PATH):
+                return self._emulator(request)(environ, start)
+            if service == "SageMaker" and operation not in MOTO_OPERATIONS:
                 return self._sagemaker(operation, request)(environ, start)
             if _simulates_policies(request):
-                return _denied()(environ, start)
+                return _access_denied()(environ, start)
             if found := _INVOCATION.fullmatch(request.path):
                 invoke = self._runtime.invoke_async if found[2] else self._runtime.invoke
                 return invoke(found[1], request)(environ, start)
         except ApiError as error:
-            return _refusal(error)(environ, start)
+            return _error(error)(environ, start)
         except Exception as error:
             log.exception("%s %s", request.path, operation)
-            return _refusal(ApiError(f"the emulator failed: {error!r}"))(environ, start)
+            return _error(ApiError(f"the emulator failed: {error!r}"))(environ, start)
         if not _is_s3(request):
             return self._journal.answer(environ, start)
         if request.method in ("GET", "HEAD"):
-            with self._context.objects.lock:  # an object is seen whole, or as it was before
+            with self._context.objects.lock:  # readers see the old object or the new one
                 return self._journal.answer(environ, start)
         answer = self._journal.answer(environ, start)
         if request.method in ("PUT", "POST", "DELETE"):
-            self._settle(request)  # before the answer goes out: a 200 is kept
+            self._save_object(request)  # before answering: after a 200 the object is on disk
         return answer
 
     @property
     def engine(self) -> str:
-        """What runs jobs, in words."""
-        return self._context.engines.said
+        """Describes the engines in use."""
+        return self._context.engines.description
 
     def close(self) -> None:
-        """End all that runs."""
+        """End all jobs and endpoints."""
         self._context.closing.set()
         self._tuning.close()
         self._training.close()
@@ -110,18 +110,18 @@ class Emulator:
         self._transforms.close()
 
     def _sagemaker(self, operation: str, request: Request) -> Response:
-        answers = self._operations.get(operation)
-        if answers is None:
+        function = self._operations.get(operation)
+        if function is None:
             known = operation in contract.operations()
             raise NotEmulated(
                 f"{operation} is not emulated" if known else f"no operation {operation}"
             )
-        said = contract.check(operation, request.get_json(force=True))
-        return _json(contract.answer(operation, answers(said)))
+        checked = contract.check(operation, request.get_json(force=True))
+        return _json(contract.answer(operation, function(checked)))
 
-    def _own(self, request: Request) -> Response:
-        """Answer what only an emulator has."""
-        path = request.path.removeprefix(_OWN)
+    def _emulator(self, request: Request) -> Response:
+        """Answer requests to the emulator itself."""
+        path = request.path.removeprefix(_EMULATOR_PATH)
         if path == "status":
             settings = self._context.settings
             return _json({"engine": self.engine, "state": str(settings.state)})
@@ -132,10 +132,10 @@ class Emulator:
             f"no {request.method} {request.path}", code="ValidationException", status=404
         )
 
-    def _settle(self, request: Request) -> None:
+    def _save_object(self, request: Request) -> None:
         bucket, _, key = urllib.parse.unquote(request.path.lstrip("/")).partition("/")
         if bucket:
-            self._context.objects.settle(bucket, key)
+            self._context.objects.save(bucket, key)
 
 
 def _is_s3(request: Request) -> bool:
@@ -144,21 +144,21 @@ def _is_s3(request: Request) -> bool:
 
 
 def _simulates_policies(request: Request) -> bool:
-    """Whether it asks IAM what a policy would allow: nobody here weighs policies."""
+    """Whether a request asks IAM to simulate a policy, which is not emulated."""
     if "/iam/aws4_request" not in request.headers.get("Authorization", ""):
         return False
     body = request.get_data()
-    request.environ["wsgi.input"] = BytesIO(body)  # moto reads it once more
-    asked = urllib.parse.parse_qs(body.decode(errors="replace"))
-    return asked.get("Action") in (["SimulatePrincipalPolicy"], ["SimulateCustomPolicy"])
+    request.environ["wsgi.input"] = BytesIO(body)  # moto reads it again
+    form = urllib.parse.parse_qs(body.decode(errors="replace"))
+    return form.get("Action") in (["SimulatePrincipalPolicy"], ["SimulateCustomPolicy"])
 
 
-def _denied() -> Response:
-    """Refuse as IAM does those who may not ask; clients have to get along with that."""
-    said = "the emulator weighs no policies: you are not authorized to perform: iam:Simulate*"
+def _access_denied() -> Response:
+    """Answer as IAM does to users without this right; clients must cope with that."""
+    message = "policies are not emulated: you are not authorized to perform: iam:Simulate*"
     body = (
         '<ErrorResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><Error>'
-        f"<Type>Sender</Type><Code>AccessDenied</Code><Message>{said}</Message>"
+        f"<Type>Sender</Type><Code>AccessDenied</Code><Message>{message}</Message>"
         "</Error><RequestId>emulator</RequestId></ErrorResponse>"
     )
     return Response(body, status=HTTPStatus.FORBIDDEN, content_type="text/xml")
@@ -168,7 +168,7 @@ def _json(body: object) -> Response:
     return Response(json.dumps(body), content_type="application/x-amz-json-1.1")
 
 
-def _refusal(error: ApiError) -> Response:
+def _error(error: ApiError) -> Response:
     body = {"__type": error.code, "message": error.message} | error.fields
     response = _json(body)
     response.status_code = error.status
@@ -177,16 +177,16 @@ def _refusal(error: ApiError) -> Response:
 
 
 class _Handler(WSGIRequestHandler):
-    """Keeps connections open, as boto3 likes, and logs no request."""
+    """Keeps connections open for boto3 and does not log requests."""
 
     protocol_version = "HTTP/1.1"
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Say nothing: one line for each object would bury the rest."""
+        """Log nothing: a line for each S3 object would hide everything else."""
 
 
 def listen(settings: Settings, app: Any) -> BaseWSGIServer:
-    """Return a server on loopback, on the settings' port or a free one.
+    """Return a server on loopback, on the port in the settings or a free one.
 
     Raises:
         OSError: the port is taken.
@@ -197,7 +197,7 @@ def listen(settings: Settings, app: Any) -> BaseWSGIServer:
 
 
 def serve(server: BaseWSGIServer) -> threading.Thread:
-    """Serve in a thread of its own, so that the main one is free for signals."""
+    """Serve in a new thread: the main thread waits for signals."""
     thread = threading.Thread(target=server.serve_forever, name="server", daemon=True)
     thread.start()
     return thread

@@ -1,1 +1,1 @@
-"""SageMaker's operations: requests checked, resources kept, answers shaped."""
+"""SageMaker's operations: they check requests, store resources and shape answers."""

@@ -1,36 +1,34 @@
-"""Endpoints in the API: create, describe, list, update, delete; and those that a restart finds."""
+"""Endpoints in the API: create, describe, list, update, delete; redeployed after a restart."""
 
 import logging
 import threading
 from collections.abc import Callable
 
-from emulator import contract
-from emulator.api.listing import page
-from emulator.api.models import Models
+from emulator.api.listing import summaries
 from emulator.context import Context, Operations
 from emulator.contract import Record
 from emulator.errors import Invalid, JobError
+from emulator.resources import ENDPOINT, ENDPOINT_CONFIG, MODEL
 from emulator.runs.fleet import Fleet
 
 log = logging.getLogger("kennel.emulator")
 
-KIND = "endpoint"
 _BUSY = ("Creating", "Updating", "SystemUpdating", "Deleting", "RollingBack")
 
 
 class Endpoints:
-    """The operations on endpoints, and their fleets."""
+    """The operations on endpoints, and the instances of each."""
 
-    def __init__(self, context: Context, models: Models) -> None:
-        self._context, self._models = context, models
+    def __init__(self, context: Context) -> None:
+        self._context = context
         self._fleets: dict[str, Fleet] = {}
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
-        for endpoint in context.records.all(KIND):
-            self._bring_back(endpoint)
+        for endpoint in context.records.all(ENDPOINT):
+            self._restore(endpoint)
 
     def operations(self) -> Operations:
-        """Return what this answers."""
+        """Return the operations by name."""
         return {
             "CreateEndpoint": self.create,
             "DescribeEndpoint": self.describe,
@@ -40,24 +38,22 @@ class Endpoints:
         }
 
     def fleet(self, name: str) -> Fleet | None:
-        """Return what serves an endpoint now; None for one that is not in service."""
+        """Return the instances of an endpoint, or None if it is not in service."""
         return self._fleets.get(name)
 
     def create(self, request: Record) -> Record:
-        """Bring an endpoint up."""
-        name, config = request["EndpointName"], request["EndpointConfigName"]
-        fleet = self._fleet(name, config)
-        arn = self._context.settings.arn(KIND, name)
-        record = request | {"EndpointArn": arn, "EndpointStatus": "Creating"}
-        if not self._context.records.add(KIND, name, record | {"_config": fleet.config}):
-            raise Invalid(f'Cannot create already existing endpoint "{arn}".')
-        self._later(self._deploy, name, fleet)
-        return {"EndpointArn": arn}
+        """Start an endpoint."""
+        name = request["EndpointName"]
+        fleet = self._new_fleet(name, request["EndpointConfigName"])
+        record = request | {"EndpointStatus": "Creating", "_config": fleet.config}
+        answer = self._context.create(ENDPOINT, record)
+        self._in_thread(self._deploy, name, fleet)
+        return answer
 
     def describe(self, request: Record) -> Record:
-        """Return an endpoint, with its variants as they are."""
+        """Return an endpoint, with the current state of its variants."""
         name = request["EndpointName"]
-        record = self._need(name)
+        record = self._context.require(ENDPOINT, name)
         fleet = self._fleets.get(name)
         if fleet:
             record["ProductionVariants"] = fleet.summaries()
@@ -68,74 +64,68 @@ class Endpoints:
 
     def list_endpoints(self, request: Record) -> Record:
         """Return summaries."""
-        chosen, more = page(
-            self._context.records.all(KIND), request, name="EndpointName", status="EndpointStatus"
-        )
-        return {"Endpoints": [contract.members("EndpointSummary", one) for one in chosen]} | more
+        return summaries(ENDPOINT, self._context.records.all(ENDPOINT), request)
 
     def update(self, request: Record) -> Record:
-        """Bring up a fleet after another configuration, then end the one before.
+        """Start the instances of another configuration, then end the previous ones.
 
         Raises:
-            Invalid: no such endpoint or configuration, or it is busy.
+            Invalid: no such endpoint or configuration, or the endpoint is busy.
         """
-        name, config = request["EndpointName"], request["EndpointConfigName"]
-        status = self._need(name)["EndpointStatus"]
-        arn = self._context.settings.arn(KIND, name)
+        name = request["EndpointName"]
+        status = self._context.require(ENDPOINT, name)["EndpointStatus"]
+        arn = self._context.arn(ENDPOINT, name)
         if status in _BUSY:
             raise Invalid(f'Cannot update in-progress endpoint "{arn}".')
-        fleet = self._fleet(name, config)
-        self._context.records.update(KIND, name, EndpointStatus="Updating")
-        self._later(self._redeploy, name, fleet)
+        fleet = self._new_fleet(name, request["EndpointConfigName"])
+        self._context.records.update(ENDPOINT, name, EndpointStatus="Updating")
+        self._in_thread(self._redeploy, name, fleet)
         return {"EndpointArn": arn}
 
     def delete(self, request: Record) -> Record:
-        """End an endpoint, in whatever state."""
+        """End an endpoint and delete it."""
         name = request["EndpointName"]
-        status = self._need(name)["EndpointStatus"]
+        status = self._context.require(ENDPOINT, name)["EndpointStatus"]
         if status in ("Updating", "Deleting", "SystemUpdating"):
-            arn = self._context.settings.arn(KIND, name)
+            arn = self._context.arn(ENDPOINT, name)
             raise Invalid(f'Cannot update in-progress endpoint "{arn}".')
-        self._context.records.update(KIND, name, EndpointStatus="Deleting")
-        self._later(self._end, name)
+        self._context.records.update(ENDPOINT, name, EndpointStatus="Deleting")
+        self._in_thread(self._end, name)
         return {}
 
     def close(self) -> None:
-        """End all instances, after the context's `closing` was set; the records stay."""
+        """End all instances; the records remain. The context's `closing` must be set."""
         for thread in self._threads:
             thread.join()
         for fleet in list(self._fleets.values()):
             fleet.end()
 
-    def _need(self, name: str) -> Record:
-        arn = self._context.settings.arn(KIND, name)
-        return self._context.need(KIND, name, said=f'Could not find endpoint "{arn}".')
-
-    def _fleet(self, name: str, config_name: str) -> Fleet:
-        config = self._models.config(config_name)
-        variants = config["ProductionVariants"]
-        models = {one["ModelName"]: self._models.model(one["ModelName"]) for one in variants}
+    def _new_fleet(self, name: str, config_name: str) -> Fleet:
+        config = self._context.require(ENDPOINT_CONFIG, config_name)
+        names = [variant["ModelName"] for variant in config["ProductionVariants"]]
+        models = {model: self._context.require(MODEL, model) for model in names}
         return Fleet(self._context, name, config, models)
 
-    def _later(self, call: Callable[..., None], name: str, *more: object) -> None:
+    def _in_thread(self, call: Callable[..., None], name: str, *more: object) -> None:
         thread = threading.Thread(target=call, args=(name, *more), name=name, daemon=True)
-        self._threads = [one for one in self._threads if one.is_alive()] + [thread]
+        self._threads = [other for other in self._threads if other.is_alive()] + [thread]
         thread.start()
 
     def _deploy(self, name: str, fleet: Fleet) -> None:
         reason = _start(fleet)
-        self._set(name, fleet, reason, failed="Failed")
+        self._save_result(name, fleet, reason, failed="Failed")
 
     def _redeploy(self, name: str, fleet: Fleet) -> None:
-        before = self._fleets.get(name)
+        previous = self._fleets.get(name)
         reason = _start(fleet)
-        # What served before goes on serving when the new does not come up.
-        self._set(name, fleet, reason, failed="InService" if before else "Failed")
-        if before and not reason:
-            before.end()
+        # If the new instances fail, the previous ones continue to serve.
+        self._save_result(name, fleet, reason, failed="InService" if previous else "Failed")
+        if previous and not reason:
+            previous.end()
 
-    def _set(self, name: str, fleet: Fleet, reason: str, *, failed: str) -> None:
-        with self._lock, self._context.records.change(KIND, name) as record:
+    def _save_result(self, name: str, fleet: Fleet, reason: str, *, failed: str) -> None:
+        """Set the endpoint's status after a deployment: in service, or failed with a reason."""
+        with self._lock, self._context.records.change(ENDPOINT, name) as record:
             deleted = record["EndpointStatus"] == "Deleting"
             if not reason and not deleted:
                 self._fleets[name] = fleet
@@ -152,36 +142,38 @@ class Endpoints:
             fleet.end()
 
     def _end(self, name: str) -> None:
-        for thread in self._threads:  # a deployment under way ends first
+        for thread in self._threads:  # wait for a deployment in progress
             if thread is not threading.current_thread() and thread.name == name:
                 thread.join()
         with self._lock:
             fleet = self._fleets.pop(name, None)
         if fleet:
             fleet.end()
-        self._context.records.remove(KIND, name)
+        self._context.records.remove(ENDPOINT, name)
 
-    def _bring_back(self, endpoint: Record) -> None:
-        """Deploy again what was in service when the emulator ended."""
+    def _restore(self, endpoint: Record) -> None:
+        """Deploy an endpoint again that was in service when the previous emulator ended."""
         name, status = endpoint["EndpointName"], endpoint["EndpointStatus"]
         if status == "Deleting":
-            self._context.records.remove(KIND, name)
+            self._context.records.remove(ENDPOINT, name)
             return
         if status == "Failed":
             return
-        change = "Creating" if status == "Creating" else "SystemUpdating"
-        self._context.records.update(KIND, name, EndpointStatus=change)
+        status = "Creating" if status == "Creating" else "SystemUpdating"
+        self._context.records.update(ENDPOINT, name, EndpointStatus=status)
         try:
-            fleet = self._fleet(name, endpoint["EndpointConfigName"])
-        except Invalid as error:  # its configuration or model was deleted meanwhile
-            reason = f"The emulator ended, and cannot bring the endpoint back: {error}"
-            self._context.records.update(KIND, name, EndpointStatus="Failed", FailureReason=reason)
+            fleet = self._new_fleet(name, endpoint["EndpointConfigName"])
+        except Invalid as error:  # its configuration or model was deleted
+            reason = f"The emulator was restarted and cannot deploy the endpoint again: {error}"
+            self._context.records.update(
+                ENDPOINT, name, EndpointStatus="Failed", FailureReason=reason
+            )
             return
-        self._later(self._deploy, name, fleet)
+        self._in_thread(self._deploy, name, fleet)
 
 
 def _start(fleet: Fleet) -> str:
-    """Start a fleet; return why it did not come up, or nothing."""
+    """Start the instances; return the reason if they fail, else an empty string."""
     try:
         fleet.start()
     except JobError as error:

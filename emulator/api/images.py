@@ -1,17 +1,16 @@
-"""Images and their versions in the API: registered asynchronously, found by number or alias."""
+"""Images and their versions in the API: CREATING, then CREATED; found by number or alias."""
 
 import threading
 import time
 
-from emulator import contract
-from emulator.api.listing import page
+from emulator.api.listing import summaries
 from emulator.context import Context, Operations
 from emulator.contract import Record
 from emulator.engines import registry
-from emulator.errors import InUse, Invalid, NotFound
+from emulator.errors import Invalid, NotFound
+from emulator.resources import IMAGE, IMAGE_VERSION
 
-IMAGE, VERSION = "image", "image-version"
-# How long an image or a version is CREATING; an image is so at its first look at least.
+# How long an image or a version is CREATING. The first description of an image says so in any case.
 _CREATING_S = 0.3
 
 
@@ -21,10 +20,10 @@ class Images:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._lock = threading.Lock()
-        self._unseen: set[str] = set()
+        self._not_described: set[str] = set()
 
     def operations(self) -> Operations:
-        """Return what this answers."""
+        """Return the operations by name."""
         return {
             "CreateImage": self.create,
             "DescribeImage": self.describe,
@@ -40,45 +39,42 @@ class Images:
 
     def create(self, request: Record) -> Record:
         """Register an image."""
-        name = request["ImageName"]
-        arn = self._context.settings.arn(IMAGE, name)
-        if not self._context.records.add(IMAGE, name, request | {"ImageArn": arn}):
-            raise InUse(f"Image {arn} already exists")
-        self._unseen.add(name)
-        return {"ImageArn": arn}
+        answer = self._context.create(IMAGE, request)
+        self._not_described.add(request["ImageName"])
+        return answer
 
     def describe(self, request: Record) -> Record:
         """Return an image."""
-        image = self._need(request["ImageName"])
-        unseen = request["ImageName"] in self._unseen
-        self._unseen.discard(request["ImageName"])
-        return image | {"ImageStatus": "CREATING" if unseen else _status(image)}
+        name = request["ImageName"]
+        image = self._context.require(IMAGE, name)
+        first = name in self._not_described
+        self._not_described.discard(name)
+        return image | {"ImageStatus": "CREATING" if first else _status(image)}
 
     def list_images(self, request: Record) -> Record:
-        """Return all images."""
-        chosen, more = page(self._context.records.all(IMAGE), request, name="ImageName")
-        images = [one | {"ImageStatus": _status(one)} for one in chosen]
-        return {"Images": [contract.members("Image", one) for one in images]} | more
+        """Return summaries of images."""
+        images = self._context.records.all(IMAGE)
+        images = [image | {"ImageStatus": _status(image)} for image in images]
+        return summaries(IMAGE, images, request)
 
     def delete(self, request: Record) -> Record:
-        """Forget an image and all its versions."""
+        """Delete an image and all its versions."""
         name = request["ImageName"]
-        self._need(name)
         for version in self._versions(name):
-            self._context.records.remove(VERSION, version["_name"])
+            self._context.records.remove(IMAGE_VERSION, version["_name"])
         self._context.records.remove(IMAGE, name)
         return {}
 
     def create_version(self, request: Record) -> Record:
-        """Register an image's next version; the same ClientToken gives the same version.
+        """Register an image's next version; repeating a ClientToken returns the same version.
 
         Raises:
             NotFound: no such image.
-            Invalid: the image is not CREATED yet.
+            Invalid: the image is still CREATING.
         """
         name = request["ImageName"]
         with self._lock:
-            image = self._need(name)
+            image = self._context.require(IMAGE, name)
             if _status(image) != "CREATED":
                 raise Invalid(f"Image {image['ImageArn']} is in status {_status(image)}")
             for version in self._versions(name):
@@ -86,8 +82,8 @@ class Images:
                     return {"ImageVersionArn": version["ImageVersionArn"]}
             number = image.get("_last", 0) + 1
             self._context.records.update(IMAGE, name, _last=number)
-            self._free(name, request.get("Aliases", []))
-            arn = self._context.settings.arn(VERSION, f"{name}/{number}")
+            self._remove_aliases(name, request.get("Aliases", []))
+            arn = self._context.arn(IMAGE_VERSION, f"{name}/{number}")
             record = request | {
                 "Version": number,
                 "ImageArn": image["ImageArn"],
@@ -98,7 +94,7 @@ class Images:
                 "Aliases": request.get("Aliases", []),
                 "_name": f"{name}:{number}",
             }
-            self._context.records.add(VERSION, record["_name"], record)
+            self._context.records.add(IMAGE_VERSION, record["_name"], record)
         return {"ImageVersionArn": arn}
 
     def describe_version(self, request: Record) -> Record:
@@ -107,67 +103,69 @@ class Images:
         return version | {"ImageVersionStatus": _status(version)}
 
     def list_versions(self, request: Record) -> Record:
-        """Return an image's versions."""
-        self._need(request["ImageName"])
-        versions = self._versions(request["ImageName"])
-        chosen, more = page(versions, request, name="Version")
-        found = [one | {"ImageVersionStatus": _status(one)} for one in chosen]
-        return {"ImageVersions": [contract.members("ImageVersion", one) for one in found]} | more
+        """Return summaries of an image's versions."""
+        versions = [
+            version | {"ImageVersionStatus": _status(version)}
+            for version in self._versions(request["ImageName"])
+        ]
+        return summaries(IMAGE_VERSION, versions, request, name_key="Version")
 
     def update_version(self, request: Record) -> Record:
         """Change a version's description, and move aliases."""
         with self._lock:
             version = self._find(request)
-            added, gone = request.get("AliasesToAdd", []), request.get("AliasesToDelete", [])
-            kept = [one for one in version["Aliases"] if one not in gone and one not in added]
-            self._free(request["ImageName"], added)
-            rest = ("ImageName", "Alias", "Version", "AliasesToAdd", "AliasesToDelete")
-            fields = {name: value for name, value in request.items() if name not in rest}
-            self._context.records.update(VERSION, version["_name"], Aliases=kept + added, **fields)
+            added, deleted = request.get("AliasesToAdd", []), request.get("AliasesToDelete", [])
+            kept = [alias for alias in version["Aliases"] if alias not in {*added, *deleted}]
+            self._remove_aliases(request["ImageName"], added)
+            not_fields = ("ImageName", "Alias", "Version", "AliasesToAdd", "AliasesToDelete")
+            fields = {key: value for key, value in request.items() if key not in not_fields}
+            self._context.records.update(
+                IMAGE_VERSION, version["_name"], Aliases=kept + added, **fields
+            )
         return {"ImageVersionArn": version["ImageVersionArn"]}
 
     def delete_version(self, request: Record) -> Record:
-        """Forget a version; its number is not given again."""
-        self._context.records.remove(VERSION, self._find(request)["_name"])
+        """Delete a version; its number is not used again."""
+        self._context.records.remove(IMAGE_VERSION, self._find(request)["_name"])
         return {}
 
     def list_aliases(self, request: Record) -> Record:
-        """Return a version's aliases, or all of an image's."""
-        self._need(request["ImageName"])
-        chosen = {"Alias", "Version"} & set(request)
-        versions = [self._find(request)] if chosen else self._versions(request["ImageName"])
-        return {"SageMakerImageVersionAliases": [one for v in versions for one in v["Aliases"]]}
-
-    def _need(self, name: str) -> Record:
-        image = self._context.records.get(IMAGE, name)
-        if image is None:
-            raise NotFound(f"No Image with the name {name} exists.")
-        return image
+        """Return the aliases of a version, or of all versions of an image."""
+        one_version = {"Alias", "Version"} & set(request)
+        versions = [self._find(request)] if one_version else self._versions(request["ImageName"])
+        aliases = [alias for version in versions for alias in version["Aliases"]]
+        return {"SageMakerImageVersionAliases": aliases}
 
     def _versions(self, name: str) -> list[Record]:
-        found = [one for one in self._context.records.all(VERSION) if one["ImageName"] == name]
-        return sorted(found, key=lambda one: int(one["Version"]))
+        """Return an image's versions, oldest first.
+
+        Raises:
+            NotFound: no such image.
+        """
+        self._context.require(IMAGE, name)
+        versions = self._context.records.all(IMAGE_VERSION)
+        found = [version for version in versions if version["ImageName"] == name]
+        return sorted(found, key=lambda version: int(version["Version"]))
 
     def _find(self, request: Record) -> Record:
         name, alias, number = request["ImageName"], request.get("Alias"), request.get("Version")
-        self._need(name)
         found = [
-            one
-            for one in self._versions(name)
-            if (alias is None or alias in one["Aliases"])
-            and (number is None or one["Version"] == number)
+            version
+            for version in self._versions(name)
+            if (alias is None or alias in version["Aliases"])
+            and (number is None or version["Version"] == number)
         ]
         if not found:
             which = f"alias {alias}" if alias else f"version {number}" if number else "any version"
             raise NotFound(f"No ImageVersion of {name} exists with {which}.")
         return found[-1]
 
-    def _free(self, name: str, aliases: list[str]) -> None:
-        """Take aliases from the versions that have them: one alias names one version."""
+    def _remove_aliases(self, name: str, aliases: list[str]) -> None:
+        """Remove aliases from all versions: an alias names one version only."""
         for version in self._versions(name):
-            kept = [one for one in version["Aliases"] if one not in aliases]
+            kept = [alias for alias in version["Aliases"] if alias not in aliases]
             if kept != version["Aliases"]:
-                self._context.records.update(VERSION, version["_name"], Aliases=kept)
+                self._context.records.update(IMAGE_VERSION, version["_name"], Aliases=kept)
 
 
 def _status(record: Record) -> str:

@@ -1,11 +1,13 @@
-"""List operations: the filters, order and pages that all of them share."""
+"""List operations: filters, order, pages and summaries, the same for all resources."""
 
 import base64
 import binascii
 from collections.abc import Sequence
 
+from emulator import contract
 from emulator.contract import Record
 from emulator.errors import Invalid
+from emulator.resources import Resource
 
 _SORT_KEYS = {
     "CreationTime": "CreationTime",
@@ -14,49 +16,68 @@ _SORT_KEYS = {
     "LAST_MODIFIED_TIME": "LastModifiedTime",
 }
 _PAGE = 100
-# A SortBy by which the caller has already put the records in order.
-ORDERED = "FinalObjectiveMetricValue"
+# A SortBy for which the caller sorts.
+SORTED = "FinalObjectiveMetricValue"
+
+
+def summaries(
+    resource: Resource, records: Sequence[Record], request: Record, *, name_key: str = ""
+) -> Record:
+    """Return a List operation's answer.
+
+    Args:
+        resource: the kind of the records.
+        records: all of them.
+        request: of the List operation.
+        name_key: the member with a record's name, if it is not the resource's.
+    """
+    name_key = name_key or resource.name_key
+    found, token = page(records, request, name_key=name_key, status_key=resource.status_key)
+    return {
+        resource.list_key: [contract.members(resource.summary, record) for record in found],
+        **token,
+    }
 
 
 def page(
     records: Sequence[Record],
     request: Record,
     *,
-    name: str,
-    status: str = "",
+    name_key: str,
+    status_key: str,
     order: str = "Descending",
 ) -> tuple[list[Record], Record]:
-    """Choose the records that a list request asks for.
+    """Filter, sort and page records.
 
     Args:
         records: all of them.
         request: with NameContains, CreationTimeBefore, StatusEquals, SortBy, MaxResults and so on.
-        name: the member that holds a record's name.
-        status: the member that holds its status.
-        order: when the request does not say.
+        name_key: the member with a record's name.
+        status_key: the member with its status, if it has one.
+        order: if the request has no SortOrder.
 
     Returns:
-        The page, and `{"NextToken": …}` if there is another.
+        The page, and `{"NextToken": …}` if there are more.
 
     Raises:
-        Invalid: a NextToken that was never given.
+        Invalid: the NextToken is not one of ours.
     """
-    chosen = [one for one in records if _fits(one, request, name, status)]
-    wanted = request.get("SortBy", "CreationTime")
-    if wanted != ORDERED:
-        key = status if wanted == "Status" and status else _SORT_KEYS.get(wanted, name)
-        down = request.get("SortOrder", order).upper() == "DESCENDING"
-        chosen.sort(key=lambda one: one[key], reverse=down)
+    found = [record for record in records if _matches(record, request, name_key, status_key)]
+    sort_by = request.get("SortBy", "CreationTime")
+    if sort_by != SORTED:
+        key = status_key if sort_by == "Status" else _SORT_KEYS.get(sort_by, name_key)
+        descending = request.get("SortOrder", order).upper() == "DESCENDING"
+        found.sort(key=lambda record: record[key], reverse=descending)
     start = _start(request.get("NextToken"))
     end = start + request.get("MaxResults", _PAGE)
     token = {"NextToken": base64.b64encode(str(end).encode()).decode()}
-    return chosen[start:end], token if end < len(chosen) else {}
+    return found[start:end], token if end < len(found) else {}
 
 
-def _fits(record: Record, request: Record, name: str, status: str) -> bool:
-    if request.get("NameContains", "").lower() not in str(record[name]).lower():
+def _matches(record: Record, request: Record, name_key: str, status_key: str) -> bool:
+    if request.get("NameContains", "").lower() not in str(record[name_key]).lower():
         return False
-    if status and request.get("StatusEquals", record[status]) != record[status]:
+    if "StatusEquals" in request and request["StatusEquals"] != record[status_key]:
         return False
     for member in ("CreationTime", "LastModifiedTime"):
         if not record[member] > request.get(f"{member}After", float("-inf")):

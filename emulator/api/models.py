@@ -1,14 +1,12 @@
-"""Models and endpoint configurations in the API: kept, and checked where SageMaker does."""
+"""Models and endpoint configurations in the API: checked as SageMaker does, and stored."""
 
-from emulator import contract
-from emulator.api.listing import page
+from emulator.api.listing import summaries
 from emulator.context import Context, Operations
 from emulator.contract import Record
 from emulator.errors import Invalid, JobError
+from emulator.resources import ENDPOINT_CONFIG, MODEL
+from emulator.runs.model_data import model_uri
 from emulator.store.objects import Location
-
-MODEL = "model"
-CONFIG = "endpoint-config"
 
 
 class Models:
@@ -18,7 +16,7 @@ class Models:
         self._context = context
 
     def operations(self) -> Operations:
-        """Return what this answers."""
+        """Return the operations by name."""
         return {
             "CreateModel": self.create_model,
             "DescribeModel": self.describe_model,
@@ -30,83 +28,61 @@ class Models:
             "DeleteEndpointConfig": self.delete_config,
         }
 
-    def model(self, name: str) -> Record:
-        """Return a model, or raise Invalid."""
-        said = f'Could not find model "{self._context.settings.arn(MODEL, name)}".'
-        return self._context.need(MODEL, name, said=said)
-
-    def config(self, name: str) -> Record:
-        """Return an endpoint configuration, or raise Invalid."""
-        arn = self._context.settings.arn(CONFIG, name)
-        said = f'Could not find endpoint configuration "{arn}".'
-        return self._context.need(CONFIG, name, said=said)
-
     def create_model(self, request: Record) -> Record:
-        """Keep a model of one container.
+        """Store a model of one container.
 
         Raises:
-            Invalid: no image, no role, no data where it says, several containers.
+            Invalid: no image, no role, missing model data, several containers.
         """
         containers = request.get("Containers") or [request.get("PrimaryContainer")]
         if len(containers) != 1 or containers[0] is None:
             raise Invalid("You must provide one container: inference pipelines are not emulated")
         container = containers[0]
         if "Image" not in container:
-            raise Invalid("You must provide the container's Image: the emulator has no packages'")
+            raise Invalid("You must provide the container's Image: model packages have none here")
         if "ExecutionRoleArn" not in request:
             raise Invalid("ExecutionRoleArn must be present")
-        uri = model_data(container)
+        uri = model_uri(container)
         if uri:
             self._check_data(uri)
-        record = request | {"PrimaryContainer": container}
-        return {"ModelArn": self._keep(MODEL, "Model", request["ModelName"], record, "model")}
+        return self._context.create(MODEL, request | {"PrimaryContainer": container})
 
     def create_config(self, request: Record) -> Record:
-        """Keep a configuration whose variants' models exist."""
+        """Store an endpoint configuration. The models of its variants must exist."""
         for variant in request["ProductionVariants"]:
             if "ModelName" not in variant:
                 raise Invalid("ModelName must be present: inference components are not emulated")
-            self.model(variant["ModelName"])
+            self._context.require(MODEL, variant["ModelName"])
             _check_variant(variant)
-        name, what = request["EndpointConfigName"], "endpoint configuration"
-        return {"EndpointConfigArn": self._keep(CONFIG, "EndpointConfig", name, request, what)}
+        return self._context.create(ENDPOINT_CONFIG, request)
 
     def describe_model(self, request: Record) -> Record:
         """Return a model."""
-        return self.model(request["ModelName"])
+        return self._context.require(MODEL, request["ModelName"])
 
     def describe_config(self, request: Record) -> Record:
         """Return an endpoint configuration."""
-        return self.config(request["EndpointConfigName"])
+        return self._context.require(ENDPOINT_CONFIG, request["EndpointConfigName"])
 
     def list_models(self, request: Record) -> Record:
         """Return summaries of models."""
-        chosen, more = page(self._context.records.all(MODEL), request, name="ModelName")
-        return {"Models": [contract.members("ModelSummary", one) for one in chosen]} | more
+        return summaries(MODEL, self._context.records.all(MODEL), request)
 
     def list_configs(self, request: Record) -> Record:
         """Return summaries of endpoint configurations."""
-        chosen, more = page(self._context.records.all(CONFIG), request, name="EndpointConfigName")
-        summaries = [contract.members("EndpointConfigSummary", one) for one in chosen]
-        return {"EndpointConfigs": summaries} | more
+        return summaries(ENDPOINT_CONFIG, self._context.records.all(ENDPOINT_CONFIG), request)
 
     def delete_model(self, request: Record) -> Record:
-        """Forget a model; endpoints that run it go on."""
-        self.model(request["ModelName"])
+        """Delete a model; endpoints that use it continue to run."""
+        self.describe_model(request)
         self._context.records.remove(MODEL, request["ModelName"])
         return {}
 
     def delete_config(self, request: Record) -> Record:
-        """Forget an endpoint configuration."""
-        self.config(request["EndpointConfigName"])
-        self._context.records.remove(CONFIG, request["EndpointConfigName"])
+        """Delete an endpoint configuration."""
+        self.describe_config(request)
+        self._context.records.remove(ENDPOINT_CONFIG, request["EndpointConfigName"])
         return {}
-
-    def _keep(self, kind: str, prefix: str, name: str, record: Record, what: str) -> str:
-        arn = self._context.settings.arn(kind, name)
-        if not self._context.records.add(kind, name, record | {f"{prefix}Arn": arn}):
-            raise Invalid(f'Cannot create already existing {what} "{arn}".')
-        return arn
 
     def _check_data(self, uri: str) -> None:
         try:
@@ -115,13 +91,6 @@ class Models:
             raise Invalid(f"Could not access model data at {uri}: {error}") from None
         if not found:
             raise Invalid(f"Could not find model data at {uri}.")
-
-
-def model_data(container: Record) -> str:
-    """Return where a container's model data is, or nothing."""
-    source = container.get("ModelDataSource", {}).get("S3DataSource", {})
-    uri: str = source.get("S3Uri") or container.get("ModelDataUrl", "")
-    return uri
 
 
 def _check_variant(variant: Record) -> None:

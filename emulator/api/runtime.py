@@ -1,18 +1,17 @@
-"""InvokeEndpoint and InvokeEndpointAsync: limits, routing, and errors as sagemaker-runtime's."""
+"""InvokeEndpoint and InvokeEndpointAsync: limits, routing and errors as in sagemaker-runtime."""
 
 import json
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
-from pathlib import Path
 
 from werkzeug.wrappers import Request, Response
 
 from emulator.api.endpoints import Endpoints
 from emulator.context import Context
 from emulator.errors import ApiError, JobError
-from emulator.runs.fleet import GROUP, Fleet, Variant
+from emulator.runs.fleet import LOG_GROUP, Fleet, Variant
 from emulator.runs.instance import Answer, Instance, NoAnswer
 from emulator.runs.multi_model import MultiModel
 from emulator.settings import ACCOUNT
@@ -25,7 +24,7 @@ _CONCURRENT = 4
 
 
 class Runtime:
-    """Answers the data plane."""
+    """Answers invocations."""
 
     def __init__(self, context: Context, endpoints: Endpoints) -> None:
         self._context, self._endpoints = context, endpoints
@@ -34,48 +33,48 @@ class Runtime:
         self._lock = threading.Lock()
 
     def invoke(self, endpoint: str, request: Request) -> Response:
-        """Have one instance answer one request.
+        """Send a request to one instance and return its answer.
 
         Raises:
             ApiError: ValidationError, ModelError (with OriginalStatusCode), ServiceUnavailable.
         """
-        fleet = self._need(endpoint)
+        fleet = self._fleet(endpoint)
         if "AsyncInferenceConfig" in fleet.config:
             raise _invalid(f"Endpoint {endpoint} is asynchronous: use InvokeEndpointAsync")
         limits = self._context.settings.limits
         variant = self._variant(fleet, request.headers.get(f"{_AMZN}Target-Variant", ""))
-        largest = limits.payload_bytes
+        max_bytes = limits.payload_bytes
         if variant.serverless:
-            largest = min(largest, _SERVERLESS_BYTES)
-        if (request.content_length or 0) > largest:
-            raise ApiError(f"The request's body exceeds {largest} bytes", code="413", status=413)
-        answer = self._ask(
+            max_bytes = min(max_bytes, _SERVERLESS_BYTES)
+        if (request.content_length or 0) > max_bytes:
+            raise ApiError(f"The request's body exceeds {max_bytes} bytes", code="413", status=413)
+        answer = self._invoke(
             endpoint, variant, request.get_data(), _headers(request), limits.invocation_s
         )
         return _answer(answer, variant)
 
     def invoke_async(self, endpoint: str, request: Request) -> Response:
-        """Put a request in the queue; its answer goes to S3.
+        """Queue a request; its answer goes to S3.
 
         Raises:
             ApiError: ValidationError.
         """
-        fleet = self._need(endpoint)
+        fleet = self._fleet(endpoint)
         config = fleet.config.get("AsyncInferenceConfig")
         if config is None:
             raise _invalid(f"Endpoint {endpoint} is not asynchronous: use InvokeEndpoint")
-        given = request.headers.get(f"{_AMZN}InputLocation", "")
+        source = request.headers.get(f"{_AMZN}InputLocation", "")
         try:
-            body = self._context.objects.read(Location.parse(given))
+            body = self._context.objects.read(Location.parse(source))
         except JobError as error:
-            raise _invalid(f"Invalid InputLocation {given!r}: {error}") from None
+            raise _invalid(f"Invalid InputLocation {source!r}: {error}") from None
         if len(body) > self._context.settings.limits.async_payload_bytes:
-            raise _invalid(f"The object at {given} is too large")
-        number = str(uuid.uuid4())
+            raise _invalid(f"The object at {source} is too large")
+        identifier = str(uuid.uuid4())
         output = config["OutputConfig"]
-        done = Location.parse(output["S3OutputPath"]).join(f"{number}.out")
+        done = Location.parse(output["S3OutputPath"]).join(f"{identifier}.out")
         failed = Location.parse(output.get("S3FailurePath", output["S3OutputPath"]))
-        failed = failed.join(f"{number}-error.out")
+        failed = failed.join(f"{identifier}-error.out")
         headers = _headers(request) | {
             "Content-Type": request.headers.get(f"{_AMZN}Content-Type", "application/octet-stream")
         }
@@ -83,14 +82,14 @@ class Runtime:
             headers["Accept"] = accept
         seconds = float(request.headers.get(f"{_AMZN}InvocationTimeoutSeconds", _ASYNC_TIMEOUT_S))
         queue = self._queue(fleet)
-        queue.submit(self._answer_later, endpoint, fleet, body, headers, seconds, done, failed)
-        inference = request.headers.get(f"{_AMZN}Inference-Id", number)
+        queue.submit(self._invoke_to_s3, endpoint, fleet, body, headers, seconds, done, failed)
+        inference = request.headers.get(f"{_AMZN}Inference-Id", identifier)
         response = Response(json.dumps({"InferenceId": inference}), HTTPStatus.ACCEPTED)
         response.headers[f"{_AMZN}OutputLocation"] = str(done)
         response.headers[f"{_AMZN}FailureLocation"] = str(failed)
         return response
 
-    def _need(self, endpoint: str) -> Fleet:
+    def _fleet(self, endpoint: str) -> Fleet:
         fleet = self._endpoints.fleet(endpoint)
         if fleet is None:
             raise _invalid(f"Endpoint {endpoint} of account {ACCOUNT} not found.")
@@ -102,7 +101,7 @@ class Runtime:
             raise _invalid(f"Variant {name} not found")
         return variant
 
-    def _ask(
+    def _invoke(
         self,
         endpoint: str,
         variant: Variant,
@@ -110,7 +109,7 @@ class Runtime:
         headers: dict[str, str],
         seconds: float,
     ) -> Answer:
-        instance = variant.choose()
+        instance = variant.next_instance()
         if instance is None:
             raise ApiError(
                 f"No instance of {endpoint} is healthy", code="ServiceUnavailable", status=503
@@ -118,17 +117,17 @@ class Runtime:
         target = headers.get(f"{_AMZN}Target-Model", "")
         if variant.multi_model != bool(target):
             raise _invalid(
-                "TargetModel is required: the endpoint is a multi-model one"
+                "TargetModel is required: the endpoint is a multi-model endpoint"
                 if variant.multi_model
-                else f"Endpoint {endpoint} is no multi-model endpoint: TargetModel is not allowed"
+                else f"TargetModel is not allowed: {endpoint} is not a multi-model endpoint"
             )
         try:
             answer = self._send(variant, instance, target, body, headers, seconds)
         except NoAnswer as error:
             raise self._model_error(endpoint, 0, str(error)) from None
         if answer.status != HTTPStatus.OK:
-            said = answer.body.decode(errors="replace")
-            raise self._model_error(endpoint, answer.status, said)
+            message = answer.body.decode(errors="replace")
+            raise self._model_error(endpoint, answer.status, message)
         return answer
 
     def _send(
@@ -144,18 +143,18 @@ class Runtime:
             return self._multi_model.invoke(variant, instance, target, body, headers, seconds)
         return instance.send("POST", "/invocations", body, headers, timeout=seconds)
 
-    def _model_error(self, endpoint: str, status: int, said: str) -> ApiError:
+    def _model_error(self, endpoint: str, status: int, message: str) -> ApiError:
         region = self._context.settings.region
-        group = f"{GROUP}/{endpoint}"
-        whose = "client" if HTTPStatus.BAD_REQUEST <= status < 500 else "server"
+        group = f"{LOG_GROUP}/{endpoint}"
+        source = "client" if HTTPStatus.BAD_REQUEST <= status < 500 else "server"
         return ApiError(
-            f'Received {whose} error ({status}) from primary with message "{said}". See the '
+            f'Received {source} error ({status}) from primary with message "{message}". See the '
             f"CloudWatch log group {group} in account {ACCOUNT} for more information.",
             code="ModelError",
             status=HTTPStatus.FAILED_DEPENDENCY,
             fields={
                 "OriginalStatusCode": status,
-                "OriginalMessage": said,
+                "OriginalMessage": message,
                 "LogStreamArn": f"arn:aws:logs:{region}:{ACCOUNT}:log-group:{group}",
             },
         )
@@ -169,7 +168,7 @@ class Runtime:
                 self._queues[fleet] = ThreadPoolExecutor(each * instances)
             return self._queues[fleet]
 
-    def _answer_later(
+    def _invoke_to_s3(
         self,
         endpoint: str,
         fleet: Fleet,
@@ -181,24 +180,19 @@ class Runtime:
     ) -> None:
         variant = self._variant(fleet, "")
         try:
-            said, place = self._ask(endpoint, variant, body, headers, seconds).body, done
+            body, place = self._invoke(endpoint, variant, body, headers, seconds).body, done
         except ApiError as error:
-            said, place = error.message.encode(), failed
-        file = Path(self._context.settings.state) / f"{uuid.uuid4().hex}.answer"
-        file.write_bytes(said)
-        try:
-            self._context.objects.store(file, place)
-        finally:
-            file.unlink()
+            body, place = error.message.encode(), failed
+        self._context.objects.write(place, body)
 
 
 def _headers(request: Request) -> dict[str, str]:
-    """Return the headers that SageMaker hands on to a container."""
-    names = ["Content-Type", "Accept", *(f"{_AMZN}{name}" for name in _HANDED_ON)]
+    """Return the headers that SageMaker forwards to a container."""
+    names = ["Content-Type", "Accept", *(f"{_AMZN}{name}" for name in _FORWARDED)]
     return {name: request.headers[name] for name in names if name in request.headers}
 
 
-_HANDED_ON = ("Custom-Attributes", "Target-Model", "Inference-Id", "Session-Id")
+_FORWARDED = ("Custom-Attributes", "Target-Model", "Inference-Id", "Session-Id")
 
 
 def _answer(answer: Answer, variant: Variant) -> Response:

@@ -1,36 +1,26 @@
-"""Tags of SageMaker's resources: given at creation, added, listed, taken away."""
+"""Tags of SageMaker's resources: added, listed, deleted. Create operations can set them, too."""
 
 from emulator.context import Context, Operations
 from emulator.contract import Record
 from emulator.errors import Invalid
-
-# A kind's ARNs and names are members of its records: <stem>Arn and <stem>Name.
-_STEMS = {
-    "training-job": "TrainingJob",
-    "hyper-parameter-tuning-job": "HyperParameterTuningJob",
-    "model": "Model",
-    "endpoint-config": "EndpointConfig",
-    "endpoint": "Endpoint",
-    "transform-job": "TransformJob",
-    "image": "Image",
-}
+from emulator.resources import TAGGED, Resource
 
 
 class Tags:
-    """The operations on tags; they live in the resources' own records."""
+    """The operations on tags, which are stored in the resources' own records."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
     def operations(self) -> Operations:
-        """Return what this answers."""
+        """Return the operations by name."""
         return {"AddTags": self.add, "ListTags": self.list_tags, "DeleteTags": self.delete}
 
     def add(self, request: Record) -> Record:
-        """Set tags; one of the same key is replaced."""
-        kind, name, tags = self._find(request["ResourceArn"])
+        """Set tags; a tag with the same key is replaced."""
+        resource, name, tags = self._find(request["ResourceArn"])
         tags |= {tag["Key"]: tag["Value"] for tag in request["Tags"]}
-        return {"Tags": self._keep(kind, name, tags)}
+        return {"Tags": self._save(resource, name, tags)}
 
     def list_tags(self, request: Record) -> Record:
         """Return a resource's tags."""
@@ -38,22 +28,24 @@ class Tags:
         return {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
 
     def delete(self, request: Record) -> Record:
-        """Take tags away."""
-        kind, name, tags = self._find(request["ResourceArn"])
-        gone = request["TagKeys"]
-        self._keep(kind, name, {key: value for key, value in tags.items() if key not in gone})
+        """Delete tags."""
+        resource, name, tags = self._find(request["ResourceArn"])
+        for key in request["TagKeys"]:
+            tags.pop(key, None)
+        self._save(resource, name, tags)
         return {}
 
-    def _find(self, arn: str) -> tuple[str, str, dict[str, str]]:
-        kind = arn.rpartition("/")[0].rpartition(":")[2]
-        stem = _STEMS.get(kind, "")
-        for record in self._context.records.all(kind) if stem else []:
-            if record[f"{stem}Arn"] == arn:
-                tags = {tag["Key"]: tag["Value"] for tag in record.get("Tags", [])}
-                return kind, record[f"{stem}Name"], tags
+    def _find(self, arn: str) -> tuple[Resource, str, dict[str, str]]:
+        for resource in TAGGED:
+            if f":{resource.kind}/" not in arn:
+                continue
+            for record in self._context.records.all(resource):
+                if record[resource.arn_key] == arn:
+                    tags = {tag["Key"]: tag["Value"] for tag in record.get("Tags", [])}
+                    return resource, record[resource.name_key], tags
         raise Invalid(f"Could not find resource {arn}")
 
-    def _keep(self, kind: str, name: str, tags: dict[str, str]) -> list[Record]:
-        kept = [{"Key": key, "Value": value} for key, value in tags.items()]
-        self._context.records.update(kind, name, Tags=kept)
-        return kept
+    def _save(self, resource: Resource, name: str, tags: dict[str, str]) -> list[Record]:
+        listed = [{"Key": key, "Value": value} for key, value in tags.items()]
+        self._context.records.update(resource, name, Tags=listed)
+        return listed

@@ -1,36 +1,24 @@
 """Batch transform in the API: create, describe, list, stop."""
 
-import threading
-
-from emulator import contract
-from emulator.api.listing import page
-from emulator.api.models import Models
-from emulator.context import Context, Operations, now
+from emulator.api.listing import summaries
+from emulator.context import Context, Operations
 from emulator.contract import Record
-from emulator.errors import InUse, Invalid, NotFound
-from emulator.runs.transform_run import KIND, TransformRun
-
-_RESTARTED = "InternalServerError: We encountered an internal error. (The emulator ended.)"
+from emulator.errors import Invalid
+from emulator.resources import MODEL, TRANSFORM_JOB
+from emulator.runs.running import Running, fail_unfinished
+from emulator.runs.transform_run import TransformRun
 
 
 class TransformJobs:
-    """The operations on transform jobs, and the threads that run them."""
+    """The operations on transform jobs."""
 
-    def __init__(self, context: Context, models: Models) -> None:
-        self._context, self._models = context, models
-        self._runs: dict[str, tuple[TransformRun, threading.Thread]] = {}
-        for job in context.records.all(KIND):
-            if job["TransformJobStatus"] in ("InProgress", "Stopping"):
-                context.records.update(
-                    KIND,
-                    job["TransformJobName"],
-                    TransformJobStatus="Failed",
-                    FailureReason=_RESTARTED,
-                    TransformEndTime=now(),
-                )
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._runs = Running[TransformRun](context, TRANSFORM_JOB)
+        fail_unfinished(context, TRANSFORM_JOB)
 
     def operations(self) -> Operations:
-        """Return what this answers."""
+        """Return the operations by name."""
         return {
             "CreateTransformJob": self.create,
             "DescribeTransformJob": self.describe,
@@ -42,63 +30,40 @@ class TransformJobs:
         """Start a job.
 
         Raises:
-            Invalid: no such model, or what is not emulated.
+            Invalid: there is no such model, or the request has what is not emulated.
             InUse: the name is taken.
         """
+        model = self._context.require(MODEL, request["ModelName"])
+        _check(request)
+        answer = self._context.create(TRANSFORM_JOB, request | {"TransformJobStatus": "InProgress"})
         name = request["TransformJobName"]
-        model = self._models.model(request["ModelName"])
-        _refuse(request)
-        arn = self._context.settings.arn(KIND, name)
-        job = request | {"TransformJobArn": arn, "TransformJobStatus": "InProgress"}
-        if not self._context.records.add(KIND, name, job):
-            raise InUse(f"Job name must be unique within an AWS account and region: {name}")
-        run = TransformRun(self._context, name, model)
-        thread = threading.Thread(target=run.live, name=f"transform {name}", daemon=True)
-        self._runs[name] = (run, thread)
-        thread.start()
-        return {"TransformJobArn": arn}
+        self._runs.start(name, TransformRun(self._context, name, model))
+        return answer
 
     def describe(self, request: Record) -> Record:
         """Return a job."""
-        job = self._context.records.get(KIND, request["TransformJobName"])
-        if job is None:
-            raise NotFound(f"Could not find the transform job {request['TransformJobName']}")
-        return job
+        return self._context.require(TRANSFORM_JOB, request["TransformJobName"])
 
     def list_jobs(self, request: Record) -> Record:
-        """Return summaries."""
-        chosen, more = page(
-            self._context.records.all(KIND),
-            request,
-            name="TransformJobName",
-            status="TransformJobStatus",
-        )
-        summaries = [contract.members("TransformJobSummary", one) for one in chosen]
-        return {"TransformJobSummaries": summaries} | more
+        """Return summaries, newest first by default."""
+        return summaries(TRANSFORM_JOB, self._context.records.all(TRANSFORM_JOB), request)
 
     def stop(self, request: Record) -> Record:
-        """Ask a job to stop; what it has written stays."""
-        name = request["TransformJobName"]
-        self.describe(request)
-        with self._context.records.change(KIND, name) as job:  # it may be about to end
-            status = job["TransformJobStatus"]
-            if status == "InProgress":
-                job["TransformJobStatus"] = "Stopping"
-                self._runs[name][0].stop()
+        """Ask a job to stop; answers already in S3 remain there."""
+        status = self._runs.stop(request["TransformJobName"])
         if status != "InProgress":
             raise Invalid(f"The request was rejected: the transform job is in status {status}.")
         return {}
 
     def close(self) -> None:
-        """Wait for all to have ended, after the context's `closing` was set."""
-        for _, thread in self._runs.values():
-            thread.join()
+        """Wait until all jobs have ended. The context's `closing` must be set."""
+        self._runs.close()
 
 
-def _refuse(request: Record) -> None:
+def _check(request: Record) -> None:
     source = request["TransformInput"]
     if source["DataSource"]["S3DataSource"]["S3DataType"] != "S3Prefix":
-        raise Invalid("The emulator transforms S3DataType S3Prefix alone")
+        raise Invalid("Only S3DataType S3Prefix is emulated")
     if source.get("SplitType", "None") not in ("None", "Line"):
         raise Invalid(f"SplitType {source['SplitType']} is not emulated")
     if source.get("CompressionType", "None") != "None":

@@ -1,36 +1,26 @@
 """Tuning jobs in the API: create, describe, list, list trials, stop."""
 
-import threading
-
 from emulator import contract
-from emulator.api import tuning_checks
-from emulator.api.listing import ORDERED, page
-from emulator.api.training import TrainingJobs
-from emulator.context import Context, Operations, now
+from emulator.api import training, tuning_checks
+from emulator.api.listing import SORTED, page, summaries
+from emulator.context import Context, Operations
 from emulator.contract import Record
-from emulator.errors import InUse, NotFound
-from emulator.runs.training_run import KIND as TRAINING
-from emulator.runs.tuning_run import KIND, TuningRun
-
-_RESTARTED = "InternalServerError: We encountered an internal error. (The emulator ended.)"
-_NAME = "HyperParameterTuningJobName"
-_STATUS = "HyperParameterTuningJobStatus"
+from emulator.resources import TRAINING_JOB, TUNING_JOB
+from emulator.runs.running import Running, fail_unfinished
+from emulator.runs.training_runs import TrainingRuns
+from emulator.runs.tuning_run import TuningRun, trial_request
 
 
 class TuningJobs:
-    """The operations on tuning jobs, and the threads that run them."""
+    """The operations on tuning jobs."""
 
-    def __init__(self, context: Context, training: TrainingJobs) -> None:
-        self._context, self._training = context, training
-        self._runs: dict[str, TuningRun] = {}
-        self._threads: list[threading.Thread] = []
-        for job in context.records.all(KIND):
-            if job[_STATUS] in ("InProgress", "Stopping"):
-                end = {_STATUS: "Failed", "FailureReason": _RESTARTED}
-                context.records.update(KIND, job[_NAME], **end, HyperParameterTuningEndTime=now())
+    def __init__(self, context: Context, trials: TrainingRuns) -> None:
+        self._context, self._trial_runs = context, trials
+        self._runs = Running[TuningRun](context, TUNING_JOB)
+        fail_unfinished(context, TUNING_JOB)
 
     def operations(self) -> Operations:
-        """Return what this answers."""
+        """Return the operations by name."""
         return {
             "CreateHyperParameterTuningJob": self.create,
             "DescribeHyperParameterTuningJob": self.describe,
@@ -41,111 +31,98 @@ class TuningJobs:
 
     def create(self, request: Record) -> Record:
         """Start a tuning job."""
-        name = request[_NAME]
+        name = request["HyperParameterTuningJobName"]
         tuning_checks.check(request)
-        arn = self._context.settings.arn(KIND, name)
-        job = request | {"HyperParameterTuningJobArn": arn, _STATUS: "InProgress", "_trials": []}
-        if not self._context.records.add(KIND, name, job):
-            raise InUse(
-                "Hyper parameter tuning job names must be unique within an AWS account and "
-                f"region, but a tuning job with the name {name} already exists"
-            )
-        run = self._runs[name] = TuningRun(self._context, self._training, name)
-        thread = threading.Thread(target=run.live, name=f"tuning {name}", daemon=True)
-        self._threads.append(thread)
-        thread.start()
-        return {"HyperParameterTuningJobArn": arn}
+        training.check(trial_request(request, name, {}))
+        job = request | {"HyperParameterTuningJobStatus": "InProgress", "_trials": []}
+        answer = self._context.create(TUNING_JOB, job)
+        self._runs.start(name, TuningRun(self._context, self._trial_runs, name))
+        return answer
 
     def describe(self, request: Record) -> Record:
         """Return a tuning job, its counters, and its best trial so far."""
-        job = self._need(request[_NAME])
+        job = self._require(request)
         trials = self._trials(job)
-        statuses = [one["TrainingJobStatus"] for one in trials]
-        counts = {
+        statuses = [trial["TrainingJobStatus"] for trial in trials]
+        job["TrainingJobStatusCounters"] = {
             "Completed": statuses.count("Completed"),
             "InProgress": statuses.count("InProgress") + statuses.count("Stopping"),
             "RetryableError": 0,
             "NonRetryableError": statuses.count("Failed"),
             "Stopped": statuses.count("Stopped"),
         }
-        objectives = [one["ObjectiveStatus"] for one in trials]
-        job["TrainingJobStatusCounters"] = counts
+        objectives = [trial["ObjectiveStatus"] for trial in trials]
         job["ObjectiveStatusCounters"] = {
             status: objectives.count(status) for status in ("Succeeded", "Pending", "Failed")
         }
-        valued = [one for one in trials if one["ObjectiveStatus"] == "Succeeded"]
-        if valued:
+        succeeded = [trial for trial in trials if trial["ObjectiveStatus"] == "Succeeded"]
+        if succeeded:
             type_ = job["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]["Type"]
-            best = (max if type_ == "Maximize" else min)(valued, key=_value)
+            best = (max if type_ == "Maximize" else min)(succeeded, key=_objective_value)
             job["BestTrainingJob"] = best
         return job
 
     def list_jobs(self, request: Record) -> Record:
-        """Return summaries."""
-        jobs = [self.describe(job) for job in self._context.records.all(KIND)]
+        """Return summaries, newest first by default."""
+        jobs = [self.describe(job) for job in self._context.records.all(TUNING_JOB)]
         for job in jobs:
             config = job["HyperParameterTuningJobConfig"]
             job |= {"Strategy": config["Strategy"], "ResourceLimits": config["ResourceLimits"]}
-        chosen, more = page(jobs, request, name=_NAME, status=_STATUS)
-        summaries = [contract.members("HyperParameterTuningJobSummary", one) for one in chosen]
-        return {"HyperParameterTuningJobSummaries": summaries} | more
+        return summaries(TUNING_JOB, jobs, request)
 
     def list_trials(self, request: Record) -> Record:
-        """Return a tuning job's training jobs; by objective, those without one come last."""
-        trials = self._trials(self._need(request[_NAME]))
-        if request.get("SortBy") == ORDERED:
-            down = request.get("SortOrder", "Ascending") == "Descending"
-            valued = [one for one in trials if one["ObjectiveStatus"] == "Succeeded"]
-            rest = [one for one in trials if one["ObjectiveStatus"] != "Succeeded"]
-            trials = sorted(valued, key=_value, reverse=down) + rest
-        chosen, more = page(
-            trials, request, name="TrainingJobName", status="TrainingJobStatus", order="Ascending"
+        """Return a tuning job's trials. Sorted by objective, trials without one come last."""
+        trials = self._trials(self._require(request))
+        if request.get("SortBy") == SORTED:
+            descending = request.get("SortOrder", "Ascending") == "Descending"
+            succeeded = [trial for trial in trials if trial["ObjectiveStatus"] == "Succeeded"]
+            others = [trial for trial in trials if trial["ObjectiveStatus"] != "Succeeded"]
+            trials = sorted(succeeded, key=_objective_value, reverse=descending) + others
+        found, token = page(
+            trials,
+            request,
+            name_key="TrainingJobName",
+            status_key="TrainingJobStatus",
+            order="Ascending",
         )
-        return {"TrainingJobSummaries": chosen} | more
+        return {"TrainingJobSummaries": found} | token
 
     def stop(self, request: Record) -> Record:
         """Ask a tuning job, and its trials, to stop."""
-        name = request[_NAME]
-        self._need(name)
-        with self._context.records.change(KIND, name) as job:  # it may be about to end
-            if job[_STATUS] == "InProgress":
-                job[_STATUS] = "Stopping"
-                self._runs[name].stop()
+        self._runs.stop(request["HyperParameterTuningJobName"])
         return {}
 
     def close(self) -> None:
-        """Wait for all to have ended, after the context's `closing` was set."""
-        for thread in self._threads:
-            thread.join()
+        """Wait until all jobs have ended. The context's `closing` must be set."""
+        self._runs.close()
 
-    def _need(self, name: str) -> Record:
-        job = self._context.records.get(KIND, name)
-        if job is None:
-            raise NotFound(f"Amazon SageMaker can't find a tuning job with the name {name}.")
-        return job
+    def _require(self, request: Record) -> Record:
+        return self._context.require(TUNING_JOB, request["HyperParameterTuningJobName"])
 
     def _trials(self, job: Record) -> list[Record]:
         objective = job["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]
-        found = []
-        for trial in job["_trials"]:
-            training = self._context.records.get(TRAINING, trial["name"])
-            assert training
-            found.append(_summary(training, trial["tuned"], objective))
-        return found
+        return [
+            _trial_summary(
+                self._context.require(TRAINING_JOB, trial["name"]), trial["tuned"], objective
+            )
+            for trial in job["_trials"]
+        ]
 
 
-def _value(trial: Record) -> float:
+def _objective_value(trial: Record) -> float:
     value: float = trial["FinalHyperParameterTuningJobObjectiveMetric"]["Value"]
     return value
 
 
-def _summary(training: Record, tuned: Record, objective: Record) -> Record:
+def _trial_summary(job: Record, tuned: Record, objective: Record) -> Record:
     """Return a HyperParameterTrainingJobSummary."""
-    summary = contract.members("HyperParameterTrainingJobSummary", training)
-    summary |= {"TunedHyperParameters": tuned, "LastModifiedTime": training["LastModifiedTime"]}
-    name, status = objective["MetricName"], training["TrainingJobStatus"]
+    summary = contract.members("HyperParameterTrainingJobSummary", job)
+    summary |= {"TunedHyperParameters": tuned, "LastModifiedTime": job["LastModifiedTime"]}
+    name, status = objective["MetricName"], job["TrainingJobStatus"]
     values = [
-        one["Value"] for one in training.get("FinalMetricDataList", []) if one["MetricName"] == name
+        final["Value"]
+        for final in job.get("FinalMetricDataList", [])
+        if final["MetricName"] == name
     ]
     if status in ("InProgress", "Stopping"):
         summary["ObjectiveStatus"] = "Pending"

@@ -1,12 +1,12 @@
-"""What SageMaker refuses of a tuning job beyond its model, and what is not emulated."""
+"""What SageMaker refuses in a tuning job in addition to its model, and what is not emulated."""
 
 from emulator.contract import Record
 from emulator.errors import Invalid, LimitExceeded
 from emulator.runs import search
 
 _NOT_EMULATED = ("TrainingJobDefinitions", "WarmStartConfig", "Autotune")
-# Quotas of an account (SageMaker's "Automatic model tuning" quotas).
-_MOST_JOBS, _MOST_JOBS_RANDOM, _MOST_PARALLEL = 750, 10_000, 100
+# Account quotas ("Automatic model tuning" in SageMaker's quotas).
+_MAX_JOBS, _MAX_JOBS_RANDOM, _MAX_PARALLEL = 750, 10_000, 100
 
 
 def check(request: Record) -> None:
@@ -23,46 +23,17 @@ def check(request: Record) -> None:
     config, definition = request["HyperParameterTuningJobConfig"], request["TrainingJobDefinition"]
     if "HyperParameterTuningJobObjective" not in config:
         raise Invalid("HyperParameterTuningJobObjective must be present")
-    resources(definition)
     _check_metric(config, definition)
     _check_ranges(config, definition)
     _check_number(config)
 
 
-def resources(definition: Record) -> Record:
-    """Return a trial's ResourceConfig: given as such, or as HyperParameterTuningResourceConfig.
-
-    Raises:
-        Invalid: neither or both are there, or machines to choose from.
-    """
-    given = definition.get("HyperParameterTuningResourceConfig")
-    if ("ResourceConfig" in definition) == (given is not None):
-        raise Invalid(
-            "Exactly one of ResourceConfig and HyperParameterTuningResourceConfig must be present"
-        )
-    if given is None:
-        found: Record = definition["ResourceConfig"]
-        return found
-    choices = given.get("InstanceConfigs", [])
-    if len(choices) > 1:
-        raise Invalid("Several InstanceConfigs are not emulated: name one machine")
-    machine = choices[0] if choices else given
-    return {
-        key: machine.get(key, given.get(key))
-        for key in ("InstanceType", "InstanceCount", "VolumeSizeInGB", "VolumeKmsKeyId")
-        if key in machine or key in given
-    }
-
-
 def _check_metric(config: Record, definition: Record) -> None:
     name = config["HyperParameterTuningJobObjective"]["MetricName"]
-    known = [
-        one["Name"] for one in definition["AlgorithmSpecification"].get("MetricDefinitions", [])
-    ]
+    metrics = definition["AlgorithmSpecification"].get("MetricDefinitions", [])
+    known = [metric["Name"] for metric in metrics]
     if name not in known:
-        raise Invalid(
-            f"The objective metric {name!r} is not among the MetricDefinitions, which are {known}"
-        )
+        raise Invalid(f"The objective metric {name!r} is not among the MetricDefinitions {known}")
 
 
 def _check_ranges(config: Record, definition: Record) -> None:
@@ -70,38 +41,40 @@ def _check_ranges(config: Record, definition: Record) -> None:
     if ranges.get("AutoParameters"):
         raise Invalid("AutoParameters are not emulated")
     numbers = [
-        one
+        number
         for kind in ("IntegerParameterRanges", "ContinuousParameterRanges")
-        for one in ranges.get(kind, [])
+        for number in ranges.get(kind, [])
     ]
-    every = numbers + ranges.get("CategoricalParameterRanges", [])
-    if not every:
+    all_ranges = numbers + ranges.get("CategoricalParameterRanges", [])
+    if not all_ranges:
         raise Invalid("You must specify at least one hyperparameter range")
     if config["Strategy"] == "Grid" and numbers:
         raise Invalid(
             "The Grid strategy supports categorical parameter ranges only, but these are not: "
-            f"{[one['Name'] for one in numbers]}"
+            f"{[number['Name'] for number in numbers]}"
         )
-    for one in numbers:
-        _check_range(one)
-    names = [one["Name"] for one in every] + list(definition.get("StaticHyperParameters", {}))
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise Invalid(f"Hyperparameters must be given once, as a range or static: {twice}")
+    for number in numbers:
+        _check_range(number)
+    names = [range_["Name"] for range_ in all_ranges] + list(
+        definition.get("StaticHyperParameters", {})
+    )
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise Invalid(f"Hyperparameters are given twice, as a range or static: {repeated}")
 
 
-def _check_range(one: Record) -> None:
+def _check_range(range_: Record) -> None:
     try:
-        low, high = float(one["MinValue"]), float(one["MaxValue"])
+        low, high = float(range_["MinValue"]), float(range_["MaxValue"])
     except ValueError:
-        raise Invalid(f"The range of {one['Name']} is not one of numbers") from None
+        raise Invalid(f"The range of {range_['Name']} is not numeric") from None
     if not low < high:
-        raise Invalid(f"MinValue must be less than MaxValue in the range of {one['Name']}")
-    scaling = one.get("ScalingType")
+        raise Invalid(f"MinValue must be less than MaxValue in the range of {range_['Name']}")
+    scaling = range_.get("ScalingType")
     if scaling == "Logarithmic" and low <= 0:
-        raise Invalid(f"Logarithmic scaling needs a range above 0: {one['Name']}")
+        raise Invalid(f"Logarithmic scaling needs MinValue above 0: {range_['Name']}")
     if scaling == "ReverseLogarithmic" and not 0 <= low < high < 1:
-        raise Invalid(f"ReverseLogarithmic scaling needs a range in [0, 1): {one['Name']}")
+        raise Invalid(f"ReverseLogarithmic scaling needs a range in [0, 1): {range_['Name']}")
 
 
 def _check_number(config: Record) -> None:
@@ -112,15 +85,15 @@ def _check_number(config: Record) -> None:
         if number is not None and number != count:
             raise Invalid(
                 "MaxNumberOfTrainingJobs must equal the number of combinations of the Grid "
-                f"strategy, {count}, or be left out; it is {number}"
+                f"strategy, {count}, or be omitted; it is {number}"
             )
         number = count
     elif number is None:
         raise Invalid(f"MaxNumberOfTrainingJobs must be present for the {strategy} strategy")
-    most = _MOST_JOBS_RANDOM if strategy == "Random" else _MOST_JOBS
+    max_jobs = _MAX_JOBS_RANDOM if strategy == "Random" else _MAX_JOBS
     for value, limit, what in (
-        (number, most, "training jobs of a tuning job"),
-        (limits["MaxParallelTrainingJobs"], _MOST_PARALLEL, "parallel training jobs"),
+        (number, max_jobs, "training jobs of a tuning job"),
+        (limits["MaxParallelTrainingJobs"], _MAX_PARALLEL, "parallel training jobs"),
     ):
         if value > limit:
             raise LimitExceeded(

@@ -1,1 +1,1 @@
-"""What runs containers: Docker, or processes on this machine."""
+"""Engines run containers: with Docker, or as processes on this machine."""

@@ -1,4 +1,4 @@
-"""Which engine runs an image: the one that was asked for, or the one that can."""
+"""Which engine runs an image: Docker or processes."""
 
 from emulator.engines.container import Engine
 from emulator.engines.docker import DockerEngine, answers
@@ -7,29 +7,29 @@ from emulator.settings import Settings
 
 
 class Engines:
-    """The engines of one emulator; what a killed one left in them is swept away.
+    """The engines of one emulator. Containers that a killed emulator left behind are removed.
 
-    `said` is which they are, in words.
+    `description` says which engines are in use.
 
     Raises:
-        JobError: docker was asked for, and no engine answers.
+        JobError: the settings require Docker, and no Docker engine answers.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._processes = ProcessEngine(settings)
         self._docker: DockerEngine | None = None
-        self._always = settings.engine == "docker"
-        self.said: str = settings.engine
+        self._docker_only = settings.engine == "docker"
+        self.description: str = settings.engine
         if settings.engine == "auto":
-            self.said = "process (auto: no Docker engine answers)"
-        if self._always or (settings.engine == "auto" and answers()):
+            self.description = "process (auto: no Docker engine answers)"
+        if self._docker_only or (settings.engine == "auto" and answers()):
             self._docker = DockerEngine(settings)
             self._docker.sweep()
-        if self._docker and not self._always:
-            self.said = "docker for the images that it has, else process (auto)"
+        if self._docker and not self._docker_only:
+            self.description = "docker for the images that it has, else process (auto)"
 
-    def of(self, image: str) -> Engine:
+    def for_image(self, image: str) -> Engine:
         """Return the engine that runs an image."""
-        if self._docker and (self._always or self._docker.has(image)):
+        if self._docker and (self._docker_only or self._docker.has(image)):
             return self._docker
         return self._processes

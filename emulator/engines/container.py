@@ -1,4 +1,4 @@
-"""What runs a container: the words that both engines, processes and docker, have in common."""
+"""The interface of both engines, docker and process: engines start containers from plans."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -11,7 +11,7 @@ OPT_ML = "/opt/ml"
 
 @dataclass(frozen=True)
 class Mount:
-    """A folder that appears below /opt/ml. `inside` is relative to it."""
+    """A folder to mount. `inside` is the path in the container, relative to /opt/ml."""
 
     source: Path
     inside: str
@@ -20,7 +20,7 @@ class Mount:
 
 @dataclass(frozen=True)
 class Network:
-    """What the hosts of one job share. `hosts` are their names, as their config files give them."""
+    """The network of one job. `hosts` are the host names that its config files list."""
 
     name: str
     hosts: tuple[str, ...]
@@ -31,9 +31,9 @@ class Network:
 
 @dataclass(frozen=True)
 class Plan:
-    """One container to be started.
+    """A container to start.
 
-    `root` becomes its /opt/ml; `name` is unique on this machine; `host` is one of the network's.
+    `root` becomes its /opt/ml; `name` is unique in the emulator; `host` is one of the network's.
     """
 
     name: str
@@ -49,36 +49,36 @@ class Plan:
 
 
 class Container(Protocol):
-    """One that was started."""
+    """A started container."""
 
     @property
     def port(self) -> int:
-        """The port on loopback that leads to its 8080; 0 for training."""
+        """The port on 127.0.0.1 that leads to its port 8080; 0 for training."""
 
     def lines(self) -> Iterator[str]:
-        """Give its output, line by line, until it has ended."""
+        """Yield its output line by line until it ends."""
 
     def poll(self) -> int | None:
         """Return its exit code, or None while it runs."""
 
     def terminate(self) -> None:
-        """Send SIGTERM to its process 1."""
+        """Send SIGTERM to its PID 1."""
 
     def kill(self) -> None:
-        """Kill it and everything in it."""
+        """Kill all its processes."""
 
     def remove(self) -> None:
-        """Kill it if need be, and forget it."""
+        """Kill it if it still runs, then remove it."""
 
 
 class Engine(Protocol):
     """Starts containers."""
 
     def network(self, name: str, count: int, *, isolated: bool) -> AbstractContextManager[Network]:
-        """Give a network for `count` hosts for as long as the block lasts.
+        """Provide a network for `count` hosts until the `with` block ends.
 
         Raises:
-            JobError: this engine cannot isolate on this machine.
+            JobError: this engine cannot isolate networks on this machine.
         """
 
     def start(self, plan: Plan) -> Container:
@@ -88,5 +88,9 @@ class Engine(Protocol):
             JobError: it cannot be started.
         """
 
-    def seen(self, root: Path, path: str) -> str:
-        """Return where a process in the container finds `path`, which is below /opt/ml."""
+    def container_path(self, root: Path, path: str) -> str:
+        """Return where a process in the container finds `path`, which SageMaker has below /opt/ml.
+
+        Raises:
+            JobError: it is elsewhere.
+        """

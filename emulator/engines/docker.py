@@ -1,4 +1,4 @@
-"""The docker engine: an image's containers, with /opt/ml mounted, as SageMaker's hosts run them."""
+"""The docker engine: runs images as containers with /opt/ml mounted, as SageMaker does."""
 
 import contextlib
 import hashlib
@@ -18,23 +18,23 @@ _PORT = 8080
 
 
 class DockerEngine:
-    """Starts containers, all under a label of the state folder; see `container.Engine`."""
+    """Starts containers, labelled with the state folder; see `container.Engine`."""
 
     def __init__(self, settings: Settings) -> None:
-        mark = hashlib.sha256(str(settings.state).encode()).hexdigest()[:12]
+        digest = hashlib.sha256(str(settings.state).encode()).hexdigest()[:12]
         self._region = settings.region
-        self._label, self._mark = f"{_LABEL}={settings.state}", mark
+        self._label, self._prefix = f"{_LABEL}={settings.state}", f"kennel-{digest}"
 
     @contextlib.contextmanager
     def network(self, name: str, count: int, *, isolated: bool) -> Iterator[Network]:
-        """Give a network of the job's own; with no way out, if isolated."""
+        """Create a network for one job; an isolated one has no route out."""
         hosts = tuple(f"algo-{number}" for number in range(1, count + 1))
         if count == 1 and isolated:
             yield Network("none", hosts, isolated=True, interface="lo")
             return
-        title = f"kennel-{self._mark}-{name}"
-        way_out = ["--internal"] if isolated else []
-        docker("network", "create", "--label", self._label, *way_out, title)
+        title = f"{self._prefix}-{name}"
+        flags = ["--internal"] if isolated else []
+        docker("network", "create", "--label", self._label, *flags, title)
         try:
             yield Network(title, hosts, isolated=isolated, interface="eth0")
         finally:
@@ -42,12 +42,12 @@ class DockerEngine:
 
     def start(self, plan: Plan) -> "DockerContainer":
         """Start a container in the background."""
-        title = f"kennel-{self._mark}-{plan.name}"
+        title = f"{self._prefix}-{plan.name}"
         docker("rm", "--force", title, check=False)
         volumes = [f"{plan.root}:{OPT_ML}"]
         for mount in plan.mounts:
-            where = mount.inside if mount.inside.startswith("/") else f"{OPT_ML}/{mount.inside}"
-            volumes.append(f"{mount.source}:{where}{':ro' if mount.read_only else ''}")
+            target = mount.inside if mount.inside.startswith("/") else f"{OPT_ML}/{mount.inside}"
+            volumes.append(f"{mount.source}:{target}{':ro' if mount.read_only else ''}")
         words = ["run", "--detach", "--name", title, "--label", self._label]
         words += ["--network", plan.network.name, "--hostname", plan.host, "--shm-size", "1g"]
         if plan.network.name != "none":
@@ -67,22 +67,22 @@ class DockerEngine:
         docker(*words, image, *command, *plan.arguments)
         return DockerContainer(title, plan)
 
-    def seen(self, root: Path, path: str) -> str:  # noqa: ARG002
-        """Return the path itself: it is mounted where SageMaker mounts it."""
+    def container_path(self, root: Path, path: str) -> str:  # noqa: ARG002
+        """Return the path itself: /opt/ml is mounted in the container."""
         if not path.startswith(f"{OPT_ML}/"):
-            raise JobError(f"InternalServerError: the emulator mounts only below {OPT_ML}: {path}")
+            raise JobError(f"InternalServerError: the docker engine has only {OPT_ML}, not {path}")
         return path
 
     def has(self, image: str) -> bool:
-        """Return whether the image is on this machine."""
+        """Return whether the Docker engine has the image."""
         tagged = registry.by_tag(image, self._region)
         return bool(docker("image", "ls", "--quiet", tagged, check=False).strip())
 
     def sweep(self) -> None:
-        """Remove containers and networks that an emulator which was killed has left."""
-        left = docker("ps", "--all", "--quiet", "--filter", f"label={self._label}").split()
-        if left:
-            docker("rm", "--force", *left, check=False)
+        """Remove the containers and networks of a killed emulator."""
+        containers = docker("ps", "--all", "--quiet", "--filter", f"label={self._label}").split()
+        if containers:
+            docker("rm", "--force", *containers, check=False)
         networks = docker("network", "ls", "--quiet", "--filter", f"label={self._label}").split()
         if networks:
             docker("network", "rm", *networks, check=False)
@@ -94,12 +94,12 @@ class DockerContainer:
     def __init__(self, title: str, plan: Plan) -> None:
         self._title, self._plan = title, plan
         self._code: int | None = None
-        self._asking = threading.Lock()
+        self._poll_lock = threading.Lock()
         self.port = 0
         if plan.verb == "serve":
-            with contextlib.suppress(JobError, IndexError):  # it has ended already: poll() tells
+            with contextlib.suppress(JobError, IndexError):  # it has already ended: see poll()
                 self.port = int(docker("port", title, str(_PORT)).split()[0].rpartition(":")[2])
-        self._waiting = subprocess.Popen(
+        self._waiter = subprocess.Popen(
             [_docker(), "wait", title],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -108,7 +108,7 @@ class DockerContainer:
         )
 
     def lines(self) -> Iterator[str]:
-        """Give the output; what is not UTF-8 is replaced."""
+        """Yield the output line by line; bytes that are not UTF-8 are replaced."""
         with subprocess.Popen(
             [_docker(), "logs", "--follow", self._title],
             stdout=subprocess.PIPE,
@@ -120,38 +120,38 @@ class DockerContainer:
                 yield line.decode(errors="replace").rstrip("\r\n")
 
     def poll(self) -> int | None:
-        """Return the exit code, as `docker wait` gives it."""
-        with self._asking:  # what was said can be read once
-            if self._code is None and self._waiting.poll() is not None:
-                said, _ = self._waiting.communicate()
-                self._code = int(said) if said.strip().isdigit() else 137  # removed by somebody
+        """Return the exit code from `docker wait`, or None while it runs."""
+        with self._poll_lock:  # the output can be read only once
+            if self._code is None and self._waiter.poll() is not None:
+                output, _ = self._waiter.communicate()
+                self._code = int(output) if output.strip().isdigit() else 137  # it was removed
         return self._code
 
     def terminate(self) -> None:
-        """Send SIGTERM to process 1."""
+        """Send SIGTERM to PID 1."""
         docker("kill", "--signal", "TERM", self._title, check=False)
 
     def kill(self) -> None:
         """Send SIGKILL."""
         docker("kill", self._title, check=False)
-        self._waiting.wait()
+        self._waiter.wait()
 
     def remove(self) -> None:
-        """Remove it, and give what it wrote as root to the user who runs the emulator."""
+        """Remove it, and make the emulator's user the owner of the files that it wrote as root."""
         docker("rm", "--force", self._title, check=False)
-        self._waiting.wait()
-        if self._waiting.stdout:
-            self._waiting.stdout.close()
+        self._waiter.wait()
+        if self._waiter.stdout:
+            self._waiter.stdout.close()
         if os.geteuid():
             owner = f"{os.geteuid()}:{os.getegid()}"
-            volume = f"{self._plan.root}:/left"
+            volume = f"{self._plan.root}:/files"
             words = ["run", "--rm", "--network", "none", "--volume", volume]
-            words += ["--entrypoint", "chown", self._plan.image, "-R", owner, "/left"]
+            words += ["--entrypoint", "chown", self._plan.image, "-R", owner, "/files"]
             docker(*words, check=False)
 
 
 def answers() -> bool:
-    """Return whether there is a client, and an engine answers it."""
+    """Return whether a Docker client is installed and its engine answers."""
     try:
         return bool(docker("version", "--format", "{{.Server.Version}}", check=False).strip())
     except JobError:
@@ -166,7 +166,7 @@ def docker(*words: str, check: bool = True) -> str:
     """Run the docker client and return its output.
 
     Raises:
-        JobError: it is missing, or fails, with its last line.
+        JobError: it is missing or fails; the text has the last line of its errors.
     """
     try:
         done = subprocess.run(
@@ -175,6 +175,6 @@ def docker(*words: str, check: bool = True) -> str:
     except FileNotFoundError:
         raise JobError("InternalServerError: no docker client on this machine") from None
     if check and done.returncode:
-        said = done.stderr.strip().splitlines() or ["no message"]
-        raise JobError(f"InternalServerError: docker {words[0]}: {said[-1]}")
+        errors = done.stderr.strip().splitlines() or ["no message"]
+        raise JobError(f"InternalServerError: docker {words[0]}: {errors[-1]}")
     return done.stdout

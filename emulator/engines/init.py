@@ -1,7 +1,7 @@
-"""Process 1 of a container that is none: runs one command, and leaves nothing of it behind.
+"""Stands in for a container's PID 1: runs one command and leaves no process behind.
 
-Ends as the command ends (128 + the number of a signal), hands SIGTERM on, and kills everything
-below it when the command ends or when the emulator does: its end of our standard input then closes.
+It forwards SIGTERM and exits with the command's exit code (128 + the number of a signal). When the
+command ends, it kills all descendants. It does so, too, when the emulator ends: stdin then closes.
 """
 
 import contextlib
@@ -18,27 +18,27 @@ from typing import Any
 
 import psutil
 
-# Run by file name, so that the command's folder and PYTHONPATH need not lead to the emulator.
+# Started by file name: neither the working folder nor PYTHONPATH has to contain the emulator.
 sys.path[0] = str(Path(__file__).parents[2])
 from emulator.engines import namespaces  # noqa: E402
 
-CANNOT_START = 125  # as docker says it
+CANNOT_START = 125  # docker's exit code for it
 _CONTAINER_PORT = 8080
 
 
 def main() -> int:
-    """Run what the JSON in the first argument says, and return its exit code."""
+    """Run the plan in the first argument (JSON) and return the command's exit code."""
     plan = json.loads(sys.argv[1])
     namespaces.adopt_orphans()
-    waker, woken = socket.socketpair()
-    waker.setblocking(False)
-    woken.setblocking(False)
-    signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
+    wake_writer, wake_reader = socket.socketpair()
+    wake_writer.setblocking(False)
+    wake_reader.setblocking(False)
+    signal.set_wakeup_fd(wake_writer.fileno(), warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    told: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
+    signals: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: signals.append(number))
     try:
-        door = _arrange(plan)
+        listener = _enter_namespaces(plan)
         child = subprocess.Popen(
             plan["command"],
             stdin=subprocess.DEVNULL,
@@ -48,49 +48,49 @@ def main() -> int:
     except OSError as error:
         print(f"cannot start {plan['command'][0]}: {error}", flush=True)
         return CANNOT_START
-    if door:
-        threading.Thread(target=_relay, args=(door,), daemon=True).start()
+    if listener:
+        threading.Thread(target=_relay, args=(listener,), daemon=True).start()
     with selectors.DefaultSelector() as events:
         events.register(sys.stdin, selectors.EVENT_READ)
-        events.register(woken, selectors.EVENT_READ)
+        events.register(wake_reader, selectors.EVENT_READ)
         code = None
         while code is None:
             ready = [key.fileobj for key, _ in events.select()]
             if sys.stdin in ready and not os.read(sys.stdin.fileno(), 1):
-                child.kill()  # the emulator is gone
+                child.kill()  # the emulator has ended
                 child.wait()
             with contextlib.suppress(BlockingIOError):
-                woken.recv(4096)
-            while told:
-                child.send_signal(told.pop())
+                wake_reader.recv(4096)
+            while signals:
+                child.send_signal(signals.pop())
             code = child.poll()
             _reap(child.pid)
-    _end_all()
+    _kill_descendants()
     return 128 - code if code < 0 else code
 
 
-def _arrange(plan: dict[str, Any]) -> socket.socket | None:
-    """Enter the namespaces; return the socket on the machine's loopback to relay from, if any."""
-    door = None
+def _enter_namespaces(plan: dict[str, Any]) -> socket.socket | None:
+    """Enter the namespaces; return the socket on the machine's loopback to relay, if any."""
+    listener = None
     if plan["port"]:
-        # Made before the network is left: a socket stays in the one in which it was made.
-        door = socket.create_server(("127.0.0.1", plan["port"]), backlog=1024)
+        # Before leaving the machine's network: a socket stays in the network it was created in.
+        listener = socket.create_server(("127.0.0.1", plan["port"]), backlog=1024)
     if plan["join"]:
         namespaces.join_network(plan["join"])
     elif plan["isolated"]:
         namespaces.own_network()
     if plan["hosts"]:
         namespaces.own_names(plan["hostname"], plan["hosts"], Path(plan["hosts_file"]))
-    return door
+    return listener
 
 
-def _relay(door: socket.socket) -> None:
-    """Hand each connection on to the container's port."""
+def _relay(listener: socket.socket) -> None:
+    """Forward each connection to the container's port."""
     while True:
-        outside, _ = door.accept()
+        outside, _ = listener.accept()
         try:
             inside = socket.create_connection(("127.0.0.1", _CONTAINER_PORT))
-        except OSError:  # not listening yet: seen outside as a closed connection
+        except OSError:  # not listening yet: close the connection, so the client sees that
             outside.close()
             continue
         for source, sink in ((outside, inside), (inside, outside)):
@@ -106,16 +106,16 @@ def _copy(source: socket.socket, sink: socket.socket) -> None:
 
 
 def _reap(main: int) -> None:
-    """Bury adopted processes that have ended."""
+    """Collect the exit codes of adopted processes, so that no zombies remain."""
     for process in psutil.Process().children():
         with contextlib.suppress(psutil.NoSuchProcess, ChildProcessError):
             if process.pid != main and process.status() == psutil.STATUS_ZOMBIE:
                 os.waitpid(process.pid, os.WNOHANG)
 
 
-def _end_all() -> None:
-    while left := psutil.Process().children(recursive=True):
-        for process in left:
+def _kill_descendants() -> None:
+    while descendants := psutil.Process().children(recursive=True):
+        for process in descendants:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         for process in psutil.Process().children():

@@ -1,6 +1,7 @@
 """Linux namespaces for a process that stands in for a container: network, host name, hosts file.
 
-Run in the keeper before it starts the process. Works as root, or where users may make namespaces.
+`init` enters them before it starts the command. Needs root or unprivileged user namespaces.
+Run as a module, it exits with status 0 if this machine allows them.
 """
 
 import ctypes
@@ -10,6 +11,7 @@ import signal
 import socket
 import struct
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -31,22 +33,22 @@ def _checked(result: int, what: str) -> None:
 
 
 def adopt_orphans() -> None:
-    """Become the parent of descendants whose parents die, as a container's process 1 is."""
+    """Become the parent of orphaned descendants, as a container's PID 1 does."""
     if sys.platform == "linux":
         _checked(_libc().prctl(_SUBREAPER, 1, 0, 0, 0), "prctl")
 
 
 def die_with_parent() -> None:
-    """Have the kernel kill this process when its parent dies."""
+    """Ask the kernel to kill this process when its parent dies."""
     if sys.platform == "linux":
         _checked(_libc().prctl(_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0), "prctl")
 
 
 def own_network() -> None:
-    """Leave the machine's network for one with a loopback alone.
+    """Move to a new network that has only loopback.
 
     Raises:
-        OSError: this user may not.
+        OSError: not permitted.
     """
     _unshare(_NEW_NETWORK)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
@@ -56,10 +58,10 @@ def own_network() -> None:
 
 
 def join_network(pid: int) -> None:
-    """Enter the network of another process.
+    """Move to the network of another process.
 
     Raises:
-        OSError: this user may not, or it has ended.
+        OSError: not permitted, or the process has ended.
     """
     for kind in ("user", "net"):
         path = Path(f"/proc/{pid}/ns/{kind}")
@@ -69,10 +71,10 @@ def join_network(pid: int) -> None:
 
 
 def own_names(hostname: str, hosts: Mapping[str, str], hosts_file: Path) -> None:
-    """Take a host name, and an /etc/hosts (written to `hosts_file`) that nobody else sees.
+    """Set a private host name and a private /etc/hosts, which is written to `hosts_file`.
 
     Raises:
-        OSError: this user may not.
+        OSError: not permitted.
     """
     lines = ["127.0.0.1 localhost", *(f"{address} {name}" for name, address in hosts.items())]
     hosts_file.write_text("\n".join(lines) + "\n")
@@ -84,7 +86,7 @@ def own_names(hostname: str, hosts: Mapping[str, str], hosts_file: Path) -> None
 
 
 def _unshare(flags: int) -> None:
-    """Leave the given namespaces; one who is not root needs a user namespace for that."""
+    """Create new namespaces; without root, in a new user namespace."""
     user, group = os.geteuid(), os.getegid()
     try:
         _checked(_libc().unshare(flags), "unshare")
@@ -93,3 +95,9 @@ def _unshare(flags: int) -> None:
         Path("/proc/self/setgroups").write_text("deny")
         Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
         Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
+
+
+if __name__ == "__main__":
+    own_network()
+    with tempfile.TemporaryDirectory() as folder:
+        own_names("trial", {"trial": "127.77.0.1"}, Path(folder) / "hosts")

@@ -1,4 +1,4 @@
-"""What SageMaker lays out for a training container: /opt/ml and its config files.
+"""The /opt/ml of a training container: folders, config files, channels.
 
 Files and fields as in "How Amazon SageMaker Provides Training Information".
 """
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from emulator.contract import Record
-from emulator.engines.container import Network
+from emulator.engines.container import OPT_ML, Network
 from emulator.errors import JobError
 from emulator.store.objects import Location, Objects
 
@@ -19,22 +19,22 @@ PROFILE = "/opt/ml/output/profiler"
 
 
 def make_folders(root: Path) -> None:
-    """Make the folders that a container finds."""
+    """Make the folders that SageMaker makes."""
     for folder in ("input/config", "input/data", "model", "output/data"):
         (root / folder).mkdir(parents=True, exist_ok=True)
 
 
 def write_config(
-    root: Path, job: Record, network: Network, host: str, seen: Mapping[str, str]
+    root: Path, job: Record, network: Network, host: str, paths: Mapping[str, str]
 ) -> None:
     """Write input/config for one host.
 
     Args:
         root: the host's /opt/ml.
-        job: the request, as CreateTrainingJob took it.
+        job: the job's record.
         network: of the job's hosts.
-        host: this one.
-        seen: paths as SageMaker has them -> as the container sees them.
+        host: this host's name.
+        paths: SageMaker's path -> the path in this container.
     """
     files: dict[str, object] = {
         "hyperparameters": job.get("HyperParameters", {}),
@@ -46,32 +46,53 @@ def write_config(
     }
     if "CheckpointConfig" in job:
         local = job["CheckpointConfig"].get("LocalPath", CHECKPOINTS)
-        files["checkpointconfig"] = job["CheckpointConfig"] | {"LocalPath": seen[local]}
+        files["checkpointconfig"] = job["CheckpointConfig"] | {"LocalPath": paths[local]}
     if "DebugHookConfig" in job:
         local = job["DebugHookConfig"].get("LocalPath", TENSORS)
-        files["debughookconfig"] = job["DebugHookConfig"] | {"LocalPath": seen[local]}
+        files["debughookconfig"] = job["DebugHookConfig"] | {"LocalPath": paths[local]}
     if "S3OutputPath" in job.get("ProfilerConfig", {}):
-        files["profilerconfig"] = job["ProfilerConfig"] | {"LocalPath": seen[PROFILE]}
+        files["profilerconfig"] = job["ProfilerConfig"] | {"LocalPath": paths[PROFILE]}
     for name, contents in files.items():
         (root / "input" / "config" / f"{name}.json").write_text(json.dumps(contents))
 
 
 def environment(job: Record, region: str) -> dict[str, str]:
-    """Return a training container's variables; the job's own win."""
-    ours: dict[str, str] = {
+    """Return a training container's environment; the job's own variables override ours."""
+    return {
         "TRAINING_JOB_NAME": job["TrainingJobName"],
         "TRAINING_JOB_ARN": job["TrainingJobArn"],
         "AWS_REGION": region,
+        **job.get("Environment", {}),
     }
-    ours.update(job.get("Environment", {}))
-    return ours
+
+
+def synced_folders(job: Record) -> list[tuple[str, str]]:
+    """Return the folders that go to S3 while a job runs: path in the container, S3 URI."""
+    folders: list[tuple[str, str]] = []
+    name = job["TrainingJobName"]
+    if "CheckpointConfig" in job:
+        config = job["CheckpointConfig"]
+        folders.append((config.get("LocalPath", CHECKPOINTS), config["S3Uri"]))
+    if "DebugHookConfig" in job:
+        config = job["DebugHookConfig"]
+        output = f"{config['S3OutputPath'].rstrip('/')}/{name}/debug-output"
+        folders.append((config.get("LocalPath", TENSORS), output))
+    if "S3OutputPath" in job.get("ProfilerConfig", {}):
+        output = f"{job['ProfilerConfig']['S3OutputPath'].rstrip('/')}/{name}"
+        folders.append((PROFILE, f"{output}/profiler-output"))
+    return folders
+
+
+def host_path(root: Path, path: str) -> Path:
+    """Return where a container's path below /opt/ml is on this machine."""
+    return root / path.removeprefix(OPT_ML).lstrip("/")
 
 
 def download(objects: Objects, channel: Record, target: Path, host: int, hosts: int) -> None:
-    """Bring a channel's objects to a folder, the host's share if they are sharded.
+    """Download a channel's objects to a folder; if they are sharded, this host's shard.
 
     Raises:
-        JobError: nothing there, or a kind of source that is not emulated.
+        JobError: there are no objects, or a key leads out of the folder.
     """
     source = channel["DataSource"]["S3DataSource"]
     prefix = Location.parse(source["S3Uri"])
@@ -85,8 +106,8 @@ def download(objects: Objects, channel: Record, target: Path, host: int, hosts: 
     if source.get("S3DataDistributionType") == "ShardedByS3Key":
         found = found[host::hosts]
     for place in found:
-        rest = place.key.removeprefix(prefix.key).lstrip("/")
-        file = (target / (rest or Path(place.key).name)).resolve()
+        name = place.key.removeprefix(prefix.key).lstrip("/")
+        file = (target / (name or Path(place.key).name)).resolve()
         if not file.is_relative_to(target.resolve()):
             raise JobError(f"ClientError: the key of {place} leads out of the channel")
         objects.fetch(place, file)
@@ -95,12 +116,12 @@ def download(objects: Objects, channel: Record, target: Path, host: int, hosts: 
 def _channel(job: Record, channel: Record) -> Record:
     source = channel["DataSource"]["S3DataSource"]
     mode = channel.get("InputMode") or job["AlgorithmSpecification"]["TrainingInputMode"]
-    said = {
+    config = {
         "TrainingInputMode": mode,
         "S3DistributionType": source.get("S3DataDistributionType", "FullyReplicated"),
         "RecordWrapperType": channel.get("RecordWrapperType", "None"),
     }
-    return said | ({"ContentType": channel["ContentType"]} if "ContentType" in channel else {})
+    return config | ({"ContentType": channel["ContentType"]} if "ContentType" in channel else {})
 
 
 def _resources(resources: Record, network: Network, host: str) -> Record:

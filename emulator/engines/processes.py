@@ -1,7 +1,7 @@
-"""The process engine: an image's command as processes on this machine, below a keeper.
+"""The process engine: runs an image's command on this machine, as a child of `init`.
 
-/opt/ml is the folder in SAGEMAKER_BASE_DIR. Nothing else of an image is here: no file system of its
-own, no limits of memory or processors, and read-only channels are copies.
+/opt/ml is the folder in SAGEMAKER_BASE_DIR. There is no file system of its own and no limit on
+memory or processors; read-only channels are copies.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from emulator.engines import init
+from emulator.engines import init, namespaces
 from emulator.engines.container import OPT_ML, Network, Plan
 from emulator.errors import JobError
 from emulator.settings import HOST, Settings
@@ -27,39 +27,39 @@ _PORTS = range(21_000, 32_000)
 
 
 class ProcessEngine:
-    """Starts keepers; see `container.Engine`."""
+    """Starts `init` processes; see `container.Engine`."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        # Training on several hosts listens on fixed ports, which hosts on one machine share.
-        self._several = threading.Lock()
-        self._first: dict[str, int] = {}
+        # Training on several hosts uses fixed ports, so only one such job runs at a time.
+        self._several_hosts = threading.Lock()
+        self._first_host: dict[str, int] = {}  # network -> PID of its first init
         self._numbers = itertools.count(1)
 
     @contextlib.contextmanager
     def network(self, name: str, count: int, *, isolated: bool) -> Iterator[Network]:
-        """Name the hosts: `algo-1` where this user may have namespaces, addresses elsewhere."""
+        """Name the hosts: `algo-1`… if namespaces work on this machine, else by address."""
         private = _namespaces_work()
         if isolated and not private:
             raise JobError(
-                "InternalServerError: the emulator's process engine needs root, or user "
-                "namespaces, for EnableNetworkIsolation: use --engine docker"
+                "InternalServerError: the process engine needs root or user namespaces for "
+                "EnableNetworkIsolation: use --engine docker"
             )
         names = tuple(f"algo-{number}" for number in range(1, count + 1))
         if count == 1:
             yield Network(name, names, {}, isolated)
             return
-        with contextlib.nullcontext() if isolated else self._several:
+        with contextlib.nullcontext() if isolated else self._several_hosts:
             block = next(self._numbers) % 250 + 1
             addresses = [f"127.77.{block}.{number}" for number in range(1, count + 1)]
             if private:
                 yield Network(name, names, dict(zip(names, addresses, strict=True)), isolated)
             else:
                 yield Network(name, tuple(addresses), {}, isolated)
-        self._first.pop(name, None)
+        self._first_host.pop(name, None)
 
     def start(self, plan: Plan) -> "Process":
-        """Start a keeper with the plan's command below it."""
+        """Start `init` with the plan's command."""
         for mount in plan.mounts:
             link = plan.root / mount.inside
             link.parent.mkdir(parents=True, exist_ok=True)
@@ -73,39 +73,39 @@ class ProcessEngine:
         env["SAGEMAKER_BASE_DIR"] = str(plan.root)
         if serving:
             env["SAGEMAKER_BIND_TO_PORT"] = "8080" if private else str(port)
-        said = {
+        init_plan = {
             "command": [*command, *plan.arguments],
             "isolated": private,
             "port": port if private else 0,
-            "join": self._first.get(plan.network.name) if plan.network.isolated else None,
+            "join": self._first_host.get(plan.network.name) if plan.network.isolated else None,
             "hostname": plan.host,
             "hosts": plan.network.addresses,
             "hosts_file": str(plan.root.with_name(f"{plan.root.name}.hosts")),
         }
-        process = Process(said, plan.root, env, port)
+        process = Process(init_plan, plan.root, env, port)
         if len(plan.network.hosts) > 1:
-            self._first.setdefault(plan.network.name, process.pid)
+            self._first_host.setdefault(plan.network.name, process.pid)
         return process
 
-    def seen(self, root: Path, path: str) -> str:
-        """Return the folder on this machine; only what is below /opt/ml has one."""
+    def container_path(self, root: Path, path: str) -> str:
+        """Return the path on this machine; only /opt/ml has one."""
         if path != OPT_ML and not path.startswith(f"{OPT_ML}/"):
             raise JobError(
-                f"InternalServerError: the emulator's process engine has no {path}, only what is "
-                f"below {OPT_ML}: use --engine docker"
+                f"InternalServerError: the process engine has only {OPT_ML}, not {path}: "
+                "use --engine docker"
             )
         return str(root) + path.removeprefix(OPT_ML)
 
 
 class Process:
-    """A running keeper; see `container.Container`."""
+    """A running `init`; see `container.Container`."""
 
     def __init__(
-        self, said: dict[str, object], folder: Path, env: dict[str, str], port: int
+        self, plan: dict[str, object], folder: Path, env: dict[str, str], port: int
     ) -> None:
         self.port = port
-        self._keeper = subprocess.Popen(
-            [sys.executable, init.__file__, json.dumps(said)],
+        self._init = subprocess.Popen(
+            [sys.executable, init.__file__, json.dumps(plan)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -116,46 +116,41 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """The keeper's process number."""
-        return self._keeper.pid
+        """The PID of `init`."""
+        return self._init.pid
 
     def lines(self) -> Iterator[str]:
-        """Give the output; what is not UTF-8 is replaced."""
-        assert self._keeper.stdout
+        """Yield the output line by line; bytes that are not UTF-8 are replaced."""
+        assert self._init.stdout
         with contextlib.suppress(ValueError):  # closed by remove()
-            for line in self._keeper.stdout:
+            for line in self._init.stdout:
                 yield line.decode(errors="replace").rstrip("\r\n")
 
     def poll(self) -> int | None:
-        """Return the command's exit code."""
-        return self._keeper.poll()
+        """Return the command's exit code, or None while it runs."""
+        return self._init.poll()
 
     def terminate(self) -> None:
-        """Send SIGTERM to the command, through the keeper."""
+        """Send SIGTERM to `init`, which forwards it to the command."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGTERM)
 
     def kill(self) -> None:
-        """Close the keeper's input, at which it kills everything below it, and ends."""
-        assert self._keeper.stdin
-        self._keeper.stdin.close()
-        self._keeper.wait()
+        """Close the stdin of `init`: it kills all descendants and exits."""
+        assert self._init.stdin
+        self._init.stdin.close()
+        self._init.wait()
 
     def remove(self) -> None:
-        """Kill; the folder stays for the engineer to look at."""
+        """Kill it; whoever made the folder deletes it."""
         self.kill()
 
 
 @cache
 def _namespaces_work() -> bool:
-    """Whether this user may leave the network and have a hosts file of their own."""
-    trial = (
-        "import pathlib, tempfile; from emulator.engines import namespaces as n; n.own_network(); "
-        "d = tempfile.TemporaryDirectory(); "
-        "n.own_names('trial', {'trial': '127.77.0.1'}, pathlib.Path(d.name) / 'hosts')"
-    )
+    """Whether this machine allows private networks and hosts files."""
     done = subprocess.run(
-        [sys.executable, "-c", trial],
+        [sys.executable, "-m", namespaces.__name__],
         cwd=Path(__file__).parents[2],
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -164,7 +159,7 @@ def _namespaces_work() -> bool:
 
 
 def _free_port() -> int:
-    """Below those that the kernel gives to clients, which might take it before the server does."""
+    """Return a free port below the range that the kernel gives to clients."""
     for port in random.sample(_PORTS, 100):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind((HOST, port))

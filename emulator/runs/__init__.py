@@ -1,1 +1,1 @@
-"""What jobs and endpoints do once they are accepted."""
+"""Jobs and endpoints while they run."""

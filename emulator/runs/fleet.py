@@ -1,4 +1,4 @@
-"""All instances of one endpoint configuration: brought up together, watched, replaced, ended."""
+"""The instances of an endpoint: started together, pinged, replaced when they fail, ended."""
 
 import itertools
 import random
@@ -11,52 +11,53 @@ from pathlib import Path
 from emulator.context import Context
 from emulator.contract import Record
 from emulator.errors import JobError
-from emulator.runs.instance import Instance, fetch_model
+from emulator.runs import model_data
+from emulator.runs.instance import Instance
 
-GROUP = "/aws/sagemaker/Endpoints"
+LOG_GROUP = "/aws/sagemaker/Endpoints"
 
 
 class Variant:
     """A production variant's instances.
 
     Args:
-        context: the emulator.
-        endpoint: its name.
-        said: the ProductionVariant.
+        context: the emulator's.
+        endpoint: the endpoint's name.
+        variant: the ProductionVariant of the endpoint configuration.
         model: the model's record.
         folder: a new folder.
     """
 
     def __init__(
-        self, context: Context, endpoint: str, said: Record, model: Record, folder: Path
+        self, context: Context, endpoint: str, variant: Record, model: Record, folder: Path
     ) -> None:
         self._context, self._endpoint, self._folder = context, endpoint, folder
-        self.name: str = said["VariantName"]
-        self.weight: float = said.get("InitialVariantWeight", 1.0)
-        self.count: int = said.get("InitialInstanceCount", 1)
-        self.serverless = "ServerlessConfig" in said
+        self.name: str = variant["VariantName"]
+        self.weight: float = variant.get("InitialVariantWeight", 1.0)
+        self.count: int = variant.get("InitialInstanceCount", 1)
+        self.serverless = "ServerlessConfig" in variant
         self.container: Record = model["PrimaryContainer"]
         self.multi_model = self.container.get("Mode") == "MultiModel"
         self._isolated = bool(model.get("EnableNetworkIsolation"))
         limits = context.settings.limits
-        self._startup_s: float = said.get(
+        self._startup_s: float = variant.get(
             "ContainerStartupHealthCheckTimeoutInSeconds", limits.startup_s
         )
         self.instances: list[Instance] = []
         self._turns = itertools.count()
 
     def start(self) -> None:
-        """Bring all instances up.
+        """Start all instances and wait until they are healthy.
 
         Raises:
-            JobError: one of them did not come up.
+            JobError: an instance did not become healthy.
         """
-        fetch_model(self._context, self.container, self._folder / "model")
+        model_data.download(self._context, self.container, self._folder / "model")
         with ThreadPoolExecutor(self.count) as pool:
             list(pool.map(lambda _: self._start_one(), range(self.count)))
 
-    def watch(self, failures: dict[Instance, int]) -> None:
-        """Ping each instance once; replace one that has ended, or has failed too often."""
+    def check_health(self, failures: dict[Instance, int]) -> None:
+        """Ping each instance once; replace those that have ended or failed too many pings."""
         for instance in list(self.instances):
             failures[instance] = 0 if instance.ping() else failures.get(instance, 0) + 1
             if (
@@ -67,8 +68,8 @@ class Variant:
                 instance.end()
                 self._start_one()
 
-    def choose(self) -> Instance | None:
-        """Return the next healthy instance in turn, or None."""
+    def next_instance(self) -> Instance | None:
+        """Return the next healthy instance (round robin), or None."""
         healthy = [instance for instance in self.instances if instance.healthy]
         return healthy[next(self._turns) % len(healthy)] if healthy else None
 
@@ -86,7 +87,7 @@ class Variant:
             self.container,
             self._folder / "model",
             self._folder / f"i-{number}",
-            (f"{GROUP}/{self._endpoint}", f"{self.name}/i-{number}"),
+            (f"{LOG_GROUP}/{self._endpoint}", f"{self.name}/i-{number}"),
             env={"SAGEMAKER_MULTI_MODEL": "true"} if self.multi_model else {},
             isolated=self._isolated,
         )
@@ -95,13 +96,13 @@ class Variant:
 
 
 class Fleet:
-    """An endpoint's variants, after one configuration.
+    """An endpoint's variants, as one endpoint configuration describes them.
 
     Args:
-        context: the emulator.
-        endpoint: its name.
+        context: the emulator's.
+        endpoint: the endpoint's name.
         config: the EndpointConfig.
-        models: the models' records by name.
+        models: the models' records, by name.
     """
 
     def __init__(
@@ -110,70 +111,72 @@ class Fleet:
         self._context, self.config = context, config
         self._folder = context.settings.state / "endpoints" / f"{endpoint}-{uuid.uuid4().hex[:8]}"
         self.variants = [
-            Variant(context, endpoint, said, models[said["ModelName"]], self._folder / f"v{number}")
-            for number, said in enumerate(config["ProductionVariants"])
+            Variant(
+                context, endpoint, given, models[given["ModelName"]], self._folder / f"v{number}"
+            )
+            for number, given in enumerate(config["ProductionVariants"])
         ]
         self._ended = threading.Event()
-        self._watch = threading.Thread(target=self._keep_watch, daemon=True)
+        self._watcher = threading.Thread(target=self._watch_health, daemon=True)
 
     def start(self) -> None:
-        """Bring all variants up, and watch over them.
+        """Start all variants, and check their health from then on.
 
         Raises:
-            JobError: one did not come up; none is left.
+            JobError: an instance did not become healthy; all were ended.
         """
         try:
             for variant in self.variants:
                 variant.start()
         except BaseException:
-            self._clear()
+            self._end_instances()
             raise
-        self._watch.start()
+        self._watcher.start()
 
     def variant(self, name: str = "") -> Variant | None:
-        """Return a variant by name, or one by weight."""
+        """Return a variant by name; without a name, draw one by weight."""
         if name:
-            return next((one for one in self.variants if one.name == name), None)
-        weights = [one.weight for one in self.variants]
-        # Traffic is shared out by weight: chance is meant, not secrecy.
+            return next((variant for variant in self.variants if variant.name == name), None)
+        weights = [variant.weight for variant in self.variants]
+        # Not for cryptography: it only distributes traffic.
         return random.choices(self.variants, weights if any(weights) else None)[0]  # noqa: S311
 
     def summaries(self) -> list[Record]:
         """Return ProductionVariantSummary for each variant."""
         return [
             {
-                "VariantName": one.name,
+                "VariantName": variant.name,
                 "DeployedImages": [
                     {
-                        "SpecifiedImage": one.container["Image"],
-                        "ResolvedImage": one.container["Image"],
+                        "SpecifiedImage": variant.container["Image"],
+                        "ResolvedImage": variant.container["Image"],
                     }
                 ],
-                "CurrentWeight": one.weight,
-                "DesiredWeight": one.weight,
-                "CurrentInstanceCount": len(one.instances),
-                "DesiredInstanceCount": one.count,
+                "CurrentWeight": variant.weight,
+                "DesiredWeight": variant.weight,
+                "CurrentInstanceCount": len(variant.instances),
+                "DesiredInstanceCount": variant.count,
             }
-            for one in self.variants
+            for variant in self.variants
         ]
 
     def end(self) -> None:
-        """End all instances, and forget what they had on disk."""
+        """End all instances and delete their folders."""
         self._ended.set()
-        if self._watch.is_alive():
-            self._watch.join()
-        self._clear()
+        if self._watcher.is_alive():
+            self._watcher.join()
+        self._end_instances()
 
-    def _clear(self) -> None:
+    def _end_instances(self) -> None:
         for variant in self.variants:
             variant.end()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _keep_watch(self) -> None:
+    def _watch_health(self) -> None:
         failures: dict[Instance, int] = {}
         while not self._ended.wait(self._context.settings.limits.ping_every_s):
             for variant in self.variants:
                 try:
-                    variant.watch(failures)
+                    variant.check_health(failures)
                 except JobError:
-                    continue  # it did not come up: it fails its pings, and is replaced again
+                    continue  # not healthy yet: it fails its pings and is replaced again

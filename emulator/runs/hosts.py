@@ -1,4 +1,4 @@
-"""One attempt at a training job: its hosts' containers, from start until all have ended."""
+"""The containers of one attempt at a training job, until all of them have ended."""
 
 import threading
 import time
@@ -9,14 +9,14 @@ from pathlib import Path
 from emulator.engines.container import Container
 from emulator.store.logs import Stream
 
-_TICK_S = 0.05
-# When one host has failed the others have this long to end, and say why, by themselves.
+_POLL_S = 0.05
+# After one host has failed, the others have this long to end and write their own reasons.
 _PEERS_S = 5.0
 
 
 @dataclass(frozen=True)
 class Ending:
-    """How the containers ended; `code` is the first non-zero exit code, of `root`."""
+    """How the containers ended: the exit code of a host that failed, and its /opt/ml."""
 
     code: int = 0
     root: Path | None = None
@@ -26,89 +26,89 @@ class Hosts:
     """The running containers of one attempt.
 
     Args:
-        containers: with each host's /opt/ml and log stream.
-        read: called with each line of output.
+        containers: each with its host's /opt/ml and log stream.
+        on_line: called with each line of output.
     """
 
     def __init__(
         self,
         containers: Sequence[tuple[Container, Path, Stream]],
-        read: Callable[[str], None],
+        on_line: Callable[[str], None],
     ) -> None:
         self._containers = [container for container, _, _ in containers]
         self._roots = [root for _, root, _ in containers]
-        self._read = read
-        self._pumps = [
-            threading.Thread(target=self._pump, args=(container, stream), daemon=True)
+        self._on_line = on_line
+        self._readers = [
+            threading.Thread(target=self._read_lines, args=(container, stream), daemon=True)
             for container, _, stream in containers
         ]
-        for pump in self._pumps:
-            pump.start()
+        for reader in self._readers:
+            reader.start()
 
     def wait(self, seconds: float) -> Ending | None:
-        """Wait at most so long for all to end, or for one to fail."""
+        """Wait until all have ended or one has failed; return None after `seconds`."""
         deadline = time.monotonic() + seconds
         while True:
             codes = [container.poll() for container in self._containers]
             if any(codes):
                 return self._fail()
             if all(code is not None for code in codes):
-                self._drain()
+                self._finish_reading()
                 return Ending()
             if time.monotonic() >= deadline:
                 return None
-            time.sleep(_TICK_S)
+            time.sleep(_POLL_S)
 
     def stop(self, grace: float) -> None:
         """Send SIGTERM, and SIGKILL after `grace` seconds."""
         for container in self._containers:
             container.terminate()
-        self._all_ended(grace)
+        self._wait_all(grace)
         self.kill()
 
     def kill(self) -> None:
-        """Kill what still runs, and read its last lines."""
+        """Kill the containers that still run, and read the last lines of all."""
         for container in self._containers:
             if container.poll() is None:
                 container.kill()
-        self._drain()
+        self._finish_reading()
 
     def _fail(self) -> Ending:
-        self._all_ended(_PEERS_S)
+        self._wait_all(_PEERS_S)
         codes = [container.poll() for container in self._containers]
         self.kill()
         failed = [(code, root) for code, root in zip(codes, self._roots, strict=True) if code]
-        # The host that says why is the cause; others may have failed because it went away.
-        failed.sort(key=lambda one: not failure_file(one[1]).exists())
+        # A host that wrote a reason is the cause; others may have failed because it ended.
+        failed.sort(key=lambda pair: not failure_file(pair[1]).exists())
         return Ending(*failed[0])
 
-    def _all_ended(self, seconds: float) -> None:
+    def _wait_all(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if all(container.poll() is not None for container in self._containers):
                 return
-            time.sleep(_TICK_S)
+            time.sleep(_POLL_S)
 
-    def _pump(self, container: Container, stream: Stream) -> None:
+    def _read_lines(self, container: Container, stream: Stream) -> None:
         for line in container.lines():
-            self._read(line)
+            self._on_line(line)
             stream.write(line)
 
-    def _drain(self) -> None:
-        for pump in self._pumps:
-            pump.join()
+    def _finish_reading(self) -> None:
+        for reader in self._readers:
+            reader.join()
 
 
 def failure_file(root: Path) -> Path:
-    """Return where a container says why it failed."""
+    """Return the file in which a container writes why it failed."""
     return root / "output" / "failure"
 
 
 def reason(ending: Ending) -> str:
-    """Return a FailureReason: the failure file, and the exit code, in at most 1024 characters."""
+    """Return FailureReason: the failure file's text and the exit code, at most 1024 characters."""
     assert ending.root
     file = failure_file(ending.root)
-    said = file.read_text(errors="replace").strip() if file.is_file() else ""
-    said = said or "See job logs for more information"
+    text = file.read_text(errors="replace").strip() if file.is_file() else ""
+    text = text or "See job logs for more information"
     tail = f", exit code: {ending.code}"
-    return f"AlgorithmError: {said}"[: 1024 - len(tail)] + tail
+    return f"AlgorithmError: {text}"[: 1024 - len(tail)] + tail

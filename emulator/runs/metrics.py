@@ -1,5 +1,6 @@
-"""A job's metrics: its regexes, searched in every line of its logs."""
+"""A job's metrics: its regexes, applied to every line of its logs."""
 
+import math
 import re
 import threading
 from collections.abc import Sequence
@@ -13,10 +14,10 @@ class Metrics:
     """All values of each metric.
 
     Args:
-        definitions: MetricDefinitions of the request.
+        definitions: MetricDefinitions in the request.
 
     Raises:
-        Invalid: a regex that cannot be compiled.
+        Invalid: a regex cannot be compiled.
     """
 
     def __init__(self, definitions: Sequence[Record]) -> None:
@@ -34,11 +35,11 @@ class Metrics:
                 ) from None
 
     def read(self, line: str) -> None:
-        """Find the metrics in a log line; a value is the regex's first group, a number."""
+        """Find metrics in a log line. A value is the first group of the regex, as a number."""
         for name, regex in self._regexes:
-            for found in regex.finditer(line):
+            for match in regex.finditer(line):
                 try:
-                    value = float(found.group(1))
+                    value = float(match.group(1))
                 except (IndexError, TypeError, ValueError):
                     continue
                 with self._lock:
@@ -51,6 +52,6 @@ class Metrics:
             return list(self._values.get(name, []))
 
     def final(self) -> list[Record]:
-        """Return FinalMetricDataList. NaN and infinity, which JSON has not, are left out."""
+        """Return FinalMetricDataList, without NaN and infinity: JSON cannot express them."""
         with self._lock:
-            return [one for one in self._last.values() if abs(one["Value"]) < float("inf")]
+            return [last for last in self._last.values() if math.isfinite(last["Value"])]

@@ -1,6 +1,7 @@
-"""Multi-model endpoints: models are loaded into an instance when first asked for.
+"""Multi-model endpoints: an instance loads a model when it is first invoked.
 
-The container's side is MMS's: POST /models, POST /models/{name}/invoke, DELETE /models/{name}.
+Containers implement the API of multi-model-server:
+POST /models, POST /models/{name}/invoke, DELETE /models/{name}.
 """
 
 import hashlib
@@ -10,11 +11,11 @@ import threading
 from collections.abc import Mapping
 from http import HTTPStatus
 
-from emulator.api.models import model_data
 from emulator.context import Context
 from emulator.errors import ApiError, JobError
 from emulator.runs.fleet import Variant
 from emulator.runs.instance import Answer, Instance
+from emulator.runs.model_data import model_uri
 from emulator.store import artifacts
 from emulator.store.objects import Location
 
@@ -27,7 +28,7 @@ class MultiModel:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._lock = threading.Lock()
-        # In the order of their last use.
+        # Target -> name in the container, the least recently used first.
         self._loaded: dict[Instance, dict[str, str]] = {}
 
     def invoke(
@@ -39,10 +40,10 @@ class MultiModel:
         headers: Mapping[str, str],
         timeout: float,
     ) -> Answer:
-        """Have an instance's model answer.
+        """Invoke a model on an instance; load it first if needed.
 
         Raises:
-            ApiError: ValidationError, when there is no such model.
+            ApiError: ValidationError if there is no such model.
             NoAnswer: as `Instance.send`.
         """
         with self._lock:
@@ -59,14 +60,18 @@ class MultiModel:
     def _load(
         self, variant: Variant, instance: Instance, target: str, name: str, timeout: float
     ) -> Answer | None:
-        """Load a model, unloading those used longest ago while there is no room."""
-        self._fetch(variant, instance, target, name)
+        """Load a model; unload the least recently used ones while the container has no room.
+
+        Returns:
+            The container's answer if it refused, else None.
+        """
+        self._download(variant, instance, target, name)
         loaded = self._loaded[instance]
-        url = instance.seen(f"/opt/ml/models/{name}/model")
-        said = json.dumps({"model_name": name, "url": url}).encode()
+        url = instance.container_path(f"/opt/ml/models/{name}/model")
+        load = json.dumps({"model_name": name, "url": url}).encode()
         headers = {"Content-Type": "application/json"}
         while True:
-            answer = instance.send("POST", "/models", said, headers, timeout=timeout)
+            answer = instance.send("POST", "/models", load, headers, timeout=timeout)
             if answer.status in (HTTPStatus.OK, _CONFLICT):
                 return None
             if answer.status != _NO_ROOM or not loaded:
@@ -76,8 +81,8 @@ class MultiModel:
             instance.send("DELETE", f"/models/{unloaded}", b"", {}, timeout=timeout)
             shutil.rmtree(instance.root / "models" / unloaded, ignore_errors=True)
 
-    def _fetch(self, variant: Variant, instance: Instance, target: str, name: str) -> None:
-        place = Location.parse(model_data(variant.container)).join(target.lstrip("/"))
+    def _download(self, variant: Variant, instance: Instance, target: str, name: str) -> None:
+        place = Location.parse(model_uri(variant.container)).join(target.lstrip("/"))
         folder = instance.root / "models" / name / "model"
         if folder.exists():
             return

@@ -1,6 +1,6 @@
-"""What a tuning job tries next: every combination (Grid), or what optuna proposes.
+"""Which hyperparameters a tuning job tries next: every combination (Grid), or optuna's proposals.
 
-Bayesian is optuna's TPE, Hyperband its pruner over random proposals: same contract, not same draws.
+Bayesian is optuna's TPE, Hyperband its pruner over random proposals. SageMaker draws other values.
 """
 
 import itertools
@@ -11,37 +11,37 @@ import optuna
 
 from emulator.contract import Record
 
-Tried = dict[str, str]
+Hyperparameters = dict[str, str]
 
 
 class Search(Protocol):
-    """Proposes hyperparameters, and learns what came of them."""
+    """Proposes hyperparameters and learns from the results."""
 
-    def propose(self) -> tuple[int, Tried] | None:
-        """Return a number and hyperparameters to try, or None when there is nothing left."""
+    def propose(self) -> tuple[int, Hyperparameters] | None:
+        """Return a trial's number and hyperparameters, or None if there are no more."""
 
-    def hopeless(self, number: int, values: list[float]) -> bool:
-        """Whether a trial with these objective values so far should be stopped."""
+    def should_stop(self, number: int, values: list[float]) -> bool:
+        """Whether to stop a trial, given its objective values so far."""
 
     def learn(self, number: int, value: float | None) -> None:
-        """Take a trial's final objective value, or None when it has none."""
+        """Learn a trial's final objective value, or None if it has none."""
 
 
 def make(name: str, config: Record) -> Search:
-    """Return the search that a HyperParameterTuningJobConfig, already checked, asks for.
+    """Return the search for a HyperParameterTuningJobConfig that has been checked.
 
-    The same job name and RandomSeed give the same search.
+    The same job name and RandomSeed give the same proposals.
     """
     if config["Strategy"] == "Grid":
         return Grid(config["ParameterRanges"])
     return Optuna(name, config)
 
 
-def combinations(ranges: Record) -> Iterator[Tried]:
-    """Give every combination of categorical ranges."""
+def combinations(ranges: Record) -> Iterator[Hyperparameters]:
+    """Yield every combination of the categorical ranges."""
     categories = ranges.get("CategoricalParameterRanges", [])
-    names = [one["Name"] for one in categories]
-    for values in itertools.product(*(one["Values"] for one in categories)):
+    names = [category["Name"] for category in categories]
+    for values in itertools.product(*(category["Values"] for category in categories)):
         yield dict(zip(names, values, strict=True))
 
 
@@ -49,14 +49,14 @@ class Grid:
     """Every combination, once."""
 
     def __init__(self, ranges: Record) -> None:
-        self._left = enumerate(combinations(ranges))
+        self._remaining = enumerate(combinations(ranges))
 
-    def propose(self) -> tuple[int, Tried] | None:
+    def propose(self) -> tuple[int, Hyperparameters] | None:
         """Return the next combination."""
-        return next(self._left, None)
+        return next(self._remaining, None)
 
-    def hopeless(self, number: int, values: list[float]) -> bool:  # noqa: ARG002
-        """Grid stops nothing."""
+    def should_stop(self, number: int, values: list[float]) -> bool:  # noqa: ARG002
+        """Grid never stops a trial."""
         return False
 
     def learn(self, number: int, value: float | None) -> None:
@@ -71,7 +71,7 @@ class Optuna:
         seed = config.get("RandomSeed")
         bayesian = config["Strategy"] == "Bayesian"
         self._study = optuna.create_study(
-            study_name=name,  # Hyperband deals its brackets by the study's name
+            study_name=name,  # Hyperband assigns brackets by the study's name
             direction=config["HyperParameterTuningJobObjective"]["Type"].lower(),
             sampler=optuna.samplers.TPESampler(seed=seed, constant_liar=True)
             if bayesian
@@ -82,14 +82,14 @@ class Optuna:
         self._trials: dict[int, optuna.trial.Trial] = {}
         self._reported: dict[int, int] = {}
 
-    def propose(self) -> tuple[int, Tried]:
-        """Return what optuna asks for."""
+    def propose(self) -> tuple[int, Hyperparameters]:
+        """Return optuna's next proposal."""
         trial = self._study.ask()
         self._trials[trial.number] = trial
         return trial.number, _draw(trial, self._ranges)
 
-    def hopeless(self, number: int, values: list[float]) -> bool:
-        """Ask the pruner, which sees each value as one step (an epoch, as a rule)."""
+    def should_stop(self, number: int, values: list[float]) -> bool:
+        """Ask the pruner. It counts each value as one step (usually an epoch)."""
         trial = self._trials[number]
         for step in range(self._reported.get(number, 0), len(values)):
             trial.report(values[step], step + 1)
@@ -99,7 +99,7 @@ class Optuna:
         return False
 
     def learn(self, number: int, value: float | None) -> None:
-        """Tell optuna."""
+        """Pass the value to optuna."""
         trial = self._trials.pop(number)
         if value is None:
             self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
@@ -109,32 +109,32 @@ class Optuna:
 
 def _pruner(config: Record) -> optuna.pruners.BasePruner:
     if config["Strategy"] == "Hyperband":
-        said = config.get("StrategyConfig", {}).get("HyperbandStrategyConfig", {})
+        given = config.get("StrategyConfig", {}).get("HyperbandStrategyConfig", {})
         return optuna.pruners.HyperbandPruner(
-            min_resource=said.get("MinResource", 1),
-            max_resource=said.get("MaxResource", "auto"),
+            min_resource=given.get("MinResource", 1),
+            max_resource=given.get("MaxResource", "auto"),
         )
     if config.get("TrainingJobEarlyStoppingType") == "Auto":
         return optuna.pruners.MedianPruner()
     return optuna.pruners.NopPruner()
 
 
-def _draw(trial: optuna.trial.Trial, ranges: Record) -> Tried:
-    """Draw a value for each range; the API has them all as strings."""
-    drawn: Tried = {}
-    for one in ranges.get("CategoricalParameterRanges", []):
-        drawn[one["Name"]] = str(trial.suggest_categorical(one["Name"], one["Values"]))
-    for one in ranges.get("IntegerParameterRanges", []):
-        low, high, log = int(one["MinValue"]), int(one["MaxValue"]), _is_log(one)
-        drawn[one["Name"]] = str(trial.suggest_int(one["Name"], low, high, log=log))
-    for one in ranges.get("ContinuousParameterRanges", []):
-        name, low_, high_ = one["Name"], float(one["MinValue"]), float(one["MaxValue"])
-        if one.get("ScalingType") == "ReverseLogarithmic":  # fine steps near 1
+def _draw(trial: optuna.trial.Trial, ranges: Record) -> Hyperparameters:
+    """Draw a value for each range. In the API all values are strings."""
+    drawn: Hyperparameters = {}
+    for range_ in ranges.get("CategoricalParameterRanges", []):
+        drawn[range_["Name"]] = str(trial.suggest_categorical(range_["Name"], range_["Values"]))
+    for range_ in ranges.get("IntegerParameterRanges", []):
+        low, high, log = int(range_["MinValue"]), int(range_["MaxValue"]), _is_log(range_)
+        drawn[range_["Name"]] = str(trial.suggest_int(range_["Name"], low, high, log=log))
+    for range_ in ranges.get("ContinuousParameterRanges", []):
+        name, low_, high_ = range_["Name"], float(range_["MinValue"]), float(range_["MaxValue"])
+        if range_.get("ScalingType") == "ReverseLogarithmic":  # fine steps near 1
             drawn[name] = repr(1 - trial.suggest_float(name, 1 - high_, 1 - low_, log=True))
         else:
-            drawn[name] = repr(trial.suggest_float(name, low_, high_, log=_is_log(one)))
+            drawn[name] = repr(trial.suggest_float(name, low_, high_, log=_is_log(range_)))
     return drawn
 
 
-def _is_log(one: Record) -> bool:
-    return bool(one.get("ScalingType") == "Logarithmic")
+def _is_log(range_: Record) -> bool:
+    return bool(range_.get("ScalingType") == "Logarithmic")

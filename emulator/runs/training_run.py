@@ -1,4 +1,4 @@
-"""The life of one training job: from Starting, over interruptions, to its last transition."""
+"""One training job while it runs: from Starting to its last status, spot interruptions included."""
 
 import contextlib
 import logging
@@ -13,19 +13,17 @@ from emulator.contract import Record
 from emulator.engines import opt_ml
 from emulator.engines.container import Container, Mount, Network, Plan
 from emulator.errors import JobError
-from emulator.runs import hosts, synced
+from emulator.resources import TRAINING_JOB
+from emulator.runs import hosts
 from emulator.runs.hosts import Hosts
 from emulator.runs.metrics import Metrics
 from emulator.store import artifacts
-from emulator.store.json_files import files_below
 from emulator.store.logs import Stream
 from emulator.store.objects import Location
 
 log = logging.getLogger("kennel.emulator")
 
-KIND = "training-job"
-LOG_GROUP = "/aws/sagemaker/TrainingJobs"
-LIVE = ("InProgress", "Stopping")
+_LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 Request = Literal["stop", "interrupt"]
 Outcome = Literal[
     "Completed", "Stopped", "MaxRuntimeExceeded", "MaxWaitTimeExceeded", "Interrupted"
@@ -33,48 +31,53 @@ Outcome = Literal[
 
 
 def transition(job: Record, status: str, message: str = "") -> None:
-    """Note a new SecondaryStatus, and the end of the one before."""
-    time_ = now()
-    past = job.setdefault("SecondaryStatusTransitions", [])
-    if past:
-        past[-1].setdefault("EndTime", time_)
-    past.append({"Status": status, "StartTime": time_, "StatusMessage": message})
+    """Set a new SecondaryStatus, and the end time of the previous one."""
+    moment = now()
+    transitions = job.setdefault("SecondaryStatusTransitions", [])
+    if transitions:
+        transitions[-1].setdefault("EndTime", moment)
+    transitions.append({"Status": status, "StartTime": moment, "StatusMessage": message})
     job["SecondaryStatus"] = status
 
 
 class TrainingRun:
-    """Runs one job, which the records already hold.
+    """Runs one job whose record is already stored.
 
     Args:
-        context: the emulator.
-        name: the job's.
+        context: the emulator's.
+        name: of the job.
     """
 
     def __init__(self, context: Context, name: str) -> None:
-        job = context.records.get(KIND, name)
+        job = context.records.get(TRAINING_JOB, name)
         assert job
         self._context, self._name, self._job = context, name, job
-        self._engine = context.engines.of(job["AlgorithmSpecification"]["TrainingImage"])
+        self._engine = context.engines.for_image(job["AlgorithmSpecification"]["TrainingImage"])
         self._limits = context.settings.limits
         self._folder = context.settings.state / "jobs" / name
         self._metrics = Metrics(job["AlgorithmSpecification"].get("MetricDefinitions", []))
-        self._asked: set[Request] = set()
+        self._requests: set[Request] = set()
         self._trained_s = 0.0
-        self._begun = time.monotonic()
+        self._created = time.monotonic()
         self._attempt = 0
         self._roots: list[Path] = []
         self._syncs: list[artifacts.Sync] = []
 
-    def ask(self, request: Request) -> None:
-        """Have the job stopped, or its instances taken away, as soon as may be."""
-        self._asked.add(request)
+    def stop(self) -> None:
+        """Ask the job to stop."""
+        self._transition("Stopping", "Stopping the training job")
+        self._requests.add("stop")
+
+    def interrupt(self) -> None:
+        """Take the spot instances away; the job starts again on new ones."""
+        self._requests.add("interrupt")
 
     def metric_values(self, name: str) -> list[float]:
         """Return all values of a metric so far."""
         return self._metrics.values(name)
 
-    def live(self) -> None:
-        """Live the job to its end; nothing is raised, a failure is the job's."""
+    def run(self) -> None:
+        """Run the job to its end; errors become its FailureReason."""
         try:
             outcome = self._run_once()
             while outcome == "Interrupted":
@@ -92,19 +95,19 @@ class TrainingRun:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def _run_once(self) -> Outcome:
-        """Run the job's containers, once, until they end or are ended.
+        """Run the job's containers once, until they end or are stopped.
 
         Raises:
-            JobError: the algorithm failed, or the platform did.
+            JobError: the algorithm or the platform failed.
         """
-        self._asked.discard("interrupt")
+        self._requests.discard("interrupt")
         count = self._job["ResourceConfig"].get("InstanceCount", 1)
         isolated = bool(self._job.get("EnableNetworkIsolation"))
         with (
             self._engine.network(self._name, count, isolated=isolated) as network,
             contextlib.ExitStack() as removals,
         ):
-            if "stop" in self._asked:
+            if "stop" in self._requests:
                 return "Stopped"
             if not self._attempt:
                 self._transition("Downloading", "Downloading input data")
@@ -113,32 +116,32 @@ class TrainingRun:
                 self._start(network, number, removals) for number in range(len(network.hosts))
             ]
             self._transition("Training", "Training image download completed. Training in progress.")
-            with self._context.records.change(KIND, self._name) as job:
+            with self._context.records.change(TRAINING_JOB, self._name) as job:
                 job.setdefault("TrainingStartTime", now())
-            begun = time.monotonic()
+            start = time.monotonic()
             running = Hosts(started, self._metrics.read)
             try:
-                return self._watch(running, begun)
+                return self._watch(running, start)
             finally:
                 running.kill()
-                self._trained_s += time.monotonic() - begun
-                self._note_metrics()
+                self._trained_s += time.monotonic() - start
+                self._save_metrics()
                 for sync in self._syncs:
                     sync.send()
 
     def _start(
         self, network: Network, number: int, removals: contextlib.ExitStack
     ) -> tuple[Container, Path, Stream]:
-        """Lay out one host's /opt/ml and start its container."""
+        """Prepare one host's /opt/ml and start its container."""
         job, context = self._job, self._context
         root = self._folder / str(self._attempt) / f"algo-{number + 1}"
         opt_ml.make_folders(root)
         if number == 0:
             self._roots, self._syncs = [], []
         self._roots.append(root)
-        seen = self._lay_synced(root)
+        paths = self._make_synced_folders(root)
         host = network.hosts[number]
-        opt_ml.write_config(root, job, network, host, seen)
+        opt_ml.write_config(root, job, network, host, paths)
         algorithm = job["AlgorithmSpecification"]
         plan = Plan(
             name=f"{self._name}-algo-{number + 1}",
@@ -152,26 +155,25 @@ class TrainingRun:
             entrypoint=tuple(algorithm.get("ContainerEntrypoint", ())),
             arguments=tuple(algorithm.get("ContainerArguments", ())),
         )
-        stream = context.logs.stream(LOG_GROUP, f"{self._name}/algo-{number + 1}-{int(now())}")
+        stream = context.logs.stream(_LOG_GROUP, f"{self._name}/algo-{number + 1}-{int(now())}")
         container = self._engine.start(plan)
         removals.callback(container.remove)
         return container, root, stream
 
-    def _lay_synced(self, root: Path) -> dict[str, str]:
-        """Make the folders that go to S3 meanwhile; return where the container sees them."""
-        seen: dict[str, str] = {}
-        for path, uri in synced.folders(self._job):
-            # Outside /opt/ml an engine either mounts the folder or says that it cannot.
-            seen[path] = self._engine.seen(root, path)
-            sync = artifacts.Sync(
-                self._context.objects, synced.below(root, path), Location.parse(uri)
-            )
+    def _make_synced_folders(self, root: Path) -> dict[str, str]:
+        """Make the folders that go to S3 while the job runs; return SageMaker's path -> ours."""
+        paths: dict[str, str] = {}
+        for path, uri in opt_ml.synced_folders(self._job):
+            # The docker engine mounts only /opt/ml; an engine refuses a path that it cannot offer.
+            paths[path] = self._engine.container_path(root, path)
+            folder = opt_ml.host_path(root, path)
+            sync = artifacts.Sync(self._context.objects, folder, Location.parse(uri))
             sync.fetch()
             self._syncs.append(sync)
-        return seen
+        return paths
 
     def _channels(self, number: int, count: int) -> list[Mount]:
-        """Bring the channels to disk: once for all hosts, or a share for each."""
+        """Download the channels: one copy for all hosts, or a shard for each."""
         mounts = []
         for channel in self._job.get("InputDataConfig", []):
             name = channel["ChannelName"]
@@ -183,47 +185,48 @@ class TrainingRun:
             mounts.append(Mount(folder, f"input/data/{name}", read_only=True))
         return mounts
 
-    def _watch(self, running: Hosts, begun: float) -> Outcome:
-        """Wait for the containers' end, keeping the job's limits and its owner's wishes."""
+    def _watch(self, running: Hosts, start: float) -> Outcome:
+        """Wait until the containers end; obey time limits, stop requests and interruptions."""
         stopping = self._job.get("StoppingCondition", {})
-        longest = stopping.get("MaxRuntimeInSeconds", 86_400) - self._trained_s
-        waits = stopping.get("MaxWaitTimeInSeconds", math.inf)
-        synced = time.monotonic()
+        max_runtime = stopping.get("MaxRuntimeInSeconds", 86_400) - self._trained_s
+        max_wait = stopping.get("MaxWaitTimeInSeconds", math.inf)
+        last_sync = time.monotonic()
         while (ending := running.wait(0.1)) is None:
             moment = time.monotonic()
             if self._context.closing.is_set():
                 raise JobError("InternalServerError: the emulator was stopped while the job ran")
-            if "stop" in self._asked:
+            if "stop" in self._requests:
                 running.stop(self._limits.stop_grace_s)
                 return "Stopped"
-            if "interrupt" in self._asked:
+            if "interrupt" in self._requests:
                 running.stop(self._limits.spot_notice_s)
-                return "Stopped" if "stop" in self._asked else "Interrupted"
-            if moment - begun > longest or moment - self._begun > waits:
+                return "Stopped" if "stop" in self._requests else "Interrupted"
+            too_long = moment - start > max_runtime
+            if too_long or moment - self._created > max_wait:
                 self._transition("Stopping", "A limit of the stopping condition was reached")
                 running.stop(self._limits.stop_grace_s)
-                return "MaxRuntimeExceeded" if moment - begun > longest else "MaxWaitTimeExceeded"
-            if moment - synced > self._limits.checkpoint_sync_s:
+                return "MaxRuntimeExceeded" if too_long else "MaxWaitTimeExceeded"
+            if moment - last_sync > self._limits.checkpoint_sync_s:
                 for sync in self._syncs:
                     sync.send()
-                self._note_metrics()
-                synced = moment
+                self._save_metrics()
+                last_sync = moment
         if ending.code:
             self._upload(model=False)
             raise JobError(hosts.reason(ending))
         return "Completed"
 
     def _upload(self, *, model: bool) -> None:
-        """Send what the containers left in model and output/data."""
+        """Upload the contents of output/data and, if `model`, of model."""
         config = self._job["OutputDataConfig"]
         compress = config.get("CompressionType", "GZIP") == "GZIP"
         target = Location.parse(config["S3OutputPath"]).join(self._name, "output")
-        if not self._roots:  # stopped before it began
+        if not self._roots:  # stopped before it started
             return
         self._transition("Uploading", "Uploading generated training model")
         objects = self._context.objects
         data = [root / "output" / "data" for root in self._roots]
-        if any(next(files_below(folder), None) for folder in data):
+        if any(next(artifacts.files_below(folder), None) for folder in data):
             name = "output.tar.gz" if compress else "output"
             archive = self._folder / "output.tar.gz"
             artifacts.upload(objects, data, archive, target.join(name), compress=compress)
@@ -245,22 +248,22 @@ class TrainingRun:
         self._finish("Failed", "Failed", reason[:1024])
 
     def _finish(self, status: str, secondary: str, message: str) -> None:
-        self._note_metrics()
+        self._save_metrics()
         seconds = math.ceil(self._trained_s)
-        with self._context.records.change(KIND, self._name) as job:
+        with self._context.records.change(TRAINING_JOB, self._name) as job:
             transition(job, secondary, message)
             job["SecondaryStatusTransitions"][-1]["EndTime"] = now()
             job["TrainingJobStatus"] = status
             job["TrainingEndTime"] = now()
             job["BillableTimeInSeconds"] = job["TrainingTimeInSeconds"] = seconds
 
-    def _note_metrics(self) -> None:
+    def _save_metrics(self) -> None:
         if final := self._metrics.final():
             self._update(FinalMetricDataList=final)
 
     def _transition(self, status: str, message: str) -> None:
-        with self._context.records.change(KIND, self._name) as job:
+        with self._context.records.change(TRAINING_JOB, self._name) as job:
             transition(job, status, message)
 
     def _update(self, **fields: object) -> None:
-        self._context.records.update(KIND, self._name, **fields)
+        self._context.records.update(TRAINING_JOB, self._name, **fields)

@@ -1,4 +1,4 @@
-"""The life of one transform job: instances up, every object sent, every answer to S3."""
+"""One transform job while it runs: starts instances, sends every object, stores every answer."""
 
 import itertools
 import logging
@@ -11,41 +11,43 @@ from http import HTTPStatus
 from emulator.context import Context, now
 from emulator.contract import Record
 from emulator.errors import JobError
-from emulator.runs.instance import Instance, NoAnswer, fetch_model
+from emulator.resources import TRANSFORM_JOB
+from emulator.runs import model_data
+from emulator.runs.instance import Instance, NoAnswer
 from emulator.store.objects import Location
 
 log = logging.getLogger("kennel.emulator")
 
-KIND = "transform-job"
-_GROUP = "/aws/sagemaker/TransformJobs"
+_LOG_GROUP = "/aws/sagemaker/TransformJobs"
 _TIMEOUT_S = 600
 _MB = 1024 * 1024
 
 
 class TransformRun:
-    """Runs one job, which the records already hold.
+    """Runs one job whose record is already stored.
 
     Args:
-        context: the emulator.
-        name: the job's.
+        context: the emulator's.
+        name: of the job.
         model: the model's record.
     """
 
     def __init__(self, context: Context, name: str, model: Record) -> None:
-        job = context.records.get(KIND, name)
+        job = context.records.get(TRANSFORM_JOB, name)
         assert job
         self._context, self._name, self._job, self._model = context, name, job, model
         self._folder = context.settings.state / "transforms" / name
-        self._largest: int = job.get("MaxPayloadInMB", context.settings.limits.transform_payload_mb)
-        self._at_once: int = job.get("MaxConcurrentTransforms", 0) or 1
+        default_mb = context.settings.limits.transform_payload_mb
+        self._max_mb: int = job.get("MaxPayloadInMB", default_mb)
+        self._concurrency: int = job.get("MaxConcurrentTransforms", 0) or 1
         self._stopped = threading.Event()
 
     def stop(self) -> None:
-        """Have it stopped after the objects under way."""
+        """Ask the job to stop; objects already sent are finished."""
         self._stopped.set()
 
-    def live(self) -> None:
-        """Live the job to its end."""
+    def run(self) -> None:
+        """Run the job to its end; errors become its FailureReason."""
         instances: list[Instance] = []
         status, reason = "Failed", ""
         try:
@@ -57,7 +59,7 @@ class TransformRun:
                 raise JobError(f"ClientError: No S3 objects found under {source}")
             self._start(instances)
             self._update(TransformStartTime=now())
-            with ThreadPoolExecutor(self._at_once * len(instances)) as pool:
+            with ThreadPoolExecutor(self._concurrency * len(instances)) as pool:
                 turns = zip(places, itertools.cycle(instances), strict=False)
                 list(pool.map(lambda turn: self._transform(source, *turn), turns))
             if self._context.closing.is_set():
@@ -76,16 +78,16 @@ class TransformRun:
         self._update(**ended, **({"FailureReason": reason[:1024]} if reason else {}))
 
     def _start(self, instances: list[Instance]) -> None:
-        """Bring the instances up, in the environment that SageMaker gives a batch."""
+        """Start the instances, with the variables that SageMaker sets for batch transform."""
         env = {
             "SAGEMAKER_BATCH": "true",
-            "SAGEMAKER_MAX_PAYLOAD_IN_MB": str(self._largest),
+            "SAGEMAKER_MAX_PAYLOAD_IN_MB": str(self._max_mb),
             "SAGEMAKER_BATCH_STRATEGY": self._job.get("BatchStrategy", "MultiRecord"),
-            "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS": str(self._at_once),
+            "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS": str(self._concurrency),
             **self._job.get("Environment", {}),
         }
         container = self._model["PrimaryContainer"]
-        fetch_model(self._context, container, self._folder / "model")
+        model_data.download(self._context, container, self._folder / "model")
         for number in range(self._job["TransformResources"]["InstanceCount"]):
             instance = Instance(
                 self._context,
@@ -93,7 +95,7 @@ class TransformRun:
                 container,
                 self._folder / "model",
                 self._folder / f"i-{number}",
-                (_GROUP, f"{self._name}/i-{number}"),
+                (_LOG_GROUP, f"{self._name}/i-{number}"),
                 env=env,
                 isolated=bool(self._model.get("EnableNetworkIsolation")),
             )
@@ -101,15 +103,15 @@ class TransformRun:
             instance.wait_healthy(self._context.settings.limits.startup_s, "the transform job")
 
     def _transform(self, source: Location, place: Location, instance: Instance) -> None:
-        """Send one object, and keep the answers as `<key>.out`.
+        """Send one object and store the answers as `<key>.out`.
 
         Raises:
-            JobError: the container refused, or was silent.
+            JobError: the container refused it, or did not answer.
         """
         if self._stopped.is_set() or self._context.closing.is_set():
             return
-        said, output = self._job["TransformInput"], self._job["TransformOutput"]
-        headers = {"Content-Type": said.get("ContentType", "application/octet-stream")}
+        source_config, output = self._job["TransformInput"], self._job["TransformOutput"]
+        headers = {"Content-Type": source_config.get("ContentType", "application/octet-stream")}
         if "Accept" in output:
             headers["Accept"] = output["Accept"]
         answers = []
@@ -122,31 +124,30 @@ class TransformRun:
             except NoAnswer as error:
                 raise JobError(f"AlgorithmError: {place}: {error}") from None
             if answer.status != HTTPStatus.OK:
-                whose = "ClientError" if answer.status < 500 else "AlgorithmError"
+                kind = "ClientError" if answer.status < 500 else "AlgorithmError"
                 body = answer.body.decode(errors="replace")[:500]
-                raise JobError(f"{whose}: {place}: the container answered {answer.status}: {body}")
+                raise JobError(f"{kind}: {place}: the container answered {answer.status}: {body}")
             answers.append(answer.body)
-        between = b"\n" if output.get("AssembleWith") == "Line" else b""
+        separator = b"\n" if output.get("AssembleWith") == "Line" else b""
         folder = source.key[: source.key.rfind("/") + 1]
         name = f"{place.key.removeprefix(folder)}.out"
-        file = self._folder / f"{threading.get_ident()}.answer"
-        file.write_bytes(b"".join(one + between for one in answers))
-        self._context.objects.store(file, Location.parse(output["S3OutputPath"]).join(name))
+        target = Location.parse(output["S3OutputPath"]).join(name)
+        self._context.objects.write(target, b"".join(answer + separator for answer in answers))
 
     def _pieces(self, body: bytes, place: Location) -> Iterator[bytes]:
-        """Give an object whole, or by lines: one a request, or as many as fit in the payload."""
-        largest = self._largest * _MB
+        """Yield the request bodies: the whole object, single lines, or as many lines as fit."""
+        max_bytes = self._max_mb * _MB
         lines = self._job["TransformInput"].get("SplitType", "None") == "Line"
-        many = self._job.get("BatchStrategy", "MultiRecord") == "MultiRecord"
+        batching = self._job.get("BatchStrategy", "MultiRecord") == "MultiRecord"
         batch = b""
         for record in body.splitlines(keepends=True) if lines else [body]:
-            if largest and len(record) > largest:
-                raise JobError(f"ClientError: a record of {place} exceeds {self._largest} MB")
-            if batch and (not many or (largest and len(batch) + len(record) > largest)):
+            if max_bytes and len(record) > max_bytes:
+                raise JobError(f"ClientError: a record of {place} exceeds {self._max_mb} MB")
+            if batch and (not batching or (max_bytes and len(batch) + len(record) > max_bytes)):
                 yield batch
                 batch = b""
             batch += record
         yield batch
 
     def _update(self, **fields: object) -> None:
-        self._context.records.update(KIND, self._name, **fields)
+        self._context.records.update(TRANSFORM_JOB, self._name, **fields)

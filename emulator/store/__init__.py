@@ -1,1 +1,1 @@
-"""What is kept on disk: resources, S3's objects, logs."""
+"""State on disk: resources, S3 objects, logs."""

@@ -1,24 +1,24 @@
-"""A job's folders to S3: model and output archives at the end, checkpoints while it runs."""
+"""A job's folders in S3: model and output archives at the end, checkpoints while it runs."""
 
 import contextlib
+import os
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from emulator.errors import JobError
-from emulator.store.json_files import files_below
 from emulator.store.objects import Location, Objects
 
 
 class Sync:
-    """Keeps a folder's files in S3 as they change. What is deleted here stays there."""
+    """Copies a folder's files to S3 as they change. Deleted files remain in S3."""
 
     def __init__(self, objects: Objects, folder: Path, target: Location) -> None:
         self._objects, self._folder, self._target = objects, folder, target
         self._sent: dict[str, tuple[int, int]] = {}
 
     def fetch(self) -> None:
-        """Bring what S3 already holds into the folder, and do not send it back."""
+        """Download what S3 already has; `send` will not upload it again."""
         self._folder.mkdir(parents=True, exist_ok=True)
         below = Location(self._target.bucket, self._target.key.rstrip("/") + "/")
         for place in self._objects.find(below):
@@ -29,9 +29,9 @@ class Sync:
                 self._sent[name] = _stamp(file)
 
     def send(self) -> None:
-        """Send what is new or has changed since the last time."""
+        """Upload new and changed files."""
         for name, file in files_below(self._folder):
-            # A file may be renamed or deleted by the job between being seen and being read.
+            # The job may rename or delete a file after it was listed.
             with contextlib.suppress(FileNotFoundError):
                 stamp = _stamp(file)
                 if self._sent.get(name) != stamp:
@@ -47,14 +47,14 @@ def _stamp(file: Path) -> tuple[int, int]:
 def upload(
     objects: Objects, folders: Sequence[Path], archive: Path, target: Location, *, compress: bool
 ) -> None:
-    """Send folders of several hosts, laid over one another, as an archive or file by file.
+    """Upload the merged folders of several hosts, as an archive or file by file.
 
     Args:
-        objects: of S3.
-        folders: the first host's wins where two have a file of one name.
-        archive: where the archive is made.
-        target: `…/output/model.tar.gz`, or `…/output/model` when not compressed.
-        compress: whether it is an archive.
+        objects: S3.
+        folders: if several have a file of the same name, the first host's is taken.
+        archive: the path for the temporary archive.
+        target: `…/output/model.tar.gz`, or `…/output/model` without compression.
+        compress: whether to upload an archive.
     """
     files: dict[str, Path] = {}
     for folder in folders:
@@ -75,7 +75,7 @@ def unpack(objects: Objects, source: Location, target: Path) -> None:
     """Unpack a model archive.
 
     Raises:
-        JobError: it is missing, is no tar.gz, or would write outside the folder.
+        JobError: it is missing, is not a tar.gz, or has paths outside the folder.
     """
     archive = target.with_name(f"{target.name}.tar.gz")
     objects.fetch(source, archive)
@@ -89,3 +89,12 @@ def unpack(objects: Objects, source: Location, target: Path) -> None:
         ) from None
     finally:
         archive.unlink()
+
+
+def files_below(root: Path) -> Iterator[tuple[str, Path]]:
+    """Yield each file below a folder, with its relative path."""
+    # Not rglob: a job may delete a folder after it was listed.
+    paths = [Path(folder) / name for folder, _, names in os.walk(root) for name in names]
+    for path in sorted(paths):
+        if path.is_file():
+            yield path.relative_to(root).as_posix(), path

@@ -1,7 +1,7 @@
-"""What moto alone remembers, brought over a restart: changes are written down, and made again.
+"""Keeps moto's state over a restart: changes are logged to a file and replayed.
 
-For services with few and small changes: ECR, IAM, autoscaling, the model registry. What is made
-again has the time of the restart, and whatever moto draws by chance (an IAM id) is another.
+For services with few, small changes: ECR, IAM, autoscaling, the model registry. Replayed resources
+get the time of the restart and new random ids (such as IAM ids).
 """
 
 import base64
@@ -16,35 +16,35 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 from werkzeug.wrappers import Request
 
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
-# By the name in a request's signature. S3 and logs have files of their own.
+# As named in a request's signature. S3 objects and logs are stored elsewhere.
 _SERVICES = ("ecr", "iam", "application-autoscaling", "sagemaker")
 _READS = ("Get", "List", "Describe", "Batch", "Simulate", "Search")
 _HEADERS = ("Authorization", "Content-Type", "X-Amz-Target", "X-Amz-Date")
 
 
 class Journal:
-    """The changes made so far.
+    """Passes requests on to moto and logs those that change something.
 
     Args:
-        file: where they are kept.
-        application: moto's.
+        file: the log; requests already in it are replayed.
+        application: moto's WSGI application.
     """
 
     def __init__(self, file: Path, application: Application) -> None:
         self._file, self._application = file, application
         self._lock = threading.Lock()
         for line in file.read_text().splitlines() if file.exists() else []:
-            said = json.loads(line)
+            entry = json.loads(line)
             builder = EnvironBuilder(
-                path=said["path"],
-                method=said["method"],
-                headers=said["headers"],
-                data=base64.b64decode(said["body"]),
+                path=entry["path"],
+                method=entry["method"],
+                headers=entry["headers"],
+                data=base64.b64decode(entry["body"]),
             )
             run_wsgi_app(application, builder.get_environ(), buffered=True)
 
     def answer(self, environ: dict[str, Any], start: Any) -> Iterable[bytes]:
-        """Have moto answer; write the request down if it changed something."""
+        """Let moto answer; log the request if it succeeded and changed something."""
         request = Request(environ)
         if not _is_change(request):
             return self._application(environ, start)
@@ -52,30 +52,30 @@ class Journal:
         environ["wsgi.input"] = BytesIO(body)
         statuses: list[str] = []
 
-        def note(status: str, headers: Any, *more: Any) -> Any:
+        def record_status(status: str, headers: Any, *more: Any) -> Any:
             statuses.append(status)
             return start(status, headers, *more)
 
-        with self._lock:  # so that they are made again in the order in which they were made
-            answer = self._application(environ, note)
+        with self._lock:  # the log has the order in which moto made the changes
+            answer = self._application(environ, record_status)
             if statuses and statuses[0].startswith("2"):
                 self._write(request, body)
         return answer
 
     def _write(self, request: Request, body: bytes) -> None:
         headers = {name: request.headers[name] for name in _HEADERS if name in request.headers}
-        said = {
+        entry = {
             "method": request.method,
             "path": request.full_path.rstrip("?"),
             "headers": headers,
             "body": base64.b64encode(body).decode(),
         }
         with self._file.open("a") as file:
-            file.write(json.dumps(said) + "\n")
+            file.write(json.dumps(entry) + "\n")
 
 
 def _is_change(request: Request) -> bool:
-    """Whether a request is one of a service that is written down, and no mere question."""
+    """Whether a request changes something in one of the logged services."""
     scope = request.headers.get("Authorization", "").partition("/aws4_request")[0]
     if request.method != "POST" or scope.rpartition("/")[2] not in _SERVICES:
         return False

@@ -1,4 +1,4 @@
-"""CloudWatch log streams: moto answers for them, and a file for each brings them over a restart."""
+"""CloudWatch log streams: moto serves them; a file for each keeps them over a restart."""
 
 import json
 import threading
@@ -16,7 +16,7 @@ class Logs:
     """All log groups of the emulator's region.
 
     Args:
-        root: a folder; streams that it already holds are given to moto.
+        root: a folder; streams already in it are loaded into moto.
     """
 
     def __init__(self, root: Path, region: str) -> None:
@@ -31,7 +31,7 @@ class Logs:
                 self._backend.put_log_events(group, stream, [json.loads(line) for line in lines])
 
     def stream(self, group: str, name: str) -> "Stream":
-        """Open a stream, made if need be."""
+        """Open a stream; create it if it does not exist."""
         with self._lock:
             self._open(group, name)
         folder = self._root / urllib.parse.quote(group, safe="")
@@ -39,7 +39,7 @@ class Logs:
         return Stream(self, group, name, folder / f"{urllib.parse.quote(name, safe='')}.jsonl")
 
     def put(self, group: str, stream: str, event: dict[str, Any]) -> None:
-        """Have moto hold an event."""
+        """Add an event to moto's stream."""
         with self._lock:
             self._backend.put_log_events(group, stream, [event])
 
@@ -59,7 +59,7 @@ class Stream:
         self._file = file
 
     def write(self, line: str) -> None:
-        """Add a line, as of now. CloudWatch takes no empty message."""
+        """Add a line with the current time. CloudWatch refuses empty messages."""
         event = {"timestamp": int(time.time() * 1000), "message": line or " "}
         with self._file.open("a") as file:
             file.write(json.dumps(event) + "\n")

@@ -1,7 +1,7 @@
-"""S3's objects on disk: moto keeps the books and answers, the bytes and a card for each lie here.
+"""S3 objects on disk: moto answers requests, this module stores bytes and metadata in files.
 
-moto alone keeps objects in memory. Kept: buckets, the newest version of each object, its metadata.
-Not kept over a restart: older versions, ACLs, tags, policies, unfinished multipart uploads.
+moto alone keeps objects in memory only. A restart keeps buckets, the newest version of each object
+and its metadata. It loses older versions, ACLs, tags, policies and unfinished multipart uploads.
 """
 
 import contextlib
@@ -25,17 +25,17 @@ from emulator.store.json_files import write_json
 
 @dataclass(frozen=True)
 class Location:
-    """A bucket and a key, or the beginning of keys."""
+    """A bucket and a key, or a prefix of keys."""
 
     bucket: str
     key: str
 
     @classmethod
     def parse(cls, uri: str) -> "Location":
-        """Read `s3://bucket/key`.
+        """Parse `s3://bucket/key`.
 
         Raises:
-            JobError: it is none.
+            JobError: not an S3 URI.
         """
         if not uri.startswith("s3://"):
             raise JobError(f"ClientError: {uri} is not an s3:// URI")
@@ -51,74 +51,75 @@ class Location:
 
 
 class Blob:
-    """An object's bytes in a file, as much of a file object as moto's FakeKey asks for."""
+    """An object's bytes in a file, with the file methods that moto's FakeKey calls."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._at = 0
 
     def seek(self, position: int) -> None:
-        """Read from here on."""
+        """Set the position of the next read."""
         self._at = position
 
     def read(self, size: int = -1) -> bytes:
         """Return the next bytes."""
         with self._path.open("rb") as file:
             file.seek(self._at)
-            found = file.read(size)
-        self._at += len(found)
-        return found
+            piece = file.read(size)
+        self._at += len(piece)
+        return piece
 
     def close(self) -> None:
-        """Nothing is open between reads."""
+        """Do nothing: no file is open between reads."""
 
 
 class Objects:
     """The objects of all buckets.
 
     Args:
-        root: the folder; what it already holds is given to moto.
+        root: a folder; objects already in it are loaded into moto.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self.lock = threading.RLock()  # to be held while moto reads, too
+        self.lock = threading.RLock()  # also held while moto reads
         self._backend: Any = s3_backends[ACCOUNT]["aws"]
         root.mkdir(parents=True, exist_ok=True)
-        for card in sorted(root.glob("*/bucket.json")):
-            said = json.loads(card.read_text())
-            if said["name"] not in self._backend.buckets:
-                self._backend.create_bucket(said["name"], said["region"])
-        for card in sorted(root.glob("*/*.card.json")):
-            self._restore(json.loads(card.read_text()))
+        for file in sorted(root.glob("*/bucket.json")):
+            bucket = json.loads(file.read_text())
+            if bucket["name"] not in self._backend.buckets:
+                self._backend.create_bucket(bucket["name"], bucket["region"])
+        for file in sorted(root.glob("*/*.card.json")):
+            self._restore(json.loads(file.read_text()))
 
-    def settle(self, bucket: str, key: str = "") -> None:
-        """Bring the disk up to what moto now holds: of one key, or of the whole bucket."""
+    def save(self, bucket: str, key: str = "") -> None:
+        """Write moto's current state to disk: of one key, or of the whole bucket."""
         with self.lock:
-            held = self._backend.buckets.get(bucket)
+            moto_bucket = self._backend.buckets.get(bucket)
             folder = self._folder(bucket)
-            if held is None:
+            if moto_bucket is None:
                 shutil.rmtree(folder, ignore_errors=True)
                 return
             if not (folder / "bucket.json").exists():
-                write_json(folder / "bucket.json", {"name": bucket, "region": held.region_name})
+                info = {"name": bucket, "region": moto_bucket.region_name}
+                write_json(folder / "bucket.json", info)
             if key:
-                self._settle_key(bucket, key, held.keys.get(key))
+                self._save_key(bucket, key, moto_bucket.keys.get(key))
                 return
-            for card in list(folder.glob("*.card.json")):
-                name = json.loads(card.read_text())["key"]
-                self._settle_key(bucket, name, held.keys.get(name))
-            for name in list(held.keys):
-                self._settle_key(bucket, name, held.keys.get(name))
+            for file in list(folder.glob("*.card.json")):
+                name = json.loads(file.read_text())["key"]
+                self._save_key(bucket, name, moto_bucket.keys.get(name))
+            for name in list(moto_bucket.keys):
+                self._save_key(bucket, name, moto_bucket.keys.get(name))
 
     def find(self, prefix: Location) -> list[Location]:
-        """Return the objects whose keys begin so, in order; folder markers left out.
+        """Return the objects with a prefix, sorted by key, without folder markers (`…/`).
 
         Raises:
             JobError: the bucket is missing.
         """
         with self.lock:
-            self._need(prefix.bucket)
+            self._require_bucket(prefix.bucket)
             keys = list(self._backend.buckets[prefix.bucket].keys)
         return [
             Location(prefix.bucket, key)
@@ -132,106 +133,126 @@ class Objects:
         """Write an object to a file.
 
         Raises:
-            JobError: there is none.
+            JobError: no such object.
         """
         body = self.read(place)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(body)
 
     def read(self, place: Location) -> bytes:
-        """Return an object's bytes, or raise JobError."""
-        with self.lock:  # once replaced, its file is gone
-            held = self._key(place.bucket, place.key)
-            if held is None:
+        """Return an object's bytes.
+
+        Raises:
+            JobError: no such object.
+        """
+        with self.lock:  # replacing an object deletes its file
+            moto_key = self._key(place.bucket, place.key)
+            if moto_key is None:
                 raise JobError(f"ClientError: no object at {place}")
-            value: bytes = held.value
+            value: bytes = moto_key.value
         return value
 
     def store(self, source: Path, place: Location) -> None:
-        """Keep a file as an object.
+        """Store a copy of a file as an object.
 
         Raises:
             JobError: the bucket is missing.
         """
         with self.lock:
-            self._need(place.bucket)
+            self._require_bucket(place.bucket)
             blob = self._new_blob(place.bucket, place.key)
             shutil.copyfile(source, blob)
-            with blob.open("rb") as file:
-                etag = hashlib.file_digest(file, "md5").hexdigest()
-            held = self._backend.put_object(place.bucket, place.key, b"", etag=etag)
-            _rest_on(held, blob)
-            self._write_card(place.bucket, place.key, held, blob)
+            self._add(place, blob)
+
+    def write(self, place: Location, body: bytes) -> None:
+        """Store bytes as an object.
+
+        Raises:
+            JobError: the bucket is missing.
+        """
+        with self.lock:
+            self._require_bucket(place.bucket)
+            blob = self._new_blob(place.bucket, place.key)
+            blob.write_bytes(body)
+            self._add(place, blob)
+
+    def _add(self, place: Location, blob: Path) -> None:
+        with blob.open("rb") as file:
+            etag = hashlib.file_digest(file, "md5").hexdigest()
+        moto_key = self._backend.put_object(place.bucket, place.key, b"", etag=etag)
+        _read_from(moto_key, blob)
+        self._write_metadata(place.bucket, place.key, moto_key, blob)
 
     def _key(self, bucket: str, key: str) -> Any:
-        self._need(bucket)
-        held = self._backend.buckets[bucket].keys.get(key)
-        return held if isinstance(held, FakeKey) else None  # not a delete marker
+        self._require_bucket(bucket)
+        moto_key = self._backend.buckets[bucket].keys.get(key)
+        return moto_key if isinstance(moto_key, FakeKey) else None  # not a delete marker
 
-    def _need(self, bucket: str) -> None:
+    def _require_bucket(self, bucket: str) -> None:
         if bucket not in self._backend.buckets:
             raise JobError(f"ClientError: S3 bucket {bucket} does not exist")
 
     def _folder(self, bucket: str) -> Path:
         return self._root / urllib.parse.quote(bucket, safe="")
 
-    def _card(self, bucket: str, key: str) -> Path:
+    def _metadata_file(self, bucket: str, key: str) -> Path:
         return self._folder(bucket) / f"{hashlib.sha256(key.encode()).hexdigest()[:40]}.card.json"
 
     def _new_blob(self, bucket: str, key: str) -> Path:
         self._folder(bucket).mkdir(parents=True, exist_ok=True)
-        return self._card(bucket, key).with_suffix("").with_suffix(f".{uuid.uuid4().hex}")
+        return self._metadata_file(bucket, key).with_suffix("").with_suffix(f".{uuid.uuid4().hex}")
 
-    def _settle_key(self, bucket: str, key: str, held: Any) -> None:
-        card = self._card(bucket, key)
-        if not isinstance(held, FakeKey):
-            if card.exists():
-                blob = card.parent / json.loads(card.read_text())["blob"]
-                card.unlink()
+    def _save_key(self, bucket: str, key: str, moto_key: Any) -> None:
+        file = self._metadata_file(bucket, key)
+        if not isinstance(moto_key, FakeKey):
+            if file.exists():
+                blob = file.parent / json.loads(file.read_text())["blob"]
+                file.unlink()
                 blob.unlink(missing_ok=True)
             return
-        buffer: Any = held._value_buffer
-        if isinstance(buffer, Blob):  # written before; a copy in place may change metadata alone
+        buffer: Any = moto_key._value_buffer
+        if isinstance(buffer, Blob):  # already on disk; its metadata may have changed
             blob = buffer._path
         else:
             blob = self._new_blob(bucket, key)
-            blob.write_bytes(held.value)
-            held.etag  # noqa: B018 - computed once, while the bytes are at hand
-            _rest_on(held, blob)
+            blob.write_bytes(moto_key.value)
+            moto_key.etag  # noqa: B018 - computes it once, from the bytes in memory
+            _read_from(moto_key, blob)
             buffer.close()
-        self._write_card(bucket, key, held, blob)
+        self._write_metadata(bucket, key, moto_key, blob)
 
-    def _write_card(self, bucket: str, key: str, held: Any, blob: Path) -> None:
-        card = self._card(bucket, key)
-        before = json.loads(card.read_text())["blob"] if card.exists() else blob.name
+    def _write_metadata(self, bucket: str, key: str, moto_key: Any, blob: Path) -> None:
+        file = self._metadata_file(bucket, key)
+        old_blob = json.loads(file.read_text())["blob"] if file.exists() else blob.name
         write_json(
-            card,
+            file,
             {
                 "bucket": bucket,
                 "key": key,
                 "blob": blob.name,
-                "etag": held.etag.strip('"'),
-                "modified": held.last_modified.isoformat(),
-                "metadata": dict(held.metadata),
+                "etag": moto_key.etag.strip('"'),
+                "modified": moto_key.last_modified.isoformat(),
+                "metadata": dict(moto_key.metadata),
             },
         )
-        if before != blob.name:
-            (card.parent / before).unlink(missing_ok=True)
+        if old_blob != blob.name:
+            (file.parent / old_blob).unlink(missing_ok=True)
 
-    def _restore(self, card: dict[str, Any]) -> None:
-        blob = self._folder(card["bucket"]) / card["blob"]
-        with contextlib.suppress(FileNotFoundError):  # deleted, and killed before its card was
+    def _restore(self, metadata: dict[str, Any]) -> None:
+        bucket, key = metadata["bucket"], metadata["key"]
+        blob = self._folder(bucket) / metadata["blob"]
+        with contextlib.suppress(FileNotFoundError):  # the emulator was killed during a deletion
             blob.stat()
-            held = self._backend.put_object(card["bucket"], card["key"], b"", etag=card["etag"])
-            held.set_metadata(card["metadata"])
-            held.last_modified = dt.datetime.fromisoformat(card["modified"])
-            _rest_on(held, blob)
+            moto_key = self._backend.put_object(bucket, key, b"", etag=metadata["etag"])
+            moto_key.set_metadata(metadata["metadata"])
+            moto_key.last_modified = dt.datetime.fromisoformat(metadata["modified"])
+            _read_from(moto_key, blob)
 
 
-def _rest_on(held: Any, blob: Path) -> None:
-    """Have moto's key read its bytes from a file."""
-    held._value_buffer = Blob(blob)
-    held.contentsize = blob.stat().st_size
-    if held.multipart is not None:
-        held.multipart.dispose()
-        held.multipart = None
+def _read_from(moto_key: Any, blob: Path) -> None:
+    """Let moto's key read its bytes from a file."""
+    moto_key._value_buffer = Blob(blob)
+    moto_key.contentsize = blob.stat().st_size
+    if moto_key.multipart is not None:
+        moto_key.multipart.dispose()
+        moto_key.multipart = None

@@ -1,4 +1,4 @@
-"""Everything the emulator remembers: one JSON file for each resource, written atomically."""
+"""Stored resources: one JSON file for each, replaced in one step."""
 
 import contextlib
 import json
@@ -9,14 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from emulator.contract import Record
+from emulator.resources import Resource
 from emulator.store.json_files import write_json
 
 
 class Records:
-    """Resources by kind and name. All calls are safe from any thread.
+    """Resources by kind and name. All methods are thread-safe.
 
     Args:
-        root: a folder; what it already holds is read.
+        root: a folder; records already in it are loaded.
     """
 
     def __init__(self, root: Path) -> None:
@@ -27,55 +28,56 @@ class Records:
             name = urllib.parse.unquote(file.stem)
             self._all.setdefault(file.parent.name, {})[name] = json.loads(file.read_text())
 
-    def get(self, kind: str, name: str) -> Record | None:
+    def get(self, resource: Resource, name: str) -> Record | None:
         """Return a copy of a record, or None."""
         with self._lock:
-            found = self._all.get(kind, {}).get(name)
-            return json.loads(json.dumps(found)) if found is not None else None
+            record = self._all.get(resource.kind, {}).get(name)
+            return json.loads(json.dumps(record)) if record is not None else None
 
-    def all(self, kind: str) -> list[Record]:
+    def all(self, resource: Resource) -> list[Record]:
         """Return copies of all records of a kind, oldest first."""
         with self._lock:
-            found = list(self._all.get(kind, {}).values())
-            copies: list[Record] = json.loads(json.dumps(found))
+            records = list(self._all.get(resource.kind, {}).values())
+            copies: list[Record] = json.loads(json.dumps(records))
         return sorted(copies, key=lambda record: record.get("CreationTime", 0))
 
-    def add(self, kind: str, name: str, record: Record) -> bool:
-        """Keep a new record with its times; return False, keeping nothing, if the name is taken."""
+    def add(self, resource: Resource, name: str, record: Record) -> bool:
+        """Store a new record with its times; if the name is taken, store nothing, return False."""
         with self._lock:
-            if name in self._all.setdefault(kind, {}):
+            records = self._all.setdefault(resource.kind, {})
+            if name in records:
                 return False
             now = time.time()
-            self._all[kind][name] = {"CreationTime": now, "LastModifiedTime": now} | record
-            self._write(kind, name)
+            records[name] = {"CreationTime": now, "LastModifiedTime": now} | record
+            self._write(resource, name)
             return True
 
     @contextlib.contextmanager
-    def change(self, kind: str, name: str) -> Iterator[Record]:
-        """Give the record itself to be changed; it is written when the block ends.
+    def change(self, resource: Resource, name: str) -> Iterator[Record]:
+        """Yield the record itself; it is saved when the block ends.
 
         Raises:
             KeyError: no such record.
         """
         with self._lock:
-            record = self._all[kind][name]
+            record = self._all[resource.kind][name]
             yield record
             record["LastModifiedTime"] = time.time()
-            self._write(kind, name)
+            self._write(resource, name)
 
-    def update(self, kind: str, name: str, **fields: object) -> None:
+    def update(self, resource: Resource, name: str, **fields: object) -> None:
         """Set members of a record."""
-        with self.change(kind, name) as record:
+        with self.change(resource, name) as record:
             record.update(fields)
 
-    def remove(self, kind: str, name: str) -> None:
-        """Forget a record."""
+    def remove(self, resource: Resource, name: str) -> None:
+        """Delete a record."""
         with self._lock:
-            del self._all[kind][name]
-            self._path(kind, name).unlink()
+            del self._all[resource.kind][name]
+            self._path(resource, name).unlink()
 
-    def _path(self, kind: str, name: str) -> Path:
-        return self._root / kind / f"{urllib.parse.quote(name, safe='')}.json"
+    def _path(self, resource: Resource, name: str) -> Path:
+        return self._root / resource.kind / f"{urllib.parse.quote(name, safe='')}.json"
 
-    def _write(self, kind: str, name: str) -> None:
-        write_json(self._path(kind, name), self._all[kind][name])
+    def _write(self, resource: Resource, name: str) -> None:
+        write_json(self._path(resource, name), self._all[resource.kind][name])

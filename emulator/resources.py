@@ -1,0 +1,124 @@
+"""The kinds of SageMaker resources: how the API names their members, and its errors for names."""
+
+from dataclasses import dataclass
+
+from emulator.errors import ApiError, InUse, Invalid, NotFound
+
+Error = tuple[type[ApiError], str]
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One kind of resource.
+
+    Args:
+        kind: as in `arn:aws:sagemaker:<region>:<account>:<kind>/<name>`.
+        prefix: what its members start with, as in TrainingJobName and TrainingJobArn.
+        list_key: the member of the List answer that holds the summaries.
+        summary: the shape of one summary.
+        missing: the error if the name does not exist; `{name}` and `{arn}` are filled in.
+        taken: the error if the name already exists.
+    """
+
+    kind: str
+    prefix: str
+    list_key: str
+    summary: str
+    missing: Error
+    taken: Error
+
+    @property
+    def name_key(self) -> str:
+        """The member with the name."""
+        return f"{self.prefix}Name"
+
+    @property
+    def arn_key(self) -> str:
+        """The member with the ARN."""
+        return f"{self.prefix}Arn"
+
+    @property
+    def status_key(self) -> str:
+        """The member with the status."""
+        return f"{self.prefix}Status"
+
+    @property
+    def end_key(self) -> str:
+        """The member with the time when a job ended."""
+        return f"{self.prefix.removesuffix('Job')}EndTime"
+
+
+TRAINING_JOB = Resource(
+    "training-job",
+    "TrainingJob",
+    "TrainingJobSummaries",
+    "TrainingJobSummary",
+    missing=(Invalid, "Requested resource not found."),
+    taken=(
+        InUse,
+        "Training job names must be unique within an AWS account and region, but a training job "
+        "with the name {name} already exists for this account and region",
+    ),
+)
+TUNING_JOB = Resource(
+    "hyper-parameter-tuning-job",
+    "HyperParameterTuningJob",
+    "HyperParameterTuningJobSummaries",
+    "HyperParameterTuningJobSummary",
+    missing=(NotFound, "Amazon SageMaker can't find a tuning job with the name {name}."),
+    taken=(
+        InUse,
+        "Hyper parameter tuning job names must be unique within an AWS account and region, but a "
+        "tuning job with the name {name} already exists",
+    ),
+)
+TRANSFORM_JOB = Resource(
+    "transform-job",
+    "TransformJob",
+    "TransformJobSummaries",
+    "TransformJobSummary",
+    missing=(NotFound, "Could not find the transform job {name}"),
+    taken=(InUse, "Job name must be unique within an AWS account and region: {name}"),
+)
+MODEL = Resource(
+    "model",
+    "Model",
+    "Models",
+    "ModelSummary",
+    missing=(Invalid, 'Could not find model "{arn}".'),
+    taken=(Invalid, 'Cannot create already existing model "{arn}".'),
+)
+ENDPOINT_CONFIG = Resource(
+    "endpoint-config",
+    "EndpointConfig",
+    "EndpointConfigs",
+    "EndpointConfigSummary",
+    missing=(Invalid, 'Could not find endpoint configuration "{arn}".'),
+    taken=(Invalid, 'Cannot create already existing endpoint configuration "{arn}".'),
+)
+ENDPOINT = Resource(
+    "endpoint",
+    "Endpoint",
+    "Endpoints",
+    "EndpointSummary",
+    missing=(Invalid, 'Could not find endpoint "{arn}".'),
+    taken=(Invalid, 'Cannot create already existing endpoint "{arn}".'),
+)
+IMAGE = Resource(
+    "image",
+    "Image",
+    "Images",
+    "Image",
+    missing=(NotFound, "No Image with the name {name} exists."),
+    taken=(InUse, "Image {arn} already exists"),
+)
+# Named `<image>:<number>`; found through its image, so neither error is ever raised.
+IMAGE_VERSION = Resource(
+    "image-version",
+    "ImageVersion",
+    "ImageVersions",
+    "ImageVersion",
+    missing=(NotFound, "No ImageVersion {name} exists."),
+    taken=(InUse, "ImageVersion {arn} already exists"),
+)
+TAGGED = (TRAINING_JOB, TUNING_JOB, TRANSFORM_JOB, MODEL, ENDPOINT_CONFIG, ENDPOINT, IMAGE)

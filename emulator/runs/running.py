@@ -1,0 +1,87 @@
+"""The jobs of one kind while they run, each in its own thread."""
+
+import threading
+from typing import Generic, Protocol, TypeVar
+
+from emulator.context import Context, now
+from emulator.contract import Record
+from emulator.resources import Resource
+
+LIVE = ("InProgress", "Stopping")
+RESTARTED = (
+    "InternalServerError: We encountered an internal error. Please try again. "
+    "(The emulator ended while this job ran.)"
+)
+
+
+class Run(Protocol):
+    """One job while it runs."""
+
+    def run(self) -> None:
+        """Run the job to its end; errors become the job's FailureReason."""
+
+    def stop(self) -> None:
+        """Ask the job to stop."""
+
+
+R = TypeVar("R", bound=Run)
+
+
+class Running(Generic[R]):
+    """Starts and stops jobs.
+
+    Args:
+        context: the emulator's.
+        resource: the kind of job.
+    """
+
+    def __init__(self, context: Context, resource: Resource) -> None:
+        self._context, self._resource = context, resource
+        self._lock = threading.Lock()
+        self._runs: dict[str, R] = {}
+        self._threads: list[threading.Thread] = []
+
+    def start(self, name: str, run: R) -> None:
+        """Run a job in a new thread."""
+        title = f"{self._resource.kind} {name}"
+        thread = threading.Thread(target=run.run, name=title, daemon=True)
+        with self._lock:
+            self._runs[name] = run
+            self._threads.append(thread)
+            thread.start()
+
+    def get(self, name: str) -> R:
+        """Return a job that was started since the emulator started."""
+        return self._runs[name]
+
+    def stop(self, name: str) -> str:
+        """Ask a job to stop, if it is in progress; return the status that it had.
+
+        Raises:
+            ApiError: no such job.
+        """
+        key = self._resource.status_key
+        status: str = self._context.require(self._resource, name)[key]
+        if status == "InProgress":
+            with self._context.records.change(self._resource, name) as job:
+                status = job[key]
+                if status == "InProgress":  # it may have ended just now
+                    job[key] = "Stopping"
+                    self._runs[name].stop()
+        return status
+
+    def close(self) -> None:
+        """Wait until all jobs have ended. The context's `closing` must be set."""
+        with self._lock:
+            threads = list(self._threads)
+        for thread in threads:
+            thread.join()
+
+
+def fail_unfinished(context: Context, resource: Resource) -> list[Record]:
+    """Mark jobs that ran when the previous emulator ended as Failed; return them."""
+    unfinished = [job for job in context.records.all(resource) if job[resource.status_key] in LIVE]
+    for job in unfinished:
+        end = {resource.status_key: "Failed", resource.end_key: now(), "FailureReason": RESTARTED}
+        context.records.update(resource, job[resource.name_key], **end)
+    return unfinished

@@ -1,0 +1,69 @@
+"""All training jobs: those that users create, and the trials of tuning jobs."""
+
+import contextlib
+import itertools
+import shutil
+
+from emulator.context import Context
+from emulator.contract import Record
+from emulator.engines import opt_ml
+from emulator.errors import Invalid, JobError
+from emulator.resources import TRAINING_JOB
+from emulator.runs.running import RESTARTED, Running, fail_unfinished
+from emulator.runs.training_run import TrainingRun, transition
+from emulator.store import artifacts
+from emulator.store.objects import Location
+
+
+class TrainingRuns(Running[TrainingRun]):
+    """Starts, stops and interrupts training jobs."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context, TRAINING_JOB)
+        for job in fail_unfinished(context, TRAINING_JOB):
+            _send_unsent(context, job)
+            with context.records.change(TRAINING_JOB, job["TrainingJobName"]) as record:
+                transition(record, "Failed", RESTARTED)
+
+    def create(self, request: Record, **more: object) -> Record:
+        """Store a job and start it; the request has been checked.
+
+        Args:
+            request: as for CreateTrainingJob.
+            more: further members of DescribeTrainingJob.
+
+        Raises:
+            InUse: the name is taken.
+        """
+        job = request | more | {"TrainingJobStatus": "InProgress"}
+        transition(job, "Starting", "Preparing the instances for training")
+        answer = self._context.create(TRAINING_JOB, job)
+        name = request["TrainingJobName"]
+        self.start(name, TrainingRun(self._context, name))
+        return answer
+
+    def interrupt(self, name: str) -> None:
+        """Interrupt a spot job, with the usual notice; it starts again.
+
+        Raises:
+            Invalid: no such job; it does not use spot instances, or is not training.
+        """
+        job = self._context.require(TRAINING_JOB, name)
+        if not job.get("EnableManagedSpotTraining"):
+            raise Invalid(f"{name} does not use managed spot training")
+        if job["SecondaryStatus"] != "Training":
+            raise Invalid(f"{name} is not training: it is {job['SecondaryStatus']}")
+        self.get(name).interrupt()
+
+
+def _send_unsent(context: Context, job: Record) -> None:
+    """Upload what a job had not yet sent when its emulator was killed; delete its folder."""
+    folder = context.settings.state / "jobs" / job["TrainingJobName"]
+    attempts = [path for path in folder.glob("*") if path.name.isdecimal()]
+    for attempt in sorted(attempts, key=lambda path: int(path.name))[-1:]:
+        roots = sorted(attempt.glob("algo-*"))
+        for root, (path, uri) in itertools.product(roots, opt_ml.synced_folders(job)):
+            source = opt_ml.host_path(root, path)
+            with contextlib.suppress(JobError):  # the bucket was deleted
+                artifacts.Sync(context.objects, source, Location.parse(uri)).send()
+    shutil.rmtree(folder, ignore_errors=True)
