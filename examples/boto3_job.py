@@ -1,7 +1,7 @@
-"""The whole job in plain boto3, for people who bring their own scripts: tune, serve, ask, delete.
+"""A whole job in plain boto3, for users with their own scripts: tune, deploy, predict, delete.
 
-Nothing of Kennel is imported; its images are named by URI. Photos lie in S3 already, below --data,
-as train/, valid/ and test/. Against the emulator, export what `kennel emulator start` prints.
+It imports nothing of Kennel and only names its images. The photos are in S3 below --data, as
+train/, valid/ and test/. To use the emulator, export what `kennel emulator start` prints.
 """
 
 import argparse
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import boto3
 
-# The image prints one line for each figure; this is what `kennel metrics` prints, of one.
+# One entry of what `kennel metrics` prints: how SageMaker finds this metric in the log.
 OBJECTIVE = {
     "Name": "validation:accuracy",
     "Regex": r"\[metric\] validation:accuracy=([-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?) ",
@@ -20,9 +20,9 @@ GRID = {"learning_rate": ["0.001", "0.01"]}
 
 
 def main() -> None:
-    """Run the job from end to end."""
+    """Run the job from start to end."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("photo", type=Path, help="to ask the endpoint about")
+    parser.add_argument("photo", type=Path, help="the picture to classify")
     parser.add_argument("--role", required=True)
     parser.add_argument("--data", required=True, help="s3://bucket/photos")
     parser.add_argument("--output", required=True, help="s3://bucket/jobs")
@@ -42,7 +42,7 @@ def main() -> None:
                 "Type": "Maximize",
                 "MetricName": OBJECTIVE["Name"],
             },
-            # A grid runs all of its combinations: their number is not given.
+            # A grid runs all combinations: it takes no number of jobs.
             "ResourceLimits": {"MaxParallelTrainingJobs": 1},
             "ParameterRanges": {
                 "CategoricalParameterRanges": [
@@ -116,7 +116,7 @@ def main() -> None:
         )
         print("answer:", json.loads(answer["Body"].read())["predicted_label"])
     finally:
-        # An endpoint costs until it is gone; config and model cost nothing, and go after it.
+        # Only the endpoint costs money, so it is deleted first.
         sagemaker.delete_endpoint(EndpointName=name)
         sagemaker.get_waiter("endpoint_deleted").wait(EndpointName=name, WaiterConfig=waiter)
         sagemaker.delete_endpoint_config(EndpointConfigName=name)

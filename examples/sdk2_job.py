@@ -1,7 +1,7 @@
-"""The whole job through the SageMaker Python SDK, version 2: tune, serve, ask, delete.
+"""A whole job with the SageMaker Python SDK, version 2: tune, deploy, predict, delete.
 
-For notebooks that were written for it: `sagemaker<3`. Nothing of Kennel is imported; its images are
-named by URI. Photos lie in S3 already, below --data, as train/, valid/ and test/.
+For notebooks that use `sagemaker<3`. It imports nothing of Kennel and only names its images. The
+photos are in S3 below --data, as train/, valid/ and test/.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from sagemaker.serializers import IdentitySerializer
 from sagemaker.session import Session
 from sagemaker.tuner import CategoricalParameter, HyperparameterTuner
 
-# The image prints one line for each figure; this is what `kennel metrics` prints, of one.
+# One entry of what `kennel metrics` prints: how SageMaker finds this metric in the log.
 OBJECTIVE = {
     "Name": "validation:accuracy",
     "Regex": r"\[metric\] validation:accuracy=([-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?) ",
@@ -24,9 +24,9 @@ OBJECTIVE = {
 
 
 def main() -> None:
-    """Run the job from end to end."""
+    """Run the job from start to end."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("photo", type=Path, help="to ask the endpoint about")
+    parser.add_argument("photo", type=Path, help="the picture to classify")
     parser.add_argument("--role", required=True)
     parser.add_argument("--data", required=True, help="s3://bucket/photos")
     parser.add_argument("--output", required=True, help="s3://bucket/jobs")
@@ -46,7 +46,7 @@ def main() -> None:
         max_run=3600,
         output_path=given.output,
         hyperparameters=given.hyperparameters,
-        # The image records its own tensors and timeline.
+        # The image records tensors and the timeline by itself.
         debugger_hook_config=False,
         disable_profiler=True,
         sagemaker_session=session,
@@ -57,7 +57,7 @@ def main() -> None:
         metric_definitions=[OBJECTIVE],
         hyperparameter_ranges={"learning_rate": CategoricalParameter(["0.001", "0.01"])},
         strategy="Grid",
-        # A grid runs all of its combinations: another number would be refused.
+        # A grid runs all combinations: SageMaker refuses another number.
         max_jobs=2,
     )
     inputs = {split: f"{given.data}/{split}" for split in ("train", "valid", "test")}
@@ -87,7 +87,7 @@ def main() -> None:
         )
         print("answer:", json.loads(answer)["predicted_label"])
     finally:
-        # The endpoint's configuration goes with it.
+        # This also deletes the endpoint's configuration.
         predictor.delete_endpoint()
         session.sagemaker_client.get_waiter("endpoint_deleted").wait(
             EndpointName=name, WaiterConfig={"Delay": 5, "MaxAttempts": 240}

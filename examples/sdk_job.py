@@ -1,7 +1,7 @@
-"""The whole job through the SageMaker Python SDK, version 3: train, tune, serve, ask, delete.
+"""A whole job with the SageMaker Python SDK, version 3: tune, deploy, predict, delete.
 
-Nothing of Kennel is imported; its images are named by URI. Photos lie in S3 already, below --data,
-as train/, valid/ and test/. The SDK wants an environment of its own: pip install 'sagemaker>=3'.
+It imports nothing of Kennel and only names its images. The photos are in S3 below --data, as
+train/, valid/ and test/. The SDK needs its own environment: pip install 'sagemaker>=3'.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from sagemaker.train.configs import (
 )
 from sagemaker.train.tuner import HyperparameterTuner
 
-# The image prints one line for each figure; this is what `kennel metrics` prints, of one.
+# One entry of what `kennel metrics` prints: how SageMaker finds this metric in the log.
 OBJECTIVE = {
     "Name": "validation:accuracy",
     "Regex": r"\[metric\] validation:accuracy=([-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?) ",
@@ -30,9 +30,9 @@ OBJECTIVE = {
 
 
 def main() -> None:
-    """Run the job from end to end."""
+    """Run the job from start to end."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("photo", type=Path, help="to ask the endpoint about")
+    parser.add_argument("photo", type=Path, help="the picture to classify")
     parser.add_argument("--role", required=True)
     parser.add_argument("--data", required=True, help="s3://bucket/photos")
     parser.add_argument("--output", required=True, help="s3://bucket/jobs")
@@ -60,7 +60,7 @@ def main() -> None:
     tuner = HyperparameterTuner(
         model_trainer=trainer,
         objective_metric_name=OBJECTIVE["Name"],
-        # The tuner does not take over the trainer's.
+        # The tuner does not use the trainer's definitions.
         metric_definitions=[OBJECTIVE],
         hyperparameter_ranges={"learning_rate": CategoricalParameter(["0.001", "0.01"])},
         strategy="Grid",
@@ -96,7 +96,7 @@ def main() -> None:
         )
         print("answer:", json.loads(answer.body.read())["predicted_label"])
     finally:
-        # An endpoint costs until it is gone; config and model cost nothing, and go after it.
+        # Only the endpoint costs money, so it is deleted first.
         endpoint.delete()
         endpoint.wait_for_delete()
         EndpointConfig.get(name).delete()

@@ -52,7 +52,7 @@ def kennel() -> None:
 
 @app.command("metrics")
 def show_metrics() -> None:
-    """Print the MetricDefinitions for CreateTrainingJob, as JSON."""
+    """Print the MetricDefinitions for CreateTrainingJob."""
     typer.echo(json.dumps(metrics.definitions(), indent=2))
 
 

@@ -32,7 +32,7 @@ def wrong(names: Iterable[str]) -> list[str]:
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1) or [", ".join(known)]
-            found.append(f"AWS has no rule {name} for image classifiers: use {near[0]}")
+            found.append(f"AWS has no rule {name} for classifiers: use {near[0]}")
     return found
 
 

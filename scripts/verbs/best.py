@@ -19,7 +19,7 @@ def best(
     as_json: options.AsJson = False,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Print the best hyperparameters of a tuning job, and its trials, best first."""
+    """Print a tuning job's trials and best hyperparameters."""
     if dry_run:
         terminal.dry_run([jobs.describe(jobs.TUNING, job), jobs.trials(job)])
         return

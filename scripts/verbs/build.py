@@ -20,7 +20,7 @@ def build(
         str | None, typer.Option(help="override the one in docker/versions.env")
     ] = None,
 ) -> None:
-    """Build the images kennel-train and kennel-serve with Docker."""
+    """Build the images kennel-train and kennel-serve."""
     if not _SCRIPT.is_file():
         raise Problem("building needs the repository: clone it, and run `make build` there")
     environment = os.environ | {"TAG": tag} | ({"BASE_IMAGE": base_image} if base_image else {})

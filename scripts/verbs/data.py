@@ -30,7 +30,7 @@ app = typer.Typer(no_args_is_help=True, help="Check, pack and upload photos.")
 
 @app.command()
 def check(folder: Folder) -> None:
-    """Count classes and splits; find broken files, duplicates, near-duplicates and leaks.
+    """Check photos: classes, splits, bad files, copies, leaks.
 
     Exits with 1 if training would fail or the test set would be worthless.
     """
@@ -74,9 +74,10 @@ def pack(
     shard_mib: Annotated[int, typer.Option(min=1, help="approximate size of a shard")] = 256,
     seed: Annotated[int, typer.Option(help="shuffles the training pictures")] = 0,
 ) -> None:
-    """Pack photos into tar shards; training reads them like the folder, but faster from S3.
+    """Pack photos into tar shards.
 
-    Training pictures are shuffled, so that every long read has pictures of many classes.
+    Training reads shards like the folder, but faster from S3. The training pictures are shuffled,
+    so that every read has pictures of many classes.
     """
     from scripts.photos import packing
 
@@ -97,7 +98,10 @@ def upload(
     region: options.Region = None,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Upload a folder to S3, only what changed; continues an interrupted upload."""
+    """Upload a folder to S3, only what changed.
+
+    If an upload is interrupted, the next one continues.
+    """
     from pictures.picture import shorten
     from scripts.photos import upload as uploading
 

@@ -49,7 +49,10 @@ def doctor(
     region: options.Region = None,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Check this machine, the account and the experiment; exits with 1 if a job would fail."""
+    """Check this machine, the account and the experiment.
+
+    Exits with 1 if a job would fail.
+    """
     experiment = options.experiment(file, changes) if file else None
     if dry_run:
         terminal.dry_run(_requests(experiment))

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
-State = Annotated[Path, typer.Option(help="the folder for jobs, objects and the log")]
+State = Annotated[Path, typer.Option(help="the folder for its data and log")]
 _STATE = Path("run/emulator")
 
 app = typer.Typer(no_args_is_help=True, help="Run SageMaker on this machine, without an account.")
@@ -25,7 +25,10 @@ def start(
         typer.Option(help="what runs jobs; auto: Docker if it runs and has the image"),
     ] = None,
 ) -> None:
-    """Start it in the background, and print what to export: eval "$(kennel emulator start)"."""
+    """Start it in the background, and print what to export.
+
+    Use it as: eval "$(kennel emulator start)"
+    """
     options = {"--port": port, "--engine": engine}
     arguments = [
         part for name, value in options.items() if value is not None for part in (name, str(value))
@@ -35,13 +38,13 @@ def start(
 
 @app.command()
 def stop(state: State = _STATE) -> None:
-    """Stop the emulator and its jobs; the data stays in the folder."""
+    """Stop it and its jobs; the data stays in the folder."""
     _emulator("stop", state)
 
 
 @app.command()
 def status(state: State = _STATE) -> None:
-    """Print the emulator's address; exits with 3 if it does not run."""
+    """Print its address; exits with 3 if it does not run."""
     _emulator("status", state)
 
 

@@ -22,7 +22,10 @@ def endpoints(
     region: options.Region = None,
     dry_run: options.DryRun = False,
 ) -> None:
-    """List endpoints with their cost per hour, and which ones are overdue."""
+    """List endpoints with their cost per hour.
+
+    An endpoint is overdue if it is older than ttl_hours.
+    """
     if dry_run:
         terminal.dry_run([requests.list_endpoints(contains)])
         return
@@ -47,7 +50,9 @@ def endpoints(
 
 
 def down(
-    names_: Annotated[list[str] | None, typer.Argument(metavar="[ENDPOINT]...")] = None,
+    names_: Annotated[
+        list[str] | None, typer.Argument(metavar="ENDPOINT", help="their names")
+    ] = None,
     all_: Annotated[bool, typer.Option("--all", help="all endpoints that Kennel created")] = False,
     older_than: Annotated[
         str | None,
@@ -60,7 +65,7 @@ def down(
     region: options.Region = None,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Delete endpoints, and their configs and models."""
+    """Delete endpoints, their configs and their models."""
     if all_ == bool(names_):
         raise Problem("give the names of endpoints, or --all")
     if (older_than or expired) and not all_:

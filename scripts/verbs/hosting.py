@@ -25,12 +25,17 @@ def deploy(
         str | None, typer.Option(help="a training job, or a tuning job: its best trial")
     ] = None,
     model: Annotated[str | None, typer.Option(metavar="S3://…", help="a model.tar.gz")] = None,
-    name: Annotated[str | None, typer.Option(help="default: the experiment's name")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="the endpoint's name; default: the experiment's")
+    ] = None,
     changes: options.Changes = None,
     snippet: options.Snippet = False,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Deploy a job's bundle to the experiment's endpoint, or run its batch transform."""
+    """Deploy a job's bundle to an endpoint.
+
+    An experiment of kind "transform" runs its batch job instead.
+    """
     experiment = options.experiment(file, changes)
     if experiment.endpoint is None:
         raise Problem(f'{file} has no [endpoint]: add one, such as kind = "realtime"')
@@ -78,7 +83,10 @@ def predict(
     region: options.Region = None,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Classify pictures with an endpoint; prints the most likely classes of each."""
+    """Classify pictures with an endpoint.
+
+    Prints the most likely classes of each picture.
+    """
     kinds = [mimetypes.guess_type(photo.name, strict=False)[0] or "" for photo in photos]
     kinds = [kind if kind.startswith("image/") else "application/x-image" for kind in kinds]
     requested = list(zip(photos, kinds, strict=True))

@@ -62,7 +62,10 @@ def status(
     as_json: options.AsJson = False,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Print a job's states, metrics and cost, and the reason if it failed."""
+    """Print a job's states, metrics and cost.
+
+    If it failed, also print the reason and what to do.
+    """
     if dry_run:
         terminal.dry_run(requests.describe(kind, name) for kind in requests.KINDS)
         return
@@ -93,11 +96,14 @@ def logs(
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="print new lines until the job ends")
     ] = False,
-    endpoint: Annotated[bool, typer.Option("--endpoint", help="NAME is an endpoint")] = False,
+    endpoint: Annotated[bool, typer.Option("--endpoint", help="the name is an endpoint's")] = False,
     region: options.Region = None,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Print the log of a job, all hosts together; --follow adds the job's states."""
+    """Print the log of a job, all hosts together.
+
+    With --follow, also print the job's states.
+    """
     group, prefix = cloudwatch.TRAINING, f"{name}/"
     if endpoint:
         group, prefix = f"{cloudwatch.ENDPOINTS}/{name}", ""
@@ -126,7 +132,10 @@ def logs(
 
 
 def stop(name: options.Job, region: options.Region = None, dry_run: options.DryRun = False) -> None:
-    """Stop a job; a training job has two minutes to save its best model and a checkpoint."""
+    """Stop a job.
+
+    A training job has two minutes to save its best model and a checkpoint.
+    """
     if dry_run:
         terminal.note("one of these requests, depending on the kind of job:")
         terminal.dry_run(requests.stop(kind, name) for kind in requests.KINDS)

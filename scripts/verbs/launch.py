@@ -27,7 +27,10 @@ def tune(
     snippet: options.Snippet = False,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Start the experiment's tuning job; prints the number of jobs and the cost first."""
+    """Start a tuning job, and follow it to its end.
+
+    Prints the number of jobs and their cost first.
+    """
     experiment = options.experiment(file, changes)
     tuning = experiment.tuning
     if tuning is None:
@@ -79,7 +82,10 @@ def train(
     snippet: options.Snippet = False,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Start one training job of the experiment, and follow it to its end."""
+    """Start a training job, and follow it to its end.
+
+    Prints its cost first.
+    """
     experiment = options.experiment(file, changes)
     terminal.note(prices.before_training(experiment, 1))
     job = options.job_name(name, experiment, names.MAX_LENGTH)

@@ -24,10 +24,15 @@ _USAGE_TYPE = re.compile(r"(?:^|-)(?:Train|Host):(ml\.[\w.-]+)")
 def prices(
     refresh: Annotated[bool, typer.Option("--refresh", help="update it from AWS")] = False,
     region: options.Region = None,
-    out: Annotated[Path, typer.Option(help="the file that --refresh writes")] = table.TABLE,
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="the file that --refresh writes; default: Kennel's table", show_default=False
+        ),
+    ] = table.TABLE,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Print the price table for estimates, or update it with --refresh."""
+    """Print or update the price table for estimates."""
     of_region = region or table.table().region
     if dry_run:
         terminal.dry_run([market.instance_prices(of_region)])

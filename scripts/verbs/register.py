@@ -29,7 +29,10 @@ def register(
     changes: options.Changes = None,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Register the experiment's two images with SageMaker, and wait until they are ready."""
+    """Register the experiment's images with SageMaker.
+
+    Waits until they are ready.
+    """
     experiment = options.experiment(file, changes)
     aliases = alias or []
     plans = [

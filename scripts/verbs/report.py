@@ -36,7 +36,10 @@ def report(
     as_json: options.AsJson = False,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Report on a training job: where the time went, which rules triggered, what to do."""
+    """Write a report about a training job.
+
+    It shows where the time went, which rules triggered, and what to do.
+    """
     if dry_run:
         terminal.dry_run(_requests(what))
         return

@@ -150,7 +150,7 @@ def test_packed_photos_are_uploaded_unchanged_and_train_like_the_folder(
     assert splits.folders == ("cat", "dog")
     looked = kennel("data", "check", str(out))
     assert looked.code == 1
-    assert "holds packed shards: name the folder that they were made from" in looked.err
+    assert "holds packed shards: give the folder that they were made from" in looked.err
     again = kennel("data", "pack", str(photos), str(out))
     assert again.code == 1
     assert "not empty: give a new folder" in again.err

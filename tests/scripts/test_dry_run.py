@@ -111,7 +111,7 @@ def test_deploy_by_job_serves_that_jobs_bundle(nowhere: None) -> None:
         (["tune", DOGS, "--set", "tuning.max_jobs=3"], "remove it, or set 18"),
         (["tune", "none.toml"], "give an experiment file"),
         (["deploy", DOGS], "give what to serve: --job JOB, or --model s3://"),
-        (["register", DOGS, *ALIAS], "kennel-train@stable is an alias, and registering needs an ECR URI"),
+        (["register", DOGS, *ALIAS], "registering needs an ECR URI: give it with --set images"),
         (["down"], "give the names of endpoints, or --all"),
         (["down", "dogs", "--older-than", "8h"], "need --all"),
         (["down", "--all", "--older-than", "soon"], "write it as 90m, 8h or 2d"),

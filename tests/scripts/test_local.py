@@ -76,7 +76,7 @@ def test_a_model_archive_is_unpacked(tmp_path: Path) -> None:
         (["train", "--image", "i", "--data", "docs", "--out", "o", "x"], "'x' is not name=value"),
         (
             ["serve", "--image", "i", "--model", "/none", "--port", "1"],
-            "MODEL=/none does not exist",
+            "MODEL=/none does not",
         ),
         (["invoke", "--port", "9", ""], "IMAGE is not a file"),
         (["invoke", "--port", "9", "LICENSE"], "nothing answers on port 9"),

@@ -293,7 +293,7 @@ CONFLICTS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "an unknown managed rule": (
         {"debugger": {"managed_rules": ["ProfileReport"]}},
-        "debugger.managed_rules: AWS has no rule ProfileReport for image classifiers: use ProfilerReport",
+        "debugger.managed_rules: AWS has no rule ProfileReport for classifiers: use ProfilerReport",
     ),
     "managed rules without a region": (
         {"debugger": {"managed_rules": ["ProfilerReport"]}},
