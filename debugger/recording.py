@@ -49,7 +49,7 @@ class Writer:
         self._folder = recording / f"{host}-{rank}"
         self._folder.mkdir(parents=True, exist_ok=True)
         self._count = max((int(path.stem) for path in self._folder.glob("*.jsonl")), default=0)
-        self._begin()
+        self._open_file()
 
     def write(self, record: Record) -> None:
         """Write a record as one line, with one system call.
@@ -57,9 +57,9 @@ class Writer:
         Raises:
             OSError: the disk is full or not available.
         """
-        if self._file.tell() > _BYTES or time.monotonic() - self._begun > _SECONDS:
+        if self._file.tell() > _BYTES or time.monotonic() - self._opened > _SECONDS:
             self._file.close()
-            self._begin()
+            self._open_file()
         line = _line(record)
         if self._file.write(line) < len(line):
             raise OSError(errno.ENOSPC, "the disk is full", str(self._folder))
@@ -94,16 +94,16 @@ class Writer:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _begin(self) -> None:
+    def _open_file(self) -> None:
         self._count += 1
         # Unbuffered: written lines survive a kill -9.
         self._file = (self._folder / f"{self._count:06d}.jsonl").open("ab", buffering=0)
-        self._begun = time.monotonic()
+        self._opened = time.monotonic()
 
 
 def is_recording(folder: Path) -> bool:
     """Whether a folder holds a recording in Kennel's format."""
-    return any(any(one.glob("*.jsonl")) for one, _, _ in _folders(folder))
+    return any(any(item.glob("*.jsonl")) for item, _, _ in _folders(folder))
 
 
 def find(folder: Path) -> Path | None:
@@ -120,7 +120,7 @@ def find(folder: Path) -> Path | None:
         for at, _, names in os.walk(folder)
         if "-" in Path(at).name and any(name.endswith(".jsonl") for name in names)
     ]
-    found = [one for one in sorted({path.parent for path in holders}) if is_recording(one)]
+    found = [item for item in sorted({path.parent for path in holders}) if is_recording(item)]
     if len(found) > 1:
         raise RecordingError(f"{folder} holds several recordings: choose one of {shown(found)}")
     return found[0] if found else None
@@ -211,9 +211,9 @@ def _finite(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if isinstance(value, Mapping):
-        return {name: _finite(one) for name, one in value.items()}
+        return {name: _finite(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
+        return [_finite(item) for item in value]
     if value is None or isinstance(value, str | int):
         return value
     return _finite(_plain(value))
@@ -252,19 +252,19 @@ def _number(value: Any) -> Any:
 
 
 def _numbers(values: list[Any]) -> list[Any]:
-    return [_number(one) for one in values]
+    return [_number(item) for item in values]
 
 
 # How to read a field, by its name. A name means the same in all records.
 _READ: dict[str, Callable[[Any], Any]] = {
-    "spans": lambda found: tuple(Span(*one) for one in found),
-    "operators": lambda found: tuple(Operator(*one) for one in found),
+    "spans": lambda found: tuple(Span(*item) for item in found),
+    "operators": lambda found: tuple(Operator(*item) for item in found),
     "counts": lambda found: tuple((a, b, n) for a, b, n in found),
     "loss": _number,
     "value": _number,
     "values": lambda found: {
-        name: Statistics(*_numbers(one)) if isinstance(one, list) else _number(one)
-        for name, one in found.items()
+        name: Statistics(*_numbers(item)) if isinstance(item, list) else _number(item)
+        for name, item in found.items()
     },
 }
 assert tuple(_STATISTICS[:3]) == ("mean", "std", "min")  # the file format depends on this order

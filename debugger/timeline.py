@@ -50,7 +50,7 @@ class TimeSplit:
 
     def figures(self) -> dict[str, float]:
         """Return all figures by name, in seconds."""
-        figures = {one.name: float(getattr(self, one.name)) for one in fields(self)}
+        figures = {item.name: float(getattr(self, item.name)) for item in fields(self)}
         return figures | {"loop": self.loop, "other": self.other, "outside": self.outside}
 
 
@@ -67,7 +67,7 @@ class Timeline:
     """Adds up the time of one process from its records, over all its starts."""
 
     _sums: dict[str, float] = field(default_factory=dict)
-    _begun: float | None = None  # when the process started for the first time
+    _first_start: float | None = None  # when the process started for the first time
     _start: float | None = None  # when the process started this time
     _loop: float | None = None  # when the loop began
     _worked: float | None = None  # when the last step or evaluation ended
@@ -105,11 +105,11 @@ class Timeline:
         """Return the split so far. Without an End record there is no finalisation."""
         ahead = Timeline(**vars(self) | {"_sums": dict(self._sums)})
         ahead._close(finished=False)
-        return TimeSplit(start=self._begun or 0.0, end=self._end, **ahead._sums)
+        return TimeSplit(start=self._first_start or 0.0, end=self._end, **ahead._sums)
 
     def _open(self, start: float) -> None:
         self._start = self._end = self._busy = self._stepped = start
-        self._begun = start if self._begun is None else self._begun
+        self._first_start = start if self._first_start is None else self._first_start
         self._loop = self._worked = None
         self._saved = self._evaluated = 0.0
 

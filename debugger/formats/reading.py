@@ -34,13 +34,13 @@ def read(folder: Path) -> Iterator[Record]:
 def _read_foreign(found: Found) -> Iterator[Record]:
     losses = tensors.read_losses(found.tensors) if found.tensors else {}
     streams: list[Iterable[Record]] = []
-    begun: list[float] = []
+    starts: list[float] = []
     hosts: dict[int, str] = {}  # rank to host, from the timelines
     for node, files in timeline.nodes(found.timelines).items():
         steps = timeline.read(node, files, losses)
         rank = steps[0].rank if steps else 0
         hosts.setdefault(rank, node.host)
-        begun += [one.start for one in steps[:1] if isinstance(one, Step | Phase)]
+        starts += [item.start for item in steps[:1] if isinstance(item, Step | Phase)]
         streams += [steps, sorted(operators.read(node, rank, files), key=_at)]
     names = tensors.workers(found.tensors) if found.tensors else []
     if found.tensors:
@@ -54,7 +54,7 @@ def _read_foreign(found: Found) -> Iterator[Record]:
     first = next(merged, None)
     if first is None:
         return
-    start = min([first.at, *begun])
+    start = min([first.at, *starts])
     source: dict[str, Any] = {"rank": 0, "host": hosts.get(0, first.host)}
     yield Start(start, found.job, max(1, len(names), len(hosts)), start, FACTS, **source)
     yield from _with_ends(found, itertools.chain([first], merged), start, source)
@@ -69,8 +69,8 @@ def _with_ends(
     for record in stream:
         if isinstance(record, Step | Phase) and not timed and found.timelines:
             timed = True
-            begun = max(start, record.start)
-            yield Phase(begun, records.INITIALISATION, start, 0, **source)
+            loop_start = max(start, record.start)
+            yield Phase(loop_start, records.INITIALISATION, start, 0, **source)
         if isinstance(record, Step | Phase):
             loop_end = max(loop_end, record.at)
         at = max(at, record.at)

@@ -289,4 +289,6 @@ class Report(Facts):
     @property
     def judging(self) -> list[Rule]:
         """The rules that can fire and had data."""
-        return [one for one in self.rules if one.status != "no data" and one.rule not in REPORTING]
+        return [
+            item for item in self.rules if item.status != "no data" and item.rule not in REPORTING
+        ]

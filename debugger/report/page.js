@@ -17,10 +17,10 @@ const nearest = (values, wanted) => {
 };
 const read = (data, place, group) => {
   const wanted = data.low + place * (data.high - data.low);
-  const parts = data.series.filter((one) => one.x.length).map((one) => {
-    const i = nearest(one.x, wanted);
-    const range = one.low && one.low[i] !== one.high[i] ? ` (${short(one.low[i])} to ${short(one.high[i])})` : "";
-    return `${one.name} ${short(one.mid[i])}${range}`;
+  const parts = data.series.filter((item) => item.x.length).map((item) => {
+    const i = nearest(item.x, wanted);
+    const range = item.low && item.low[i] !== item.high[i] ? ` (${short(item.low[i])} to ${short(item.high[i])})` : "";
+    return `${item.name} ${short(item.mid[i])}${range}`;
   });
   return `${group === "time" ? clock(wanted) : "step " + short(Math.round(wanted))}: ${parts.join(", ")}`;
 };
@@ -31,23 +31,23 @@ const plots = [...document.querySelectorAll(".plot[data-group]")].map((plot) => 
     data: plot.dataset.points ? JSON.parse(plot.dataset.points) : null };
 });
 for (const { plot, group } of plots) {
-  const all = plots.filter((one) => one.group === group);
+  const all = plots.filter((item) => item.group === group);
   plot.addEventListener("pointermove", (event) => {
     const box = plot.getBoundingClientRect();
     const place = Math.min(1, Math.max(0, (event.clientX - box.left) / box.width));
-    for (const one of all) {
-      one.cursor.hidden = false;
-      one.cursor.style.left = `${100 * place}%`;
-      if (one.data) one.reading.textContent = read(one.data, place, group);
+    for (const item of all) {
+      item.cursor.hidden = false;
+      item.cursor.style.left = `${100 * place}%`;
+      if (item.data) item.reading.textContent = read(item.data, place, group);
     }
   });
   plot.addEventListener("pointerleave", () => {
-    for (const one of all) { one.cursor.hidden = true; one.reading.textContent = ""; }
+    for (const item of all) { item.cursor.hidden = true; item.reading.textContent = ""; }
   });
 }
 for (const map of document.querySelectorAll(".map")) {
   const data = JSON.parse(map.dataset.map), reading = map.parentElement.querySelector(".reading");
-  const levels = Uint8Array.from(atob(data.levels), (one) => one.charCodeAt(0));
+  const levels = Uint8Array.from(atob(data.levels), (item) => item.charCodeAt(0));
   map.addEventListener("pointermove", (event) => {
     const box = map.getBoundingClientRect(), wide = data.across.length, high = data.rows.length;
     const column = Math.min(wide - 1, Math.max(0, Math.floor(wide * (event.clientX - box.left) / box.width)));
@@ -59,4 +59,4 @@ for (const map of document.querySelectorAll(".map")) {
   });
   map.addEventListener("pointerleave", () => { reading.textContent = ""; });
 }
-addEventListener("beforeprint", () => { for (const one of document.querySelectorAll("details")) one.open = true; });
+addEventListener("beforeprint", () => { for (const item of document.querySelectorAll("details")) item.open = true; });

@@ -53,7 +53,7 @@ class Result:
             "Violations": self.times,
             "Details": dict(self.details),
             "Datapoints": self.datapoints,
-            "RuleParameters": "\n".join(f"{name}:{one}" for name, one in self.parameters.items()),
+            "RuleParameters": "\n".join(f"{name}:{item}" for name, item in self.parameters.items()),
         }
 
 

@@ -117,6 +117,6 @@ def _problem(name: str, rule: type[Rule], item: Mapping[str, Any]) -> str:
 
 
 def _nearest(name: str, known: Mapping[str, object]) -> str:
-    folded = {one.lower(): one for one in known}
+    folded = {item.lower(): item for item in known}
     near = difflib.get_close_matches(name.lower(), folded, n=1)
     return f" (did you mean {folded[near[0]]}?)" if near else ""

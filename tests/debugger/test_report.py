@@ -286,7 +286,7 @@ def test_drawing_fewer_points_loses_no_extreme() -> None:
 def test_few_points_are_drawn_as_they_are() -> None:
     x, y = np.arange(20.0), np.r_[np.arange(19.0), np.nan]
     drawn = charts.columns(x, y, 0, 20)
-    assert drawn.whole
+    assert drawn.single_values
     assert drawn.x.tolist() == list(range(19))
 
 

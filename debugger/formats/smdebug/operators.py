@@ -35,7 +35,7 @@ def read(node: Node, rank: int, files: Iterable[Path]) -> Iterator[Operators]:
                 min(steps),
                 len(steps),
                 seconds,
-                tuple(heapq.nlargest(_MOST, _operators(found), key=lambda one: one.self_seconds)),
+                tuple(heapq.nlargest(_MOST, _operators(found), key=lambda item: item.self_seconds)),
                 rank=rank,
                 host=node.host,
             )
@@ -46,7 +46,7 @@ def _operators(found: list[TraceEvent]) -> Iterator[Operator]:
     own: dict[str, float] = defaultdict(float)
     total: dict[str, float] = defaultdict(float)
     stacks: dict[tuple[str, str], list[TraceEvent]] = defaultdict(list)
-    for event in sorted(found, key=lambda one: (one.start, -one.seconds)):
+    for event in sorted(found, key=lambda item: (item.start, -item.seconds)):
         calls[event.name] += 1
         own[event.name] += event.seconds
         total[event.name] += event.seconds

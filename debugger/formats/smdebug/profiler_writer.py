@@ -71,7 +71,7 @@ class TimelineWriter:
             if phase := _SPANS.get(span.name):
                 self._add_event(phase, span, number)
         # In smdebug, a step starts after the wait for its batch.
-        waits = [one.start + one.seconds for one in step.spans if _SPANS.get(one.name) == _WAIT]
+        waits = [item.start + item.seconds for item in step.spans if _SPANS.get(item.name) == _WAIT]
         start = min(max([step.start, *waits]), step.at)
         phase = f"Step:ModeKeys.{step.mode.upper()}"
         self._add_event(phase, Span(phase, start, step.at - start), number)
@@ -147,8 +147,8 @@ def _metrics(sample: System) -> Iterator[tuple[str, str, str, float]]:
         values["cpu/0"] = values["cpu"]
     for name, value in values.items():
         kind, _, number = name.partition("/")
-        for dimension, ours in system.NUMBERED.items():
-            if kind == ours and number:
+        for dimension, metric in system.NUMBERED.items():
+            if kind == metric and number:
                 yield kind[:3], f"{kind[:3]}{number}", dimension, value
                 if kind == "cpu" and "iowait" in values:
                     yield "cpu", f"cpu{number}", system.IOWAIT, values["iowait"]

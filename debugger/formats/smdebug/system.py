@@ -38,9 +38,9 @@ class _Sample:
 
     def record(self, host: str) -> System:
         """Return the record, with averages over the cores."""
-        values = {name: one for name, one in self.values.items() if not name.startswith(IOWAIT)}
+        values = {name: item for name, item in self.values.items() if not name.startswith(IOWAIT)}
         for name, prefix in (("cpu", "cpu/"), ("iowait", f"{IOWAIT}/")):
-            cores = [one for key, one in self.values.items() if key.startswith(prefix)]
+            cores = [item for key, item in self.values.items() if key.startswith(prefix)]
             if cores:
                 values[name] = sum(cores) / len(cores)
         return System(self.at, values, host=host)
@@ -59,7 +59,7 @@ def read(host: str, files: Iterable[Path]) -> Iterator[System]:
     """Yield the samples of a host by time; damaged and incomplete lines are skipped."""
     for path in files:
         sample: _Sample | None = None
-        for at, name, value in sorted(_values(path), key=lambda one: one[0]):
+        for at, name, value in sorted(_values(path), key=lambda item: item[0]):
             if sample and (name in sample.values or at - sample.at > _TOGETHER):
                 yield sample.record(host)
                 sample = None

@@ -55,11 +55,11 @@ class TensorWriter:
             case RawTensor() if self.recording:
                 self._begin(record.mode, record.step)
                 try:
-                    whole = load_tensor(self.recording, record)
+                    complete = load_tensor(self.recording, record)
                 except RecordingError:  # the file is missing; write the others
                     return
                 tensor = names.to_smdebug(record.collection, record.name, self.network)
-                self._add_value(record.at, record.collection, tensor, whole)
+                self._add_value(record.at, record.collection, tensor, complete)
 
     def close(self, workers: int) -> None:
         """Write the last step and the collections; `workers` is the number of processes."""
@@ -106,8 +106,8 @@ class TensorWriter:
         stem = f"{number:012d}_worker_{self.rank}"
         path = self.folder / "events" / f"{number:012d}" / f"{stem}.tfevents"
         index = self.folder / "index" / f"{number // 1000:09d}" / f"{stem}.json"
-        for one in (path, index):
-            one.parent.mkdir(parents=True, exist_ok=True)
+        for item in (path, index):
+            item.parent.mkdir(parents=True, exist_ok=True)
         written = json.loads(index.read_text()) if index.exists() else {}
         payload, shapes = written.get("tensor_payload", []), written.get("shape_payload", [])
         with path.open("ab") as file:
@@ -134,16 +134,16 @@ class TensorWriter:
 
 
 def _collection(name: str, tensors: list[str]) -> dict[str, object]:
-    whole = name == LOSSES
+    complete = name == LOSSES
     saved = {"save_interval": 1, "save_steps": [], "start_step": 0, "end_step": None}
     return {
         "name": name,
         "include_regex": [],
         "tensor_names": tensors,
         "reduction_config": {
-            "save_raw_tensor": whole,
-            "reductions": "" if whole else _REDUCED,
-            "save_shape": not whole,
+            "save_raw_tensor": complete,
+            "reductions": "" if complete else _REDUCED,
+            "save_shape": not complete,
         },
         "save_config": dict.fromkeys(("TRAIN", "EVAL", "PREDICT", "GLOBAL"), saved),
         "save_histogram": False,

@@ -30,7 +30,7 @@ from debugger.records import LOSSES, Mode, Record, Scalar, Statistics, Step, Ten
 
 _EVENTS = re.compile(r"(?P<step>\d+)_(?P<worker>.+)\.tfevents(\.tmp)?")
 _RANK = re.compile(r"worker_(\d+)")
-_TRAIN, _EVAL, _PREDICT = "1", "2", "3"  # ModeKeys of smdebug; 4 is GLOBAL: no mode was set
+_EVAL, _PREDICT = "2", "3"  # ModeKeys of smdebug; 1 is TRAIN, 4 is GLOBAL (no mode was set)
 _JSON = 64 << 20  # larger collections and index files are ignored
 Key = tuple[int, Mode, int]  # a step: rank, mode, and its number in that mode
 
@@ -40,13 +40,13 @@ class _Tensor:
     """A tensor of a step: complete, or some of its reductions."""
 
     at: float
-    whole: Statistics | None = None
+    complete: Statistics | None = None
     mean: float = math.nan  # of all elements; for a loss, the loss
     reductions: dict[str, float] = field(default_factory=dict)
 
     def statistics(self, size: int) -> Statistics:
-        if self.whole:
-            return self.whole
+        if self.complete:
+            return self.complete
         reduced = self.reductions
         mean_abs = reduced.get("abs_mean", math.nan)
         l1 = reduced.get("l1", reduced.get("abs_sum", math.nan))
@@ -98,8 +98,8 @@ def read_losses(folder: Path) -> dict[Key, float]:
     found: dict[Key, float] = {}
     for path in sorted(folder.glob("index/*/*.json")):
         event_file = folder / "events" / path.stem.split("_")[0] / f"{path.stem}.tfevents"
-        for one in _list(path, "tensor_payload"):
-            name, start = str(one.get("tensorname")), one.get("start_idx")
+        for item in _list(path, "tensor_payload"):
+            name, start = str(item.get("tensorname")), item.get("start_idx")
             if (
                 known.to_recording(name).collection == LOSSES
                 and isinstance(start, int)
@@ -189,7 +189,7 @@ def _add(step_tensors: StepTensors, at: float, value: events.Value) -> None:
     if value.tensor.size != 1:
         raise Damaged(f"a reduction with {value.tensor.size} elements")
     reductions = {**before.reductions, reduction: float(np.real(value.tensor.reshape(-1)[0]))}
-    step_tensors.tensors[name] = _Tensor(at, before.whole, before.mean, reductions)
+    step_tensors.tensors[name] = _Tensor(at, before.complete, before.mean, reductions)
 
 
 def _records(
@@ -200,9 +200,9 @@ def _records(
     losses, last = [], 0.0
     for tensor, found in step_tensors.tensors.items():
         name = known.to_recording(tensor)
-        if name.collection == LOSSES and found.whole:
+        if name.collection == LOSSES and found.complete:
             losses.append((found.at, tensor, found.mean))
-        elif name.collection == names.SCALARS and found.whole:
+        elif name.collection == names.SCALARS and found.complete:
             yield Scalar(found.at, name.name, step, 0, found.mean, rank=rank)
         else:
             tensors = collections.setdefault(name.collection, {})
@@ -222,10 +222,10 @@ def _sizes(folder: Path, path: Path) -> dict[str, int]:
     stem = path.name.partition(".")[0]
     index = folder / "index" / f"{int(stem.split('_')[0]) // 1000:09d}" / f"{stem}.json"
     sizes = {}
-    for one in _list(index, "shape_payload"):
-        shape = one.get("shape")
+    for item in _list(index, "shape_payload"):
+        shape = item.get("shape")
         if isinstance(shape, list) and all(isinstance(n, int) and n >= 0 for n in shape):
-            sizes[str(one.get("tensorname"))] = math.prod(shape)
+            sizes[str(item.get("tensorname"))] = math.prod(shape)
     return sizes
 
 
@@ -240,7 +240,7 @@ def _mean(tensor: np.ndarray) -> float:
 
 def _list(path: Path, name: str) -> list[dict[str, object]]:
     listed = _json(path).get(name)
-    return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    return [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
 
 
 def _json(path: Path) -> dict[str, object]:

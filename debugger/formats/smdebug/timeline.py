@@ -157,45 +157,45 @@ def _steps(
 ) -> Iterator[Step]:
     """Yield steps. A data wait belongs to the next step, other phases to the current step."""
     waits: list[TraceEvent] = []
-    begun: TraceEvent | None = None
+    current: TraceEvent | None = None
     spans: list[TraceEvent] = []
     trained = 0
-    ours = (rank, host, losses)
+    source = (rank, host, losses)
     for event in found:
         if event.phase in STEPS:
-            if begun:
-                yield _step(begun, spans, trained, *ours)
-            begun, spans, waits = event, waits, []
+            if current:
+                yield _step(current, spans, trained, *source)
+            current, spans, waits = event, waits, []
             if STEPS[event.phase] == "train":
                 trained = max(event.step, 0)
         elif event.phase.startswith("DataLoaderIter"):
             waits.append(event)
-        elif begun and event.phase in SPANS:
+        elif current and event.phase in SPANS:
             spans.append(event)
-    if begun:
-        yield _step(begun, spans, trained, *ours)
+    if current:
+        yield _step(current, spans, trained, *source)
 
 
 def _step(
-    begun: TraceEvent,
+    current: TraceEvent,
     spans: list[TraceEvent],
     trained: int,
     rank: int,
     host: str,
     losses: dict[Key, float],
 ) -> Step:
-    mode = STEPS[begun.phase]
-    inside = [one for one in spans if one.phase.startswith("DataLoaderIter")]
-    inside += [one for one in spans if one not in inside and one.step == begun.step]
+    mode = STEPS[current.phase]
+    inside = [item for item in spans if item.phase.startswith("DataLoaderIter")]
+    inside += [item for item in spans if item not in inside and item.step == current.step]
     return Step(
-        max(one.end for one in (begun, *inside)),
+        max(item.end for item in (current, *inside)),
         mode,
-        max(begun.step, 0) if mode == "train" else trained,
+        max(current.step, 0) if mode == "train" else trained,
         0,
-        min(one.start for one in (begun, *inside)),
-        tuple(Span(SPANS[one.phase], one.start, one.seconds) for one in inside),
+        min(item.start for item in (current, *inside)),
+        tuple(Span(SPANS[item.phase], item.start, item.seconds) for item in inside),
         0,
-        losses.pop((rank, mode, begun.step), None),
+        losses.pop((rank, mode, current.step), None),
         rank=rank,
         host=host,
     )
@@ -210,10 +210,10 @@ def _phases(found: list[TraceEvent], rank: int, host: str) -> Iterator[Phase]:
 def _evaluations(read: list[Record]) -> Iterator[Phase]:
     """Yield an evaluation for each sequence of evaluation steps without a training step between."""
     run: list[Step] = []
-    steps = sorted((one for one in read if isinstance(one, Step)), key=lambda one: one.start)
+    steps = sorted((item for item in read if isinstance(item, Step)), key=lambda item: item.start)
     for step in (*steps, None):
         if run and (step is None or step.mode == "train"):
-            first, last = run[0], max(run, key=lambda one: one.at)
+            first, last = run[0], max(run, key=lambda item: item.at)
             yield Phase(
                 last.at,
                 records.EVALUATION,

@@ -58,7 +58,7 @@ def decode(message: memoryview) -> Event:
             step = wire.number(value)
         elif number == 5:
             values += [
-                _value(wire.content(one)) for n, one in wire.fields(wire.content(value)) if n == 1
+                _value(wire.content(item)) for n, item in wire.fields(wire.content(value)) if n == 1
             ]
     if not math.isfinite(at):
         raise Damaged(f"an event at time {at}")

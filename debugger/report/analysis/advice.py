@@ -22,13 +22,13 @@ def find(
     about: dict[str, object],
 ) -> list[facts.Advice]:
     """Return the advice, most expensive first."""
-    took = {one.name: one for one in time.parts}
+    took = {item.name: item for item in time.parts}
     found = [*_loop_advice(time, took, about), *_start_and_end_advice(took)]
     if steps:
         found += _outlier_advice(steps)
     found += _gpu_advice(system, time)
     found += _operator_advice(operators, time)
-    return sorted(found, key=lambda one: -one.seconds)
+    return sorted(found, key=lambda item: -item.seconds)
 
 
 def _loop_advice(
@@ -42,8 +42,10 @@ def _loop_advice(
             "recording": took["recording"].seconds if "recording" in took else 0.0,
         }
         parts["between the steps"] = max(time.others - sum(parts.values()), 0.0)
-        ordered = sorted(parts.items(), key=lambda one: -one[1])
-        details = ", ".join(f"{seconds(one)} {name}" for name, one in ordered if one > 0.005 * loop)
+        ordered = sorted(parts.items(), key=lambda item: -item[1])
+        details = ", ".join(
+            f"{seconds(item)} {name}" for name, item in ordered if item > 0.005 * loop
+        )
         yield facts.Advice(
             seconds=time.others,
             finding=f"{share(time.others / loop)} of the loop was neither TRAIN nor EVAL: "
@@ -118,9 +120,9 @@ def _outlier_advice(steps: facts.Steps) -> Iterator[facts.Advice]:
     if not steps.outlier_count or steps.outlier_seconds < _OUTLIERS * total:
         return
     causes: dict[str, int] = {}
-    for one in steps.outliers:
-        if one.longer:
-            causes[one.longer[0].phase] = causes.get(one.longer[0].phase, 0) + 1
+    for item in steps.outliers:
+        if item.longer:
+            causes[item.longer[0].phase] = causes.get(item.longer[0].phase, 0) + 1
     most = max(causes, key=lambda name: causes[name]) if causes else ""
     listed = len(steps.outliers)
     if most and causes[most] < listed:
@@ -142,13 +144,13 @@ def _outlier_advice(steps: facts.Steps) -> Iterator[facts.Advice]:
 
 
 def _gpu_advice(system: list[facts.Usage], time: facts.Time) -> Iterator[facts.Advice]:
-    gpus = [one for one in system if one.name.startswith("gpu/")]
+    gpus = [item for item in system if item.name.startswith("gpu/")]
     if not gpus:
         return
-    mean = sum(one.figures.mean for one in gpus) / len(gpus)
+    mean = sum(item.figures.mean for item in gpus) / len(gpus)
     if mean >= _IDLE_GPU:
         return
-    memory = [one.figures.p95 for one in system if one.name.startswith("gpu_memory/")]
+    memory = [item.figures.p95 for item in system if item.name.startswith("gpu_memory/")]
     room = f" At most {measure(max(memory), '%')} of its memory was used (p95)." if memory else ""
     yield facts.Advice(
         seconds=(1 - mean / 100) * time.loop,
@@ -161,7 +163,7 @@ def _gpu_advice(system: list[facts.Usage], time: facts.Time) -> Iterator[facts.A
 
 def _operator_advice(operators: list[facts.Operators], time: facts.Time) -> Iterator[facts.Advice]:
     for device in ("gpu", "cpu"):
-        windows = [one for one in operators if one.device == device and one.operators]
+        windows = [item for item in operators if item.device == device and item.operators]
         if not windows:
             continue
         slowest = windows[-1].operators[0]

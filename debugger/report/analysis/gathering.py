@@ -86,7 +86,7 @@ class Gathered:
     @property
     def processes(self) -> list[Process]:
         """All processes, lowest rank (the main process) first."""
-        return sorted(self.seen, key=lambda one: (one[1], one[0]))
+        return sorted(self.seen, key=lambda item: (item[1], item[0]))
 
     @property
     def main_process(self) -> Process:
@@ -97,7 +97,7 @@ class Gathered:
     def began(self) -> float:
         """When the first process of the job was started."""
         firsts = [first for first, _ in self.seen.values()]
-        return min([*(one.process_started for one in self.starts), *firsts])
+        return min([*(item.process_started for item in self.starts), *firsts])
 
     @property
     def last_sign(self) -> float:
@@ -113,7 +113,7 @@ class Gathered:
 
     def of_main_process(self, records: list[R]) -> list[R]:
         """Return the records of the main process."""
-        return [one for one in records if (one.host, one.rank) == self.main_process]
+        return [item for item in records if (item.host, item.rank) == self.main_process]
 
 
 def label(host: str, rank: int) -> str:

@@ -23,13 +23,13 @@ def job(gathered: Gathered, *, running: bool) -> facts.Job:
         started=gathered.began,
         last_sign=gathered.last_sign,
         seconds=gathered.last_sign - gathered.began,
-        last_step=max((one.step for one in steps), default=None),
-        epochs=len({one.epoch for one in steps}),
+        last_step=max((item.step for item in steps), default=None),
+        epochs=len({item.epoch for item in steps}),
         world=first.world if first else len(gathered.processes),
-        processes=[label(*one) for one in gathered.processes],
+        processes=[label(*item) for item in gathered.processes],
         attempts=attempts,
         about=_about(first),
-        notes=list(dict.fromkeys(one.text for one in gathered.notes)),
+        notes=list(dict.fromkeys(item.text for item in gathered.notes)),
     )
 
 
@@ -40,9 +40,9 @@ def _attempts(gathered: Gathered, starts: list[Start]) -> list[facts.Attempt]:
     phases = gathered.of_main_process(gathered.phases)
     for index, start in enumerate(starts):
         until = starts[index + 1].at if index + 1 < len(starts) else float("inf")
-        inside = [one for one in steps if start.at <= one.at < until]
-        end = next((one for one in ends if start.at <= one.at < until), None)
-        signs = [one.at for one in (*inside, *phases) if start.at <= one.at < until]
+        inside = [item for item in steps if start.at <= item.at < until]
+        end = next((item for item in ends if start.at <= item.at < until), None)
+        signs = [item.at for item in (*inside, *phases) if start.at <= item.at < until]
         last = gathered.last_sign if until == float("inf") else max([start.at, *signs])
         found.append(
             facts.Attempt(

@@ -15,7 +15,7 @@ _PAIRS = 20
 def layers(gathered: Gathered) -> list[facts.Layer]:
     """Return the health of each recorded tensor, in the order of the network."""
     return [
-        _layer(collection, name, [one for _, one in seen])
+        _layer(collection, name, [item for _, item in seen])
         for (collection, name), seen in gathered.tensors.items()
     ]
 
@@ -26,12 +26,12 @@ def _layer(collection: str, name: str, seen: list[Statistics]) -> facts.Layer:
         name=name,
         size=seen[-1].size,
         records=len(seen),
-        l2=_median([one.l2 for one in seen]),
-        change=_median([one.change for one in seen]),
-        zeros=max(one.zeros for one in seen),
-        nonfinite=max(one.nonfinite for one in seen),
-        dead=_greatest([one.dead for one in seen]),
-        saturated=_greatest([one.saturated for one in seen]),
+        l2=_median([item.l2 for item in seen]),
+        change=_median([item.change for item in seen]),
+        zeros=max(item.zeros for item in seen),
+        nonfinite=max(item.nonfinite for item in seen),
+        dead=_greatest([item.dead for item in seen]),
+        saturated=_greatest([item.saturated for item in seen]),
     )
 
 
@@ -55,7 +55,8 @@ def confusion(record: Confusion | None, names: list[str]) -> facts.Confusion | N
             right[truth] += pictures
     total = sum(truths.values())
     wrong = sorted(
-        (one for one in record.counts if one[0] != one[1]), key=lambda one: (-one[2], one[:2])
+        (item for item in record.counts if item[0] != item[1]),
+        key=lambda item: (-item[2], item[:2]),
     )
     return facts.Confusion(
         step=record.step,
@@ -86,14 +87,14 @@ def confusion(record: Confusion | None, names: list[str]) -> facts.Confusion | N
 def class_names(about: dict[str, object]) -> list[str]:
     """Return the class names, if the facts of the job have them."""
     classes = about.get("class_names") or about.get("classes")
-    return [str(one) for one in classes] if isinstance(classes, list | tuple) else []
+    return [str(item) for item in classes] if isinstance(classes, list | tuple) else []
 
 
 def _median(values: list[float | None]) -> float | None:
-    finite = [one for one in values if one is not None and math.isfinite(one)]
+    finite = [item for item in values if item is not None and math.isfinite(item)]
     return float(np.median(finite)) if finite else None
 
 
 def _greatest(values: list[float | None]) -> float | None:
-    given = [one for one in values if one is not None]
+    given = [item for item in values if item is not None]
     return max(given) if given else None

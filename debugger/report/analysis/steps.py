@@ -56,7 +56,7 @@ def find(gathered: Gathered, deviations: float) -> facts.Steps | None:
         far = np.flatnonzero(took > threshold)
         costs.append(float((took[far] - took.mean()).sum()))
         outliers += [_outlier(steps[i], usual, usage, context, int(i)) for i in far]
-    outliers.sort(key=lambda one: -one.seconds)
+    outliers.sort(key=lambda item: -item.seconds)
     busy = sum(step.seconds for step in gathered.of_main_process(gathered.steps))
     pictures = sum(step.size for step in gathered.steps)
     return facts.Steps(
@@ -72,7 +72,7 @@ def find(gathered: Gathered, deviations: float) -> facts.Steps | None:
         outlier_count=len(outliers),
         outlier_seconds=max(costs),
         outliers=outliers[:_LISTED],
-        outlier_every=_period([one.step for one in outliers]),
+        outlier_every=_period([item.step for item in outliers]),
     )
 
 
@@ -101,7 +101,7 @@ def _outlier(
     rest = facts.Longer(
         phase="other", seconds=max(step.seconds - accounted, 0.0), usual=context.usual_rest
     )
-    longer = sorted([*longer, rest], key=lambda one: one.usual - one.seconds)
+    longer = sorted([*longer, rest], key=lambda item: item.usual - item.seconds)
     excess = max(longer[0].seconds - longer[0].usual, 1e-9)
     return facts.Outlier(
         process=label(step.host, step.rank),
@@ -109,7 +109,7 @@ def _outlier(
         step=step.step,
         epoch=step.epoch,
         seconds=step.seconds,
-        longer=[one for one in longer if one.seconds - one.usual > 0.1 * excess][:3],
+        longer=[item for item in longer if item.seconds - item.usual > 0.1 * excess][:3],
         system=usage.unusual(step),
         beside=context.of(step, index),
     )
@@ -121,12 +121,14 @@ class _Usage:
     def __init__(self, gathered: Gathered) -> None:
         self._at: dict[str, np.ndarray] = {}
         self._values: dict[str, dict[str, np.ndarray]] = {}
-        for host in {one.host for one in gathered.systems}:
-            samples = [one for one in gathered.systems if one.host == host]
-            names = {name for one in samples for name in one.values if not name.startswith("cpu/")}
-            self._at[host] = np.array([one.at for one in samples])
+        for host in {item.host for item in gathered.systems}:
+            samples = [item for item in gathered.systems if item.host == host]
+            names = {
+                name for item in samples for name in item.values if not name.startswith("cpu/")
+            }
+            self._at[host] = np.array([item.at for item in samples])
             self._values[host] = {
-                name: np.array([one.values.get(name, np.nan) for one in samples])
+                name: np.array([item.values.get(name, np.nan) for item in samples])
                 for name in sorted(names)
             }
         self._usual = {
@@ -154,7 +156,7 @@ class _Usage:
             if far > _UNUSUAL:
                 found.append((far, facts.Unusual(name=name, value=value, usual=usual)))
         found.sort(key=lambda pair: -pair[0])
-        return [one for _, one in found[:3]]
+        return [item for _, item in found[:3]]
 
 
 def _middle_and_spread(values: np.ndarray) -> tuple[float, float]:
@@ -173,15 +175,15 @@ class _Context:
 
     def __init__(self, gathered: Gathered, process: Process, steps: list[Step]) -> None:
         self._steps = steps
-        self._phases = [one for one in gathered.phases if (one.host, one.rank) == process]
+        self._phases = [item for item in gathered.phases if (item.host, item.rank) == process]
         self._windows = [
-            range(one.step, one.step + one.steps)
-            for one in gathered.operators
-            if (one.host, one.rank) == process
+            range(item.step, item.step + item.steps)
+            for item in gathered.operators
+            if (item.host, item.rank) == process
         ]
         self._recorded = gathered.tensor_steps
         self._starts = [
-            one.process_started for one in gathered.starts if (one.host, one.rank) == process
+            item.process_started for item in gathered.starts if (item.host, item.rank) == process
         ]
         rests = [s.seconds - sum(s.took(name) for name in STEP_PHASES) for s in steps]
         self.usual_rest = max(_median(rests), 0.0)
@@ -191,7 +193,7 @@ class _Context:
         found = []
         if before is None:
             found.append("first step of the job")
-        elif any(before.at < one <= step.at for one in self._starts):
+        elif any(before.at < item <= step.at for item in self._starts):
             found.append("first step after a restart")
         elif before.epoch != step.epoch:
             found.append("first step of its epoch")
@@ -204,11 +206,11 @@ class _Context:
 
     def _around(self, step: Step) -> list[str]:
         over: list[Phase] = [
-            one
-            for one in self._phases
-            if one.start < step.at and one.at > step.start and one.name != "initialisation"
+            item
+            for item in self._phases
+            if item.start < step.at and item.at > step.start and item.name != "initialisation"
         ]
-        return sorted({one.name for one in over})
+        return sorted({item.name for item in over})
 
 
 def _period(steps: list[int]) -> int | None:

@@ -35,7 +35,7 @@ def summarise(
 
 def from_results(gathered: Gathered, results: list[Result], *, running: bool) -> facts.Report:
     """Return the facts of the gathered records and the rule results."""
-    outlier = next((one for one in results if one.rule == "StepOutlier"), None)
+    outlier = next((item for item in results if item.rule == "StepOutlier"), None)
     deviations = float((outlier.parameters if outlier else {}).get("stddev", _DEVIATIONS))
     about = job.job(gathered, running=running)
     time = spent.time(gathered)
@@ -43,14 +43,14 @@ def from_results(gathered: Gathered, results: list[Result], *, running: bool) ->
     usage = system.usage(gathered)
     operators = system.operators(gathered)
     tips = advice.find(time, taken, usage, operators, about.about)
-    found = sorted((_rule(one) for one in results), key=lambda one: (-one.times, one.rule))
+    found = sorted((_rule(item) for item in results), key=lambda item: (-item.times, item.rule))
     curves: dict[str, list[facts.Point]] = defaultdict(list)
     # The metrics of an epoch have its last step; their epoch counts from 1, as in CloudWatch.
     epochs = {step.step: step.epoch for step in gathered.of_main_process(gathered.steps)}
-    for one in gathered.of_main_process(gathered.scalars):
-        epoch = epochs.get(one.step, one.epoch)
-        point = facts.Point(at=one.at, step=one.step, epoch=epoch, value=one.value)
-        curves[one.name].append(point)
+    for item in gathered.of_main_process(gathered.scalars):
+        epoch = epochs.get(item.step, item.epoch)
+        point = facts.Point(at=item.at, step=item.step, epoch=epoch, value=item.value)
+        curves[item.name].append(point)
     report = facts.Report(
         headline="",
         job=about,
@@ -83,13 +83,13 @@ def _rule(result: Result) -> facts.Rule:
         parameters=_plain(result.parameters),
         first=[
             facts.Firing(
-                at=one.at,
-                process=label(one.host, one.rank),
-                step=one.step,
-                text=one.text,
-                evidence=_plain(one.evidence),
+                at=item.at,
+                process=label(item.host, item.rank),
+                step=item.step,
+                text=item.text,
+                evidence=_plain(item.evidence),
             )
-            for one in result.first
+            for item in result.first
         ],
         details=_plain(result.details),
         description=result.description,
@@ -101,9 +101,9 @@ def _rule(result: Result) -> facts.Rule:
 def _plain(value: Any) -> Any:
     """Return a value as JSON types: rules of users can return numpy types."""
     if isinstance(value, Mapping):
-        return {str(name): _plain(one) for name, one in value.items()}
+        return {str(name): _plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(one) for one in value]
+        return [_plain(item) for item in value]
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     return value if isinstance(value, str | int | float | None) else str(value)
@@ -113,10 +113,10 @@ def _headline(report: facts.Report) -> str:
     """Return the verdict in a few sentences."""
     sentences = [_ending(report.job)]
     if accuracy := report.curves.get("validation:accuracy"):
-        best = max(one.value for one in accuracy)
+        best = max(item.value for item in accuracy)
         sentences.append(f"The best validation accuracy was {100 * best:.1f} %.")
     judging, tips = report.judging, report.advice
-    fired = [one for one in judging if one.status == "fired"]
+    fired = [item for item in judging if item.status == "fired"]
     if fired:
         most = fired[0]
         sentences.append(

@@ -36,8 +36,8 @@ def operators(gathered: Gathered) -> list[facts.Operators]:
     """Return the results of torch.profiler, most expensive operators first."""
     found = []
     for window in gathered.operators:
-        total = sum(one.self_seconds for one in window.operators) or 1.0
-        ordered = sorted(window.operators, key=lambda one: -one.self_seconds)
+        total = sum(item.self_seconds for item in window.operators) or 1.0
+        ordered = sorted(window.operators, key=lambda item: -item.self_seconds)
         found.append(
             facts.Operators(
                 process=label(window.host, window.rank),
@@ -47,13 +47,13 @@ def operators(gathered: Gathered) -> list[facts.Operators]:
                 seconds=window.seconds,
                 operators=[
                     facts.Operator(
-                        name=one.name,
-                        calls=one.calls,
-                        self_seconds=one.self_seconds,
-                        total_seconds=one.total_seconds,
-                        share=one.self_seconds / total,
+                        name=item.name,
+                        calls=item.calls,
+                        self_seconds=item.self_seconds,
+                        total_seconds=item.total_seconds,
+                        share=item.self_seconds / total,
                     )
-                    for one in ordered
+                    for item in ordered
                 ],
             )
         )

@@ -55,13 +55,13 @@ class Axis:
         if self.powers:
             decades = range(math.floor(self.low), math.ceil(self.high))
             marks = [decade + math.log10(m) for decade in decades for m in (1, 2, 5)]
-            return [one for one in marks if self.low <= one <= self.high]
+            return [item for item in marks if self.low <= item <= self.high]
         raw = span / most
         power = 10.0 ** math.floor(math.log10(raw))
         round_ones = [m * power for m in (1, 2, 2.5, 5, 10)]
         if self.clock and raw > 1:
             round_ones = [*_CLOCK, *(3600.0 * m for m in (2, 3, 6, 12, 24, 48, 72, 168, 336, 1e9))]
-        step = next(one for one in round_ones if one >= raw * 0.999)
+        step = next(item for item in round_ones if item >= raw * 0.999)
         first = math.ceil(self.low / step - 1e-9)
         last = math.floor(self.high / step + 1e-9)
         return [i * step for i in range(first, last + 1)]
@@ -77,7 +77,7 @@ class Columns:
     high: np.ndarray
 
     @property
-    def whole(self) -> bool:
+    def single_values(self) -> bool:
         """Whether each column is a single value."""
         return bool(np.array_equal(self.low, self.high))
 
@@ -99,12 +99,12 @@ def columns(x: np.ndarray, y: np.ndarray, low: float, high: float) -> Columns:
 
 def span(series: Sequence[Series], *, zero: bool = False) -> tuple[float, float]:
     """Return the range of the y axis, with a little space above."""
-    finite = [one.y[np.isfinite(one.y)] for one in series]
-    finite = [one for one in finite if one.size]
+    finite = [item.y[np.isfinite(item.y)] for item in series]
+    finite = [item for item in finite if item.size]
     if not finite:
         return 0.0, 1.0
-    low = min(float(one.min()) for one in finite)
-    high = max(float(one.max()) for one in finite)
+    low = min(float(item.min()) for item in finite)
+    high = max(float(item.max()) for item in finite)
     low = min(low, 0.0) if zero else low
     if high <= low:
         room = abs(high) * 0.1 or 1.0
@@ -133,30 +133,34 @@ def lines(
         tall: a higher chart.
         level: the value of a horizontal line, and its name.
     """
-    shown = [(one, columns(one.x, one.y, x.low, x.high)) for one in series]
+    shown = [(item, columns(item.x, item.y, x.low, x.high)) for item in series]
     parts = [_grid(x, y)]
     if level:
         parts.append(_flat(y.at(level[0]), "level"))
-    parts += [_drawn(one.colour, found, x, y) for one, found in shown]
-    legend = [_key(one.name, one.colour) for one in series] if len(series) > 1 else []
+    parts += [_drawn(item.colour, found, x, y) for item, found in shown]
+    legend = [_key(item.name, item.colour) for item in series] if len(series) > 1 else []
     if level:
         legend.append(_key(level[1], "level"))
     data = [
         {
-            "name": one.name,
+            "name": item.name,
             "x": _short(found.x),
             "mid": _short(found.mid),
-            **({} if found.whole else {"low": _short(found.low), "high": _short(found.high)}),
+            **(
+                {}
+                if found.single_values
+                else {"low": _short(found.low), "high": _short(found.high)}
+            ),
         }
-        for one, found in shown
+        for item, found in shown
     ]
-    description = f"{title}: " + "; ".join(_description(one, y.format_value) for one in series)
+    description = f"{title}: " + "; ".join(_description(item, y.format_value) for item in series)
     return _figure(title, legend, parts, x, y, description, data, group, tall=tall)
 
 
 def bars(title: str, bins: Sequence[Bin], format_x: Formatter, marks: dict[str, float]) -> Html:
     """Return a histogram; a bar that is not empty has at least 2 % of the height."""
-    most = max(one.count for one in bins)
+    most = max(item.count for item in bins)
     y = Axis(0, most * 1.04, lambda value: f"{value:,.0f}")
     low, high = bins[0].low, bins[-1].high
     logarithmic = len(bins) > 2 and bins[1].high - bins[1].low > 1.01 * (bins[0].high - low)
@@ -167,12 +171,12 @@ def bars(title: str, bins: Sequence[Bin], format_x: Formatter, marks: dict[str, 
         x, place = Axis(low, high, format_x), float
     parts = [_grid(x, y, upright=False)]
     width = _WIDTH / len(bins)
-    for i, one in enumerate(bins):
-        if one.count:
-            height = max(y.at(one.count), 0.02) * _HEIGHT
+    for i, item in enumerate(bins):
+        if item.count:
+            height = max(y.at(item.count), 0.02) * _HEIGHT
             drawn = tag(
                 "rect",
-                tag("title", f"{format_x(one.low)} to {format_x(one.high)}: {one.count:,}"),
+                tag("title", f"{format_x(item.low)} to {format_x(item.high)}: {item.count:,}"),
                 x=_text(i * width + 0.06 * width),
                 y=_text(_HEIGHT - height),
                 width=_text(width * 0.88),
@@ -183,7 +187,9 @@ def bars(title: str, bins: Sequence[Bin], format_x: Formatter, marks: dict[str, 
     inside = {name: at for name, at in marks.items() if low <= at <= high}
     parts += [_upright(x.at(place(at)), "mark") for at in inside.values()]
     legend = [_key(f"{name} {format_x(at)}", "mark") for name, at in inside.items()]
-    description = f"{title}: {sum(one.count for one in bins):,} steps between {format_x(low)} and "
+    description = (
+        f"{title}: {sum(item.count for item in bins):,} steps between {format_x(low)} and "
+    )
     note = ", on a logarithmic axis" if logarithmic else ""
     return _figure(
         title, legend, parts, x, y, f"{description}{format_x(high)}{note}", [], "", tall=False
@@ -284,12 +290,12 @@ def _drawn(colour: str, found: Columns, x: Axis, y: Axis) -> Html:
         return Html("")
     across = _WIDTH * (found.x - x.low) / ((x.high - x.low) or 1.0)
     low, mid, high = (
-        _HEIGHT * (1 - (one - y.low) / ((y.high - y.low) or 1.0))
-        for one in (found.low, found.mid, found.high)
+        _HEIGHT * (1 - (item - y.low) / ((y.high - y.low) or 1.0))
+        for item in (found.low, found.mid, found.high)
     )
     runs = _runs(across)
     parts = []
-    if not found.whole:
+    if not found.single_values:
         bands = [
             _path(np.r_[across[run], across[run][::-1]], np.r_[high[run], low[run][::-1]]) + "Z"
             for run in runs
@@ -324,7 +330,7 @@ def _text(value: float) -> str:
 
 
 def _short(values: np.ndarray) -> list[float]:
-    return [float(f"{one:.5g}") for one in values]
+    return [float(f"{item:.5g}") for item in values]
 
 
 def _key(name: str, colour: str) -> Html:
@@ -333,11 +339,11 @@ def _key(name: str, colour: str) -> Html:
     return tag("span", swatch, shown, class_="legend")
 
 
-def _description(one: Series, format_value: Formatter) -> str:
-    finite = one.y[np.isfinite(one.y)]
+def _description(item: Series, format_value: Formatter) -> str:
+    finite = item.y[np.isfinite(item.y)]
     if not finite.size:
-        return f"{one.name} has no finite value"
+        return f"{item.name} has no finite value"
     return (
-        f"{one.name} from {format_value(float(finite[0]))} to {format_value(float(finite[-1]))}, "
+        f"{item.name} from {format_value(float(finite[0]))} to {format_value(float(finite[-1]))}, "
         f"minimum {format_value(float(finite.min()))}, maximum {format_value(float(finite.max()))}"
     )

@@ -101,7 +101,7 @@ def figure(
         if (levels == level).any():
             swatch = tag("i", class_=f"key h-{name[:3]}", aria_hidden="true")
             legend.append(tag("span", swatch, name, class_="legend"))
-    height = len(rows) if square else max(min(len(rows) * 5, 560), 60)
+    height = _height(rows)
     image = tag(
         "img",
         src=f"data:image/png;base64,{picture}",
@@ -124,6 +124,11 @@ def figure(
     )
 
 
+def _height(rows: Sequence[str]) -> int:
+    """Return the height of a map, in CSS pixels."""
+    return max(min(len(rows) * 5, 560), 60)
+
+
 def _bands(rows: Sequence[str]) -> list[Html]:
     """Return a label for each group of rows with the same first name part, if it has room."""
     found: list[tuple[str, int, int]] = []
@@ -133,7 +138,7 @@ def _bands(rows: Sequence[str]) -> list[Html]:
             found[-1] = (begin, found[-1][1], index + 1)
         else:
             found.append((begin, index, index + 1))
-    least = 14 / max(min(len(rows) * 5, 560), 60)
+    least = 14 / _height(rows)
     shown, free = [], 0.0
     for name, first, _ in found:
         top = first / len(rows)
@@ -145,7 +150,7 @@ def _bands(rows: Sequence[str]) -> list[Html]:
 
 def _ends(across: Sequence[str]) -> list[Html]:
     if len(across) < 2:
-        return [tag("span", one, style="left:0%", class_="first") for one in across]
+        return [tag("span", item, style="left:0%", class_="first") for item in across]
     middle = (len(across) - 1) // 2
     return [
         tag("span", across[0], style="left:0%", class_="first"),

@@ -31,7 +31,7 @@ def table(
 
     On narrow pages, a `stacked` table shows the cells of a row below each other.
     """
-    head = [tag("th", one.name, scope="col", class_=one.kind) for one in columns]
+    head = [tag("th", item.name, scope="col", class_=item.kind) for item in columns]
     body = [
         tag(
             "tr",
@@ -43,8 +43,13 @@ def table(
                 data_head=columns[0].name if stacked else None,
             ),
             *(
-                tag("td", _unbroken(cell), class_=one.kind, data_head=one.name if stacked else None)
-                for one, cell in zip(columns[1:], row[1:], strict=True)
+                tag(
+                    "td",
+                    _unbroken(cell),
+                    class_=item.kind,
+                    data_head=item.name if stacked else None,
+                )
+                for item, cell in zip(columns[1:], row[1:], strict=True)
             ),
         )
         for row in rows

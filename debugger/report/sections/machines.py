@@ -15,16 +15,16 @@ def usage(report: facts.Report) -> Html:
     heads = ("max", "p99", "p95", "p50", "min")
     columns = [Column("metric"), *(Column(n, figure=True, minor=n == "p99") for n in heads)]
     tables = []
-    for host in dict.fromkeys(one.host for one in report.system):
+    for host in dict.fromkeys(item.host for item in report.system):
         rows = [
             [
-                _capital(figure(one.name)),
-                *(measure(getattr(one.figures, n), one.unit) for n in heads),
+                _capital(figure(item.name)),
+                *(measure(getattr(item.figures, n), item.unit) for n in heads),
             ]
-            for one in report.system
-            if one.host == host
+            for item in report.system
+            if item.host == host
         ]
-        samples = max(one.figures.count for one in report.system if one.host == host)
+        samples = max(item.figures.count for item in report.system if item.host == host)
         tables.append(table(f"{host}, {count(samples, 'sample')}", columns, rows))
     return tag("div", *tables, class_="pair" if len(tables) > 1 else None)
 
@@ -35,7 +35,7 @@ def _capital(text: str) -> str:
 
 def operators(report: facts.Report) -> Html:
     """Return a table for each profiled window and device, most expensive operators first."""
-    found = [one for one in report.operators if one.operators]
+    found = [item for item in report.operators if item.operators]
     if not found:
         return tag("p", "No operators were recorded: set profiler_steps to a window such as 10:13.")
     columns = [Column("operator"), *(Column(n, figure=True, minor=n in ("calls", "total time"))
@@ -44,13 +44,13 @@ def operators(report: facts.Report) -> Html:
     for window in found:
         rows = [
             [
-                one.name,
-                number(float(one.calls)),
-                seconds(one.self_seconds),
-                share(one.share),
-                seconds(one.total_seconds),
+                item.name,
+                number(float(item.calls)),
+                seconds(item.self_seconds),
+                share(item.share),
+                seconds(item.total_seconds),
             ]
-            for one in window.operators
+            for item in window.operators
         ]
         last = window.step + max(window.steps, 1) - 1
         caption = f"{window.device.upper()}, steps {window.step:,} to {last:,}, {window.process}"

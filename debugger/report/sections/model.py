@@ -24,13 +24,13 @@ def layers(report: facts.Report, gathered: Gathered) -> Html:
     if not report.layers:
         return tag("p", "No tensors were recorded: set debugger_collections and debugger_interval.")
     maps = [
-        _map(gathered, WEIGHTS, "Update ratio of weights", lambda one: one.change, number,
+        _map(gathered, WEIGHTS, "Update ratio of weights", lambda item: item.change, number,
              "l2 norm of the update, divided by that of the weight; about 1e-3 is healthy"),
-        _map(gathered, GRADIENTS, "L2 norm of gradients", lambda one: one.l2, number,
+        _map(gathered, GRADIENTS, "L2 norm of gradients", lambda item: item.l2, number,
              "dark: vanishing gradients; bright: exploding gradients"),
-        _map(gathered, GRADIENTS, "Zeros in gradients", lambda one: one.zeros, share,
+        _map(gathered, GRADIENTS, "Zeros in gradients", lambda item: item.zeros, share,
              "share of elements"),
-        _map(gathered, ACTIVATIONS, "Dead ReLU channels", lambda one: one.dead, share,
+        _map(gathered, ACTIVATIONS, "Dead ReLU channels", lambda item: item.dead, share,
              "share of channels that are active in less than 1 % of positions"),
     ]  # fmt: skip
     return join(_worst(report.layers), tag("div", *maps, class_="grid"), _all(report.layers))
@@ -45,7 +45,7 @@ def _map(
     meaning: str,
 ) -> Html | None:
     chosen = {
-        name: [(step, value) for step, one in seen if (value := _value(one, of)) is not None]
+        name: [(step, value) for step, item in seen if (value := _value(item, of)) is not None]
         for (kind, name), seen in gathered.tensors.items()
         if kind == collection
     }
@@ -74,9 +74,9 @@ def _map(
     )
 
 
-def _value(one: Statistics, of: Callable[[Statistics], float | None]) -> float | None:
-    value = of(one)
-    if one.nonfinite > 0 or (value is not None and not math.isfinite(value)):
+def _value(item: Statistics, of: Callable[[Statistics], float | None]) -> float | None:
+    value = of(item)
+    if item.nonfinite > 0 or (value is not None and not math.isfinite(value)):
         return math.inf
     return value
 
@@ -84,34 +84,36 @@ def _value(one: Statistics, of: Callable[[Statistics], float | None]) -> float |
 def _worst(found: list[facts.Layer]) -> Html:
     """Return the tensors to check first, and why."""
     reasons: list[tuple[float, facts.Layer, str]] = []
-    for one in found:
-        if one.nonfinite:
-            reasons.append((4, one, f"{share(one.nonfinite)} of it was NaN or infinite"))
+    for item in found:
+        if item.nonfinite:
+            reasons.append((4, item, f"{share(item.nonfinite)} of it was NaN or infinite"))
         if (
-            one.collection == GRADIENTS
-            and one.l2 is not None
-            and one.l2 / math.sqrt(one.size or 1) < 1e-9
+            item.collection == GRADIENTS
+            and item.l2 is not None
+            and item.l2 / math.sqrt(item.size or 1) < 1e-9
         ):
-            reasons.append((3, one, f"its gradient is almost zero: l2 norm {number(one.l2)}"))
-        if one.dead is not None and one.dead > 0.5:
+            reasons.append((3, item, f"its gradient is almost zero: l2 norm {number(item.l2)}"))
+        if item.dead is not None and item.dead > 0.5:
             reasons.append(
-                (2 + one.dead, one, f"up to {share(one.dead)} of its channels were dead")
+                (2 + item.dead, item, f"up to {share(item.dead)} of its channels were dead")
             )
-        if one.saturated is not None and one.saturated > 0.5:
+        if item.saturated is not None and item.saturated > 0.5:
             reasons.append(
-                (2 + one.saturated, one, f"up to {share(one.saturated)} of it was saturated")
+                (2 + item.saturated, item, f"up to {share(item.saturated)} of it was saturated")
             )
-        if one.collection == WEIGHTS and one.change is not None:
-            if one.change > 0.1:
-                reasons.append((2, one, f"each update changes {share(one.change)} of it (median)"))
-            elif one.change == 0:
-                reasons.append((1, one, "it did not change"))
-        if one.collection == GRADIENTS and one.zeros > 0.9:
-            reasons.append((1, one, f"up to {share(one.zeros)} of its gradient was zero"))
+        if item.collection == WEIGHTS and item.change is not None:
+            if item.change > 0.1:
+                reasons.append(
+                    (2, item, f"each update changes {share(item.change)} of it (median)")
+                )
+            elif item.change == 0:
+                reasons.append((1, item, "it did not change"))
+        if item.collection == GRADIENTS and item.zeros > 0.9:
+            reasons.append((1, item, f"up to {share(item.zeros)} of its gradient was zero"))
     if not reasons:
         return tag("p", "No tensor looks wrong.")
     reasons.sort(key=lambda row: -row[0])
-    rows = [[one.name, one.collection, why] for _, one, why in reasons[:_WORST]]
+    rows = [[item.name, item.collection, why] for _, item, why in reasons[:_WORST]]
     columns = [Column("tensor"), Column("collection", minor=True), Column("reason")]
     of = f", {_WORST} of {len(reasons)}" if len(reasons) > _WORST else ""
     return table(f"Tensors to check first{of}", columns, rows)
@@ -123,15 +125,15 @@ def _all(found: list[facts.Layer]) -> Html:
     columns += [Column(name, figure=True) for name in heads]
     rows = [
         [
-            one.name,
-            one.collection,
-            number(one.l2),
-            number(one.change),
-            share(one.zeros),
-            share(one.dead),
-            share(one.nonfinite),
+            item.name,
+            item.collection,
+            number(item.l2),
+            number(item.change),
+            share(item.zeros),
+            share(item.dead),
+            share(item.nonfinite),
         ]
-        for one in found
+        for item in found
     ]
     caption = "l2 and update: median over the job; shares: maximum"
     return folded(f"All {len(found)} tensors", table(caption, columns, rows))
@@ -149,17 +151,20 @@ def confusion(report: facts.Report, gathered: Gathered) -> Html:
     heads = [Column("class"), Column("predicted as"), Column("pictures", figure=True)]
     heads.append(Column("share of class", figure=True))
     wrong = [
-        [one.truth, one.answer, f"{one.pictures:,}", share(one.share)]
-        for one in found.pairs[:_CONFUSED]
+        [item.truth, item.answer, f"{item.pictures:,}", share(item.share)]
+        for item in found.pairs[:_CONFUSED]
     ]
     pairs = table("Most often confused", heads, wrong)
-    worst = sorted(found.classes, key=lambda one: (one.recall is None, one.recall or 0.0, one.name))
+    worst = sorted(
+        found.classes, key=lambda item: (item.recall is None, item.recall or 0.0, item.name)
+    )
     columns = [
         Column("class"),
         *(Column(n, figure=True) for n in ("pictures", "recall", "precision")),
     ]
     rows = [
-        [one.name, f"{one.pictures:,}", share(one.recall), share(one.precision)] for one in worst
+        [item.name, f"{item.pictures:,}", share(item.recall), share(item.precision)]
+        for item in worst
     ]
     few, rest = rows[:_WORST], rows[_WORST:]
     classes = table("Classes, worst recall first", columns, few)
@@ -188,7 +193,7 @@ def _matrix(gathered: Gathered, found: facts.Confusion) -> Html | None:
         counts[truth, answer] = pictures
     totals = counts.sum(1, keepdims=True)
     shares = np.where(totals > 0, counts / np.maximum(totals, 1), np.nan)
-    names = [one.name for one in found.classes]
+    names = [item.name for item in found.classes]
     return heatmap.figure(
         "Rows: true class; columns: predicted class",
         shares,

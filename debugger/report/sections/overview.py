@@ -55,7 +55,7 @@ def _end(job: facts.Job) -> Html | None:
 
 
 def _tiles(report: facts.Report) -> list[Html]:
-    fired = [one for one in report.judging if one.status == "fired"]
+    fired = [item for item in report.judging if item.status == "fired"]
     tiles = [_tile(clock(report.job.seconds), f"in total ({seconds(report.job.seconds)})")]
     if report.steps:
         steps = report.steps
@@ -70,7 +70,7 @@ def _tiles(report: facts.Report) -> list[Html]:
             _tile(number(steps.pictures_per_second), "pictures per second in training steps"),
         ]
     if accuracy := report.curves.get("validation:accuracy"):
-        best = max(accuracy, key=lambda one: one.value)
+        best = max(accuracy, key=lambda item: item.value)
         tiles.append(
             _tile(f"{100 * best.value:.1f} %", f"best validation accuracy, epoch {best.epoch + 1}")
         )
@@ -92,11 +92,11 @@ def advice(report: facts.Report) -> Html:
     items = [
         tag(
             "li",
-            tag("p", one.finding, class_="finding"),
-            tag("p", one.remedy, class_="quiet"),
-            tag("span", f"up to {clock(one.seconds)}", class_="cost"),
+            tag("p", item.finding, class_="finding"),
+            tag("p", item.remedy, class_="quiet"),
+            tag("span", f"up to {clock(item.seconds)}", class_="cost"),
         )
-        for one in report.advice
+        for item in report.advice
     ]
     return tag("ol", *items, class_="advice")
 
@@ -104,18 +104,20 @@ def advice(report: facts.Report) -> Html:
 def time(report: facts.Report) -> Html:
     """Return where the time went, as a bar and as tables."""
     split = report.time
-    words = "; ".join(f"{part(one.name)} {share(one.share)}" for one in split.parts if one.seconds)
+    words = "; ".join(
+        f"{part(item.name)} {share(item.share)}" for item in split.parts if item.seconds
+    )
     bar = tag(
         "div",
         *(
             tag(
                 "i",
-                style=f"flex-grow:{1000 * one.share:.3f}",
-                class_=f"p-{one.name}",
-                title=f"{part(one.name)}: {seconds(one.seconds)}, {share(one.share)}",
+                style=f"flex-grow:{1000 * item.share:.3f}",
+                class_=f"p-{item.name}",
+                title=f"{part(item.name)}: {seconds(item.seconds)}, {share(item.share)}",
             )
-            for one in split.parts
-            if one.seconds
+            for item in split.parts
+            if item.seconds
         ),
         class_="bar",
         role="img",
@@ -127,12 +129,14 @@ def time(report: facts.Report) -> Html:
         [
             [
                 tag(
-                    "span", tag("i", class_=f"key p-{one.name}", aria_hidden="true"), part(one.name)
+                    "span",
+                    tag("i", class_=f"key p-{item.name}", aria_hidden="true"),
+                    part(item.name),
                 ),
-                f"{one.seconds:,.1f}",
-                share(one.share),
+                f"{item.seconds:,.1f}",
+                share(item.share),
             ]
-            for one in split.parts
+            for item in split.parts
         ],
     )
     return join(bar, tag("div", by_phase, _aws(split), class_="pair"), _attempts(report.job))
@@ -165,16 +169,16 @@ def _attempts(job: facts.Job) -> Html | None:
     if len(job.attempts) < 2:
         return None
     rows = []
-    for index, one in enumerate(job.attempts):
+    for index, item in enumerate(job.attempts):
         following = job.attempts[index + 1 :]
-        gap = f"{seconds(following[0].started - one.last_sign)}" if following else ""
-        steps = "none" if one.first_step is None else f"{one.first_step:,} to {one.last_step:,}"
-        ended = one.status or ("abruptly" if following or job.status != "running" else "running")
+        gap = f"{seconds(following[0].started - item.last_sign)}" if following else ""
+        steps = "none" if item.first_step is None else f"{item.first_step:,} to {item.last_step:,}"
+        ended = item.status or ("abruptly" if following or job.status != "running" else "running")
         rows.append(
             [
                 f"{index + 1}",
-                moment(one.started),
-                seconds(one.last_sign - one.started),
+                moment(item.started),
+                seconds(item.last_sign - item.started),
                 steps,
                 ended,
                 gap,
@@ -211,7 +215,7 @@ def about(job: facts.Job) -> Html:
         parts.append(folded(f"{name.capitalize()} ({len(values)})", _listed(shown)))
     if job.notes:
         parts.append(tag("h3", "Notes of the recorder"))
-        parts.append(tag("ul", *(tag("li", one) for one in job.notes)))
+        parts.append(tag("ul", *(tag("li", item) for item in job.notes)))
     return join(*parts)
 
 

@@ -15,14 +15,15 @@ def rules(report: facts.Report) -> Html:
     """Return all rules; those that fired most often first."""
     if not report.rules:
         return tag("p", "No rules were run.")
-    fired = [one for one in report.rules if one.status == "fired"]
-    without = [one for one in report.rules if one.status == "no data"]
+    fired = [item for item in report.rules if item.status == "fired"]
+    without = [item for item in report.rules if item.status == "no data"]
     parts = [_overview(report.rules)]
-    parts += [_card(one, report.job.started) for one in fired]
-    quiet = [one for one in report.rules if one.status == "quiet"]
+    parts += [_card(item, report.job.started) for item in fired]
+    quiet = [item for item in report.rules if item.status == "quiet"]
     if quiet:
         rows = [
-            [one.rule, one.description, f"{one.datapoints:,}", _parameters(one)] for one in quiet
+            [item.rule, item.description, f"{item.datapoints:,}", _parameters(item)]
+            for item in quiet
         ]
         columns = [Column("rule"), Column("problem")]
         columns += [Column("datapoints", figure=True), Column("parameters")]
@@ -33,7 +34,9 @@ def rules(report: facts.Report) -> Html:
             )
         )
     if without:
-        rows = [[one.rule, one.description, str(one.details.get("needs", ""))] for one in without]
+        rows = [
+            [item.rule, item.description, str(item.details.get("needs", ""))] for item in without
+        ]
         columns = [Column("rule"), Column("problem"), Column("what it needs")]
         parts.append(
             folded(
@@ -47,14 +50,14 @@ def rules(report: facts.Report) -> Html:
 def _overview(found: list[facts.Rule]) -> Html:
     rows = [
         [
-            tag("a", one.rule, href=f"#rule-{one.rule}"),
-            one.kind,
-            f"{one.times:,}",
-            f"{one.datapoints:,}",
-            one.first[0].text if one.first else "",
+            tag("a", item.rule, href=f"#rule-{item.rule}"),
+            item.kind,
+            f"{item.times:,}",
+            f"{item.datapoints:,}",
+            item.first[0].text if item.first else "",
         ]
-        for one in found
-        if one.status == "fired"
+        for item in found
+        if item.status == "fired"
     ]
     if not rows:
         return tag("p", "No rule fired.")
@@ -67,11 +70,11 @@ def _card(rule: facts.Rule, started: float) -> Html:
     evidence = [
         tag(
             "li",
-            tag("b", _when(one, started)),
-            one.text,
-            tag("span", f" ({one.process})", class_="quiet"),
+            tag("b", _when(item, started)),
+            item.text,
+            tag("span", f" ({item.process})", class_="quiet"),
         )
-        for one in rule.first
+        for item in rule.first
     ]
     more = evidence[_SHOWN:]
     unlisted = rule.times - len(rule.first)
@@ -105,7 +108,7 @@ def _when(firing: facts.Firing, started: float) -> str:
 
 
 def _parameters(rule: facts.Rule) -> str:
-    return ", ".join(f"{name} {_value(one)}" for name, one in rule.parameters.items())
+    return ", ".join(f"{name} {_value(item)}" for name, item in rule.parameters.items())
 
 
 def _details(details: dict[str, Any]) -> Html:
@@ -124,11 +127,11 @@ def _detail(value: Any) -> str:
         and all(isinstance(v, int | float | str) for v in value.values())
     ):
         return table("", [Column("name"), Column("value", figure=True)],
-                     [[str(name), _value(one)] for name, one in value.items()])  # fmt: skip
-    if isinstance(value, list | tuple) and value and all(isinstance(one, dict) for one in value):
+                     [[str(name), _value(item)] for name, item in value.items()])  # fmt: skip
+    if isinstance(value, list | tuple) and value and all(isinstance(item, dict) for item in value):
         names = list(value[0])
         columns = [Column(names[0]), *(Column(name, figure=True) for name in names[1:])]
-        rows = [[_value(one.get(name)) for name in names] for one in value[:40]]
+        rows = [[_value(item.get(name)) for name in names] for item in value[:40]]
         return table("", columns, rows)
     return _value(value)
 

@@ -35,7 +35,7 @@ def curves(report: facts.Report, gathered: Gathered) -> Html:
         )
     if not families:
         return tag("p", "No losses and no metrics were recorded.")
-    last = max(float(one.x.max()) for family in families.values() for one in family)
+    last = max(float(item.x.max()) for family in families.values() for item in family)
     x = Axis(0.0, max(last, 1.0), lambda value: f"{value:,.0f}")
     order = ["loss", "accuracy", *(name for name in families if name not in ("loss", "accuracy"))]
     drawn = [
@@ -66,7 +66,7 @@ def timeline(report: facts.Report, gathered: Gathered) -> Html:
     spans = _spans(gathered)
     if spans:
         drawn.append(charts.ribbon("What the job did", spans, x, "time"))
-    by_process = sorted(gathered.by_process().items(), key=lambda one: one[0][1])
+    by_process = sorted(gathered.by_process().items(), key=lambda item: item[0][1])
     if report.steps:
         series = _separate_series(
             {
@@ -84,7 +84,7 @@ def timeline(report: facts.Report, gathered: Gathered) -> Html:
         title = "Step duration"
         title = f"{title}, {series[0].name}" if len(series) < len(by_process) else title
         drawn.append(charts.lines(title, series, x, y, group="time", tall=True, level=level))
-    hosts = sorted({one.host for one in gathered.systems})
+    hosts = sorted({item.host for item in gathered.systems})
     for host in hosts[:_HOSTS]:
         drawn += _machine(gathered, host, x, job.started)
     rest = [
@@ -100,16 +100,16 @@ def _separate_series(found: dict[str, tuple[np.ndarray, np.ndarray]], kind: str)
     """Return one line for each entry, or one band over all if there are more than colours."""
     if len(found) <= len(_COLOURS):
         return [Series(name, x, y, _COLOURS[i]) for i, (name, (x, y)) in enumerate(found.items())]
-    x = np.concatenate([one for one, _ in found.values()])
-    y = np.concatenate([one for _, one in found.values()])
+    x = np.concatenate([item for item, _ in found.values()])
+    y = np.concatenate([item for _, item in found.values()])
     order = np.argsort(x, kind="stable")
     return [Series(f"all {len(found)} {kind}", x[order], y[order])]
 
 
 def _machine(gathered: Gathered, host: str, x: Axis, started: float) -> list[Html]:
-    samples = [one for one in gathered.systems if one.host == host]
-    at = np.array([one.at - started for one in samples])
-    names = {name for one in samples for name in one.values}
+    samples = [item for item in gathered.systems if item.host == host]
+    at = np.array([item.at - started for item in samples])
+    names = {name for item in samples for name in item.values}
     families: dict[str, list[str]] = {
         "CPU": [n for n in ("cpu", "iowait") if n in names],
         "GPU": sorted(n for n in names if n.startswith("gpu/")),
@@ -119,14 +119,14 @@ def _machine(gathered: Gathered, host: str, x: Axis, started: float) -> list[Htm
         "Disk": [n for n in ("disk_read", "disk_written") if n in names],
         "Network": [n for n in ("network_received", "network_sent") if n in names],
     }
-    several = len({one.host for one in gathered.systems}) > 1
+    several = len({item.host for item in gathered.systems}) > 1
     drawn = []
     for title, found in families.items():
         if not found:
             continue
         series = _separate_series(
             {
-                figure(name): (at, np.array([one.values.get(name, np.nan) for one in samples]))
+                figure(name): (at, np.array([item.values.get(name, np.nan) for item in samples]))
                 for name in found
             },
             "GPUs",
@@ -156,8 +156,8 @@ def _spans(gathered: Gathered) -> list[tuple[float, float, str]]:
             found.append((step.start, step.at, "forward"))
     stretches = [(begin - began, end - began, "train") for begin, end, _ in found]
     phases = [
-        (one.start - began, one.at - began, one.name)
-        for one in gathered.of_main_process(gathered.phases)
+        (item.start - began, item.at - began, item.name)
+        for item in gathered.of_main_process(gathered.phases)
     ]
     return stretches + phases
 
@@ -173,8 +173,8 @@ def steps(report: facts.Report) -> Html:
         *(Column(n, figure=True, minor=n in ("count", "std", "min", "p95", "p99")) for n in heads),
     ]
     rows = [
-        [name, f"{one.count:,}", *(seconds(getattr(one, head)) for head in heads[1:])]
-        for name, one in [
+        [name, f"{item.count:,}", *(seconds(getattr(item, head)) for head in heads[1:])]
+        for name, item in [
             ("Whole step", found.durations),
             *((part(n), d) for n, d in found.phases.items()),
         ]
@@ -199,23 +199,23 @@ def _outliers(found: facts.Steps, report: facts.Report) -> Html:
     columns += [Column(name) for name in ("longer phases", "system metrics", "what else happened")]
     rows = [
         [
-            f"{one.step:,}" + (f" ({one.process})" if several else ""),
-            clock(one.at - report.job.started),
-            seconds(one.seconds),
+            f"{item.step:,}" + (f" ({item.process})" if several else ""),
+            clock(item.at - report.job.started),
+            seconds(item.seconds),
             "; ".join(
                 f"{part(p.phase).lower()} {seconds(p.seconds)}, +{seconds(p.seconds - p.usual)} "
                 f"(usually {seconds(p.usual)})"
-                for p in one.longer
+                for p in item.longer
             ),
             "; ".join(
                 f"{figure(u.name)}: {measure(u.value, unit(u.name))} "
                 f"(usually {measure(u.usual, unit(u.name))})"
-                for u in one.system
+                for u in item.system
             )
             or "as usual",
-            ", ".join(one.beside),
+            ", ".join(item.beside),
         ]
-        for one in found.outliers
+        for item in found.outliers
     ]
     shown = "Slowest first" if found.outlier_count == len(rows) else f"The {len(rows)} slowest"
     return join(title, table(shown, columns, rows, stacked=True))

@@ -8,10 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from debugger.records import Fired, Record, System
-from debugger.rules.profiler.windows import SCAN_US, SystemRule, gpus, percentile
+from debugger.rules.profiler.windows import NEEDS, SCAN_US, SystemRule, gpus, percentile
 from debugger.rules.rule import RuleParameters
-
-NEEDS = "a GPU, profiler=on, and more than `patience` samples (1,000 are 8 minutes at 0.5 s)"
 
 
 class WindowParameters(RuleParameters):
@@ -246,8 +244,8 @@ class LoadBalancing(SystemRule):
             histograms[gpu][min(100, max(0, round(value)))] += 1
         if not self.scans.due(record.at, record.host):
             return
-        running = {gpu: np.cumsum(one) / one.sum() for gpu, one in histograms.items()}
-        means = {gpu: 100 - float(one[:-1].sum()) for gpu, one in running.items()}
+        running = {gpu: np.cumsum(item) / item.sum() for gpu, item in histograms.items()}
+        means = {gpu: 100 - float(item[:-1].sum()) for gpu, item in running.items()}
         least, most = min(means, key=lambda g: means[g]), max(means, key=lambda g: means[g])
         distance = float(np.abs(running[least] - running[most])[:-1].sum()) / 100
         if distance > self.parameters.threshold:

@@ -93,11 +93,11 @@ class Dataloader(Rule):
                 {
                     "host": host,
                     "rank": rank,
-                    "workers": one.workers,
-                    "cores": one.cores,
-                    "steps": one.steps,
-                    "wait_percent": 100 * one.waited / one.seconds if one.seconds else 0.0,
+                    "workers": item.workers,
+                    "cores": item.cores,
+                    "steps": item.steps,
+                    "wait_percent": 100 * item.waited / item.seconds if item.seconds else 0.0,
                 }
-                for (host, rank), one in self._processes.items()
+                for (host, rank), item in self._processes.items()
             ]
         }

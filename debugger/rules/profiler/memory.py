@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from debugger.records import Fired, Record, System
-from debugger.rules.profiler.windows import SystemRule, gpus
+from debugger.rules.profiler.windows import NEEDS, SystemRule, gpus
 from debugger.rules.rule import Rule, RuleParameters
 
 GIB = 1 << 30
@@ -31,7 +31,7 @@ class GPUMemoryIncrease(SystemRule):
         "a list: store loss.detach(). A single increase may be the first evaluation."
     )
     source = "AWS built-in rule GPUMemoryIncrease: average up > 5, patience 1000, window 10"
-    needs = "a GPU, profiler=on, and more than `patience` samples (1,000 are 8 minutes at 0.5 s)"
+    needs = NEEDS
 
     def __post_init__(self) -> None:
         """Create the windows."""

@@ -53,12 +53,12 @@ class _Steps:
 
     def outliers(self, limit: float) -> Iterator[dict[str, Any]]:
         """Yield the stored steps over `limit`, in order, each with the phase that took longer."""
-        known = sorted(self.longest, key=lambda one: one[1])
+        known = sorted(self.longest, key=lambda item: item[1])
         for seconds, _, step, system in known:
             if seconds <= limit or step.step in self.profiled:
                 continue
-            means = {name: one / len(self.numbers) for name, one in self.spans.items()}
-            longer = {name: one - means[name] for name, one in _parts(step).items()}
+            means = {name: item / len(self.numbers) for name, item in self.spans.items()}
+            longer = {name: item - means[name] for name, item in _parts(step).items()}
             span = max(longer, key=lambda name: longer[name])
             yield {
                 "step": step.step,

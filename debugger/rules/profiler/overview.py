@@ -20,7 +20,7 @@ _MOST = 16_384  # samples of a metric that are stored
 class _Values:
     """Minimum and maximum of a metric, and an evenly spaced selection of its values."""
 
-    kept: "array[float]" = field(default_factory=lambda: array("d"))
+    stored: "array[float]" = field(default_factory=lambda: array("d"))
     every: int = 1
     seen: int = 0
     low: float = float("inf")
@@ -29,13 +29,13 @@ class _Values:
     def add(self, value: float) -> None:
         self.low, self.high = min(self.low, value), max(self.high, value)
         if self.seen % self.every == 0:
-            self.kept.append(value)
-            if len(self.kept) >= _MOST:
-                self.kept, self.every = self.kept[::2], 2 * self.every
+            self.stored.append(value)
+            if len(self.stored) >= _MOST:
+                self.stored, self.every = self.stored[::2], 2 * self.every
         self.seen += 1
 
     def figures(self) -> dict[str, float]:
-        p50, p95, p99 = np.percentile(self.kept, (50, 95, 99)).tolist()
+        p50, p95, p99 = np.percentile(self.stored, (50, 95, 99)).tolist()
         return {"max": self.high, "p99": p99, "p95": p95, "p50": p50, "min": self.low}
 
 

@@ -31,10 +31,12 @@ class _Inactive(Rule):
         """Check the activations of training steps."""
         if not isinstance(record, records.Tensors) or record.collection != records.ACTIVATIONS:
             return
-        shares = {name: getattr(one, self.field) for name, one in record.values.items()}
-        shares = {name: one for name, one in shares.items() if one is not None}
+        shares = {name: getattr(item, self.field) for name, item in record.values.items()}
+        shares = {name: item for name, item in shares.items() if item is not None}
         self.datapoints += len(shares)
-        bad = {n: one for n, one in shares.items() if 100 * one > self.parameters.threshold_layer}
+        bad = {
+            n: item for n, item in shares.items() if 100 * item > self.parameters.threshold_layer
+        }
         if bad:
             worst = max(bad, key=lambda name: bad[name])
             text = f"{bad[worst]:.0%} of the channels of {worst} are {self.state}"

@@ -42,12 +42,12 @@ class VanishingGradient(Rule):
         if not isinstance(record, records.Tensors) or record.collection != records.GRADIENTS:
             return
         modules: dict[str, float] = defaultdict(float)
-        for name, one in record.values.items():
+        for name, item in record.values.items():
             module = name.rpartition(".")[0] or name
             # NaN and infinity are for ExplodingTensor.
-            modules[module] = max(modules[module], 1.0 if one.nonfinite else one.mean_abs)
+            modules[module] = max(modules[module], 1.0 if item.nonfinite else item.mean_abs)
         self.datapoints += len(record.values)
-        low = {name: one for name, one in modules.items() if one < self.parameters.threshold}
+        low = {name: item for name, item in modules.items() if item < self.parameters.threshold}
         if low and self._loss > 1e-3:
             least = min(low, key=lambda name: low[name])
             yield self.fire(

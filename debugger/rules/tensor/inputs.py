@@ -46,12 +46,12 @@ class CheckInputImages(Rule):
         elif isinstance(record, records.Step):
             self._batch = max(1, record.size)
         elif isinstance(record, records.Tensors) and record.collection == records.INPUTS:
-            for name, one in record.values.items():
+            for name, item in record.values.items():
                 if not self._samples:
-                    self._low, self._high = one.min, one.max
+                    self._low, self._high = item.min, item.max
                 self._samples += self._batch
-                self._sum += self._batch * one.mean
-                self._low, self._high = min(self._low, one.min), max(self._high, one.max)
+                self._sum += self._batch * item.mean
+                self._low, self._high = min(self._low, item.min), max(self._high, item.max)
                 if self._samples >= self.parameters.threshold_samples:
                     self.datapoints += self._samples
                     yield from self._judge(record, name)

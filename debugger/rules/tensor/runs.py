@@ -47,9 +47,9 @@ class SimilarAcrossRuns(Rule):
             return
         if self._other is None:
             self._other = {
-                (one.mode, one.step, one.collection): one.values
-                for one in recording.read(Path(self.parameters.other_recording))
-                if isinstance(one, records.Tensors) and not one.rank
+                (item.mode, item.step, item.collection): item.values
+                for item in recording.read(Path(self.parameters.other_recording))
+                if isinstance(item, records.Tensors) and not item.rank
             }
         other = self._other.get((record.mode, record.step, record.collection), {})
         common = [name for name in record.values if name in other]

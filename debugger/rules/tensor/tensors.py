@@ -52,7 +52,9 @@ class ExplodingTensor(Rule):
             if self._half and record.collection == records.GRADIENTS:
                 return
             self.datapoints += len(record.values)
-            bad = {name: one.nonfinite for name, one in record.values.items() if one.nonfinite > 0}
+            bad = {
+                name: item.nonfinite for name, item in record.values.items() if item.nonfinite > 0
+            }
             if bad:
                 name, share = next(iter(bad.items()))
                 text = f"{len(bad)} {record.collection} are not finite: {share:.0%} of {name}"
@@ -91,12 +93,12 @@ class AllZero(Rule):
             return
         self.datapoints += len(record.values)
         zero = {
-            name: one.zeros
-            for name, one in record.values.items()
-            if 100 * one.zeros >= self.parameters.threshold and not name.endswith("bias")
+            name: item.zeros
+            for name, item in record.values.items()
+            if 100 * item.zeros >= self.parameters.threshold and not name.endswith("bias")
         }
         key = (record.mode, record.collection)
-        stayed = {name: one for name, one in zero.items() if name in self._before.get(key, ())}
+        stayed = {name: item for name, item in zero.items() if name in self._before.get(key, ())}
         self._before[key] = frozenset(zero)
         if stayed:
             text = f"{len(stayed)} {record.collection} are all zero, such as {next(iter(stayed))}"
@@ -142,13 +144,13 @@ class UnchangedTensor(Rule):
         if record.collection == records.GRADIENTS:
             self._graded |= record.values.keys()
         same = {}
-        for name, one in record.values.items():
-            if not self._counts(record.collection, name, one):
+        for name, item in record.values.items():
+            if not self._counts(record.collection, name, item):
                 continue
             self.datapoints += 1
             before, steps = self._last.get((record.collection, name), (None, 0))
-            steps = steps + 1 if before and self._same(before, one) else 1
-            self._last[record.collection, name] = (one, steps)
+            steps = steps + 1 if before and self._same(before, item) else 1
+            self._last[record.collection, name] = (item, steps)
             if steps >= self.parameters.num_steps:
                 same[name] = float(steps)
         if same:
@@ -157,12 +159,12 @@ class UnchangedTensor(Rule):
                 record, record.step, text, tensors=shorten(same), collection=record.collection
             )
 
-    def _counts(self, collection: str, name: str, one: Statistics) -> bool:
+    def _counts(self, collection: str, name: str, item: Statistics) -> bool:
         if collection == records.WEIGHTS:
-            if one.change is None:
+            if item.change is None:
                 return name in self._graded
-            return bool(one.change <= self.parameters.atol)
-        return one.mean_abs > 1e-7
+            return bool(item.change <= self.parameters.atol)
+        return item.mean_abs > 1e-7
 
     def _same(self, before: Statistics, now: Statistics) -> bool:
         pairs = ((getattr(before, name), getattr(now, name)) for name in _COMPARED)
@@ -203,15 +205,15 @@ class TensorVariance(Rule):
         if record.collection not in (records.WEIGHTS, records.GRADIENTS):
             return
         variances = {
-            name: one.std * one.std
-            for name, one in record.values.items()
-            if one.size > 1 and not name.endswith("bias")
+            name: item.std * item.std
+            for name, item in record.values.items()
+            if item.size > 1 and not name.endswith("bias")
         }
         self.datapoints += len(variances)
         out = {
-            name: one
-            for name, one in variances.items()
-            if (high is not None and one > high) or (low is not None and one < low)
+            name: item
+            for name, item in variances.items()
+            if (high is not None and item > high) or (low is not None and item < low)
         }
         if out:
             name, variance = next(iter(out.items()))

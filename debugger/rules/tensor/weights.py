@@ -66,9 +66,9 @@ class PoorWeightInitialization(Rule):
 
     def _spread(self, record: Tensors) -> float:
         variances = [
-            one.std**2
-            for name, one in record.values.items()
-            if self._layers.get(name, "Linear").startswith(("Conv", "Linear")) and one.size > 1
+            item.std**2
+            for name, item in record.values.items()
+            if self._layers.get(name, "Linear").startswith(("Conv", "Linear")) and item.size > 1
         ]
         return max(variances, default=1.0) / max(min(variances, default=1.0), 1e-30)
 
@@ -77,7 +77,7 @@ class PoorWeightInitialization(Rule):
         patience = self.parameters.patience
         if len(self._first) < patience or len(self._losses) < patience or not record.values:
             return
-        ranges = {name: _NORMAL * one.std for name, one in record.values.items() if one.size > 1}
+        ranges = {name: _NORMAL * item.std for name, item in record.values.items() if item.size > 1}
         if not ranges:
             return
         least = min(ranges, key=lambda name: ranges[name])
@@ -134,18 +134,18 @@ class WeightUpdateRatio(Rule):
         if not isinstance(record, Tensors) or record.collection != records.WEIGHTS:
             return
         changes, large = {}, {}
-        for name, one in record.values.items():
-            if one.change is None or not math.isfinite(one.change):
+        for name, item in record.values.items():
+            if item.change is None or not math.isfinite(item.change):
                 continue
-            changes[name] = one.change
+            changes[name] = item.change
             # After the step, the norm of a weight that was zero is the norm of its update.
-            was_zero = one.l2 < self.parameters.epsilon * one.change
-            if one.change > self.parameters.large_threshold and not (
+            was_zero = item.l2 < self.parameters.epsilon * item.change
+            if item.change > self.parameters.large_threshold and not (
                 was_zero or name.endswith("bias")
             ):
-                large[name] = one.change
+                large[name] = item.change
         self.datapoints += len(changes)
-        small = {n: one for n, one in changes.items() if one < self.parameters.small_threshold}
+        small = {n: item for n, item in changes.items() if item < self.parameters.small_threshold}
         some_moved = len(small) < len(changes)
         if large:
             name = max(large, key=lambda name: large[name])
