@@ -1,18 +1,18 @@
-"""The one shape in which the server says no, from nginx and from the worker alike.
+"""The JSON of every error answer, from nginx and from the worker alike.
 
-{"code": 415, "message": "what was wrong", "hint": "what to do", "request_id": "..."}
+{"code": 415, "message": "what was wrong", "hint": "how to fix it", "request_id": "..."}
 """
 
 import json
 
 
 class RequestError(Exception):
-    """A request that is not answered with a prediction.
+    """A request that gets an error instead of a prediction.
 
     Args:
         code: the HTTP status.
-        message: what was wrong, for the person who sent the request.
-        hint: what to do about it.
+        message: what was wrong, for the sender of the request.
+        hint: how to fix it.
     """
 
     def __init__(self, code: int, message: str, hint: str) -> None:

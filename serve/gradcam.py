@@ -1,4 +1,4 @@
-"""Why the network said what it said: the parts of the picture that spoke for a class."""
+"""Grad-CAM: a heat map of the regions of a picture that led to a class."""
 
 import io
 from typing import Any
@@ -11,25 +11,25 @@ from torch.nn import functional as F
 from serve.errors import RequestError
 
 
-class _LastMap(fx.Interpreter):
-    """Runs a network and keeps the last feature map [1, C, h, w] that has places."""
+class _LastFeatureMap(fx.Interpreter):
+    """Runs a network and stores the last feature map [1, C, h, w] larger than 1 x 1."""
 
     def __init__(self, network: fx.GraphModule) -> None:
         super().__init__(network)
-        self.found: torch.Tensor | None = None
+        self.feature_map: torch.Tensor | None = None
 
     def run_node(self, n: fx.Node) -> Any:
         value = super().run_node(n)
         if isinstance(value, torch.Tensor) and value.ndim == 4 and min(value.shape[2:]) > 1:
-            self.found = value
+            self.feature_map = value
         return value
 
 
 def heat_map(network: fx.GraphModule, pixels: torch.Tensor, target: int) -> bytes:
-    """Return a PNG of the input's size: red where the picture spoke for `target`, else clear.
+    """Return a PNG of the input's size: red where the picture supports `target`, else transparent.
 
     Args:
-        network: as the predictor runs it.
+        network: the predictor's.
         pixels: [1, 3, H, W], on its device and in its precision.
         target: the class.
 
@@ -39,17 +39,21 @@ def heat_map(network: fx.GraphModule, pixels: torch.Tensor, target: int) -> byte
     Source: Selvaraju et al. 2017, "Grad-CAM".
     """
     with torch.enable_grad():
-        run = _LastMap(network)
+        run = _LastFeatureMap(network)
         logits = run.run(pixels.detach().clone().requires_grad_())
-        found = run.found
-        if found is None or found.shape[1:] == pixels.shape[1:] or _is_transformer(network):
+        feature_map = run.feature_map
+        if (
+            feature_map is None
+            or feature_map.shape[1:] == pixels.shape[1:]
+            or _is_transformer(network)
+        ):
             raise RequestError(
                 400,
-                "this network keeps no feature maps to explain with",
-                "leave explain=gradcam out",
+                "this network has no feature maps to explain",
+                "remove explain=gradcam",
             )
-        (gradient,) = torch.autograd.grad(logits[0, target], found)
-    strength = (gradient.float().mean((2, 3), keepdim=True) * found.detach().float()).sum(1)
+        (gradient,) = torch.autograd.grad(logits[0, target], feature_map)
+    strength = (gradient.float().mean((2, 3), keepdim=True) * feature_map.detach().float()).sum(1)
     strength = strength.clamp(min=0)[None]
     strength = F.interpolate(strength, pixels.shape[2:], mode="bilinear")[0, 0]
     strength = strength / strength.max().clamp(min=1e-12)
@@ -62,5 +66,5 @@ def heat_map(network: fx.GraphModule, pixels: torch.Tensor, target: int) -> byte
 
 
 def _is_transformer(network: fx.GraphModule) -> bool:
-    """Say whether only the first layer has places, as where patches become words."""
+    """Return whether only the patch embedding has feature maps, as in vision transformers."""
     return "conv_proj" in dict(network.named_modules())

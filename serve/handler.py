@@ -1,6 +1,6 @@
-"""The model worker: what multi-model-server (MMS) calls with each batch of requests.
+"""The handler of a model worker: multi-model-server (MMS) calls it with each batch of requests.
 
-A TorchServe-style handler, and the module function `handle` through which MMS reaches it.
+A TorchServe-style handler, and the module function `handle`, which MMS calls.
 """
 
 import contextlib
@@ -22,58 +22,59 @@ from torch import nn
 from classifier import bundle
 from pictures.decoder import ImageError
 from serve.errors import RequestError
-from serve.formats import answers, contents, options, replies
+from serve.formats import answers, contents, replies
 from serve.formats.envelopes import Pixels
+from serve.formats.options import Options, read_options
 from serve.front import health, heartbeat
 from serve.front.headers import ACCEPT, ATTRIBUTES, CONTENT_TYPE, QUERY, REQUEST_ID
-from serve.predictor import TOLERATED, Predictor, choose_device, choose_precisions
+from serve.predictor import TOLERANCE_FACTORS, Predictor, choose_device, choose_precisions
 from serve.settings import Settings
 
 replies.install()  # without it Java drops the worker now and then
-# One line of metrics for each request, which nobody reads.
+# It logs a line of metrics for each request, which nobody reads.
 logging.getLogger("mms.service").setLevel(logging.WARNING)
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Question:
-    """A request that can be answered.
+class ParsedRequest:
+    """A valid request, ready for the network.
 
     Args:
         pixels: float32 [N, 3, H, W], of its pictures.
-        several: whether the answer is a list.
-        answer: the format asked for.
-        wishes: what else is asked for.
+        is_list: whether the answer is a list.
+        answer_format: the format asked for.
+        options: what else is asked for.
     """
 
     pixels: torch.Tensor
-    several: bool
-    answer: answers.Format
-    wishes: options.Wishes
+    is_list: bool
+    answer_format: answers.Format
+    options: Options
 
 
-# Each request of a batch keeps its place and its own outcome through all the verbs.
-Prepared = Question | RequestError
-Outcome = tuple[Question, list[answers.Prediction]] | RequestError
+# Each request of a batch keeps its position and its own outcome through all steps.
+Prepared = ParsedRequest | RequestError
+Outcome = tuple[ParsedRequest, list[answers.Prediction]] | RequestError
 
 
 @contextlib.contextmanager
-def one_first(directory: Path) -> Iterator[None]:
+def one_loads_first(directory: Path) -> Iterator[None]:
     """Let one worker load before the others: they share the cores, and one is enough to answer.
 
-    A process that ends gives its turn back.
+    The lock is released when its process ends.
     """
-    with (directory / "loading").open("w") as turn:
+    with (directory / "loading").open("w") as lock:
         try:
-            fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            fcntl.flock(turn, fcntl.LOCK_SH)  # all of the others together
+            fcntl.flock(lock, fcntl.LOCK_SH)  # all the others at the same time
         yield
 
 
 class Handler:
-    """Pictures in, predictions out, each request with a status of its own."""
+    """Pictures in, predictions out; each request has its own status."""
 
     def __init__(self) -> None:
         self._settings: Settings
@@ -81,12 +82,12 @@ class Handler:
         self._description: bundle.Description
         self._predictor: Predictor
         self._decoders: ThreadPoolExecutor
-        self._heart: heartbeat.Heart
+        self._heartbeat: heartbeat.HeartbeatWriter
 
     def initialize(self, context: Context) -> None:
-        """Load the bundle and prove that this process gives the golden inputs their logits.
+        """Load the bundle and prove that this process reproduces the golden logits.
 
-        Leaves a report for the supervisor either way.
+        It reports to the supervisor in both cases.
 
         Raises:
             BundleError: refused, with the reason. It must reach MMS, or the worker would serve.
@@ -96,30 +97,30 @@ class Handler:
         try:
             difference = self._load(context)
         except Exception as error:
-            known = isinstance(error, ValueError)
-            reason = str(error) if known else f"{type(error).__name__}: {error}"
-            if not known:
+            expected = isinstance(error, ValueError)
+            reason = str(error) if expected else f"{type(error).__name__}: {error}"
+            if not expected:
                 log.exception("the bundle could not be loaded")
             health.report(reports, refusal=reason)
             raise
-        self._heart = heartbeat.Heart(reports)
+        self._heartbeat = heartbeat.HeartbeatWriter(reports)
         health.report(reports, difference=difference)
 
     def _load(self, context: Context) -> float | None:
-        """Make ready to answer; return how far the golden inputs came out."""
+        """Prepare for requests; return the largest difference from the golden logits."""
         self._prepare_process(context)
-        with one_first(Path(os.environ[health.DIRECTORY_VARIABLE])):
-            return self._open(self._settings.model_dir)
+        with one_loads_first(Path(os.environ[health.DIRECTORY_VARIABLE])):
+            return self._load_bundle(self._settings.model_dir)
 
     def _prepare_process(self, context: Context) -> None:
         gpu = context.system_properties.get("gpu_id")
         self._device = choose_device(self._settings.device, gpu)
-        # One thread each: together they are as many as the forward pass has.
+        # Each decodes with one thread; together they are as many as the forward pass has.
         self._decoders = ThreadPoolExecutor(
             self._settings.layout.threads, "decode", lambda: torch.set_num_threads(1)
         )
 
-    def _open(self, directory: Path) -> float:
+    def _load_bundle(self, directory: Path) -> float:
         """Load a bundle, in the best precision that the golden inputs allow."""
         settings, layout, device = self._settings, self._settings.layout, self._device
         loaded = bundle.load(directory)
@@ -128,113 +129,117 @@ class Handler:
             self._predictor = Predictor(
                 loaded, device, layout.threads, precision, layout.batch_size
             )
-            difference = bundle.replay(loaded, self._in_a_full_batch)
-            tolerance = settings.golden_tolerance * TOLERATED[precision]
+            difference = bundle.replay(loaded, self._predict_full_batch)
+            tolerance = settings.golden_tolerance * TOLERANCE_FACTORS[precision]
             if difference <= tolerance:
                 self._predictor.warm(loaded.description.transform.crop)
                 log.info("serving in %s on %s, %s", precision, device, layout)
                 return difference
             log.warning(
-                "golden inputs come out %.2g away in %s on %s", difference, precision, device
+                "the golden logits differ by %.2g in %s on %s", difference, precision, device
             )
         raise bundle.BundleError(
-            f"the golden inputs of {directory} come out {difference:.2g} away from "
-            f"what training saw (at most {tolerance:g} is allowed) on {device}:"
+            f"the golden inputs of {directory} give logits that differ by {difference:.2g} from "
+            f"those of training (allowed: {tolerance:g}) on {device}:"
             " the decoder, the transform or the network is not the one that was trained"
         )
 
-    def _in_a_full_batch(self, batch: torch.Tensor) -> torch.Tensor:
-        """Predict, and be warm for batches of the full size: the first of a size costs more."""
-        count, most = len(batch), self._settings.layout.batch_size
-        places = torch.arange(max(count, most)) % count
-        return self._predictor.predict(batch[places])[:count]
+    def _predict_full_batch(self, batch: torch.Tensor) -> torch.Tensor:
+        """Predict in a batch of the full size: the first batch of a size is slower."""
+        count, full = len(batch), self._settings.layout.batch_size
+        indices = torch.arange(max(count, full)) % count
+        return self._predictor.predict(batch[indices])[:count]
 
-    def beside(self, directory: Path) -> "Handler":
+    def with_bundle(self, directory: Path) -> "Handler":
         """Return a handler of another bundle in this process, with the same settings."""
         other = Handler()
         other._settings, other._device = self._settings, self._device
         other._decoders = self._decoders
-        other._open(directory)
+        other._load_bundle(directory)
         return other
 
     @property
     def network(self) -> nn.Module:
-        """The network as it is run."""
+        """The network that computes the predictions."""
         return self._predictor.network
 
     def preprocess(
         self, data: Sequence[dict[str, Any]], headers: Sequence[dict[str, str]]
     ) -> list[Prepared]:
-        """Turn each request into pixels, or into the reason why not."""
+        """Turn each request into pixels, or into the error that it gets."""
         if len(data) == 1:
             return [self._prepare(data[0], headers[0])]
         return list(self._decoders.map(self._prepare, data, headers))
 
     def _prepare(self, item: dict[str, Any], headers: dict[str, str]) -> Prepared:
         try:
-            answer = answers.choose(headers.get(ACCEPT), self._settings.default_format)
+            answer_format = answers.choose(headers.get(ACCEPT), self._settings.default_format)
             content = contents.read(
                 headers.get(CONTENT_TYPE),
                 bytes(item.get("body", b"")),
-                most=self._settings.max_pictures,
+                max_pictures=self._settings.max_pictures,
             )
-            wished = options.read(headers.get(QUERY), headers.get(ATTRIBUTES), content.parameters)
-            answer.check(wished)
+            options = read_options(headers.get(QUERY), headers.get(ATTRIBUTES), content.parameters)
+            answer_format.check(options)
             pixels = [
-                self._pixels(picture, place if content.several else None)
-                for place, picture in enumerate(content.pictures, 1)
+                self._pixels(picture, position if content.is_list else None)
+                for position, picture in enumerate(content.pictures, 1)
             ]
-            return Question(torch.stack(pixels), content.several, answer, wished)
+            return ParsedRequest(torch.stack(pixels), content.is_list, answer_format, options)
         except RequestError as error:
             return error
         except Exception as error:
-            return _failure(error)
+            return internal_error(error)
 
-    def _pixels(self, picture: bytes | Pixels, place: int | None) -> torch.Tensor:
-        transform, most = self._description.transform, self._settings.max_pixels
+    def _pixels(self, picture: bytes | Pixels, position: int | None) -> torch.Tensor:
+        transform, max_pixels = self._description.transform, self._settings.max_pixels
         try:
             if isinstance(picture, bytes):
-                return transform.read(picture, max_pixels=most)
+                return transform.read(picture, max_pixels=max_pixels)
             return transform(Image.fromarray(picture).convert("RGB"))
         except ImageError as error:
-            raise contents.refusal(error, place) from error
+            raise contents.picture_error(error, position) from error
 
     def inference(self, batch: Sequence[Prepared]) -> list[Outcome]:
         """Run all good pictures through the network together."""
-        questions = [item for item in batch if isinstance(item, Question)]
-        if not questions:
+        requests = [item for item in batch if isinstance(item, ParsedRequest)]
+        if not requests:
             return [item for item in batch if isinstance(item, RequestError)]
         try:
-            rows = self._predictor.predict(torch.cat([one.pixels for one in questions]))
+            logits = self._predictor.predict(torch.cat([one.pixels for one in requests]))
         except Exception as error:
-            failed = _failure(error)
+            failed = internal_error(error)
             return [item if isinstance(item, RequestError) else failed for item in batch]
-        parts = iter(torch.split(rows, [len(one.pixels) for one in questions]))
+        parts = iter(torch.split(logits, [len(one.pixels) for one in requests]))
         return [
-            item if isinstance(item, RequestError) else self._conclude(item, next(parts))
+            item if isinstance(item, RequestError) else self._predictions(item, next(parts))
             for item in batch
         ]
 
-    def _conclude(self, question: Question, logits: torch.Tensor) -> Outcome:
+    def _predictions(self, request: ParsedRequest, logits: torch.Tensor) -> Outcome:
         """Return the predictions of one request from its logits [N, C]."""
-        about = self._description
+        description = self._description
         try:
             predictions = []
-            for pixels, row in zip(question.pixels, logits.tolist(), strict=True):
-                novelty = about.novelty.score(row) if about.novelty else None
+            for pixels, row in zip(request.pixels, logits.tolist(), strict=True):
+                novelty = description.novelty.score(row) if description.novelty else None
                 heat_map = None
-                if question.wishes.explain:
+                if request.options.explain:
                     heat_map = self._predictor.explain(pixels, row.index(max(row)))
                 predictions.append(
                     answers.Prediction(
-                        tuple(row), about.classes, about.temperature, novelty, heat_map
+                        tuple(row),
+                        description.classes,
+                        description.temperature,
+                        novelty,
+                        heat_map,
                     )
                 )
-            return question, predictions
+            return request, predictions
         except RequestError as error:
             return error
         except Exception as error:
-            return _failure(error)
+            return internal_error(error)
 
     def postprocess(self, outcomes: Sequence[Outcome], context: Context) -> list[bytes]:
         """Write each answer, and set its status and type in the context."""
@@ -242,45 +247,41 @@ class Handler:
 
     def _write(self, outcome: Outcome, context: Context, index: int) -> bytes:
         if not isinstance(outcome, RequestError):
-            question, predictions = outcome
-            answer = question.answer
+            request, predictions = outcome
+            answer_format = request.answer_format
             try:
-                body = answer.encode(predictions, question.wishes, several=question.several)
-                context.set_response_content_type(index, answer.content_type)
+                body = answer_format.encode(predictions, request.options, is_list=request.is_list)
+                context.set_response_content_type(index, answer_format.content_type)
                 return body
             except Exception as error:
-                outcome = _failure(error)
-        phrase = HTTPStatus(outcome.code).phrase
-        context.set_response_status(outcome.code, phrase, index)
-        context.set_response_content_type(index, answers.JSON)
-        return outcome.body(headers_of(context, index).get(REQUEST_ID, ""))
+                outcome = internal_error(error)
+        return write_error(outcome, context, index)
 
     def handle(self, data: Sequence[dict[str, Any]], context: Context) -> list[bytes]:
-        """Answer a batch: as many bodies as requests, in their order. Never raises.
+        """Answer a batch: one body for each request, in order. Never raises.
 
         Args:
             data: for each request, its bytes under `body`.
-            context: MMS's, with the request headers; statuses and content types go into it.
+            context: MMS's, with the request headers; gets the statuses and content types.
         """
-        with self._heart.busy() as work:
+        with self._heartbeat.busy() as work:
             bodies = self._answer(data, context)
-            for place in range(len(data)):
-                status = context.get_response_status(place)[0]
+            for index in range(len(data)):
+                status = context.get_response_status(index)[0]
                 work.answered += status < 400
                 work.refused += 400 <= status < 500
                 work.failed += status >= 500
             return bodies
 
     def _answer(self, data: Sequence[dict[str, Any]], context: Context) -> list[bytes]:
-        outcomes = self.inference(self.preprocess(data, headers_of_all(context, len(data))))
-        done = (len(one[1]) for one in outcomes if not isinstance(one, RequestError))
-        self._heart.work.pictures += sum(done)
+        headers = [headers_of(context, index) for index in range(len(data))]
+        outcomes = self.inference(self.preprocess(data, headers))
+        self._count_pictures(outcomes)
         return self.postprocess(outcomes, context)
 
-
-def headers_of_all(context: Context, count: int) -> list[dict[str, str]]:
-    """Return the headers of each request of a batch."""
-    return [headers_of(context, place) for place in range(count)]
+    def _count_pictures(self, outcomes: Sequence[Outcome]) -> None:
+        done = (len(one[1]) for one in outcomes if not isinstance(one, RequestError))
+        self._heartbeat.work.pictures += sum(done)
 
 
 def headers_of(context: Context, index: int) -> dict[str, str]:
@@ -289,10 +290,17 @@ def headers_of(context: Context, index: int) -> dict[str, str]:
     return headers
 
 
-def _failure(error: Exception) -> RequestError:
-    """Say that it is our fault; the log has the traceback."""
-    log.error("a request failed", exc_info=error)
-    return RequestError(500, "the model failed on this request", "look for it in the log")
+def write_error(error: RequestError, context: Context, index: int) -> bytes:
+    """Return the body of an error, and set its status and type in the context."""
+    context.set_response_status(error.code, HTTPStatus(error.code).phrase, index)
+    context.set_response_content_type(index, answers.JSON)
+    return error.body(headers_of(context, index).get(REQUEST_ID, ""))
+
+
+def internal_error(error: Exception, where: str = "a request failed") -> RequestError:
+    """Return the 500 of a failed request, and log the traceback."""
+    log.error(where, exc_info=error)
+    return RequestError(500, "the model failed on this request", "find its request id in the log")
 
 
 _handler = Handler()
@@ -300,7 +308,14 @@ _handler = Handler()
 
 def handle(data: Sequence[dict[str, Any]] | None, context: Context) -> list[bytes] | None:
     """Serve MMS: without data once at the start, then with every batch."""
+    return run(_handler, data, context)
+
+
+def run(
+    handler: Handler, data: Sequence[dict[str, Any]] | None, context: Context
+) -> list[bytes] | None:
+    """Do what MMS calls for: initialize `handler` without data, else answer a batch."""
     if data is None:
-        _handler.initialize(context)
+        handler.initialize(context)
         return None
-    return _handler.handle(data, context)
+    return handler.handle(data, context)

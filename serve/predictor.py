@@ -1,4 +1,4 @@
-"""The network on its device: pixels in, logits out, as fast as the machine can."""
+"""The network on its device, prepared for speed: pixels in, logits out."""
 
 import torch
 
@@ -7,64 +7,64 @@ from classifier.bundle import Bundle
 from classifier.precision import PRECISIONS, computes_bf16
 from serve import gradcam
 
-# How much further than float32's the golden logits may come out: 8 bits of mantissa for 24, through
-# some fifty layers. Measured: 0.5 to 2 % of the greatest logit.
-TOLERATED = {torch.float32: 1, torch.bfloat16: 50}
+# The tolerance of golden logits, as a multiple of float32's: bfloat16 has 8 bits of mantissa
+# instead of 24, in about fifty layers. Measured: 0.5 to 2 % of the largest logit.
+TOLERANCE_FACTORS = {torch.float32: 1, torch.bfloat16: 50}
 
 
-def choose_device(wish: str, gpu: int | None = None) -> torch.device:
+def choose_device(setting: str, gpu: int | None = None) -> torch.device:
     """Return the device to run on.
 
     Args:
-        wish: `auto` (a GPU where there is one), `cpu` or `cuda`.
-        gpu: the GPU that the model server gave to this worker, if it gave one.
+        setting: `auto` (a GPU if there is one), `cpu` or `cuda`.
+        gpu: the GPU that the model server assigned to this worker, if any.
 
     Raises:
-        ValueError: a GPU is asked for and there is none.
+        ValueError: `cuda` without a GPU.
     """
-    if wish == "cuda" and not torch.cuda.is_available():
+    if setting == "cuda" and not torch.cuda.is_available():
         raise ValueError(
-            "KENNEL_DEVICE=cuda, but no GPU can be seen: run the container with its GPUs, "
+            "KENNEL_DEVICE=cuda, but no GPU is visible: run the container with its GPUs, "
             "or set KENNEL_DEVICE=auto"
         )
-    if wish == "cpu" or not torch.cuda.is_available():
+    if setting == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
     return torch.device("cuda", gpu or 0)
 
 
-def choose_precisions(wish: str, device: torch.device) -> list[torch.dtype]:
+def choose_precisions(setting: str, device: torch.device) -> list[torch.dtype]:
     """Return the precisions to try, best first.
 
-    `auto` is bfloat16 where the processor or GPU computes in it, and float32 should the golden
-    inputs come out too far off in that.
+    `auto` is bfloat16 where the processor or GPU computes in it, then float32 in case the golden
+    logits differ too much.
 
     Args:
-        wish: `auto`, `fp32` or `bf16`.
+        setting: `auto`, `fp32` or `bf16`.
         device: where the network will run.
     """
-    if wish != "auto":
-        return [PRECISIONS[wish]]
+    if setting != "auto":
+        return [PRECISIONS[setting]]
     return [torch.bfloat16, torch.float32] if computes_bf16(device) else [torch.float32]
 
 
-def batch_sizes(most: int) -> list[int]:
-    """Return the batch sizes to lay weights out for, where batches have at most `most` pictures.
+def batch_sizes(largest: int) -> list[int]:
+    """Return the batch sizes to lay out weights for, up to the largest batch.
 
-    One, two and three pictures each ask a processor for layouts of their own, and all more for one:
-    benchmarks/serving_layouts.py.
+    oneDNN prefers layouts of their own for one, two and three pictures, and one for all larger
+    batches. Measured: benchmarks/results/serving-layouts-avx2.json.
     """
-    return sorted({*range(1, min(3, most) + 1), most})
+    return sorted({*range(1, min(3, largest) + 1), largest})
 
 
 class Predictor:
-    """A bundle's network, laid out for inference; the bundle keeps its own as it is.
+    """A bundle's network, prepared for inference; the bundle's own network is not changed.
 
     Args:
         bundle: as loaded.
         device: where to run.
         threads: processor threads for one forward pass.
         precision: of weights and activations.
-        most: pictures that go through the network at once.
+        max_batch: most pictures in one forward pass.
     """
 
     def __init__(
@@ -73,21 +73,21 @@ class Predictor:
         device: torch.device,
         threads: int,
         precision: torch.dtype = torch.float32,
-        most: int = 32,
+        max_batch: int = 32,
     ) -> None:
         torch.set_num_threads(threads)
-        # TF32 would move logits by 1e-3 of their size; the golden inputs allow no more than that.
+        # TF32 changes logits by 1e-3 of their size, which is all that the golden logits allow.
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cuda.matmul.allow_tf32 = False
         self.device = device
         self.precision = precision
-        self._most = most
+        self._max_batch = max_batch
         self.network = inference.prepare(
             bundle.network,
             device,
             precision,
             side=bundle.description.transform.crop,
-            batch_sizes=batch_sizes(most),
+            batch_sizes=batch_sizes(max_batch),
         )
         if bundle.description.test_time_flip:
             mirror.look_twice(self.network)
@@ -96,22 +96,22 @@ class Predictor:
         """Return logits, float32 [B, C] on the CPU, for float32 [B, 3, H, W]."""
         with torch.inference_mode():
             rows = [
-                self.network(self._laid_out(part)).float().cpu()
-                for part in torch.split(batch, self._most)
+                self.network(self._to_device(part)).float().cpu()
+                for part in torch.split(batch, self._max_batch)
             ]
             return torch.cat(rows)
 
     def warm(self, side: int, size: int = 1) -> None:
-        """Run once with a batch size: the first of its size costs more than the others."""
+        """Run one batch of a size: the first of each size is slower."""
         self.predict(torch.zeros(size, 3, side, side))
 
     def explain(self, pixels: torch.Tensor, target: int) -> bytes:
-        """Return a heat map, PNG, of what in float32 [3, H, W] spoke for class `target`.
+        """Return a heat map of float32 [3, H, W] for class `target`, a PNG.
 
         Raises:
-            RequestError: 400, this network cannot be explained so.
+            RequestError: 400, the network has no feature maps.
         """
-        return gradcam.heat_map(self.network, self._laid_out(pixels[None]), target)
+        return gradcam.heat_map(self.network, self._to_device(pixels[None]), target)
 
-    def _laid_out(self, batch: torch.Tensor) -> torch.Tensor:
+    def _to_device(self, batch: torch.Tensor) -> torch.Tensor:
         return batch.to(device=self.device, dtype=self.precision, memory_format=torch.channels_last)

@@ -1,10 +1,10 @@
-"""Many bundles in one worker: SageMaker's multi-model contract, with equal weights kept once.
+"""Many bundles in one worker: SageMaker's multi-model contract, with equal weights stored once.
 
     POST /models {"model_name", "url"}   load     GET /models         list
     POST /models/NAME/invoke             invoke   GET /models/NAME    one
     DELETE /models/NAME                  unload
 
-Which models to keep is SageMaker's to decide: it unloads when a load answers 507.
+SageMaker decides which models to unload: it does so when a load answers 507.
 
 Source: "Build Your Own Container for SageMaker AI Multi-Model Endpoints".
 """
@@ -29,26 +29,27 @@ from serve import machine
 from serve.errors import RequestError
 from serve.formats import answers
 from serve.front import health
+from serve.front.files import write_whole
 from serve.front.headers import CALL
-from serve.handler import Handler, Outcome, headers_of
+from serve.handler import Handler, Outcome, headers_of, run
 
 log = logging.getLogger(__name__)
 
 _CALL = re.compile(r"(GET|POST|DELETE) /models(?:/([A-Za-z0-9._-]+)(/invoke)?)?")
 _HINT = "POST /models, GET /models, POST /models/NAME/invoke, DELETE /models/NAME"
-# Loading holds the weights about three times for a moment: file, network, folded network.
-_TIMES = 3
+# Loading needs the weights three times for a moment: file, network, folded network.
+_COPIES = 3
 _RESERVE_MB = 256
 
 
-class Pool:
-    """Tensors by their contents: networks that share a backbone share its memory."""
+class TensorPool:
+    """Tensors by content: networks with the same backbone share its memory."""
 
     def __init__(self) -> None:
         self._known: weakref.WeakValueDictionary[str, torch.Tensor] = weakref.WeakValueDictionary()
 
     def share(self, network: nn.Module) -> None:
-        """Put known tensors in the place of equal ones of `network`, and remember the others."""
+        """Replace tensors of `network` by equal ones of the pool, and add the others to it."""
         for module in network.modules():
             tensors: tuple[dict[str, Any], ...] = (module._parameters, module._buffers)
             for own in tensors:
@@ -72,84 +73,83 @@ def _digest(tensor: torch.Tensor) -> str:
 
 
 class MultiModelHandler(Handler):
-    """Loads, lists, unloads and asks bundles by name, all in this process."""
+    """Loads, lists, unloads and invokes bundles by name, all in this process."""
 
     def _load(self, context: Context) -> float | None:
         self._prepare_process(context)
-        self._pool = Pool()
+        self._pool = TensorPool()
         self._models: dict[str, tuple[str, Handler]] = {}
-        # A worker that took the place of a dead one has to have what SageMaker thinks is loaded.
-        self._kept = Path(os.environ[health.DIRECTORY_VARIABLE]) / "models"
-        if self._kept.is_file():
-            for name, url in json.loads(self._kept.read_text()).items():
+        # After a worker died, its replacement must have the models that SageMaker believes are
+        # loaded.
+        self._loaded = Path(os.environ[health.DIRECTORY_VARIABLE]) / "models"
+        if self._loaded.is_file():
+            for name, url in json.loads(self._loaded.read_text()).items():
                 try:
-                    self._models[name] = (url, self._admit(Path(url)))
+                    self._models[name] = (url, self._load_model(Path(url)))
                 except (ValueError, OSError, RequestError) as error:
-                    log.warning("model %s could not be loaded again: %s", name, error)
+                    log.warning("model %s could not be reloaded: %s", name, error)
         return None
 
     def _answer(self, data: Sequence[dict[str, Any]], context: Context) -> list[bytes]:
-        """Do what is to be managed, then ask each model its part of the batch."""
+        """Do the management calls, then pass each model its part of the batch."""
         outcomes: dict[int, Outcome | bytes] = {}
-        asked: dict[str, list[int]] = {}
-        for place, item in enumerate(data):
+        invocations: dict[str, list[int]] = {}
+        for index, item in enumerate(data):
             try:
-                call = headers_of(context, place).get(CALL, "")
+                call = headers_of(context, index).get(CALL, "")
                 done = self._manage(call, bytes(item.get("body", b"")))
                 if isinstance(done, str):
-                    asked.setdefault(done, []).append(place)
+                    invocations.setdefault(done, []).append(index)
                 else:
-                    outcomes[place] = json.dumps(done).encode()
+                    outcomes[index] = json.dumps(done).encode()
             except RequestError as error:
-                outcomes[place] = error
-        for name, places in asked.items():
-            # It may have been unloaded by this very batch.
+                outcomes[index] = error
+        for name, indices in invocations.items():
+            # This batch can have unloaded it.
             if name not in self._models:
-                outcomes |= dict.fromkeys(places, _missing(name))
+                outcomes |= dict.fromkeys(indices, _missing(name))
                 continue
-            headers = [headers_of(context, place) for place in places]
+            headers = [headers_of(context, index) for index in indices]
             model = self._models[name][1]
-            found = model.inference(model.preprocess([data[place] for place in places], headers))
-            self._heart.work.pictures += sum(
-                len(one[1]) for one in found if not isinstance(one, RequestError)
-            )
-            outcomes |= dict(zip(places, found, strict=True))
-        return [self._write_any(outcomes[place], context, place) for place in range(len(data))]
+            found = model.inference(model.preprocess([data[index] for index in indices], headers))
+            self._count_pictures(found)
+            outcomes |= dict(zip(indices, found, strict=True))
+        return [self._write_any(outcomes[index], context, index) for index in range(len(data))]
 
-    def _write_any(self, outcome: Outcome | bytes, context: Context, place: int) -> bytes:
+    def _write_any(self, outcome: Outcome | bytes, context: Context, index: int) -> bytes:
         if not isinstance(outcome, bytes):
-            return self._write(outcome, context, place)
-        context.set_response_content_type(place, answers.JSON)
+            return self._write(outcome, context, index)
+        context.set_response_content_type(index, answers.JSON)
         return outcome
 
     def _manage(self, call: str, body: bytes) -> str | dict[str, object]:
-        """Do one management call and return its answer; the model's name where one is asked.
+        """Do one management call and return its answer; return the model's name for an invocation.
 
         Raises:
             RequestError: 400, 404, 405, 409 or 507.
         """
         match = _CALL.fullmatch(call)
         if match is None:
-            raise RequestError(405, "not with this method", _HINT)
+            raise RequestError(405, "method not allowed", _HINT)
         verb, name, invoke = match.groups()
         if name is None and verb == "GET":
-            return {"models": [self._about(one) for one in self._models]}
+            return {"models": [self._describe(one) for one in self._models]}
         if name is None and verb == "POST":
             return self._add(body)
         if invoke and verb == "POST" and name:
             return str(name)
         if name is None or invoke or verb == "POST":
-            raise RequestError(405, "not with this method", _HINT)
+            raise RequestError(405, "method not allowed", _HINT)
         if name not in self._models:
             raise _missing(name)
-        about = self._about(name)
+        answer = self._describe(name)
         if verb == "DELETE":
             del self._models[name]
-            gc.collect()  # a traced network refers to itself, and its memory is wanted now
-            self._keep()
-        return about
+            gc.collect()  # a traced network refers to itself, and its memory must be free now
+            self._save_list()
+        return answer
 
-    def _about(self, name: str) -> dict[str, object]:
+    def _describe(self, name: str) -> dict[str, object]:
         return {"modelName": name, "modelUrl": self._models[name][0]}
 
     def _add(self, body: bytes) -> dict[str, object]:
@@ -157,33 +157,36 @@ class MultiModelHandler(Handler):
             fields = json.loads(body)
             name, url = str(fields["model_name"]), str(fields["url"])
         except (ValueError, KeyError, TypeError, RecursionError):
-            raise RequestError(400, "no model_name and url in JSON", _HINT) from None
+            raise RequestError(400, "the JSON needs model_name and url", _HINT) from None
         if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
-            raise RequestError(400, f"model name {name[:100]!r} cannot stand in a path", _HINT)
+            raise RequestError(
+                400,
+                f"invalid model name {name[:100]!r}: only letters, digits, . _ - are allowed",
+                _HINT,
+            )
         if name in self._models:
-            raise RequestError(409, f"model {name} is loaded already", "unload it first")
+            raise RequestError(409, f"model {name} is already loaded", "unload it first")
         try:
-            self._models[name] = (url, self._admit(Path(url)))
+            self._models[name] = (url, self._load_model(Path(url)))
         except (MemoryError, torch.OutOfMemoryError):
             raise _too_large(name) from None
         except (bundle.BundleError, OSError) as error:
             raise RequestError(400, str(error), "load a bundle that Kennel trained") from error
-        self._keep()
-        return self._about(name)
+        self._save_list()
+        return self._describe(name)
 
-    def _admit(self, directory: Path) -> Handler:
+    def _load_model(self, directory: Path) -> Handler:
         weights = directory / bundle.MODEL
         size = weights.stat().st_size >> 20 if weights.is_file() else 0
-        if size * _TIMES + _RESERVE_MB > machine.memory_left_mb():
+        if size * _COPIES + _RESERVE_MB > machine.available_memory_mb():
             raise _too_large(directory.name)
-        model = self.beside(directory)
+        model = self.with_bundle(directory)
         self._pool.share(model.network)
         return model
 
-    def _keep(self) -> None:
-        partial = self._kept.with_suffix(".partial")
-        partial.write_text(json.dumps({name: url for name, (url, _) in self._models.items()}))
-        partial.replace(self._kept)
+    def _save_list(self) -> None:
+        urls = {name: url for name, (url, _) in self._models.items()}
+        write_whole(self._loaded, json.dumps(urls))
 
 
 def _missing(name: str) -> RequestError:
@@ -198,8 +201,5 @@ _handler = MultiModelHandler()
 
 
 def handle(data: Sequence[dict[str, Any]] | None, context: Context) -> list[bytes] | None:
-    """Serve the model server: without data once at the start, then with every batch."""
-    if data is None:
-        _handler.initialize(context)
-        return None
-    return _handler.handle(data, context)
+    """Serve MMS: without data once at the start, then with every batch."""
+    return run(_handler, data, context)

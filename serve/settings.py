@@ -1,4 +1,4 @@
-"""Every setting of the server, read once from the environment, every problem reported at once.
+"""All settings of the server, from the environment; all problems are reported together.
 
 SageMaker's names come from its inference toolkit. docs/serving.md has the table.
 """
@@ -25,15 +25,15 @@ from serve.errors import RequestError
 from serve.formats import answers
 
 Port = Annotated[int, Field(ge=1, le=65535)]
-# The model server keeps its ports in a Java short.
+# The model server stores its ports in a Java short.
 InnerPort = Annotated[int, Field(ge=1024, le=32766)]
 Positive = Annotated[int, Field(ge=1)]
-# A unix socket's path has at most 107 bytes (unix(7)), and the workers' lie two folders deeper.
-_LONGEST_RUN_DIR = 64
+# A unix socket's path has at most 107 bytes (unix(7)); the workers' sockets are two folders deeper.
+_MAX_RUN_DIR = 64
 
 
 class SettingsError(ValueError):
-    """Environment variables that cannot be used; the message has one line for each."""
+    """Invalid environment variables; the message has one line for each."""
 
 
 class Settings(BaseModel):
@@ -63,8 +63,8 @@ class Settings(BaseModel):
     batch_wanted: Annotated[int, Field(ge=1, le=256)] | None = Field(
         None, alias="KENNEL_BATCH_SIZE"
     )
-    # A batch fills while the one before it is computed, so a longer delay only makes the lone
-    # request wait; with 0 the model server never takes more than two at once (Model.pollBatch).
+    # A batch fills while the previous one is computed, so a longer delay only slows down a single
+    # request. With 0 the model server puts at most two requests in a batch (Model.pollBatch).
     batch_delay_ms: Annotated[int, Field(ge=0, le=60_000)] = Field(
         1, alias="KENNEL_MAX_BATCH_DELAY_MS"
     )
@@ -90,18 +90,18 @@ class Settings(BaseModel):
         return accept
 
     @model_validator(mode="after")
-    def _is_one_or_the_other(self) -> "Settings":
+    def _code_or_many_models(self) -> "Settings":
         if self.multi_model and self.code:
-            raise ValueError("KENNEL_CODE does not go with SAGEMAKER_MULTI_MODEL: unset one")
+            raise ValueError("KENNEL_CODE and SAGEMAKER_MULTI_MODEL exclude each other: unset one")
         return self
 
     @field_validator("run_dir")
     @classmethod
     def _is_usable(cls, run_dir: Path | None) -> Path | None:
-        if run_dir and len(os.fsencode(run_dir.absolute())) > _LONGEST_RUN_DIR:
-            raise ValueError(f"longer than {_LONGEST_RUN_DIR} bytes, too long for sockets in it")
+        if run_dir and len(os.fsencode(run_dir.absolute())) > _MAX_RUN_DIR:
+            raise ValueError(f"longer than {_MAX_RUN_DIR} bytes, too long for the sockets in it")
         if run_dir and not (run_dir.is_dir() and os.access(run_dir, os.W_OK)):
-            raise ValueError("no directory to write in: make it, or unset this")
+            raise ValueError("not a writable directory: create it, or unset this")
         return run_dir.absolute() if run_dir else None
 
     @classmethod
@@ -109,7 +109,7 @@ class Settings(BaseModel):
         """Read the settings; an empty variable counts as unset.
 
         Raises:
-            SettingsError: one line for each variable that cannot be used.
+            SettingsError: one line for each invalid variable.
         """
         given = {name: value for name, value in environment.items() if value.strip()}
         try:
@@ -135,8 +135,8 @@ class Settings(BaseModel):
 
     @property
     def layout(self) -> machine.Layout:
-        """Workers, threads and batch size: what is set, and for the rest what suits the machine."""
-        # Bundles that share weights have to be in one process.
+        """Workers, threads and batch size: the settings, else chosen for the machine."""
+        # Bundles that share weights must be in one process.
         wanted = 1 if self.multi_model else self.workers_wanted
         gpus = 0 if self.device == "cpu" else machine.gpus()
         chosen = machine.layout(machine.cores(), gpus, machine.memory_mb(), wanted)
@@ -146,17 +146,17 @@ class Settings(BaseModel):
 
     @property
     def worker_memory(self) -> int:
-        """Resident bytes that a worker may have: most of the container's, shared, unless set."""
+        """The resident bytes allowed for a worker: the setting, else its share of the memory."""
         shared = machine.memory_mb() * 85 // 100 // self.layout.workers
         return (self.worker_memory_mb or shared) * 2**20
 
     @property
     def listen(self) -> str:
-        """What nginx listens on: `0.0.0.0:8080`, `[::]:8080`."""
+        """The address of nginx: `0.0.0.0:8080`, `[::]:8080`."""
         host = f"[{self.address}]" if self.address.version == 6 else str(self.address)
         return f"{host}:{self.port}"
 
     @property
     def default_format(self) -> answers.Format:
-        """What a client gets that does not say what it accepts."""
+        """The format for clients without an `Accept` header."""
         return answers.choose(self.default_accept)

@@ -1,7 +1,8 @@
 """The module that KENNEL_CODE names: found, checked and imported.
 
 The folder of the module goes on the import path, so that its sibling modules import. A sibling with
-the name of one of our packages is refused: only one of the two could be imported. No torch: the supervisor checks too.
+the name of one of our packages is refused: only one of the two could be imported. This module
+imports no torch, since the supervisor checks too.
 """
 
 import importlib

@@ -1,14 +1,14 @@
-"""Where a worker process begins: it says that it has started before it imports anything large.
+"""The entry point of a worker process: it announces its start before it imports large modules.
 
-A process that ends between these two lines, killed for its memory or by a broken library, is missed
-at once and not only when the time for loading is over.
+So the supervisor notices at once when a process dies while loading, killed for its memory or by a
+broken library, and does not wait for the timeout.
 """
 
 from serve.front import health, processes
 from serve.settings import Settings
 
-processes.name_this("kennel-worker")
-health.announce()
+processes.set_process_name("kennel-worker")
+health.announce_start()
 
 _settings = Settings.from_environment()
 if _settings.multi_model:

@@ -1,6 +1,6 @@
-"""What a request may carry: its content types, and how each becomes pictures.
+"""The content types of a request, and how each becomes pictures.
 
-The declared type only says which reader to use; a picture's format is told from its bytes.
+The declared type only selects the reader. The format of a picture is detected from its bytes.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from pictures.decoder import ImageError, OversizeImage, UnsupportedImage
 from serve.errors import RequestError
 from serve.formats.envelopes import Content, from_form, from_json, from_npy
 
-# What a request without a Content-Type is taken for.
+# The type of a request without a Content-Type.
 UNDECLARED = "application/x-image"
 
 Reader = Callable[[bytes, str], Content]  # the body, and the whole header
@@ -28,7 +28,7 @@ def _form(body: bytes, header: str) -> Content:
 
 READERS: dict[str, Reader] = {
     "image/jpeg": _picture,
-    "image/jpg": _picture,  # no registered type, yet what many clients send
+    "image/jpg": _picture,  # not a registered type, but many clients send it
     "image/png": _picture,
     "image/webp": _picture,
     "image/bmp": _picture,
@@ -42,52 +42,54 @@ READERS: dict[str, Reader] = {
 }
 
 
-def read(content_type: str | None, body: bytes, *, most: int) -> Content:
+def read(content_type: str | None, body: bytes, *, max_pictures: int) -> Content:
     """Return the pictures in a request, not decoded yet.
 
     Args:
         content_type: the header as sent, or None.
         body: the request's bytes.
-        most: pictures allowed.
+        max_pictures: in one request.
 
     Raises:
-        RequestError: 415 for a type that is not taken, 400 for a body that is not of its type or
-            has no picture, 422 for too many of them.
+        RequestError: 415 unknown content type, 400 a body that does not match its type or has no
+            picture, 422 too many pictures.
     """
     header = content_type or UNDECLARED
     declared = header.partition(";")[0].strip().lower()
     if declared not in READERS:
         raise RequestError(
-            415, f"content type {declared[:100]!r} is not taken", f"send one of: {_taken()}"
+            415, f"content type {declared[:100]!r} is not supported", f"send one of: {_supported()}"
         )
     content = READERS[declared](body, header)
     if not content.pictures:
-        raise RequestError(400, "there is no picture in the request", f"send one of: {_taken()}")
-    if len(content.pictures) > most:
+        raise RequestError(
+            400, "there is no picture in the request", f"send one of: {_supported()}"
+        )
+    if len(content.pictures) > max_pictures:
         raise RequestError(
             422,
-            f"{len(content.pictures)} pictures in one request; at most {most} are taken",
+            f"{len(content.pictures)} pictures in one request; at most {max_pictures} are allowed",
             "send them in several requests, or raise KENNEL_MAX_PICTURES",
         )
     return content
 
 
-def refusal(error: ImageError, place: int | None) -> RequestError:
-    """Return the answer to a picture that cannot be used.
+def picture_error(error: ImageError, position: int | None) -> RequestError:
+    """Return the error of a request whose picture cannot be used.
 
     Args:
         error: from the decoder.
-        place: which of several pictures it is, from 1; None for the only one.
+        position: of the picture in a list, from 1; None for a single one.
     """
     code = 400
-    # No 413: nginx answers for all of those, since only it sees how large a body is.
+    # Never 413: nginx checks the size of the body.
     if isinstance(error, OversizeImage):
         code = 422
     elif isinstance(error, UnsupportedImage):
         code = 415
-    which = "" if place is None else f"picture {place}: "
-    return RequestError(code, f"{which}{error}", f"send one of: {_taken()}")
+    which = "" if position is None else f"picture {position}: "
+    return RequestError(code, f"{which}{error}", f"send one of: {_supported()}")
 
 
-def _taken() -> str:
+def _supported() -> str:
     return ", ".join(READERS)

@@ -1,6 +1,6 @@
-"""Bodies that carry more than a picture's own bytes: JSON, forms and numpy arrays.
+"""Bodies other than the plain bytes of a picture: JSON, forms and numpy arrays.
 
-Nothing in them is executed, unpickled or fetched: an address in place of a picture is refused.
+Nothing in them is executed, unpickled or fetched: a URL instead of a picture is refused.
 """
 
 import base64
@@ -22,31 +22,31 @@ Pixels = npt.NDArray[np.uint8]  # [H, W, 3] or [H, W]
 
 @dataclass(frozen=True)
 class Content:
-    """What was in a body.
+    """The content of a body.
 
     Args:
-        pictures: each one encoded bytes, or pixels.
-        several: whether they came as a list, so that the answer is one too.
-        parameters: wishes that the body names.
+        pictures: encoded bytes or pixels.
+        is_list: whether they came as a list; the answer is a list too, then.
+        parameters: options in the body.
     """
 
     pictures: tuple[bytes | Pixels, ...]
-    several: bool = False
+    is_list: bool = False
     parameters: Mapping[str, object] = field(default_factory=dict)
 
 
-# The names under which clients send pictures in an object: ours, Hugging Face's, TensorFlow's.
+# Keys for pictures in a JSON object: ours, Hugging Face's, TensorFlow's.
 _PICTURES = ("image", "images", "inputs", "instances")
 _BASE64 = ("b64", "image", "data")
 _JSON_HINT = (
     'send {"images": ["<base64>", "data:image/png;base64,…"], "parameters": {"top_k": 5}}, '
     "one base64 string, or a list of them"
 )
-_SHORT = re.compile(rb'name="([^"]{1,100})"')
+_PART_NAME = re.compile(rb'name="([^"]{1,100})"')
 
 
 def from_json(body: bytes) -> Content:
-    """Read pictures in base64 or data URLs: one, a list, or an object that holds them.
+    """Read pictures in base64 or data URLs: one, a list, or an object with either.
 
     Raises:
         RequestError: 400.
@@ -60,41 +60,45 @@ def from_json(body: bytes) -> Content:
         named = [name for name in _PICTURES if name in given]
         if len(named) != 1 or not set(given) <= {*named, "parameters"}:
             raise RequestError(
-                400, f"a JSON object has one of {', '.join(_PICTURES)}, and parameters", _JSON_HINT
+                400,
+                f"a JSON object needs one of {', '.join(_PICTURES)}; only parameters can be added",
+                _JSON_HINT,
             )
-        wished = given.get("parameters") or {}
-        if not isinstance(wished, dict):
-            raise RequestError(400, "parameters are an object", _JSON_HINT)
-        parameters, given = wished, given[named[0]]
+        named_parameters = given.get("parameters") or {}
+        if not isinstance(named_parameters, dict):
+            raise RequestError(400, "parameters must be an object", _JSON_HINT)
+        parameters, given = named_parameters, given[named[0]]
     if isinstance(given, list):
-        pictures = tuple(_from_base64(one, place + 1) for place, one in enumerate(given))
-        return Content(pictures, several=True, parameters=parameters)
+        pictures = tuple(_from_base64(item, position) for position, item in enumerate(given, 1))
+        return Content(pictures, is_list=True, parameters=parameters)
     return Content((_from_base64(given, 1),), parameters=parameters)
 
 
-def _from_base64(given: object, place: int) -> bytes:
+def _from_base64(given: object, position: int) -> bytes:
     if isinstance(given, dict) and len(given) == 1:
         given = next((given[name] for name in _BASE64 if name in given), None)
     if not isinstance(given, str):
-        raise RequestError(400, f"picture {place} is not a string", _JSON_HINT)
+        raise RequestError(400, f"picture {position} is not a string", _JSON_HINT)
     if re.match(r"(?!data:)[A-Za-z][A-Za-z0-9+.-]*:", given[:20]):
         raise RequestError(
             400,
-            f"picture {place} is an address, and the server fetches nothing",
-            "send the picture's bytes in base64",
+            f"picture {position} is a URL, and the server fetches nothing",
+            "send the bytes of the picture in base64",
         )
     if given[:5].lower() == "data:":
         declared, comma, given = given.partition(",")
         if not comma or not declared.lower().endswith(";base64"):
-            raise RequestError(400, f"picture {place}: a data URL has ;base64,", _JSON_HINT)
+            raise RequestError(
+                400, f"picture {position}: a data URL must have ;base64,", _JSON_HINT
+            )
     try:
         return base64.b64decode("".join(given.split()), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise RequestError(400, f"picture {place} is not base64 ({error})", _JSON_HINT) from None
+        raise RequestError(400, f"picture {position} is not base64 ({error})", _JSON_HINT) from None
 
 
 def from_form(body: bytes, boundary: str) -> Content:
-    """Read multipart/form-data: every part with a file name is a picture, the others are wishes.
+    """Read multipart/form-data: a part with a file name is a picture, any other an option.
 
     Raises:
         RequestError: 400.
@@ -110,25 +114,25 @@ def from_form(body: bytes, boundary: str) -> Content:
     parameters: dict[str, object] = {}
     for part in parts[:-1]:
         head, blank, value = part.partition(b"\r\n\r\n")
-        named = _SHORT.search(head)
+        named = _PART_NAME.search(head)
         if not blank or named is None:
             raise RequestError(400, "a part of the form has no name", hint)
         if b"filename" in head.lower():
             pictures.append(value)
         else:
             parameters[named[1].decode("latin-1")] = value[:100].decode("latin-1")
-    return Content(tuple(pictures), several=len(pictures) != 1, parameters=parameters)
+    return Content(tuple(pictures), is_list=len(pictures) != 1, parameters=parameters)
 
 
 def from_npy(body: bytes) -> Content:
     """Read a numpy array of uint8: [H, W], [H, W, 3] or [N, H, W, 3], red, green, blue.
 
-    numpy's own loader would unpickle when told to, and believes the header about the size.
+    Not by numpy.load, which allocates whatever size the header claims.
 
     Raises:
         RequestError: 400, or 415 for another type or shape.
     """
-    hint = "send numpy.save of an uint8 array [H, W, 3] or [N, H, W, 3]"
+    hint = "send numpy.save of a uint8 array [H, W, 3] or [N, H, W, 3]"
     stream = io.BytesIO(body)
     try:
         version = npy.read_magic(stream)
@@ -136,15 +140,17 @@ def from_npy(body: bytes) -> Content:
             raise ValueError(f"version {version} of the format")
         header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, fortran, kind = header(stream)
-    except Exception as error:  # a header that leads the reader astray
-        raise RequestError(400, f"this is no numpy array ({str(error)[:100]})", hint) from None
+    except Exception as error:  # a malformed header can raise anything
+        raise RequestError(400, f"this is not a numpy array ({str(error)[:100]})", hint) from None
     data = stream.read()
     if kind != np.uint8 or fortran or not _is_picture(shape):
-        raise RequestError(415, f"an array {kind} of shape {str(shape)[:100]} is not taken", hint)
+        raise RequestError(
+            415, f"an array of {kind} with shape {str(shape)[:100]} is not supported", hint
+        )
     if len(data) != int(np.prod([int(side) for side in shape], dtype=object)):
-        raise RequestError(400, "the array is cut short or has bytes left over", hint)
+        raise RequestError(400, "the array is cut short or has extra bytes", hint)
     array = np.frombuffer(data, np.uint8).reshape(shape)
-    return Content(tuple(array), several=True) if array.ndim == 4 else Content((array,))
+    return Content(tuple(array), is_list=True) if array.ndim == 4 else Content((array,))
 
 
 def _is_picture(shape: tuple[int, ...]) -> bool:

@@ -1,7 +1,7 @@
-"""What a client may wish for beside the format: how many classes, how sure, and why.
+"""What a client can ask for in addition to the format: how many classes, how sure, and why.
 
-Wishes travel in the query string, in SageMaker's custom attributes (its InvokeEndpoint has no query
-string), in a JSON body's `parameters` or in a form's fields; all say `name=value`.
+Options come in the query string, in SageMaker's custom attributes (its InvokeEndpoint has no query
+string), in a JSON body's `parameters` or in the fields of a form. All are written `name=value`.
 """
 
 import re
@@ -14,13 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from serve.errors import RequestError
 
 
-class Wishes(BaseModel):
-    """The wishes of one request.
+class Options(BaseModel):
+    """The options of one request.
 
     Args:
-        top_k: name at most this many classes, the likeliest first.
-        threshold: name only classes of at least this probability.
-        explain: add a heat map of what in the picture spoke for the likeliest class.
+        top_k: return at most this many classes, the most likely first.
+        threshold: return only classes with at least this probability.
+        explain: add a heat map of the regions that led to the most likely class.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,38 +31,38 @@ class Wishes(BaseModel):
 
     @property
     def ranked(self) -> bool:
-        """Whether classes are to be named by rank, which only a labelled format can do."""
+        """Whether classes are sorted by probability, which only a format with labels can do."""
         return self.top_k is not None or self.threshold > 0
 
 
-_HINT = "there are top_k=5, threshold=0.1 and explain=gradcam"
+_HINT = "the parameters are top_k=5, threshold=0.1 and explain=gradcam"
 
 
-def read(
+def read_options(
     query: str | None = None,
     attributes: str | None = None,
     parameters: Mapping[str, object] | None = None,
-) -> Wishes:
-    """Return what is wished for; where two places differ, the one nearer to the picture counts.
+) -> Options:
+    """Return the options of a request. The body overrides the query, the query the attributes.
 
     Args:
         query: of the URL.
-        attributes: X-Amzn-SageMaker-Custom-Attributes; as they may be anything, names that are no
-            wish are passed over there.
+        attributes: X-Amzn-SageMaker-Custom-Attributes. They can hold anything, so unknown names are
+            ignored there.
         parameters: from the body.
 
     Raises:
-        RequestError: 400, an unknown name or a value that cannot be.
+        RequestError: 400, an unknown name or an invalid value.
     """
     pairs: dict[str, object] = {}
     for piece in re.split(r"[;,&\s]+", attributes or ""):
         name, equals, value = piece.partition("=")
-        if equals and name in Wishes.model_fields:
+        if equals and name in Options.model_fields:
             pairs[name] = value
     pairs |= dict(parse_qsl(query or "", keep_blank_values=True))
     pairs |= parameters or {}
     try:
-        return Wishes.model_validate(pairs)
+        return Options.model_validate(pairs)
     except ValidationError as error:
         problem = error.errors()[0]
         raise RequestError(

@@ -1,7 +1,7 @@
-"""The request headers that nginx passes on to the worker, and no others.
+"""The only request headers that nginx passes on to the worker.
 
-nginx sends the client's content type under a name of ours and the body as a plain stream, so that
-the model server parses no forms, JSON or text on its own.
+nginx sends the client's content type under a name of ours and the body as a plain stream. Otherwise
+the model server would parse forms, JSON and text itself.
 """
 
 ACCEPT = "Accept"

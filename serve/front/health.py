@@ -1,7 +1,7 @@
-"""Whether the server can answer, asked anew at every `/ping`: nothing is remembered.
+"""Whether the server can answer, computed at every `/ping`: nothing is cached.
 
-Each worker process reports once, when it has replayed the golden inputs or has refused the bundle;
-the server is healthy while a process that reported well is alive. nginx passes `/ping` here.
+Each worker process reports once: that it replayed the golden inputs, or that it refuses the bundle.
+The server is healthy while a process with a good report is alive. nginx passes `/ping` here.
 """
 
 import json
@@ -15,44 +15,50 @@ from pathlib import Path
 
 from serve.errors import RequestError
 from serve.front import spawner
+from serve.front.files import write_whole
 
-# How the supervisor tells its workers where to report.
+# Set by the supervisor for its workers: the directory of their reports.
 DIRECTORY_VARIABLE = "KENNEL_WORKER_REPORTS"
 
 
 @dataclass(frozen=True)
 class WorkerReport:
-    """What a worker process said about itself when it started.
+    """What a worker process reports about itself after loading.
 
     Args:
         pid: the process.
-        born: when it started, so that a later process with the same number is not taken for it.
-        parent: the process that Java started, without which there will be no other worker.
-        parent_born: when that one started.
-        refusal: why it will not serve; None when it will.
-        difference: how far its golden inputs came out from the recorded logits.
+        start: when it started; a later process can have the same number.
+        parent: the process that Java started; without it Java starts no other worker.
+        parent_start: when that process started.
+        refusal: why it will not serve; None if it will.
+        difference: the largest difference from the golden logits.
     """
 
     pid: int
-    born: int
+    start: int
     parent: int
-    parent_born: int | None
+    parent_start: int | None
     refusal: str | None = None
     difference: float | None = None
 
     @property
+    def launcher(self) -> tuple[int, int | None]:
+        """The process that Java started, and when."""
+        return self.parent, self.parent_start
+
+    @property
     def alive(self) -> bool:
-        """Whether the process is there, and no zombie."""
-        return started(self.pid) == self.born
+        """Whether the process runs and is not a zombie."""
+        return start_time(self.pid) == self.start
 
 
-def started(pid: int) -> int | None:
+def start_time(pid: int) -> int | None:
     """Return when a live process started, in clock ticks since boot; None for a zombie or none.
 
     Source: proc(5), fields 3 and 22 of /proc/PID/stat.
     """
     try:
-        # The second field, the name in brackets, may hold anything.
+        # The second field, the name in brackets, can contain anything.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
@@ -62,59 +68,55 @@ def started(pid: int) -> int | None:
 def report(
     directory: Path, *, refusal: str | None = None, difference: float | None = None
 ) -> WorkerReport:
-    """Leave this process's report in `directory`, whole or not at all."""
+    """Write this process's report into `directory`."""
     pid = os.getpid()
-    born = started(pid)
-    assert born is not None, "this process runs"
+    start = start_time(pid)
+    assert start is not None, "this process runs"
     parent = int(os.environ.get(spawner.LAUNCHER_VARIABLE) or os.getppid())
-    mine = WorkerReport(pid, born, parent, started(parent), refusal, difference)
-    partial = directory / f".{pid}.partial"
-    partial.write_text(json.dumps(asdict(mine)))
-    partial.replace(directory / f"{pid}.json")
+    mine = WorkerReport(pid, start, parent, start_time(parent), refusal, difference)
+    write_whole(directory / f"{pid}.json", json.dumps(asdict(mine)))
     return mine
 
 
 def reports(directory: Path) -> list[WorkerReport]:
-    """Return the reports of all workers so far, dead ones too."""
+    """Return the reports of all workers so far, including dead ones."""
     found = []
     for path in sorted(directory.glob("*.json")):
         try:
             found.append(WorkerReport(**json.loads(path.read_text())))
-        except FileNotFoundError:  # forgotten meanwhile
+        except FileNotFoundError:  # removed in between
             continue
     return found
 
 
-def forget_dead(directory: Path) -> list[int]:
-    """Remove the reports of processes that are gone and left no refusal; return their numbers."""
-    gone = [one.pid for one in reports(directory) if one.refusal is None and not one.alive]
-    for pid in gone:
+def remove_dead(directory: Path) -> list[int]:
+    """Remove the reports of ended processes, except refusals; return the process numbers."""
+    dead = [one.pid for one in reports(directory) if one.refusal is None and not one.alive]
+    for pid in dead:
         (directory / f"{pid}.json").unlink(missing_ok=True)
-    return gone
+    return dead
 
 
-def announce() -> None:
-    """Say that this process has started and has still to load."""
+def announce_start() -> None:
+    """Record that this process has started and has not loaded yet."""
     directory = Path(os.environ[DIRECTORY_VARIABLE])
     pid = os.getpid()
-    partial = directory / f".{pid}.started"
-    partial.write_text(str(started(pid)))
-    partial.replace(directory / f"{pid}.starting")
+    write_whole(directory / f"{pid}.starting", str(start_time(pid)))
 
 
 def died_loading(directory: Path) -> list[int]:
     """Return the processes that started and ended without a report, each one once."""
-    gone = []
+    died = []
     for path in directory.glob("*.starting"):
         pid = int(path.stem)
         if (directory / f"{pid}.json").exists():
             path.unlink()
-        elif started(pid) != int(path.read_text()):
-            # It may have reported between the two looks.
+        elif start_time(pid) != int(path.read_text()):
+            # It can have written its report between the two checks.
             if not (directory / f"{pid}.json").exists():
-                gone.append(pid)
+                died.append(pid)
             path.unlink()
-    return gone
+    return died
 
 
 class _Socket(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
@@ -122,27 +124,27 @@ class _Socket(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
 
 class HealthServer:
-    """Answers `/ping` for nginx on a unix socket.
+    """Answers `/ping` and `/metrics` for nginx on a unix socket.
 
     Args:
-        socket: where to listen.
-        verdict: None when the server can answer, else the reason why not.
-        metrics: the text for `/metrics`.
+        socket: the path to listen on.
+        problem: returns None if the server can answer, else the reason why not.
+        metrics: returns the text for `/metrics`.
     """
 
     def __init__(
-        self, socket: Path, verdict: Callable[[], str | None], metrics: Callable[[], str]
+        self, socket: Path, problem: Callable[[], str | None], metrics: Callable[[], str]
     ) -> None:
         class Ping(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 kind = "application/json"
-                reason = None if self.path == "/metrics" else verdict()
+                reason = None if self.path == "/metrics" else problem()
                 if self.path == "/metrics":
                     code, body, kind = 200, metrics().encode(), "text/plain; version=0.0.4"
                 elif reason is None:
                     code, body = 200, b'{"status": "Healthy"}\n'
                 else:
-                    error = RequestError(503, reason, "ask again in a few seconds")
+                    error = RequestError(503, reason, "try again in a few seconds")
                     code, body = 503, error.body(self.headers.get("X-Request-Id", ""))
                 self.send_response(code)
                 self.send_header("Content-Type", kind)
@@ -154,11 +156,11 @@ class HealthServer:
             do_HEAD = do_GET  # noqa: N815
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-                """Write no line for a ping."""
+                """Log nothing for a ping."""
 
         socket.unlink(missing_ok=True)
         self._server = _Socket(str(socket), Ping)
-        socket.chmod(0o666)  # the directory is private; nginx may run as another user
+        socket.chmod(0o666)  # the directory is private; nginx can run as another user
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.05,), daemon=True
         )

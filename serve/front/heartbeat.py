@@ -1,7 +1,7 @@
-"""A worker's pulse: that it lives, since when it is busy, and what it has done so far.
+"""A worker's heartbeat: that it lives, since when it is busy, and its counters.
 
-A few numbers in a file of its own, written by the worker and read by the supervisor; the clock is
-the machine's monotonic one, the same for both.
+Each worker writes a few numbers into a file of its own and the supervisor reads them. Both use the
+machine's monotonic clock.
 """
 
 import contextlib
@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-_BEAT_S = 1.0
+_INTERVAL_S = 1.0
 
 
 @dataclass
 class Work:
-    """What was done, in numbers that only grow."""
+    """Counters of the work done; they only grow."""
 
     batches: int = 0
     answered: int = 0  # requests
@@ -32,13 +32,13 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Pulse:
+class Heartbeat:
     """One reading.
 
     Args:
         beat: when the process last showed that its threads run, monotonic seconds.
-        busy_since: when it took up the batch that it works on; 0 while it waits for one.
-        work: since it started.
+        busy_since: when the current batch began; 0 while the worker is idle.
+        work: since the start of the process.
     """
 
     beat: float
@@ -50,64 +50,64 @@ class Pulse:
         return now - self.beat
 
     def busy_s(self, now: float) -> float:
-        """Return the seconds spent on the batch at hand, 0 without one."""
+        """Return the seconds spent on the current batch, 0 without one."""
         return now - self.busy_since if self.busy_since else 0.0
 
 
-_FORM = struct.Struct("<2d5Qd")
+_FORMAT = struct.Struct("<2d5Qd")
 
 
-def read(directory: Path, pid: int) -> Pulse | None:
-    """Return a worker's pulse; None before its first beat."""
+def read(directory: Path, pid: int) -> Heartbeat | None:
+    """Return a worker's heartbeat; None before the first one."""
     try:
         data = _file(directory, pid).read_bytes()
     except FileNotFoundError:
         return None
-    if len(data) != _FORM.size:
+    if len(data) != _FORMAT.size:
         return None
-    beat, busy_since, *work = _FORM.unpack(data)
-    return Pulse(beat, busy_since, Work(*work))
+    beat, busy_since, *work = _FORMAT.unpack(data)
+    return Heartbeat(beat, busy_since, Work(*work))
 
 
-def forget(directory: Path, pid: int) -> None:
-    """Remove what a process that is gone left."""
+def remove(directory: Path, pid: int) -> None:
+    """Remove the file of a process that has ended."""
     _file(directory, pid).unlink(missing_ok=True)
 
 
 def _file(directory: Path, pid: int) -> Path:
-    return directory / f"{pid}.pulse"
+    return directory / f"{pid}.heartbeat"
 
 
-class Heart:
-    """The worker's side: beats every second until the process ends."""
+class HeartbeatWriter:
+    """The worker's side: writes every second until the process ends."""
 
     def __init__(self, directory: Path) -> None:
         self.work = Work()
         self._busy_since = 0.0
         self._file = os.open(_file(directory, os.getpid()), os.O_WRONLY | os.O_CREAT, 0o644)
-        self._beat()
-        threading.Thread(target=self._go_on, name="pulse", daemon=True).start()
+        self._write()
+        threading.Thread(target=self._write_forever, name="heartbeat", daemon=True).start()
 
     @contextlib.contextmanager
     def busy(self) -> Iterator[Work]:
         """Count the time inside as spent on one batch; the caller counts its requests."""
         begun = self._busy_since = time.monotonic()
-        self._beat()
+        self._write()
         try:
             yield self.work
         finally:
             self.work.batches += 1
             self.work.seconds += time.monotonic() - begun
             self._busy_since = 0.0
-            self._beat()
+            self._write()
 
-    def _beat(self) -> None:
+    def _write(self) -> None:
         work = self.work
-        numbers = (work.batches, work.answered, work.refused, work.failed, work.pictures)
-        data = _FORM.pack(time.monotonic(), self._busy_since, *numbers, work.seconds)
+        counters = (work.batches, work.answered, work.refused, work.failed, work.pictures)
+        data = _FORMAT.pack(time.monotonic(), self._busy_since, *counters, work.seconds)
         os.pwrite(self._file, data, 0)
 
-    def _go_on(self) -> None:
+    def _write_forever(self) -> None:
         while True:
-            time.sleep(_BEAT_S)
-            self._beat()
+            time.sleep(_INTERVAL_S)
+            self._write()

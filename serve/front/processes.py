@@ -1,6 +1,6 @@
-"""Starting and ending the server's parts so that nothing outlives the supervisor.
+"""Starting and ending the server's processes so that nothing outlives the supervisor.
 
-Linux only: the kernel is asked to hand orphans to us, and to end our children when we die.
+Linux only: the kernel gives orphans to us, and ends our children when we die.
 """
 
 import contextlib
@@ -30,20 +30,20 @@ def start(
     cwd: Path,
     environment: Mapping[str, str],
     user: int | None = None,
-    after_us: signal.Signals = signal.SIGKILL,
+    on_our_death: signal.Signals = signal.SIGKILL,
 ) -> "subprocess.Popen[bytes]":
-    """Start a part in a session of its own, tied to this process's life.
+    """Start a child in a session of its own; the kernel ends it when this process dies.
 
-    Its own session keeps a terminal's Ctrl-C away from it, so that stopping stays in our hands.
-    Call it from the main thread: the tie is to the thread that makes the child.
+    In its own session it does not get a terminal's Ctrl-C, so that only we stop it. Call this from
+    the main thread: the kernel acts when the thread that started the child ends.
 
     Args:
         command: with its arguments.
         cwd: where to run it.
         environment: all of it.
-        user: to run as, with the group of the same number; None is who we are.
-        after_us: what the kernel sends it when this process dies. SIGKILL leaves the children of
-            a part alone, so one whose children do not end by themselves has to be told otherwise.
+        user: to run as, with the group of the same number; None keeps ours.
+        on_our_death: the signal that the kernel sends it when this process dies. SIGKILL does not
+            reach the child's own children: choose another where these do not end by themselves.
     """
     return subprocess.Popen(
         command,
@@ -51,41 +51,41 @@ def start(
         env=dict(environment),
         stdin=subprocess.DEVNULL,
         start_new_session=True,
-        preexec_fn=functools.partial(_libc.prctl, _PR_SET_PDEATHSIG, after_us, 0, 0, 0),
+        preexec_fn=functools.partial(_libc.prctl, _PR_SET_PDEATHSIG, on_our_death, 0, 0, 0),
         user=user,
         group=user,
         extra_groups=None if user is None else [],
     )
 
 
-def name_this(name: str) -> None:
-    """Name this process, up to 15 letters, for whoever looks at the list of them."""
+def set_process_name(name: str) -> None:
+    """Set the name of this process in `ps` and `top`, up to 15 letters."""
     with contextlib.suppress(OSError):
         Path("/proc/self/comm").write_text(name)
 
 
-def signal_session(part: "subprocess.Popen[bytes]", number: int) -> None:
-    """Send a signal to a part and all that it started; they may be gone already."""
+def signal_session(leader: "subprocess.Popen[bytes]", number: int) -> None:
+    """Send a signal to a child and all processes of its session, if they still run."""
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(part.pid, number)
+        os.killpg(leader.pid, number)
 
 
-def end_all() -> None:
-    """Kill every descendant. Nothing is left to save once the front door is closed."""
-    import psutil  # here, because only the end needs it and the start should be quick
+def kill_descendants() -> None:
+    """Kill every descendant; call this when no request is open any more."""
+    import psutil  # imported late: only the end needs it, and the start must be quick
 
     ourselves = psutil.Process()
-    while left := ourselves.children(recursive=True):
-        for process in left:
+    while descendants := ourselves.children(recursive=True):
+        for process in descendants:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-        # One by one: those whose parent is dying come to us only then.
+        # One at a time: orphans come to us only when their parent has died.
         with contextlib.suppress(ChildProcessError):
             os.waitpid(-1, 0)
 
 
 def reap_orphans(own: Collection[int]) -> None:
-    """Collect the exits of adopted processes; those in `own` are left to their `Popen`."""
+    """Collect the exits of adopted processes; `Popen` collects those in `own`."""
     while True:
         try:
             ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -96,15 +96,15 @@ def reap_orphans(own: Collection[int]) -> None:
         os.waitpid(ended.si_pid, 0)
 
 
-def how_it_ended(returncode: int) -> str:
+def describe_exit(returncode: int) -> str:
     """Return `exited with 3` or `was killed by SIGKILL`."""
     if returncode >= 0:
         return f"exited with {returncode}"
     return f"was killed by {signal.Signals(-returncode).name}"
 
 
-def memory(pid: int) -> int:
-    """Return a process's resident bytes, 0 where it is gone.
+def resident_bytes(pid: int) -> int:
+    """Return a process's resident memory, 0 if it has ended.
 
     Source: proc(5), /proc/PID/statm.
     """

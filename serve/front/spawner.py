@@ -1,4 +1,4 @@
-"""Where worker processes come from: torch is imported while Java starts, once for all of them.
+"""The spawner forks the worker processes: torch is imported once for all, while Java starts.
 
 Java takes seconds to start, and so does importing torch, which workers would otherwise do one after
 the other. The spawner imports torch while Java starts, computes nothing, and forks. When Java runs
@@ -25,29 +25,30 @@ from serve.front import processes
 
 SOCKET_VARIABLE = "KENNEL_SPAWNER"
 LAUNCHER_VARIABLE = "KENNEL_LAUNCHER"  # the process that Java started
-# Everything that is large, and nothing that starts threads or touches a GPU at import.
-_LARGE = ("serve.handler",)
-_MOST_BYTES = 1 << 20
-_PATIENCE_S = 20  # Java waits two minutes for its script
-# A script that ends sooner than that, and so many times in a row, does not work.
-_TOO_SOON_S = 1.0
-_MOST_TOO_SOON = 5
+# Imports all large modules. None of them starts a thread or uses a GPU at import.
+_PRELOADED = "serve.handler"
+_MAX_BYTES = 1 << 20
+_TIMEOUT_S = 20  # Java waits two minutes for its script
+# A script that ends sooner than this, several times in a row, does not work.
+_MIN_LIFETIME_S = 1.0
+_MAX_SHORT_LIVES = 5
 
 
-def hand_over(arguments: list[str]) -> int:
-    """Have the spawner run the worker script, anew where it dies, until Java ends this process.
+def run_in_spawner(arguments: list[str]) -> int:
+    """Run the worker script in the spawner, again if it dies, until Java ends this process.
 
-    Workers outlive the process that forked them, and Java goes on with them: nobody notices.
+    Workers survive the death of the process that forked them, and Java keeps using them. So a new
+    one can take its place unnoticed.
     """
     os.environ[LAUNCHER_VARIABLE] = str(os.getpid())
-    too_soon = 0
-    while too_soon < _MOST_TOO_SOON:
+    short_lives = 0
+    while short_lives < _MAX_SHORT_LIVES:
         begun = time.monotonic()
         try:
-            spawner, pid = _ask(arguments)
+            spawner, pid = _request_fork(arguments)
         except (OSError, KeyError, ValueError):
             return _run_here(arguments)
-        # The process ends when this end of the connection does.
+        # The forked process ends when this end of the connection closes.
         with (
             spawner,
             contextlib.suppress(ProcessLookupError),
@@ -58,16 +59,17 @@ def hand_over(arguments: list[str]) -> int:
             watched.register(0, 0)  # Java's end of the input closes when Java dies
             if any(number == 0 for number, _ in watched.poll()):
                 return 1
-        too_soon = too_soon + 1 if time.monotonic() - begun < _TOO_SOON_S else 0
+        lived_s = time.monotonic() - begun
+        short_lives = short_lives + 1 if lived_s < _MIN_LIFETIME_S else 0
         Path(arguments[arguments.index("--sock-name") + 1]).unlink(missing_ok=True)
     return 1
 
 
-def _ask(arguments: list[str]) -> tuple[socket.socket, int]:
-    """Return the connection, which holds the process, and the process's number."""
+def _request_fork(arguments: list[str]) -> tuple[socket.socket, int]:
+    """Return the connection, which keeps the forked process alive, and the process's number."""
     request = {"arguments": arguments, "environment": dict(os.environ), "cwd": str(Path.cwd())}
     spawner = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    spawner.settimeout(_PATIENCE_S)
+    spawner.settimeout(_TIMEOUT_S)
     try:
         spawner.connect(os.environ[SOCKET_VARIABLE])
         socket.send_fds(spawner, [json.dumps(request).encode()], [1, 2])
@@ -77,63 +79,58 @@ def _ask(arguments: list[str]) -> tuple[socket.socket, int]:
         raise
 
 
-def _script() -> str:
-    import mms
-
-    return str(Path(mms.__path__[0]) / "model_service_worker.py")
-
-
 def _run_here(arguments: list[str]) -> int:
     """Run the model server's own script in this process, which imports everything itself."""
-    processes.name_this("kennel-parent")
+    processes.set_process_name("kennel-parent")
     _run_script(arguments)
     return 1
 
 
 def _run_script(arguments: list[str]) -> None:
-    script = _script()
+    import mms
+
+    script = str(Path(mms.__path__[0]) / "model_service_worker.py")
     sys.argv = [script, *arguments]
     runpy.run_path(script, run_name="__main__")
 
 
 def main(path: str) -> None:
     """Import, listen on a unix socket, and fork for each request."""
-    processes.name_this("kennel-spawner")
-    for name in _LARGE:
-        __import__(name)
+    processes.set_process_name("kennel-spawner")
+    __import__(_PRELOADED)
     gc.collect()
-    gc.freeze()  # what is shared stays so: no collection writes to it
+    gc.freeze()  # the collector does not write to shared pages, so they remain shared
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener.bind(f"{path}.new")
     listener.listen()
-    Path(f"{path}.new").rename(path)  # who sees it can connect
+    Path(f"{path}.new").rename(path)  # once the path exists, connecting works
     while True:
         connection, _ = listener.accept()
         with connection, contextlib.suppress(OSError, ValueError):
-            request, streams, _, _ = socket.recv_fds(connection, _MOST_BYTES, 2)
-            if not _gone(connection):
+            request, streams, _, _ = socket.recv_fds(connection, _MAX_BYTES, 2)
+            if not _has_hung_up(connection):
                 pid = os.fork()
                 if pid == 0:
                     listener.close()
-                    _run(json.loads(request), streams, connection)
+                    _run_forked(json.loads(request), streams, connection)
                 connection.send(str(pid).encode())
             for stream in streams:
                 os.close(stream)
 
 
-def _gone(connection: socket.socket) -> bool:
-    """Say whether whoever asked has stopped waiting."""
-    look = select.poll()
-    look.register(connection, 0)
-    return bool(look.poll(0))
+def _has_hung_up(connection: socket.socket) -> bool:
+    """Return whether the other end has stopped waiting."""
+    poll = select.poll()
+    poll.register(connection, 0)
+    return bool(poll.poll(0))
 
 
-def _run(request: dict[str, Any], streams: list[int], held_by: socket.socket) -> NoReturn:
-    """Be the process that Java started."""
+def _run_forked(request: dict[str, Any], streams: list[int], connection: socket.socket) -> NoReturn:
+    """Take over the streams, environment and arguments of the process that Java started."""
     status = 1
     try:
-        processes.name_this("kennel-parent")
+        processes.set_process_name("kennel-parent")
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for number, stream in enumerate(streams, 1):
             os.dup2(stream, number)
@@ -141,7 +138,7 @@ def _run(request: dict[str, Any], streams: list[int], held_by: socket.socket) ->
         os.environ.clear()
         os.environ.update(request["environment"])
         os.chdir(request["cwd"])
-        threading.Thread(target=_end_with, args=(held_by,), daemon=True).start()
+        threading.Thread(target=_exit_with, args=(connection,), daemon=True).start()
         _run_script(request["arguments"])
         status = 0
     except SystemExit as end:
@@ -153,8 +150,9 @@ def _run(request: dict[str, Any], streams: list[int], held_by: socket.socket) ->
         os._exit(status)
 
 
-def _end_with(held_by: socket.socket) -> None:
-    held_by.recv(1)
+def _exit_with(connection: socket.socket) -> None:
+    """Exit when the other end closes: the process that Java started has ended."""
+    connection.recv(1)
     os._exit(1)
 
 

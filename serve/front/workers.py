@@ -1,4 +1,4 @@
-"""The supervisor's eye on the workers: which are well, which must go, and what they have done."""
+"""The supervisor's view of the workers: which are healthy, which to kill, what they have done."""
 
 import contextlib
 import logging
@@ -15,12 +15,12 @@ from serve.settings import Settings
 
 log = logging.getLogger("kennel")
 
-# A process that shows nothing for so long is stopped or starved; it beats every second.
+# The heartbeat is written every second; without one for this long a process is stopped or starved.
 _SILENT_S = 10.0
-# How long a worker that has grown too large is waited for to be idle.
-_PATIENCE_S = 10.0
-# More processes than this that end while loading are no mishap.
-_MOST_LOADING_DEATHS = 3
+# How long a worker over its memory limit can finish its batch.
+_GRACE_S = 10.0
+# More deaths than this while loading are not an accident.
+_MAX_LOADING_DEATHS = 3
 
 
 class WorkersError(Exception):
@@ -31,7 +31,7 @@ class Workers:
     """All worker processes of one server.
 
     Args:
-        directory: where they report.
+        directory: of their reports.
         settings: the limits.
     """
 
@@ -39,21 +39,18 @@ class Workers:
         self._directory = directory
         self._settings = settings
         self._limit = settings.worker_memory
-        self._past = Work()  # of those that are gone
+        self._work_of_dead = Work()
         self._lost = 0
         self._loading_deaths = 0
-        self._too_large: dict[int, float] = {}  # since when
+        self._over_limit_since: dict[int, float] = {}
 
-    def well(self) -> list[WorkerReport]:
-        """Return those that replayed the golden inputs, live, and are not stuck."""
+    def healthy(self) -> list[WorkerReport]:
+        """Return the workers that replayed the golden inputs, are alive and are not stuck."""
         now = time.monotonic()
-        return [one for one in self._alive() if self._stuck(one.pid, now) is None]
+        return [one for one in self.alive() if self._stuck(one.pid, now) is None]
 
-    def alive(self) -> bool:
-        """Say whether there is one, well or not."""
-        return bool(self._alive())
-
-    def _alive(self) -> list[WorkerReport]:
+    def alive(self) -> list[WorkerReport]:
+        """Return the workers that replayed the golden inputs and are alive, even if stuck."""
         return [one for one in health.reports(self._directory) if one.alive and not one.refusal]
 
     def _stuck(self, pid: int, now: float) -> str | None:
@@ -61,70 +58,75 @@ class Workers:
         if beat is None:
             return None
         if beat.busy_s(now) > self._settings.hung_s:
-            return f"works on one batch for over {self._settings.hung_s} s"
+            return f"has worked on one batch for over {self._settings.hung_s} s"
         if beat.silent_s(now) > min(_SILENT_S, self._settings.hung_s):
             return "shows no sign of life"
         return None
 
-    def tend(self) -> None:
-        """End those that are stuck or too large, and note those that are gone.
+    def maintain(self) -> None:
+        """Kill stuck and oversize workers, and count those that died.
 
-        The model server starts another in the place of each.
+        The model server starts a new one for each.
 
         Raises:
-            WorkersError: one process after another ends while it loads.
+            WorkersError: one process after another dies while it loads.
         """
         now = time.monotonic()
-        for one in self._alive():
-            reason = self._stuck(one.pid, now) or self._outgrown(one.pid, now)
+        for one in self.alive():
+            reason = self._stuck(one.pid, now) or self._oversize(one.pid, now)
             if reason:
-                log.warning("worker %d %s: ending it", one.pid, reason)
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(one.pid, signal.SIGKILL)
+                log.warning("killing worker %d: it %s", one.pid, reason)
+                _kill(one.pid)
         for pid in health.died_loading(self._directory):
             self._loading_deaths += 1
             log.warning("worker %d died while loading", pid)
-        for pid in health.forget_dead(self._directory):
-            beat = heartbeat.read(self._directory, pid)
-            self._past += beat.work if beat else Work()
+        for pid in health.remove_dead(self._directory):
+            self._work_of_dead += self._work(pid)
             self._lost += 1
-            heartbeat.forget(self._directory, pid)
-        if self._alive():
+            heartbeat.remove(self._directory, pid)
+        if self.alive():
             self._loading_deaths = 0
-        if self._loading_deaths > _MOST_LOADING_DEATHS:
+        if self._loading_deaths > _MAX_LOADING_DEATHS:
             raise WorkersError(
-                f"{self._loading_deaths} workers died while loading and left no reason: was there "
+                f"{self._loading_deaths} workers died while loading, without a reason: was there "
                 "enough memory? Their last lines are above"
             )
 
-    def end_those_of(self, parent: tuple[int, int | None]) -> None:
-        """End the workers that came by way of a process which is gone."""
-        for one in self._alive():
-            if (one.parent, one.parent_born) == parent:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(one.pid, signal.SIGKILL)
+    def kill_children_of(self, launcher: tuple[int, int | None]) -> None:
+        """Kill the workers that a process, now dead, had started."""
+        for one in self.alive():
+            if one.launcher == launcher:
+                _kill(one.pid)
 
-    def _outgrown(self, pid: int, now: float) -> str | None:
-        size, limit = processes.memory(pid), self._limit
+    def _oversize(self, pid: int, now: float) -> str | None:
+        size, limit = processes.resident_bytes(pid), self._limit
         if size <= limit:
-            self._too_large.pop(pid, None)
+            self._over_limit_since.pop(pid, None)
             return None
-        since = self._too_large.setdefault(pid, now)
+        since = self._over_limit_since.setdefault(pid, now)
         beat = heartbeat.read(self._directory, pid)
-        if beat and beat.busy_since and now - since < _PATIENCE_S:
+        if beat and beat.busy_since and now - since < _GRACE_S:
             return None
-        return f"has {size >> 20} MiB, over {limit >> 20} MiB,"
+        return f"uses {size >> 20} MiB, over the limit of {limit >> 20} MiB"
 
     def snapshot(self, *, healthy: bool) -> Snapshot:
-        """Return the numbers for whoever watches.
+        """Return the current metrics.
 
         Args:
-            healthy: what `/ping` says.
+            healthy: what `/ping` answers.
         """
-        alive = self._alive()
-        work = self._past
+        alive = self.alive()
+        work = self._work_of_dead
         for one in alive:
-            beat = heartbeat.read(self._directory, one.pid)
-            work += beat.work if beat else Work()
-        memory = sum(processes.memory(one.pid) for one in alive)
-        return Snapshot(work, len(self.well()), self._lost, memory, healthy)
+            work += self._work(one.pid)
+        memory = sum(processes.resident_bytes(one.pid) for one in alive)
+        return Snapshot(work, len(self.healthy()), self._lost, memory, healthy)
+
+    def _work(self, pid: int) -> Work:
+        beat = heartbeat.read(self._directory, pid)
+        return beat.work if beat else Work()
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)

@@ -1,7 +1,9 @@
-"""A small bundle, pictures, and servers on it."""
+"""A small bundle, pictures, and servers of the bundle."""
 
+import functools
 import io
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,7 +23,7 @@ CLASSES = ("Affenpinscher", "Beagle", "Chihuahua", "Dachshund", "Eskimohund ö")
 
 
 def picture(seed: int, format_: str = "JPEG", size: tuple[int, int] = (90, 70)) -> bytes:
-    """Return an encoded picture that differs from seed to seed."""
+    """Return an encoded picture; each seed gives another."""
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.randint(0, 256, (6, 8, 3), generator=generator, dtype=torch.uint8)
     buffer = io.BytesIO()
@@ -33,7 +35,9 @@ def small(base: Path) -> Path:
     """Make `base` an SAGEMAKER_BASE_DIR with a bundle: resnet18, random weights, 5 classes."""
     torch.manual_seed(0)
     network = networks.build("resnet18", len(CLASSES))
-    for module in network.modules():  # spread the logits: untrained, they all look alike
+    for (
+        module
+    ) in network.modules():  # spread the logits: those of an untrained network are all alike
         if isinstance(module, torch.nn.Linear):
             torch.nn.init.normal_(module.weight, std=0.1)
     description = bundle.Description(
@@ -56,9 +60,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def logits(trained: Path) -> Callable[[bytes], list[float]]:
-    """What the bundle says to a picture in this process."""
+    """The logits that the bundle gives a picture in this process."""
     loaded = bundle.load(trained / "model")
 
+    @functools.cache
     def infer(data: bytes) -> list[float]:
         pixels = loaded.description.transform.read(data)
         with torch.inference_mode():
@@ -69,8 +74,8 @@ def logits(trained: Path) -> Callable[[bytes], list[float]]:
 
 
 @pytest.fixture
-def spoilt(trained: Path, tmp_path: Path) -> Path:
-    """A copy of the bundle to be changed by the test."""
+def bundle_copy(trained: Path, tmp_path: Path) -> Path:
+    """A copy of the bundle that the test can change."""
     shutil.copytree(trained / "model", tmp_path / "model")
     return tmp_path
 
@@ -83,7 +88,7 @@ def nginx() -> None:
 
 @pytest.fixture(scope="session")
 def server(trained: Path, nginx: None) -> Iterator[Running]:
-    """A healthy server for all tests that only ask it things; small limits, real batches."""
+    """A healthy server for all tests that only send requests; small limits, real batches."""
     limits = {
         "SAGEMAKER_MAX_PAYLOAD_IN_MB": "1",
         "KENNEL_MAX_PIXELS": "1000000",
@@ -94,9 +99,9 @@ def server(trained: Path, nginx: None) -> Iterator[Running]:
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def victim(trained: Path, nginx: None) -> Iterator[Callable[[], Running]]:
-    """Give a healthy server to do harm to: the same one while it recovers, else a new one."""
+    """Return a healthy server that the test can damage; a new one if the last did not recover."""
     with ExitStack() as servers:
         current: list[Running] = []
 
@@ -107,3 +112,13 @@ def victim(trained: Path, nginx: None) -> Iterator[Callable[[], Running]]:
             return current[-1]
 
         yield give
+
+
+@pytest.fixture
+def import_state(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Undo what a test imports and adds to the path."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        del sys.modules[name]

@@ -1,7 +1,6 @@
-"""Bodies that nobody should send: mutated ones from real formats, and two hundred made by hand.
+"""Hostile bodies: mutated from real formats, and two hundred written by hand.
 
-For the tests, which ask a worker in process, and for benchmarks/serving_hostile.py, which asks a
-whole server.
+The tests send them to a worker in this process, benchmarks/serving_hostile.py to a whole server.
 """
 
 import base64
@@ -47,12 +46,12 @@ SEEDS = [
 
 @st.composite
 def mutated(draw: st.DrawFn) -> Request:
-    """Change a good body in one to four places, and now and then its declared type."""
+    """Change a good body in one to four places, and sometimes its declared type."""
     body, content_type = draw(st.sampled_from(SEEDS))
     data = bytearray(body)
     for _ in range(draw(st.integers(1, 4))):
         place = draw(st.integers(0, len(data)))
-        # Headers are where readers go astray, so half of the changes are there.
+        # Half of the changes are in the header, where parsers fail most often.
         place = place if draw(st.booleans()) else place % 64
         kind = draw(st.sampled_from(["flip", "cut", "drop", "insert", "number"]))
         if kind == "flip" and place < len(data):
@@ -71,7 +70,7 @@ def mutated(draw: st.DrawFn) -> Request:
 
 
 def png(width: int, height: int, *chunks: tuple[bytes, bytes], depth: int = 8) -> bytes:
-    """Return a PNG whose header says what it likes."""
+    """Return a PNG with any header."""
     header = (b"IHDR", struct.pack(">IIBBBBB", width, height, depth, 2, 0, 0, 0))
     body = b"".join(
         struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
@@ -80,10 +79,10 @@ def png(width: int, height: int, *chunks: tuple[bytes, bytes], depth: int = 8) -
     return b"\x89PNG\r\n\x1a\n" + body
 
 
-# Those that are sent under every content type.
+# These are sent with every content type.
 CORE = {
     "a bomb": png(50_000, 50_000, (b"IDAT", zlib.compress(bytes(10_000_000)))),
-    "more pixels than it says": png(10, 10, (b"IDAT", zlib.compress(bytes(10_000_000)))),
+    "more pixels than declared": png(10, 10, (b"IDAT", zlib.compress(bytes(10_000_000)))),
     "a text bomb": png(9, 9, (b"zTXt", b"a\0\0" + zlib.compress(bytes(100_000_000)))),
     "no size": png(0, 0, (b"IDAT", zlib.compress(b""))),
     "SVG": b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>',
@@ -98,10 +97,10 @@ CORE = {
 
 
 def hand_made() -> dict[str, Request]:
-    """Return all bodies made by hand, each under the type that leads it furthest."""
+    """Return all bodies written by hand, each with the content type whose reader it attacks."""
     found = {name: Request(body, "application/x-image") for name, body in CORE.items()}
     for kind, bodies in (
-        ("application/x-image", (*_cut(), *_liars(), *_modes(), *_exif(), *_two_in_one())),
+        ("application/x-image", (*_cut(), *_false_headers(), *_modes(), *_exif(), *_two_in_one())),
         ("application/x-image", _foreign()),
         ("application/x-npy", _arrays()),
         ("application/json", _json()),
@@ -124,8 +123,8 @@ def _cut() -> Bodies:
         yield f"{name} twice", whole * 2
 
 
-def _liars() -> Bodies:
-    """Headers that promise more than there is, or more than anybody wants."""
+def _false_headers() -> Bodies:
+    """Headers that declare more than there is, or more than is sensible."""
     pixels = (b"IDAT", zlib.compress(bytes(30 * 31)))
     for width, height in ((2**31 - 1, 2**31 - 1), (2**32 - 1, 1), (1, 2**31), (2**16, 2**16)):
         yield f"PNG of {width} x {height}", png(width, height, pixels)
@@ -161,7 +160,7 @@ def _liars() -> Bodies:
 
 
 def _modes() -> Bodies:
-    """Pixels of every kind, and files of several pictures."""
+    """All pixel modes, and files with several pictures."""
     noise = Image.effect_noise((40, 30), 90)
     for mode in ("1", "L", "P", "RGB", "RGBA", "LA", "CMYK", "YCbCr", "I;16", "I", "F", "LAB"):
         for name in FORMATS:
@@ -170,7 +169,7 @@ def _modes() -> Bodies:
                 noise.convert("RGB" if mode in ("YCbCr", "LAB") else "L").convert(mode).save(
                     buffer, name
                 )
-            except (OSError, ValueError, KeyError):  # a format that has no such pixels
+            except (OSError, ValueError, KeyError):  # a format without this mode
                 continue
             yield f"{name} in {mode}", buffer.getvalue()
     for name in ("GIF", "WEBP", "PNG", "TIFF"):
@@ -307,13 +306,16 @@ def _forms() -> Bodies:
     yield "a form with a path", PART.replace(b'"p"', b'"../../etc/passwd"') + picture(5) + end
     yield "a form with bare newlines", (PART + picture(5) + end).replace(b"\r\n", b"\n")
     yield "a form of another boundary", (PART + picture(5) + end).replace(b"--b", b"--c")
-    wish = b'--b\r\nContent-Disposition: form-data; name="top_k"\r\n\r\n'
-    yield "a form of wishes alone", wish + b"3" + end
-    yield "a form with a wild wish", wish + b"\xff\0" + b"9" * 5000 + b"\r\n" + PART + b"x" + end
+    field = b'--b\r\nContent-Disposition: form-data; name="top_k"\r\n\r\n'
+    yield "a form of options only", field + b"3" + end
+    yield (
+        "a form with an invalid option",
+        field + b"\xff\0" + b"9" * 5000 + b"\r\n" + PART + b"x" + end,
+    )
 
 
 def _misdeclared() -> dict[str, Request]:
-    """Return what is not what it says it is."""
+    """Return bodies with a wrong content type."""
     found = {}
     for body, content_type in SEEDS[::3]:
         for declared in ("application/json", FORM, "application/x-npy", "image/gif"):

@@ -1,4 +1,4 @@
-"""A real server for the tests: `python -m serve.entry` with its nginx, its Java and its workers."""
+"""A real server for the tests: `python -m serve.entry` with nginx, Java and workers."""
 
 import contextlib
 import http.client
@@ -19,7 +19,7 @@ import psutil
 from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 120  # how long to wait before a test is given up; no promise is measured by it
+TIMEOUT_S = 120  # when a test fails; no test measures the server by it
 
 
 T = TypeVar("T")
@@ -39,12 +39,12 @@ class Answer:
 
 @dataclass
 class Running:
-    """A server process, and what a client or a fault can do to it."""
+    """A server process, with the requests and the faults that tests send it."""
 
     process: "subprocess.Popen[bytes]"
     port: int
     log_file: Path
-    pings: list[int] = field(default_factory=list)  # statuses seen while starting, no repeats
+    pings: list[int] = field(default_factory=list)  # statuses during the start, without repetitions
 
     @property
     def log(self) -> str:
@@ -57,7 +57,7 @@ class Running:
         body: bytes | Iterator[bytes] | None = None,
         headers: dict[str, str] | None = None,
     ) -> Answer:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_S)
         with contextlib.closing(connection):
             connection.request(method, path, body, headers or {})
             response = connection.getresponse()
@@ -76,7 +76,7 @@ class Running:
         return self.ask("POST", "/invocations", body, headers)
 
     def wait_for_ping(self, status: int) -> Answer:
-        """Ping until this status comes."""
+        """Ping until the server answers with this status."""
 
         def ping() -> Answer | None:
             if self.process.poll() is not None:
@@ -91,26 +91,26 @@ class Running:
         return until(ping)
 
     def wait_for_another(self, worker: psutil.Process) -> list[Answer]:
-        """Wait until `worker` is gone and /ping says 200; return what it said in between.
+        """Wait until `worker` has ended and /ping answers 200; return the answers before that.
 
-        That may be nothing: another worker may be ready before the first ping.
+        There can be none: another worker can be ready before the first ping.
         """
         until(lambda: gone(worker) or None)
-        said: list[Answer] = []
+        answers: list[Answer] = []
 
         def healthy() -> bool | None:
             assert self.process.poll() is None, self.log
             with contextlib.suppress(ConnectionError):
-                said.append(self.ask("GET", "/ping"))
-                return said[-1].status == 200 or None
+                answers.append(self.ask("GET", "/ping"))
+                return answers[-1].status == 200 or None
             return None
 
         until(healthy)
         assert worker.pid not in {part.pid for part in self.parts("worker")}
-        return said[:-1]
+        return answers[:-1]
 
     def wait_for_forwarded(self, count: int) -> None:
-        """Wait until nginx has passed so many requests on, and none is answered yet."""
+        """Wait until nginx has forwarded `count` requests, none of them answered yet."""
         family = psutil.Process(self.process.pid).children(recursive=True)
         (front,) = (part for part in family if "nginx: worker" in " ".join(part.cmdline()))
 
@@ -124,11 +124,11 @@ class Running:
         until(forwarded)
 
     def wait_for_end(self) -> int:
-        """Return the exit status, once all that the server started has gone too."""
-        return self.process.wait(PATIENCE_S)
+        """Wait for the end of the server; return its exit status."""
+        return self.process.wait(TIMEOUT_S)
 
     def parts(self, name: str) -> list[psutil.Process]:
-        """Return the live descendants of one kind; `worker` is the workers' parent, then they."""
+        """Return the live descendants of one kind; `worker` is their parent, then the workers."""
         if name == "worker":
             return self.parts("kennel-parent") + self.parts("kennel-worker")
         kinds = {
@@ -149,32 +149,32 @@ class Running:
 
 
 def gone(process: psutil.Process) -> bool:
-    """Say whether a process has ended, whoever has still to collect its exit."""
+    """Return whether a process has ended; a zombie has."""
     with contextlib.suppress(psutil.NoSuchProcess):
         return bool(process.status() == psutil.STATUS_ZOMBIE)
     return True
 
 
 def until(look: Callable[[], T | None]) -> T:
-    """Look again and again until something is seen."""
-    deadline = time.monotonic() + PATIENCE_S
+    """Call `look` until it returns something else than None."""
+    deadline = time.monotonic() + TIMEOUT_S
     while time.monotonic() < deadline:
         if (seen := look()) is not None:
             return seen
         time.sleep(0.1)
-    raise AssertionError(f"not seen within {PATIENCE_S} s")
+    raise AssertionError(f"it did not happen within {TIMEOUT_S} s")
 
 
 @contextlib.contextmanager
 def serving(base_dir: Path, **environment: str) -> Iterator[Running]:
-    """Start a server on a bundle in `base_dir`/model; kill what is left of it at the end.
+    """Start a server of the bundle in `base_dir`/model; kill its remaining processes at the end.
 
-    In float32, whatever the processor can do: what it says is held against logits in float32.
+    In float32 on every processor, since the tests compare with logits in float32.
     """
     port = int(environment.setdefault("SAGEMAKER_BIND_TO_PORT", str(free_port())))
     environment.setdefault("SAGEMAKER_MODEL_SERVER_WORKERS", "1")
     environment.setdefault("KENNEL_PRECISION", "fp32")
-    # Whatever is killed last may still write while the folder is removed.
+    # A process that is being killed can still write while the folder is removed.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         log_file = Path(temporary) / "log"
         with log_file.open("wb") as log:
@@ -197,12 +197,12 @@ def serving(base_dir: Path, **environment: str) -> Iterator[Running]:
         finally:
             if process.poll() is None:
                 family = psutil.Process(process.pid)
-                family.suspend()  # or it would start in their place what is killed here
-                while left := family.children(recursive=True):
-                    for child in left:
+                family.suspend()  # or it would replace what is killed here
+                while children := family.children(recursive=True):
+                    for child in children:
                         with contextlib.suppress(psutil.NoSuchProcess):
                             child.kill()
-                    if all(gone(child) for child in left):
+                    if all(gone(child) for child in children):
                         break
                 process.kill()
             process.wait()

@@ -5,11 +5,11 @@ import pytest
 
 from serve.errors import RequestError
 from serve.formats.answers import FORMATS, Format, Prediction, choose
-from serve.formats.options import Wishes
+from serve.formats.options import Options
 
 RAW, VERBOSE, TORCHSERVE, HUGGING_FACE, LINES, CSV = FORMATS
 DOGS = Prediction((1.0, 3.0, 2.0), ("a", "ö", "c"))
-NONE = Wishes()
+NONE = Options()
 
 
 @pytest.mark.parametrize(
@@ -36,21 +36,21 @@ NONE = Wishes()
         ("nonsense, application/json", RAW),
     ],
 )
-def test_the_format_asked_for_is_chosen(accept: str | None, expected: object) -> None:
+def test_accept_selects_the_format(accept: str | None, expected: object) -> None:
     assert choose(accept) is expected
 
 
 @pytest.mark.parametrize(
     "accept", ["text/html", "application/json;q=0", "*/*;q=0", "application/json;indent=2", "json"]
 )
-def test_a_format_that_is_not_offered_is_refused_with_those_that_are(accept: str) -> None:
+def test_an_unknown_format_is_refused_and_the_known_ones_are_named(accept: str) -> None:
     with pytest.raises(RequestError) as refusal:
         choose(accept)
     assert refusal.value.code == 406
     assert "application/json;verbose" in refusal.value.hint
 
 
-def test_who_does_not_care_gets_the_default() -> None:
+def test_a_client_without_a_preference_gets_the_default() -> None:
     assert choose("*/*", default=VERBOSE) is VERBOSE
     assert choose(None, default=VERBOSE) is VERBOSE
     assert choose("application/json", default=VERBOSE) is RAW
@@ -62,7 +62,7 @@ def test_raw_outputs_keep_class_order_and_every_digit() -> None:
     assert json.loads(RAW.encode([prediction], NONE)) == list(logits)
 
 
-def test_labelled_probabilities_sum_to_one_and_are_cooled_by_the_temperature() -> None:
+def test_labelled_probabilities_sum_to_one_and_use_the_temperature() -> None:
     prediction = Prediction((1000.0, 1001.0, 990.0), ("a", "ö", "c"), temperature=2.0)
     answer = json.loads(VERBOSE.encode([prediction], NONE))
     assert answer["labels"] == ["a", "ö", "c"]
@@ -73,28 +73,28 @@ def test_labelled_probabilities_sum_to_one_and_are_cooled_by_the_temperature() -
     assert set(answer) == {"labels", "predicted_label", "probabilities"}
 
 
-def test_novelty_and_heat_map_are_in_the_answer_that_has_room() -> None:
+def test_the_verbose_answer_has_novelty_and_heat_map() -> None:
     prediction = Prediction((1.0, 2.0), ("a", "b"), novelty=0.25, heat_map=b"png")
     answer = json.loads(VERBOSE.encode([prediction], NONE))
     assert answer["novelty"] == 0.25
     assert answer["heat_map"] == "data:image/png;base64,cG5n"
 
 
-def test_top_k_and_threshold_rank_the_classes() -> None:
-    answer = json.loads(VERBOSE.encode([DOGS], Wishes(top_k=2)))
+def test_top_k_and_threshold_sort_the_classes() -> None:
+    answer = json.loads(VERBOSE.encode([DOGS], Options(top_k=2)))
     assert answer["labels"] == ["ö", "c"]
     assert answer["probabilities"] == sorted(DOGS.probabilities(), reverse=True)[:2]
-    answer = json.loads(VERBOSE.encode([DOGS], Wishes(threshold=0.5)))
+    answer = json.loads(VERBOSE.encode([DOGS], Options(threshold=0.5)))
     assert answer["labels"] == ["ö"]
-    none = json.loads(VERBOSE.encode([DOGS], Wishes(threshold=0.99)))
+    none = json.loads(VERBOSE.encode([DOGS], Options(threshold=0.99)))
     assert none == {"probabilities": [], "labels": [], "predicted_label": None}
 
 
-def test_other_servers_shapes() -> None:
+def test_the_formats_of_other_servers() -> None:
     probabilities = DOGS.probabilities()
     ranked = json.loads(TORCHSERVE.encode([DOGS], NONE))
     assert next(iter(ranked.items())) == ("ö", probabilities[1])
-    listed = json.loads(HUGGING_FACE.encode([DOGS], Wishes(top_k=1)))
+    listed = json.loads(HUGGING_FACE.encode([DOGS], Options(top_k=1)))
     assert listed == [{"label": "ö", "score": probabilities[1]}]
     many = Prediction(tuple(map(float, range(9))), tuple("abcdefghi"))
     assert len(json.loads(TORCHSERVE.encode([many], NONE))) == 5
@@ -103,25 +103,27 @@ def test_other_servers_shapes() -> None:
 
 
 @pytest.mark.parametrize("known", FORMATS, ids=lambda known: known.accept)
-def test_several_pictures_are_a_list_of_what_one_would_be(known: Format) -> None:
-    pair = known.encode([DOGS, DOGS], NONE, several=True).decode()
+def test_a_list_of_pictures_gets_a_list_of_single_answers(known: Format) -> None:
+    pair = known.encode([DOGS, DOGS], NONE, is_list=True).decode()
     one = known.encode([DOGS], NONE).decode()
     if known in (LINES, CSV):
         assert pair == one + one
     else:
         assert json.loads(pair) == [json.loads(one)] * 2
-        assert json.loads(known.encode([DOGS], NONE, several=True)) == [json.loads(one)]
+        assert json.loads(known.encode([DOGS], NONE, is_list=True)) == [json.loads(one)]
 
 
-def test_a_wish_that_a_format_has_no_place_for_is_refused_with_those_that_have_one() -> None:
+def test_an_option_that_a_format_cannot_express_is_refused_and_the_formats_that_can_are_named() -> (
+    None
+):
     for known in FORMATS:
-        for wish in (Wishes(top_k=1), Wishes(threshold=0.5), Wishes(explain="gradcam")):
-            room = known.roomy if wish.explain else known.labelled
-            if room:
-                known.check(wish)
+        for options in (Options(top_k=1), Options(threshold=0.5), Options(explain="gradcam")):
+            fits = known.has_extras if options.explain else known.has_labels
+            if fits:
+                known.check(options)
                 continue
             with pytest.raises(RequestError) as refusal:
-                known.check(wish)
+                known.check(options)
             assert refusal.value.code == 400
             assert "application/json;verbose" in refusal.value.hint
         known.check(NONE)
@@ -129,6 +131,6 @@ def test_a_wish_that_a_format_has_no_place_for_is_refused_with_those_that_have_o
 
 @pytest.mark.parametrize("known", FORMATS, ids=lambda known: known.accept)
 @pytest.mark.parametrize("broken", [math.nan, math.inf])
-def test_a_logit_that_is_no_number_is_never_written(known: Format, broken: float) -> None:
+def test_nan_and_infinity_are_never_written(known: Format, broken: float) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         known.encode([Prediction((1.0, broken), ("a", "b"))], NONE)

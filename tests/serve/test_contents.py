@@ -16,7 +16,7 @@ FORMATS = ("jpeg", "jpg", "png", "webp", "bmp", "tiff", "gif")
 
 
 def read(content_type: str | None, body: bytes) -> Content:
-    return contents.read(content_type, body, most=3)
+    return contents.read(content_type, body, max_pictures=3)
 
 
 def refused(content_type: str | None, body: bytes) -> RequestError:
@@ -47,12 +47,12 @@ def npy(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]], **how: bool) -
         *(f"image/{name}" for name in FORMATS),
     ],
 )
-def test_a_picture_may_come_as_its_own_bytes(content_type: str | None) -> None:
+def test_a_body_can_be_a_picture(content_type: str | None) -> None:
     assert read(content_type, b"anything") == Content((b"anything",))
 
 
 @pytest.mark.parametrize("content_type", ["text/csv", "image/svg+xml", "x"])
-def test_another_type_is_refused_with_those_that_are_taken(content_type: str) -> None:
+def test_an_unknown_type_is_refused_and_the_known_ones_are_named(content_type: str) -> None:
     refusal = refused(content_type, b"")
     assert refusal.code == 415
     assert content_type in refusal.message
@@ -70,7 +70,7 @@ def test_another_type_is_refused_with_those_that_are_taken(content_type: str) ->
         {"inputs": {"b64": b64(b"one")}},
     ],
 )
-def test_json_may_hold_one_picture(given: object) -> None:
+def test_json_can_have_one_picture(given: object) -> None:
     assert read("application/json", json.dumps(given).encode()) == Content((b"one",))
 
 
@@ -82,15 +82,15 @@ def test_json_may_hold_one_picture(given: object) -> None:
         {"instances": [{"b64": b64(b"one")}, {"data": b64(b"two")}]},
     ],
 )
-def test_json_may_hold_several(given: object) -> None:
+def test_json_can_have_several_pictures(given: object) -> None:
     content = read("application/json", json.dumps(given).encode())
-    assert content == Content((b"one", b"two"), several=True)
+    assert content == Content((b"one", b"two"), is_list=True)
 
 
-def test_json_names_wishes() -> None:
+def test_json_can_have_parameters() -> None:
     body = {"images": [b64(b"one")], "parameters": {"top_k": 2}}
     content = read("application/json; charset=utf-8", json.dumps(body).encode())
-    assert content == Content((b"one",), several=True, parameters={"top_k": 2})
+    assert content == Content((b"one",), is_list=True, parameters={"top_k": 2})
 
 
 @pytest.mark.parametrize(
@@ -109,13 +109,13 @@ def test_json_names_wishes() -> None:
         (b'"not base64!"', "not base64"),
         ('"ö"'.encode(), "not base64"),
         (b'"data:image/png,abc"', ";base64,"),
-        (b'{"image": "", "parameters": 3}', "are an object"),
+        (b'{"image": "", "parameters": 3}', "must be an object"),
         (b'"http://169.254.169.254/latest"', "fetches nothing"),
         (b'["s3://bucket/key"]', "fetches nothing"),
         (b'"file:///etc/passwd"', "fetches nothing"),
     ],
 )
-def test_json_that_holds_no_picture_is_refused(body: bytes, reason: str) -> None:
+def test_json_without_a_picture_is_refused(body: bytes, reason: str) -> None:
     refusal = refused("application/json", body)
     assert refusal.code == 400
     assert reason in refusal.message
@@ -128,14 +128,14 @@ def part(head: str, value: bytes) -> bytes:
     return f"--edge\r\nContent-Disposition: form-data; {head}\r\n\r\n".encode() + value + b"\r\n"
 
 
-def test_a_form_holds_pictures_and_wishes() -> None:
+def test_a_form_has_pictures_and_parameters() -> None:
     photo = part('name="picture"; filename="a.jpg"\r\nContent-Type: image/jpeg', b"\r\none--edge")
-    wish = part('name="top_k"', b"3")
-    assert read(FORM, photo + wish + b"--edge--\r\n") == Content(
+    field = part('name="top_k"', b"3")
+    assert read(FORM, photo + field + b"--edge--\r\n") == Content(
         (b"\r\none--edge",), parameters={"top_k": "3"}
     )
     both = read(FORM, b"--edge--"[:0] + photo + photo + b"--edge--")
-    assert both.several
+    assert both.is_list
     assert len(both.pictures) == 2
 
 
@@ -158,10 +158,10 @@ def test_a_damaged_form_is_refused(header: str, body: bytes, reason: str) -> Non
 
 
 @pytest.mark.parametrize("shape", [(4, 5), (4, 5, 3), (2, 4, 5, 3)])
-def test_an_array_holds_pixels(shape: tuple[int, ...]) -> None:
+def test_an_array_has_pixels(shape: tuple[int, ...]) -> None:
     array = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
     content = read("application/x-npy", npy(array))
-    assert content.several == (len(shape) == 4)
+    assert content.is_list == (len(shape) == 4)
     assert len(content.pictures) == (2 if len(shape) == 4 else 1)
     np.testing.assert_array_equal(np.stack(content.pictures).reshape(shape), array)
 
@@ -188,12 +188,14 @@ class _Trap:
         (npy(np.zeros((4, 5), np.uint8)).replace(b"(4, 5), }    ", b"(9999999999, 99), }"), 400),
     ],
 )
-def test_an_array_that_is_no_picture_is_refused_and_never_unpickled(body: bytes, code: int) -> None:
+def test_an_array_that_is_not_a_picture_is_refused_and_never_unpickled(
+    body: bytes, code: int
+) -> None:
     assert refused("application/x-npy", body).code == code
 
 
 def test_too_many_pictures_are_refused() -> None:
-    assert read("application/json", json.dumps([""] * 3).encode()).several
+    assert read("application/json", json.dumps([""] * 3).encode()).is_list
     assert refused("application/json", json.dumps([""] * 4).encode()).code == 422
 
 
@@ -209,6 +211,6 @@ def test_too_many_pictures_are_refused() -> None:
 def test_a_bad_picture_has_its_own_status(body: bytes, code: int, reason: str) -> None:
     with pytest.raises(ImageError) as error:
         decode(body, max_pixels=10_000)
-    refusal = contents.refusal(error.value, 2)
+    refusal = contents.picture_error(error.value, 2)
     assert refusal.code == code
     assert reason in refusal.message

@@ -1,7 +1,6 @@
-"""A worker with code of the user's own around the bundle, or in its place."""
+"""A worker with the user's own code around the bundle, or instead of it."""
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from tests.serve.conftest import picture
 from tests.serve.test_handler import environment
 from tests.serve.worker import Request, ask
 
-OWN_INFERENCE_PY = """
+INFERENCE_PY = """
 import io, json
 from pathlib import Path
 import safetensors.torch, torch, torchvision
@@ -48,7 +47,7 @@ def output_fn(logits, accept):
 
 @pytest.fixture
 def load_code(
-    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, import_state: None
 ) -> Callable[[str], Service]:
     def load(code: str) -> Service:
         run_dir = tmp_path / str(len(list(tmp_path.iterdir())))
@@ -56,16 +55,15 @@ def load_code(
         file = run_dir / "inference.py"
         file.write_text(code)
         monkeypatch.setenv("KENNEL_CODE", str(file))
-        monkeypatch.setattr(sys, "path", list(sys.path))
         return worker.load(run_dir / "empty", "serve.custom:handle")
 
     return load
 
 
-def test_an_inference_py_of_the_toolkits_kind_moves_over_as_it_is(
+def test_an_inference_py_for_the_toolkit_works_unchanged(
     load_code: Callable[[str], Service], logits: Callable[[bytes], list[float]]
 ) -> None:
-    service = load_code(OWN_INFERENCE_PY)
+    service = load_code(INFERENCE_PY)
     _, (good, bad, broken) = ask(
         service,
         Request(picture(1), accept="application/x-own"),
@@ -78,7 +76,7 @@ def test_an_inference_py_of_the_toolkits_kind_moves_over_as_it_is(
     assert "no text/csv" in bad.json()["message"]
 
 
-def test_what_is_not_given_is_ours(
+def test_missing_functions_are_ours(
     load_code: Callable[[str], Service],
     logits: Callable[[bytes], list[float]],
     tmp_path: Path,
@@ -98,7 +96,7 @@ def test_what_is_not_given_is_ours(
     assert bad.status == 400
 
 
-def test_code_that_fails_fails_its_request_alone(load_code: Callable[[str], Service]) -> None:
+def test_code_that_fails_fails_only_its_request(load_code: Callable[[str], Service]) -> None:
     service = load_code(
         "class Busy(Exception):\n    status_code = 429\n"
         "def output_fn(prediction, accept):\n"

@@ -1,4 +1,4 @@
-"""What the server does when it is told to stop, given a bad bundle, or harmed."""
+"""The server with a bad bundle, and after its processes are stopped or killed."""
 
 import contextlib
 import shutil
@@ -18,18 +18,18 @@ from tests.serve.conftest import picture
 from tests.serve.running import ROOT, Running, gone, serving, until
 from tests.serve.test_handler import drift, tamper
 
-pytestmark = pytest.mark.usefixtures("nginx")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("nginx")]
 
 
 @pytest.mark.parametrize(
     ("spoil", "reason"), [(tamper, "changed or damaged"), (drift, "golden inputs")]
 )
 def test_a_bad_bundle_is_never_healthy_and_ends_the_server_with_the_reason(
-    spoil: Callable[[Path], None], reason: str, spoilt: Path
+    spoil: Callable[[Path], None], reason: str, bundle_copy: Path
 ) -> None:
-    spoil(spoilt / "model")
+    spoil(bundle_copy / "model")
     statuses = set()
-    with serving(spoilt) as running:
+    with serving(bundle_copy) as running:
         while running.process.poll() is None:
             with contextlib.suppress(OSError):
                 statuses.add(running.ask("GET", "/ping").status)
@@ -45,9 +45,7 @@ def test_a_bad_bundle_is_never_healthy_and_ends_the_server_with_the_reason(
     ("name", "value"),
     [("KENNEL_BATCH_SIZE", "some"), ("KENNEL_DEVICE", "tpu")],
 )
-def test_a_setting_that_cannot_be_used_ends_the_server_at_once(
-    trained: Path, name: str, value: str
-) -> None:
+def test_an_invalid_setting_ends_the_server_at_once(trained: Path, name: str, value: str) -> None:
     with serving(trained, **{name: value}) as running:
         assert running.wait_for_end() == 2
         assert f"{name}={value}" in running.log
@@ -69,24 +67,6 @@ def test_sigterm_while_loading_ends_the_server_cleanly(trained: Path) -> None:
         assert running.wait_for_end() == 0
 
 
-def test_sigterm_lets_accepted_requests_finish(
-    trained: Path, logits: Callable[[bytes], list[float]]
-) -> None:
-    # A long wait for a full batch keeps the requests in the server while it is told to stop.
-    with serving(trained, KENNEL_MAX_BATCH_DELAY_MS="4000") as running:
-        running.wait_for_ping(200)
-        family = psutil.Process(running.process.pid).children(recursive=True)
-        with ThreadPoolExecutor(3) as clients:
-            answers = [clients.submit(running.classify, picture(n)) for n in range(3)]
-            running.wait_for_forwarded(3)
-            running.process.terminate()
-            for n, answer in enumerate(answers):
-                assert answer.result().json() == pytest.approx(logits(picture(n)), abs=1e-4)
-        assert running.wait_for_end() == 0
-        assert running.log.splitlines()[-1].endswith("stopped")
-        assert not any(part.is_running() for part in family)
-
-
 def test_killed_java_ends_the_server(victim: Callable[[], Running]) -> None:
     running = victim()
     family = psutil.Process(running.process.pid).children(recursive=True)
@@ -106,22 +86,22 @@ def test_killed_nginx_is_started_again(victim: Callable[[], Running]) -> None:
     assert running.classify(picture(1)).status == 200
 
 
-@pytest.mark.parametrize("which", ["the worker", "its parent too"])
-def test_killed_workers_are_replaced_and_ping_tells_the_truth(
+@pytest.mark.parametrize("which", ["the worker", "and its parent"])
+def test_killed_workers_are_replaced_and_ping_is_503_until_then(
     victim: Callable[[], Running], logits: Callable[[bytes], list[float]], which: str
 ) -> None:
     running = victim()
     parent, worker = running.parts("worker")
-    for part in {"the worker": [worker], "its parent too": [parent, worker]}[which]:
+    for part in {"the worker": [worker], "and its parent": [parent, worker]}[which]:
         running.kill(part)
-    for said in running.wait_for_another(worker):
-        assert said.status == 503
-        assert "worker" in said.json()["message"]
+    for answer in running.wait_for_another(worker):
+        assert answer.status == 503
+        assert "worker" in answer.json()["message"]
     answer = running.classify(picture(3))
     assert answer.json() == pytest.approx(logits(picture(3)), abs=1e-4)
 
 
-def test_the_workers_go_on_when_their_parent_is_killed_and_there_is_another(
+def test_the_workers_go_on_when_their_parent_is_killed_and_replaced(
     victim: Callable[[], Running],
 ) -> None:
     running = victim()
@@ -134,7 +114,7 @@ def test_the_workers_go_on_when_their_parent_is_killed_and_there_is_another(
 
 
 @pytest.mark.parametrize("ping", [503, 200])
-def test_a_killed_supervisor_takes_everything_with_it(trained: Path, ping: int) -> None:
+def test_all_processes_end_with_a_killed_supervisor(trained: Path, ping: int) -> None:
     with serving(trained) as running:
         running.wait_for_ping(ping)
         supervisor = psutil.Process(running.process.pid)
@@ -148,7 +128,7 @@ def test_a_killed_supervisor_takes_everything_with_it(trained: Path, ping: int) 
 
 @pytest.fixture(scope="module")
 def tight(trained: Path) -> Iterator[Running]:
-    """A server with the least of everything, on a bundle that any user may read."""
+    """A server with the smallest limits, and a bundle that any user can read."""
     with tempfile.TemporaryDirectory() as readable:
         shutil.copytree(trained / "model", Path(readable, "model"))
         Path(readable).chmod(0o755)
@@ -159,15 +139,15 @@ def tight(trained: Path) -> Iterator[Running]:
             yield running
 
 
-def test_no_part_that_handles_requests_runs_as_root(tight: Running) -> None:
-    if privileges.user_for_parts([Path(sys.executable), Path(privileges.__file__)]) is None:
+def test_no_process_that_handles_requests_runs_as_root(tight: Running) -> None:
+    if privileges.unprivileged_user([Path(sys.executable), Path(privileges.__file__)]) is None:
         pytest.skip("needs root, and a checkout that other users can read")
     for child in psutil.Process(tight.process.pid).children(recursive=True):
         assert set(child.uids()) == set(child.gids()) == {privileges.NOBODY}, child.cmdline()
     assert tight.classify(picture(1)).status == 200
 
 
-def test_a_full_queue_sends_away_and_loses_nothing(tight: Running) -> None:
+def test_a_full_queue_refuses_and_loses_nothing(tight: Running) -> None:
     with ThreadPoolExecutor(24) as clients:
         answers = list(clients.map(lambda n: tight.classify(picture(n % 3)), range(120)))
     refused = [answer for answer in answers if answer.status != 200]
@@ -178,16 +158,16 @@ def test_a_full_queue_sends_away_and_loses_nothing(tight: Running) -> None:
         assert "no worker can take" in answer.json()["message"]
 
 
-def test_a_worker_that_hangs_is_replaced_and_ping_tells_the_truth(tight: Running) -> None:
+def test_a_worker_that_hangs_is_replaced_and_ping_is_503_until_then(tight: Running) -> None:
     _, worker = tight.parts("worker")
     worker.suspend()
-    for said in tight.wait_for_another(worker):
-        assert said.status == 503
-        assert "worker" in said.json()["message"]
+    for answer in tight.wait_for_another(worker):
+        assert answer.status == 503
+        assert "worker" in answer.json()["message"]
     assert tight.classify(picture(1)).status == 200
 
 
-def test_java_that_hangs_is_noticed(tight: Running) -> None:
+def test_ping_is_503_while_java_hangs(tight: Running) -> None:
     (java,) = tight.parts("java")
     java.suspend()
     try:
@@ -198,7 +178,7 @@ def test_java_that_hangs_is_noticed(tight: Running) -> None:
 
 
 def test_workers_killed_while_loading_end_the_server(trained: Path, tmp_path: Path) -> None:
-    """As the kernel does where there is too little memory: no word from them."""
+    """As the kernel does without enough memory: they report nothing."""
     (tmp_path / "torch").mkdir()
     (tmp_path / "torch" / "__init__.py").write_text("import os\nos.kill(os.getpid(), 9)\n")
     with serving(trained, PYTHONPATH=f"{ROOT}:{tmp_path}") as running:

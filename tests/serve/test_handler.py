@@ -44,7 +44,7 @@ PARTLY_BAD = several(PHOTOS[0], b"text")
 
 
 def environment(monkeypatch: pytest.MonkeyPatch, base_dir: Path, run_dir: Path) -> Path:
-    """Set what the supervisor sets for a worker; return where the worker reports."""
+    """Set what the supervisor sets for a worker; return the directory of the reports."""
     reports = run_dir / "workers"
     reports.mkdir(parents=True)
     (run_dir / "empty").mkdir()
@@ -52,7 +52,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, base_dir: Path, run_dir: Path) 
     monkeypatch.setenv(health.DIRECTORY_VARIABLE, str(reports))
     monkeypatch.setenv("KENNEL_MAX_PIXELS", "1000000")
     monkeypatch.setenv("KENNEL_THREADS", "1")
-    monkeypatch.setenv("KENNEL_PRECISION", "fp32")  # as what is expected, on any processor
+    monkeypatch.setenv("KENNEL_PRECISION", "fp32")  # as the expected logits, on any processor
     return reports
 
 
@@ -64,7 +64,7 @@ def worker(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield load(run_dir / "empty")
 
 
-def test_a_loaded_worker_reports_how_near_the_golden_inputs_came(
+def test_a_loaded_worker_reports_the_difference_from_the_golden_logits(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reports = environment(monkeypatch, trained, tmp_path)
@@ -89,7 +89,7 @@ def age(model: Path) -> None:
 
 
 def drift(model: Path) -> None:
-    """Make a bundle that is whole, but remembers other logits than its network gives."""
+    """Make a complete bundle whose golden logits are not those of its network."""
     true = bundle.load(model)
     golden = bundle.Golden(true.golden.photos, true.golden.logits + 0.5)
     bundle.save(bundle.Bundle(true.description, true.network, golden), model)
@@ -109,15 +109,15 @@ def lose(model: Path) -> None:
         (drift, "golden inputs"),
     ],
 )
-def test_a_bad_bundle_reaches_mms_as_an_error_and_the_supervisor_as_a_reason(
+def test_a_bad_bundle_is_an_error_for_mms_and_a_refusal_for_the_supervisor(
     spoil: Callable[[Path], None],
     reason: str,
-    spoilt: Path,
+    bundle_copy: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    spoil(spoilt / "model")
-    reports = environment(monkeypatch, spoilt, tmp_path / "r")
+    spoil(bundle_copy / "model")
+    reports = environment(monkeypatch, bundle_copy, tmp_path / "r")
     with pytest.raises(bundle.BundleError, match=reason):
         load(tmp_path / "r" / "empty")
     (mine,) = health.reports(reports)
@@ -125,8 +125,8 @@ def test_a_bad_bundle_reaches_mms_as_an_error_and_the_supervisor_as_a_reason(
 
 
 def check(request: Request, reply: Reply, logits: Callable[[bytes], list[float]]) -> None:
-    """Hold one reply against what its request alone should get."""
-    assert reply.headers == 0, "MMS's Java does not survive response headers under load"
+    """Compare one reply with what its request would get alone."""
+    assert reply.headers == 0, "response headers make MMS's Java fail under load"
     wrong = [*BAD.items(), (400, PARTLY_BAD)]
     code = next((code for code, bad in wrong if bad is request), 200)
     assert reply.status == code
@@ -164,7 +164,7 @@ def check(request: Request, reply: Reply, logits: Callable[[bytes], list[float]]
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.lists(st.sampled_from([*GOOD, *BAD.values(), PARTLY_BAD]), min_size=1, max_size=8))
-def test_n_requests_get_n_answers_in_order_each_with_its_own_status_and_type(
+def test_each_request_of_a_batch_gets_its_own_answer_in_order(
     worker: Service, logits: Callable[[bytes], list[float]], requests: list[Request]
 ) -> None:
     code, replies = ask(worker, *requests)
@@ -174,10 +174,10 @@ def test_n_requests_get_n_answers_in_order_each_with_its_own_status_and_type(
         check(request, reply, logits)
 
 
-def test_requests_of_several_pictures_are_answered_among_others(
+def test_requests_with_several_pictures_are_answered_in_a_batch(
     worker: Service, logits: Callable[[bytes], list[float]]
 ) -> None:
-    """More pictures than one forward pass takes, and a bad one among good ones."""
+    """More pictures than one forward pass allows, and a bad one among good ones."""
     _, replies = ask(
         worker, several(*PHOTOS * 3), PARTLY_BAD, Request(PHOTOS[1]), several(PHOTOS[2])
     )
@@ -191,7 +191,7 @@ def test_requests_of_several_pictures_are_answered_among_others(
     assert len(replies[3].json()) == 1
 
 
-def test_wishes_are_answered(worker: Service) -> None:
+def test_options_are_applied(worker: Service) -> None:
     _, (two, csv, wrong) = ask(
         worker,
         Request(PHOTOS[0], accept=VERBOSE, query="top_k=2"),
@@ -205,7 +205,7 @@ def test_wishes_are_answered(worker: Service) -> None:
     assert wrong.status == 400
 
 
-def test_a_heat_map_is_a_clear_png_of_the_crops_size(worker: Service) -> None:
+def test_a_heat_map_is_a_transparent_png_of_the_size_of_the_crop(worker: Service) -> None:
     _, (explained,) = ask(worker, Request(PHOTOS[0], accept=VERBOSE, query="explain=gradcam"))
     kind, _, data = explained.json()["heat_map"].partition(",")
     assert kind == "data:image/png;base64"
@@ -216,7 +216,7 @@ def test_a_heat_map_is_a_clear_png_of_the_crops_size(worker: Service) -> None:
     assert plain.json()["probabilities"] == pytest.approx(explained.json()["probabilities"])
 
 
-def test_bfloat16_serves_and_golden_inputs_are_held_to_its_digits(
+def test_bfloat16_serves_with_a_tolerance_of_its_own(
     trained: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -238,16 +238,16 @@ def test_bfloat16_serves_and_golden_inputs_are_held_to_its_digits(
     ("code", "message"),
     [(400, "not a picture"), (406, "text/html"), (422, "1001 x 1000"), (415, "text/csv")],
 )
-def test_each_refusal_says_what_was_wrong(worker: Service, code: int, message: str) -> None:
+def test_each_error_says_what_was_wrong(worker: Service, code: int, message: str) -> None:
     _, (reply,) = ask(worker, BAD[code])
     assert message in reply.json()["message"]
     assert reply.json()["hint"]
 
 
-def test_a_network_that_breaks_fails_its_requests_and_not_the_worker(
+def test_a_network_that_fails_fails_its_requests_and_not_the_worker(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A network that gives no number, and one that cannot take the pictures at all."""
+    """A network that returns NaN, and one that cannot process the pictures."""
     environment(monkeypatch, trained, tmp_path)
     service = load(tmp_path / "empty")
     network = handler._handler._predictor.network
@@ -258,4 +258,4 @@ def test_a_network_that_breaks_fails_its_requests_and_not_the_worker(
     network.conv1 = torch.nn.Linear(1, 1)
     code, replies = ask(service, BAD[415], GOOD[0], GOOD[1])
     assert (code, [reply.status for reply in replies]) == (200, [415, 500, 500])
-    assert "look for it in the log" in replies[1].json()["hint"]
+    assert "find its request id in the log" in replies[1].json()["hint"]

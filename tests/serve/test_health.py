@@ -31,46 +31,46 @@ def ping(path: Path, method: str = "GET") -> tuple[int, bytes]:
         return response.status, response.read()
 
 
-def test_this_process_reports_and_is_found_alive(tmp_path: Path) -> None:
+def test_a_report_of_this_process_is_alive(tmp_path: Path) -> None:
     mine = health.report(tmp_path, difference=1e-6)
     assert health.reports(tmp_path) == [mine]
     assert mine.alive
     assert mine.parent == os.getppid()
-    assert health.started(mine.parent) == mine.parent_born
+    assert health.start_time(mine.parent) == mine.parent_start
 
 
-def test_a_later_process_with_the_same_number_is_not_taken_for_the_worker(tmp_path: Path) -> None:
+def test_a_later_process_with_the_same_number_is_not_the_worker(tmp_path: Path) -> None:
     mine = health.report(tmp_path)
-    assert not replace(mine, born=mine.born - 1).alive
+    assert not replace(mine, start=mine.start - 1).alive
 
 
 def test_a_zombie_is_not_alive() -> None:
     with subprocess.Popen(["sleep", "60"]) as child:
-        assert health.started(child.pid) is not None
+        assert health.start_time(child.pid) is not None
         child.kill()
-        until(lambda: True if health.started(child.pid) is None else None)
-        assert Path(f"/proc/{child.pid}").exists(), "not yet collected"
+        until(lambda: True if health.start_time(child.pid) is None else None)
+        assert Path(f"/proc/{child.pid}").exists(), "it is a zombie"
 
 
-def test_the_dead_are_forgotten_and_refusals_are_kept(tmp_path: Path) -> None:
+def test_reports_of_dead_workers_are_removed_except_refusals(tmp_path: Path) -> None:
     with subprocess.Popen(["true"]) as child:
         gone = child.pid
     for refusal in (None, "no good"):
         pid = gone + (refusal is not None)
-        report = {"pid": pid, "born": 0, "parent": 1, "parent_born": 0, "refusal": refusal}
+        report = {"pid": pid, "start": 0, "parent": 1, "parent_start": 0, "refusal": refusal}
         (tmp_path / f"{pid}.json").write_text(json.dumps(report))
-    health.forget_dead(tmp_path)
+    health.remove_dead(tmp_path)
     assert [one.refusal for one in health.reports(tmp_path)] == ["no good"]
 
 
-def test_every_ping_asks_anew(socket_path: Path) -> None:
+def test_every_ping_is_computed_again(socket_path: Path) -> None:
     verdicts: Iterator[str | None] = iter([None, "the worker died", None])
     with health.HealthServer(socket_path, lambda: next(verdicts), lambda: ""):
         statuses = [ping(socket_path)[0], ping(socket_path)[0], ping(socket_path, "HEAD")[0]]
     assert statuses == [200, 503, 200]
 
 
-def test_a_refused_ping_says_why_in_the_usual_shape(socket_path: Path) -> None:
+def test_an_unhealthy_ping_has_the_reason_in_the_usual_json(socket_path: Path) -> None:
     with health.HealthServer(socket_path, lambda: "the model is loading", lambda: ""):
         status, body = ping(socket_path)
     answer = json.loads(body)

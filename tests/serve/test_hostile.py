@@ -1,7 +1,7 @@
-"""Bodies that nobody should send: each gets an answer of ours, and the worker goes on.
+"""Hostile bodies: each gets one of our answers, and the worker keeps running.
 
-Two thousand generated ones here, from pictures of every format and from the other kinds of body,
-and those made by hand; benchmarks/serving_hostile.py sends more of them to a whole server.
+Two thousand are generated here from pictures of every format and from other bodies; the others are
+written by hand. benchmarks/serving_hostile.py sends more of them to a whole server.
 """
 
 import io
@@ -35,10 +35,10 @@ def check(reply: Reply) -> None:
     assert reply.status in (200, 400, 406, 415, 422), reply.body
     if reply.status != 200:
         assert set(reply.json()) == {"code", "message", "hint", "request_id"}
-        assert len(reply.body) < 2000, "no answer repeats what was sent"
+        assert len(reply.body) < 2000, "no answer repeats the body"
 
 
-@pytest.mark.filterwarnings("ignore")  # Pillow warns of much that is wrong with them
+@pytest.mark.filterwarnings("ignore")  # Pillow warns about many of them
 @settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(mutated(), min_size=8, max_size=8))
 def test_mutated_bodies_are_answered(worker: Service, requests: list[Request]) -> None:
@@ -63,16 +63,16 @@ def test_any_header_is_answered(
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", CORE)
-def test_hand_made_bodies_are_answered_under_every_type(worker: Service, name: str) -> None:
+def test_the_worst_bodies_are_answered_with_every_content_type(worker: Service, name: str) -> None:
     _, replies = ask(worker, *(Request(CORE[name], kind) for kind in contents.READERS))
     for reply in replies:
         check(reply)
-    good = name in ("a JPEG and HTML", "more pixels than it says")  # what follows is left alone
+    good = name in ("a JPEG and HTML", "more pixels than declared")  # extra bytes are ignored
     assert (replies[0].status == 200) == good
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_all_that_is_made_by_hand_is_answered(worker: Service) -> None:
+def test_all_bodies_written_by_hand_are_answered(worker: Service) -> None:
     bodies = hostile.hand_made()
     assert len(bodies) >= 200
     names = list(bodies)

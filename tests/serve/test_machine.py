@@ -20,17 +20,15 @@ from serve.machine import Layout, layout
         (48, 4, 192_000, Layout(8, 6, 32)),
     ],
 )
-def test_the_layout_suits_the_machine(
-    cores: int, gpus: int, memory_mb: int, expected: Layout
-) -> None:
+def test_the_layout_for_a_machine(cores: int, gpus: int, memory_mb: int, expected: Layout) -> None:
     assert layout(cores, gpus, memory_mb) == expected
 
 
-def test_workers_that_are_set_share_the_cores() -> None:
+def test_a_set_number_of_workers_shares_the_cores() -> None:
     assert layout(8, 0, 1_000, workers=3) == Layout(3, 2, 8)
 
 
-def test_this_machine_is_measured() -> None:
+def test_the_resources_of_this_machine() -> None:
     assert machine.cores() >= 1
     assert machine.memory_mb() > 100
     assert machine.gpus() >= 0
@@ -54,14 +52,14 @@ def test_this_machine_is_measured() -> None:
         ({}, 64, None),
     ],
 )
-def test_a_containers_limits_are_kept(
+def test_the_limits_of_a_container_are_respected(
     files: dict[str, str],
     cores: int,
     memory_mb: int | None,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Files as the two versions of cgroups have them, on a machine of 64 cores."""
+    """With the files of both cgroup versions, on a machine of 64 cores."""
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(f"{text}\n")

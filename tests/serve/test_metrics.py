@@ -8,7 +8,7 @@ BEFORE = Snapshot(Work(batches=2, answered=10, pictures=10, seconds=1.0), 1, 0, 
 AFTER = Snapshot(Work(batches=5, answered=30, pictures=31, seconds=2.5), 2, 1, 2000, True)
 
 
-def test_the_text_for_prometheus_has_help_type_and_value_of_each() -> None:
+def test_each_prometheus_metric_has_help_type_and_value() -> None:
     lines = metrics.prometheus(AFTER).splitlines()
     assert len(lines) == 3 * 10
     assert "# TYPE kennel_answered_total counter" in lines
@@ -17,7 +17,7 @@ def test_the_text_for_prometheus_has_help_type_and_value_of_each() -> None:
     assert "kennel_healthy 1" in lines
 
 
-def test_the_line_for_cloudwatch_says_what_was_done_in_between() -> None:
+def test_the_cloudwatch_line_has_the_work_between_two_moments() -> None:
     line = json.loads(metrics.embedded(BEFORE, AFTER))
     assert (line["answered"], line["seconds"], line["workers"]) == (20, 1.5, 2)
     (about,) = line["_aws"]["CloudWatchMetrics"]

@@ -1,18 +1,20 @@
 import pytest
 
 from serve.errors import RequestError
-from serve.formats.options import Wishes, read
+from serve.formats.options import Options, read_options
 
 
-def test_every_place_can_name_wishes_and_the_nearest_counts() -> None:
-    assert read() == Wishes()
-    assert read("top_k=3&threshold=0.25") == Wishes(top_k=3, threshold=0.25)
-    assert read(attributes="top_k=3;explain=gradcam") == Wishes(top_k=3, explain="gradcam")
-    assert read("top_k=3", "top_k=9,threshold=1", {"top_k": 2}) == Wishes(top_k=2, threshold=1)
+def test_the_body_overrides_the_query_and_the_query_the_attributes() -> None:
+    assert read_options() == Options()
+    assert read_options("top_k=3&threshold=0.25") == Options(top_k=3, threshold=0.25)
+    assert read_options(attributes="top_k=3;explain=gradcam") == Options(top_k=3, explain="gradcam")
+    assert read_options("top_k=3", "top_k=9,threshold=1", {"top_k": 2}) == Options(
+        top_k=2, threshold=1
+    )
 
 
-def test_attributes_may_be_anything_else() -> None:
-    assert read(attributes="c000b4f9-df62; trace=7, top_k") == Wishes()
+def test_attributes_can_have_other_contents() -> None:
+    assert read_options(attributes="c000b4f9-df62; trace=7, top_k") == Options()
 
 
 @pytest.mark.parametrize(
@@ -28,9 +30,9 @@ def test_attributes_may_be_anything_else() -> None:
         ("too_long=", "too_long"),
     ],
 )
-def test_an_unknown_or_impossible_wish_is_refused_by_name(query: str, name: str) -> None:
+def test_the_error_names_an_unknown_or_invalid_option(query: str, name: str) -> None:
     with pytest.raises(RequestError) as refusal:
-        read(query)
+        read_options(query)
     assert refusal.value.code == 400
     assert name in refusal.value.message
     assert "top_k=5" in refusal.value.hint

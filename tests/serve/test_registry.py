@@ -12,7 +12,7 @@ from mms.service import Service
 from classifier import bundle, fusion
 from serve import machine, registry
 from serve.predictor import Predictor
-from serve.registry import Pool
+from serve.registry import TensorPool
 from tests.serve.conftest import picture
 from tests.serve.running import serving, until
 from tests.serve.test_handler import environment, tamper
@@ -51,7 +51,7 @@ def other(trained: Path, tmp_path: Path) -> Path:
     return tmp_path / "other"
 
 
-def test_models_are_loaded_listed_asked_and_unloaded(
+def test_models_are_loaded_listed_invoked_and_unloaded(
     worker: Service, trained: Path, other: Path, logits: Infer
 ) -> None:
     assert call(worker, "GET").json() == {"models": []}
@@ -79,7 +79,7 @@ def test_models_are_loaded_listed_asked_and_unloaded(
     assert (two.status, one.status) == (200, 404)
 
 
-def test_equal_weights_are_kept_once_and_go_with_the_last_model(
+def test_equal_weights_are_stored_once_and_freed_with_the_last_model(
     worker: Service, trained: Path, other: Path
 ) -> None:
     pool = registry._handler._pool
@@ -97,10 +97,10 @@ def test_equal_weights_are_kept_once_and_go_with_the_last_model(
     assert len(pool) == 0
 
 
-def test_what_cannot_be_loaded_is_refused_with_the_reason(
-    worker: Service, spoilt: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_failed_load_is_refused_with_the_reason(
+    worker: Service, bundle_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = spoilt / "model"
+    model = bundle_copy / "model"
     assert call(worker, "POST", fields=named("a/b", model)).status == 400
     assert call(worker, "POST", fields={"model_name": "x"}).status == 400
     assert call(worker, "POST").status == 400
@@ -111,7 +111,7 @@ def test_what_cannot_be_loaded_is_refused_with_the_reason(
     refused = call(worker, "POST", fields=named("x", model))
     assert refused.status == 400
     assert "damaged" in refused.json()["message"]
-    monkeypatch.setattr(machine, "memory_left_mb", lambda: 300)
+    monkeypatch.setattr(machine, "available_memory_mb", lambda: 300)
     short = call(worker, "POST", fields=named("x", model))
     assert short.status == 507
     assert "unload" in short.json()["hint"]
@@ -120,12 +120,12 @@ def test_what_cannot_be_loaded_is_refused_with_the_reason(
         assert call(worker, verb, path).status == 405
 
 
-def test_memory_left_is_within_the_machines() -> None:
-    assert 0 < machine.memory_left_mb() <= machine.memory_mb()
+def test_available_memory_is_at_most_the_memory_of_the_machine() -> None:
+    assert 0 < machine.available_memory_mb() <= machine.memory_mb()
 
 
 def test_networks_on_their_own_share_nothing_but_what_is_equal() -> None:
-    pool = Pool()
+    pool = TensorPool()
     one, two = torch.nn.Linear(4, 4), torch.nn.Linear(4, 4)
     two.load_state_dict({"weight": one.weight, "bias": one.bias + 1})
     pool.share(one)
@@ -134,6 +134,7 @@ def test_networks_on_their_own_share_nothing_but_what_is_equal() -> None:
     assert one.bias is not two.bias
 
 
+@pytest.mark.slow
 def test_the_server_keeps_the_contract_and_its_models_outlive_a_worker(
     trained: Path, tmp_path: Path, logits: Infer, nginx: None
 ) -> None:
@@ -166,7 +167,7 @@ def test_the_server_keeps_the_contract_and_its_models_outlive_a_worker(
         assert server.ask("DELETE", "/models/dogs-1.0").status == 404
 
 
-def test_equal_weights_are_kept_once_in_onednns_layout_too(trained: Path) -> None:
+def test_equal_weights_in_onednns_layout_are_stored_once_too(trained: Path) -> None:
     loaded = bundle.load(trained / "model")
     one, two = (Predictor(loaded, torch.device("cpu"), threads=1) for _ in range(2))
     both = [
@@ -174,14 +175,14 @@ def test_equal_weights_are_kept_once_in_onednns_layout_too(trained: Path) -> Non
         for each in (one, two)
     ]
     layouts = [[fusion.layout(part.weight(size)) for size in (1, 32)] for part in both[0]]
-    pool = Pool()
+    pool = TensorPool()
     for each in (one, two):
         pool.share(each.network)
     assert len(both[0]) == 20
     for first, second in zip(*both, strict=True):
         for size in (1, 32):
             assert first.weight(size) is second.weight(size)
-    # The same weights in another layout are not the same.
+    # The same weights in another layout are different tensors.
     assert layouts == [[fusion.layout(part.weight(size)) for size in (1, 32)] for part in both[0]]
     batch = torch.randn(2, 3, 64, 64)
     assert torch.equal(one.predict(batch), two.predict(batch))

@@ -13,10 +13,10 @@ ANSWERS = st.tuples(
 
 
 @given(st.lists(ANSWERS, min_size=1, max_size=16), st.text(max_size=40))
-def test_no_read_of_javas_can_end_before_or_inside_a_status(
+def test_no_read_of_java_ends_before_or_inside_a_status(
     answers: list[tuple[bytes, tuple[int, str], str]], message: str
 ) -> None:
-    """Java reads pieces of multiples of 16 bytes and must find each status whole."""
+    """Java reads multiples of 16 bytes, and each status must be complete."""
     context = Context("model", "", None, 16, None, "")
     context.request_processor = [RequestProcessor({}) for _ in answers]
     for place, (_, (code, phrase), content_type) in enumerate(answers):

@@ -1,4 +1,4 @@
-"""One healthy server, asked everything that a client may ask."""
+"""One healthy server, with every kind of request that a client can send."""
 
 import base64
 import json
@@ -13,6 +13,8 @@ import torch
 
 from tests.serve.conftest import CLASSES, METRICS_PORT, picture
 from tests.serve.running import Answer, Running, serving
+
+pytestmark = pytest.mark.slow
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"]
 CLOSED = [
@@ -34,8 +36,8 @@ CLOSED = [
 ]
 
 
-def check_refusal(answer: Answer, code: int) -> str:
-    """Hold an answer against the one shape of all refusals; return its message."""
+def check_error(answer: Answer, code: int) -> str:
+    """Check the JSON of an error answer; return its message."""
     assert answer.status == code
     assert answer.headers["content-type"] == "application/json"
     fields = answer.json()
@@ -46,13 +48,13 @@ def check_refusal(answer: Answer, code: int) -> str:
     return str(fields["message"])
 
 
-def test_ping_says_no_until_the_golden_inputs_replayed(server: Running) -> None:
+def test_ping_is_503_until_the_golden_inputs_are_replayed(server: Running) -> None:
     assert server.pings == [503, 200]
     assert server.ask("GET", "/ping").json() == {"status": "Healthy"}
 
 
 @pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF"])
-def test_logits_are_those_of_the_network_in_process(
+def test_logits_equal_those_of_the_network_in_this_process(
     server: Running, logits: Callable[[bytes], list[float]], format_: str
 ) -> None:
     photo = picture(5, format_)
@@ -67,7 +69,7 @@ def test_a_picture_needs_no_exact_content_type(server: Running, content_type: st
     assert server.classify(picture(1), content_type).status == 200
 
 
-def test_labelled_probabilities_are_given_to_who_accepts_them(
+def test_accept_verbose_gets_labelled_probabilities(
     server: Running, logits: Callable[[bytes], list[float]]
 ) -> None:
     answer = server.classify(picture(2), Accept="application/json;verbose").json()
@@ -93,27 +95,27 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_bad_request_is_refused_with_status_and_message(server: Running, case: str) -> None:
+def test_a_bad_request_gets_status_and_message(server: Running, case: str) -> None:
     body, content_type, accept, code, message = REFUSED[case]
     answer = server.classify(body, content_type, Accept=accept)
-    assert message in check_refusal(answer, code)
+    assert message in check_error(answer, code)
 
 
-def test_a_body_just_within_the_limit_is_taken(server: Running) -> None:
+def test_a_body_of_the_largest_size_is_accepted(server: Running) -> None:
     photo = picture(1)
     assert server.classify(photo + bytes(2**20 - len(photo))).status == 200
 
 
-def test_a_request_id_of_the_clients_is_kept_and_a_dangerous_one_is_not(server: Running) -> None:
+def test_a_clients_request_id_is_kept_unless_it_is_dangerous(server: Running) -> None:
     kept = server.classify(b"text", X_Request_Id="trace-17")
-    check_refusal(kept, 400)
+    check_error(kept, 400)
     assert kept.headers["x-request-id"] == "trace-17"
     made = server.classify(b"text", X_Request_Id='"},{"')
-    check_refusal(made, 400)
+    check_error(made, 400)
     assert made.headers["x-request-id"] != '"},{"'
 
 
-def test_wishes_come_by_query_and_by_sagemakers_attributes(server: Running) -> None:
+def test_options_come_in_the_query_or_in_sagemakers_attributes(server: Running) -> None:
     headers = {"Content-Type": "image/jpeg", "Accept": "application/json;verbose"}
     answer = server.ask("POST", "/invocations?top_k=2", picture(1), headers)
     assert len(answer.json()["labels"]) == 2
@@ -122,10 +124,10 @@ def test_wishes_come_by_query_and_by_sagemakers_attributes(server: Running) -> N
     assert len(answer.json()["labels"]) == 3
     for query in ("topk=2", "top_k=" + "1" * 2000):
         answer = server.ask("POST", f"/invocations?{query}", picture(1), headers)
-        assert query[:4] in check_refusal(answer, 400) or "too_long" in answer.json()["message"]
+        assert query[:4] in check_error(answer, 400) or "too_long" in answer.json()["message"]
 
 
-def test_several_pictures_come_in_json_and_in_a_form(
+def test_several_pictures_come_in_json_or_in_a_form(
     server: Running, logits: Callable[[bytes], list[float]]
 ) -> None:
     photos = [picture(3), picture(4, "PNG")]
@@ -141,34 +143,34 @@ def test_several_pictures_come_in_json_and_in_a_form(
             assert row == pytest.approx(logits(photo), abs=1e-4)
 
 
-def test_a_body_in_chunks_that_grows_too_large_is_refused_in_the_usual_shape(
+def test_an_oversize_chunked_body_gets_the_usual_json(
     server: Running,
 ) -> None:
-    """No Content-Length says beforehand how much will come."""
+    """Without a Content-Length, nginx learns the size only while reading."""
     answer = server.classify(iter([bytes(2**16)] * 20))
-    assert "larger than 1 MiB" in check_refusal(answer, 413)
+    assert "larger than 1 MiB" in check_error(answer, 413)
 
 
-def test_foreign_headers_do_not_reach_the_model(server: Running) -> None:
+def test_other_headers_do_not_reach_the_model(server: Running) -> None:
     headers = {
         "Kennel-Content-Type": "text/csv",
         "Content-Type": "image/jpeg",
-        "X-Much": "x" * 2000,
+        "X-Long": "x" * 2000,
     }
     answer = server.ask("POST", "/invocations", picture(1), headers)
     assert answer.status == 200
 
 
 @pytest.mark.parametrize("path", CLOSED)
-def test_nothing_else_is_reachable(server: Running, path: str) -> None:
+def test_no_other_path_is_reachable(server: Running, path: str) -> None:
     for method in METHODS:
         answer = server.ask(method, path)
         assert answer.status in (400, 404, 405), method
         if answer.status == 404 and method != "HEAD":
-            check_refusal(answer, 404)
+            check_error(answer, 404)
 
 
-def test_the_routes_take_their_own_methods_only(server: Running) -> None:
+def test_each_route_accepts_only_its_methods(server: Running) -> None:
     for method in METHODS:
         if method not in ("GET", "HEAD"):
             assert server.ask(method, "/ping").status == 405
@@ -177,7 +179,7 @@ def test_the_routes_take_their_own_methods_only(server: Running) -> None:
             assert server.ask(method, "/invocations").status == 405
 
 
-def test_batch_transform_is_told_how_to_ask(server: Running) -> None:
+def test_execution_parameters_for_batch_transform(server: Running) -> None:
     answer = server.ask("GET", "/execution-parameters")
     assert answer.headers["content-type"] == "application/json"
     assert answer.json() == {
@@ -187,7 +189,7 @@ def test_batch_transform_is_told_how_to_ask(server: Running) -> None:
     }
 
 
-def test_what_was_done_is_counted_on_loopback(server: Running) -> None:
+def test_metrics_count_the_work_and_are_on_loopback_only(server: Running) -> None:
     def counted() -> dict[str, float]:
         with urllib.request.urlopen(f"http://127.0.0.1:{METRICS_PORT}/metrics") as answer:
             lines = answer.read().decode().splitlines()
@@ -211,7 +213,7 @@ def test_what_was_done_is_counted_on_loopback(server: Running) -> None:
     assert server.ask("GET", "/metrics").status == 404
 
 
-def test_only_nginx_listens_beyond_loopback(server: Running) -> None:
+def test_only_nginx_listens_outside_loopback(server: Running) -> None:
     family = [psutil.Process(server.process.pid)]
     family += family[0].children(recursive=True)
     listening = {
@@ -225,7 +227,7 @@ def test_only_nginx_listens_beyond_loopback(server: Running) -> None:
     assert len(listening) == 4  # nginx, its metrics, and the model server's two
 
 
-def test_good_and_bad_requests_at_once_keep_their_own_answers(
+def test_good_and_bad_concurrent_requests_get_their_own_answers(
     server: Running, logits: Callable[[bytes], list[float]]
 ) -> None:
     cases = list(REFUSED)[:-1]
@@ -244,19 +246,19 @@ def test_good_and_bad_requests_at_once_keep_their_own_answers(
             assert answer.status == 200
             assert answer.json() == pytest.approx(logits(picture(job)), abs=1e-4)
         else:
-            assert REFUSED[job][4] in check_refusal(answer, REFUSED[job][3])
+            assert REFUSED[job][4] in check_error(answer, REFUSED[job][3])
     assert "process died" not in server.log
     assert "Traceback" not in server.log
 
 
-def test_a_bundles_files_are_neither_run_nor_written(spoilt: Path, nginx: None) -> None:
-    """The workers start in a folder of ours: code that lies beside the weights is never found."""
-    model = spoilt / "model"
+def test_files_of_a_bundle_are_neither_run_nor_written(bundle_copy: Path, nginx: None) -> None:
+    """The workers start in a folder of ours, so code next to the weights is never found."""
+    model = bundle_copy / "model"
     trap = "from pathlib import Path; Path(__file__).with_name('sprung').touch()\n"
     for name in ("torch.py", "json.py", "sitecustomize.py", "handler.py"):
         (model / name).write_text(trap)
     before = {path.name: path.stat().st_mtime_ns for path in model.iterdir()}
-    with serving(spoilt) as running:
+    with serving(bundle_copy) as running:
         running.wait_for_ping(200)
         assert running.classify(picture(1)).status == 200
         assert json.loads(running.classify(picture(1)).body)

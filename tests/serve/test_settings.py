@@ -9,7 +9,7 @@ from serve.settings import Settings, SettingsError
 DOCUMENT = Path(__file__).parents[2] / "docs" / "serving.md"
 
 
-def test_an_empty_environment_is_what_sagemaker_expects() -> None:
+def test_the_defaults_are_what_sagemaker_expects() -> None:
     settings = Settings.from_environment({})
     assert settings.port == 8080
     assert settings.model_dir == Path("/opt/ml/model")
@@ -34,7 +34,7 @@ def test_sagemakers_variables_are_read() -> None:
     assert settings.threads is None
 
 
-def test_every_problem_is_reported_at_once_with_its_variable() -> None:
+def test_all_problems_are_reported_together_with_their_variables() -> None:
     with pytest.raises(SettingsError) as problems:
         Settings.from_environment(
             {
@@ -59,7 +59,7 @@ def test_every_problem_is_reported_at_once_with_its_variable() -> None:
     assert "application/json;verbose" in lines[1]
 
 
-def test_what_is_set_counts_and_the_rest_suits_the_machine() -> None:
+def test_settings_override_what_is_chosen_for_the_machine() -> None:
     given = {"KENNEL_THREADS": "7", "KENNEL_BATCH_SIZE": "3", "SAGEMAKER_MODEL_SERVER_WORKERS": "2"}
     assert Settings.from_environment(given).layout == machine.Layout(2, 7, 3)
     one, many = (
@@ -85,15 +85,15 @@ def test_the_document_lists_every_variable_and_its_default() -> None:
             assert rows[str(name)] == str(field.default).lower(), name
 
 
-def test_the_run_directory_must_be_there() -> None:
+def test_the_run_directory_must_exist() -> None:
     with tempfile.TemporaryDirectory() as short:  # pytest's own are too long for sockets
         assert Settings.from_environment({"KENNEL_RUN_DIR": short}).run_dir == Path(short)
-        with pytest.raises(SettingsError, match="no directory to write in"):
+        with pytest.raises(SettingsError, match="not a writable directory"):
             Settings.from_environment({"KENNEL_RUN_DIR": f"{short}/none"})
 
 
-def test_many_models_have_one_worker_and_no_code() -> None:
+def test_multi_model_mode_has_one_worker_and_no_user_code() -> None:
     given = {"SAGEMAKER_MULTI_MODEL": "true", "SAGEMAKER_MODEL_SERVER_WORKERS": "4"}
     assert Settings.from_environment(given).layout.workers == 1
-    with pytest.raises(SettingsError, match="KENNEL_CODE does not go with"):
+    with pytest.raises(SettingsError, match="KENNEL_CODE and SAGEMAKER_MULTI_MODEL exclude"):
         Settings.from_environment({"SAGEMAKER_MULTI_MODEL": "true", "KENNEL_CODE": "mine"})

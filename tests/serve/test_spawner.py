@@ -1,4 +1,4 @@
-"""Where workers come from when the process that imported everything for them is no more."""
+"""The spawner, and what happens to workers when it dies."""
 
 import os
 import socket
@@ -17,6 +17,9 @@ from tests.serve.running import ROOT, Running, serving
 SCRIPT = Path(model_server.__file__).with_name("backend") / "mms" / "model_service_worker.py"
 
 
+pytestmark = pytest.mark.slow
+
+
 def run(*arguments: str, **environment: str) -> "subprocess.Popen[str]":
     """Run the script that Java runs."""
     return subprocess.Popen(
@@ -31,11 +34,11 @@ def run(*arguments: str, **environment: str) -> "subprocess.Popen[str]":
 
 def test_without_a_spawner_the_model_servers_own_script_runs(tmp_path: Path) -> None:
     process = run("--help", **{spawner.SOCKET_VARIABLE: str(tmp_path / "none")})
-    said, _ = process.communicate(timeout=120)
-    assert "--sock-name" in said
+    output, _ = process.communicate(timeout=120)
+    assert "--sock-name" in output
 
 
-def test_a_spawner_that_dies_while_it_is_asked_is_done_without(tmp_path: Path) -> None:
+def test_the_script_runs_without_a_spawner_that_dies_during_the_request(tmp_path: Path) -> None:
     path = str(tmp_path / "s")
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
         listener.bind(path)
@@ -43,8 +46,8 @@ def test_a_spawner_that_dies_while_it_is_asked_is_done_without(tmp_path: Path) -
         listener.settimeout(120)
         process = run("--help", **{spawner.SOCKET_VARIABLE: path})
         listener.accept()[0].close()
-        said, _ = process.communicate(timeout=120)
-    assert "--sock-name" in said
+        output, _ = process.communicate(timeout=120)
+    assert "--sock-name" in output
 
 
 @pytest.mark.usefixtures("nginx")
@@ -64,7 +67,7 @@ def test_workers_come_back_when_their_spawner_and_their_parent_are_killed_too(
 def test_no_request_is_lost_when_the_script_that_java_started_is_killed(
     trained: Path, logits: Callable[[bytes], list[float]]
 ) -> None:
-    # A long wait for a full batch keeps the requests in the server meanwhile.
+    # A batch waits long for more requests, so these are still in the server.
     with serving(trained, KENNEL_MAX_BATCH_DELAY_MS="4000") as running:
         running.wait_for_ping(200)
         _, worker = running.parts("worker")

@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,17 +11,9 @@ from serve import entry, user_code
 from tests.serve.conftest import CLASSES, picture
 from tests.serve.running import ROOT, serving
 
+pytestmark = pytest.mark.usefixtures("import_state")
+
 OUTPUT_FN = "def output_fn(prediction, accept):\n    return ','.join(NAMES), 'text/plain'\n"
-
-
-@pytest.fixture(autouse=True)
-def import_state(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Forget what a test imported."""
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    before = set(sys.modules)
-    yield
-    for name in set(sys.modules) - before:
-        del sys.modules[name]
 
 
 @pytest.fixture
@@ -84,6 +75,7 @@ def test_our_own_packages_next_to_the_code_are_fine(tmp_path: Path) -> None:
     assert user_code.check("serve.custom", tmp_path) == ROOT
 
 
+@pytest.mark.slow
 def test_the_rooms_are_those_that_the_image_holds_and_a_worker_imports() -> None:
     dockerfile = (ROOT / "docker" / "serve.Dockerfile").read_text()
     copied = re.findall(r"^COPY (\w+) /opt/kennel/", dockerfile, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""The supervisor's eye on real processes, which report as workers do but load nothing."""
+"""The supervisor's view of real processes, which report as workers do but load nothing."""
 
 import os
 import signal
@@ -21,12 +21,12 @@ import os, time
 from pathlib import Path
 from serve.front import health, heartbeat
 directory = Path(os.environ[health.DIRECTORY_VARIABLE])
-health.announce()
+health.announce_start()
 """
 LIVE = (
     BEGIN
     + """
-heart = heartbeat.Heart(directory)
+heart = heartbeat.HeartbeatWriter(directory)
 with heart.busy() as work:
     work.answered, work.pictures = 2, 3
 health.report(directory, difference=0.0)
@@ -55,93 +55,91 @@ def workers(directory: Path, **given: str) -> Workers:
     return Workers(directory, Settings.from_environment(given))
 
 
-def wait_well(watched: Workers) -> None:
-    until(lambda: watched.well() or None)
+def wait_healthy(watched: Workers) -> None:
+    until(lambda: watched.healthy() or None)
 
 
-def test_a_worker_that_reported_is_well_until_it_dies_and_its_work_counts_on(
+def test_a_worker_is_healthy_from_its_report_to_its_death_and_its_work_still_counts(
     spawn: Spawn, tmp_path: Path
 ) -> None:
     watched = workers(tmp_path)
     process = spawn(IDLE)
-    wait_well(watched)
-    watched.tend()
+    wait_healthy(watched)
+    watched.maintain()
     assert process.poll() is None
     done = watched.snapshot(healthy=True).work
     assert (done.batches, done.answered, done.pictures) == (1, 2, 3)
     process.kill()
     process.wait()
-    assert watched.well() == []
-    watched.tend()
+    assert watched.healthy() == []
+    watched.maintain()
     after = watched.snapshot(healthy=False)
     assert (after.work.answered, after.lost, after.workers, after.memory) == (2, 1, 0, 0)
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("how", ["busy for ever", "stopped"])
-def test_a_stuck_worker_is_not_well_and_is_ended(spawn: Spawn, tmp_path: Path, how: str) -> None:
+@pytest.mark.parametrize("how", ["endless batch", "stopped"])
+def test_a_stuck_worker_is_unhealthy_and_is_killed(spawn: Spawn, tmp_path: Path, how: str) -> None:
     watched = workers(tmp_path, KENNEL_HUNG_SECONDS="3")
     busy = "with heart.busy():\n    time.sleep(600)"
-    process = spawn(LIVE + busy if how == "busy for ever" else IDLE)
+    process = spawn(LIVE + busy if how == "endless batch" else IDLE)
     until(lambda: watched.alive() or None)
     if how == "stopped":
         process.send_signal(signal.SIGSTOP)
-    until(lambda: True if not watched.well() else None)
+    until(lambda: True if not watched.healthy() else None)
     assert watched.alive()
-    watched.tend()
+    watched.maintain()
     assert process.wait() == -signal.SIGKILL
 
 
-def test_a_worker_that_grew_too_large_is_ended_while_it_is_idle(
-    spawn: Spawn, tmp_path: Path
-) -> None:
+def test_an_oversize_worker_is_killed_when_it_is_idle(spawn: Spawn, tmp_path: Path) -> None:
     watched = workers(tmp_path, KENNEL_WORKER_MEMORY_MB="80")
     small, large = spawn(IDLE), spawn(LIVE + "kept = b'x' * (200 * 2**20); time.sleep(600)")
-    until(lambda: True if len(watched.well()) == 2 else None)
+    until(lambda: True if len(watched.healthy()) == 2 else None)
 
     def ended() -> int | None:
-        watched.tend()
+        watched.maintain()
         return large.poll()
 
     assert until(ended) == -signal.SIGKILL
     assert small.poll() is None
 
 
-def test_a_worker_too_large_gets_time_to_finish_its_batch(spawn: Spawn, tmp_path: Path) -> None:
+def test_an_oversize_worker_can_finish_its_batch(spawn: Spawn, tmp_path: Path) -> None:
     watched = workers(tmp_path, KENNEL_WORKER_MEMORY_MB="1")
     batch = "kept = heart.busy(); kept.__enter__(); health.report"
     process = spawn(LIVE.replace("health.report", batch) + "time.sleep(600)")
-    wait_well(watched)
-    watched.tend()
+    wait_healthy(watched)
+    watched.maintain()
     assert process.poll() is None
 
 
-def test_workers_that_die_while_loading_are_missed_though_they_never_reported(
+def test_workers_that_die_while_loading_are_counted_without_a_report(
     spawn: Spawn, tmp_path: Path
 ) -> None:
     watched = workers(tmp_path)
     for _ in range(3):
         spawn(BEGIN).wait()
-        watched.tend()
+        watched.maintain()
     assert not watched.alive()
     spawn(BEGIN + "os.kill(os.getpid(), 9)").wait()
     with pytest.raises(WorkersError, match="4 workers died while loading"):
-        watched.tend()
+        watched.maintain()
 
 
-def test_a_worker_that_loads_in_the_end_wipes_the_slate(spawn: Spawn, tmp_path: Path) -> None:
+def test_a_loaded_worker_resets_the_count_of_deaths(spawn: Spawn, tmp_path: Path) -> None:
     watched = workers(tmp_path)
     for _ in range(3):
         spawn(BEGIN).wait()
-        watched.tend()
+        watched.maintain()
     spawn(IDLE)
-    wait_well(watched)
-    watched.tend()
+    wait_healthy(watched)
+    watched.maintain()
     spawn(BEGIN).wait()
-    watched.tend()
+    watched.maintain()
 
 
-def test_a_pulse_is_whole_or_not_there(tmp_path: Path) -> None:
+def test_an_incomplete_heartbeat_is_not_read(tmp_path: Path) -> None:
     assert heartbeat.read(tmp_path, os.getpid()) is None
-    (tmp_path / "7.pulse").write_bytes(b"half")
+    (tmp_path / "7.heartbeat").write_bytes(b"half")
     assert heartbeat.read(tmp_path, 7) is None

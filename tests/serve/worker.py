@@ -1,6 +1,7 @@
-"""A model worker for the tests: MMS's own loader and service around our handler, in this process.
+"""A model worker for the tests: MMS's loader and service with our handler, in this process.
 
-It speaks MMS's binary protocol both ways, as Java does (mms/protocol/otf_message_handler.py).
+It uses MMS's binary protocol in both directions, as Java does:
+mms/protocol/otf_message_handler.py.
 """
 
 import json
@@ -37,7 +38,7 @@ class Reply:
 
 
 def load(empty: Path, handler: str = "serve.handler:handle") -> Service:
-    """Load the handler as a worker process does; raises what the handler raises."""
+    """Load the handler as a worker process does; the handler's errors are not caught."""
     loader = ModelLoaderFactory.get_model_loader(str(empty))
     return loader.load("model", str(empty), handler, None, 8)
 

@@ -1,1 +1,1 @@
-"""What Java runs for the machine's metrics, which go nowhere: nothing."""
+"""Java runs this script to collect machine metrics, which nobody reads: it does nothing."""
