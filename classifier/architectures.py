@@ -1,11 +1,15 @@
-"""The networks Kennel knows by name, without importing torch.
+"""The names of the supported networks, without importing torch.
 
-A test holds the list equal to torchvision's own.
+torchvision's, which a test compares with its own list, and those that other packages register as
+entry points (classifier.networks.Architecture).
 """
 
 import difflib
+from importlib.metadata import EntryPoint, entry_points
 
-# The names people use, and torchvision's.
+ENTRY_POINTS = "kennel.architectures"
+
+# Common names, and torchvision's.
 ALIASES = {
     "resnext50": "resnext50_32x4d",
     "resnext101": "resnext101_32x8d",
@@ -40,15 +44,36 @@ ARCHITECTURES: tuple[str, ...] = tuple(
 )
 
 
-def canonical(name: str) -> str:
-    """Return torchvision's name for `name`.
+def registered() -> dict[str, EntryPoint]:
+    """Return the architectures of other packages by name. They are not imported.
 
     Raises:
-        ValueError: no such network; the message offers the nearest names.
+        ValueError: two packages, or a package and torchvision, use the same name.
+    """
+    found: dict[str, EntryPoint] = {}
+    for point in entry_points(group=ENTRY_POINTS):
+        if point.name in (*ARCHITECTURES, *ALIASES, *found):
+            raise ValueError(f"architecture {point.name!r} of {point.value} needs another name")
+        found[point.name] = point
+    return found
+
+
+def canonical(name: str) -> str:
+    """Return the name of a network: torchvision's name for an alias, else the name itself.
+
+    Raises:
+        ValueError: no such network; the message suggests similar names.
     """
     known = ALIASES.get(name, name)
     if known in ARCHITECTURES:
         return known
-    near = difflib.get_close_matches(name.lower(), (*ARCHITECTURES, *ALIASES), n=3, cutoff=0.5)
-    offer = f"did you mean {', '.join(near)}?" if near else "try resnet50"
-    raise ValueError(f"unknown architecture {name!r}: {offer}")
+    others = registered()
+    if name in others:
+        return name
+    names = (*ARCHITECTURES, *ALIASES, *others)
+    near = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
+    suggestion = f"did you mean {', '.join(near)}?" if near else "try resnet50"
+    raise ValueError(
+        f"unknown architecture {name!r}: {suggestion} A network of another package must be "
+        "installed here"
+    )

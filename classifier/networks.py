@@ -1,56 +1,101 @@
-"""Networks: any torchvision classifier by name, its head for N classes, its feature part.
+"""Networks: any torchvision classifier by name, its head for N classes, its features.
 
-Every network built here ends in one `nn.Linear`, the head; what feeds it are the features.
+Every network built here ends in one `nn.Linear`, the head; its inputs are the features.
 """
 
 import copy
 import functools
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 import torchvision
 from torch import nn
 
-from classifier.architectures import canonical
+from classifier.architectures import ARCHITECTURES, canonical, registered
 from classifier.transform import EvaluationTransform
 
-# The attribute under which each torchvision family keeps its classifier.
+# The attribute of the classifier, in each torchvision family.
 _HEAD_PARTS = ("fc", "classifier", "head", "heads")
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network of another package: an entry point of the group `kennel.architectures` names it.
+
+    Attributes:
+        build: takes the number of classes and the image size in pixels; returns a module from
+            float [B, 3, H, W] to logits [B, classes] with random weights. Its last layer is a
+            linear one, `fc` or inside `classifier`, `head` or `heads`.
+        transform: the evaluation transform of its pretrained weights.
+    """
+
+    build: Callable[[int, int], nn.Module]
+    transform: EvaluationTransform = field(default_factory=EvaluationTransform)
+
+
+def added(name: str) -> Architecture | None:
+    """Return the architecture of another package, or None for one of torchvision's.
+
+    Raises:
+        ValueError: it does not load, or is something else.
+    """
+    if name in ARCHITECTURES:
+        return None
+    point = registered()[name]
+    try:
+        found = point.load()
+    except Exception as error:
+        raise ValueError(f"architecture {name}: {point.value} does not load ({error!r})") from error
+    if not isinstance(found, Architecture):
+        raise ValueError(
+            f"architecture {name}: {point.value} is not a classifier.networks.Architecture"
+        )
+    return found
 
 
 def build(architecture: str, classes: int, *, image_size: int | None = None) -> nn.Module:
     """Build a network with random weights and a head for `classes`.
 
     Args:
-        architecture: a torchvision name or an alias (classifier.architectures).
+        architecture: a name or an alias (classifier.architectures).
         classes: number of outputs, at least 1.
-        image_size: height and width of the input in pixels; only vision transformers depend
-            on it. Their own size when None.
+        image_size: height and width of the input in pixels, for vision transformers only; None
+            is their default.
 
     Returns:
         A module from float [B, 3, H, W] to logits [B, classes], in training mode.
 
     Raises:
-        ValueError: unknown architecture, or a size that it cannot take.
+        ValueError: unknown architecture, or an unsupported size.
     """
     name = canonical(architecture)
     if classes < 1:
         raise ValueError(f"a classifier needs at least one class, not {classes}")
+    if other := added(name):
+        network = other.build(classes, image_size or other.transform.crop)
+        if (outputs := head(network).out_features) != classes:
+            raise ValueError(f"architecture {name}: {outputs} outputs for {classes} classes")
+        return network
     options: dict[str, Any] = {"weights": None, "num_classes": classes}
     if name in ("googlenet", "inception_v3"):
-        # As with torchvision's own pretrained weights: inputs rescaled inside, no side heads.
+        # As torchvision's pretrained weights need it: inputs rescaled inside, no auxiliary heads.
         options |= {"aux_logits": False, "transform_input": True, "init_weights": True}
     if name.startswith("vit_") and image_size:
         options["image_size"] = image_size
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=FutureWarning)  # torchvision about GoogLeNet
+        warnings.filterwarnings(
+            "ignore", category=FutureWarning
+        )  # torchvision warns about GoogLeNet
         try:
-            network: nn.Module = torchvision.models.get_model(name, **options)
+            network = torchvision.models.get_model(name, **options)
         except (ValueError, AssertionError) as error:
             raise ValueError(f"{name} cannot be built for {image_size} pixels: {error}") from error
     if name.startswith("squeezenet"):
-        # Its own head is a convolution before a ReLU; a linear one after pooling, like the rest.
+        # Its own head is a convolution before a ReLU. A linear layer after pooling, as in the
+        # others.
         network.classifier = nn.Sequential(
             nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.5), nn.Linear(512, classes)
         )
@@ -58,14 +103,14 @@ def build(architecture: str, classes: int, *, image_size: int | None = None) -> 
 
 
 def blank(architecture: str, classes: int, *, image_size: int | None = None) -> nn.Module:
-    """Build a network as `build` does, without memory: `load_state_dict(…, assign=True)` gives it.
+    """Build a network as `build` does, but without memory, for `load_state_dict(…, assign=True)`.
 
-    Drawing random weights takes longer than reading a file of others.
+    This is faster: drawing random weights takes longer than reading a file.
     """
     try:
         with torch.device("meta"):
             return build(architecture, classes, image_size=image_size)
-    except NotImplementedError:  # RegNet computes its widths by tensors, which must have memory
+    except NotImplementedError:  # RegNet computes its widths with tensors, which need memory
         return build(architecture, classes, image_size=image_size)
 
 
@@ -111,17 +156,26 @@ def _shallow(module: nn.Module) -> nn.Module:
 
 @functools.cache
 def preset(architecture: str) -> EvaluationTransform:
-    """Return the evaluation transform that the network's pretrained weights were measured with.
+    """Return the evaluation transform of the network's pretrained weights."""
+    if other := added(canonical(architecture)):
+        return other.transform
+    transforms = pretrained(architecture).transforms()
+    return EvaluationTransform(
+        resize=transforms.resize_size[0],
+        crop=transforms.crop_size[0],
+        mean=tuple(transforms.mean),
+        std=tuple(transforms.std),
+        interpolation=transforms.interpolation.value,
+    )
 
-    Source: torchvision's weight metadata, the first ImageNet-1k weights where there are several.
+
+def pretrained(architecture: str) -> Any:
+    """Return torchvision's entry of the network's pretrained weights: their URL and transforms.
+
+    The first ImageNet-1k weights if there are several.
+
+    Raises:
+        ValueError: the network is not torchvision's.
     """
     weights = torchvision.models.get_model_weights(canonical(architecture))
-    entry = weights["IMAGENET1K_V1"] if "IMAGENET1K_V1" in weights.__members__ else weights.DEFAULT
-    given = entry.transforms()
-    return EvaluationTransform(
-        resize=given.resize_size[0],
-        crop=given.crop_size[0],
-        mean=tuple(given.mean),
-        std=tuple(given.std),
-        interpolation=given.interpolation.value,
-    )
+    return weights["IMAGENET1K_V1"] if "IMAGENET1K_V1" in weights.__members__ else weights.DEFAULT
