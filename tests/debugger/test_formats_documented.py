@@ -1,4 +1,4 @@
-"""docs/debugger.md describes the form on disk as it is."""
+"""docs/debugger.md describes the file format correctly."""
 
 import dataclasses
 import json
@@ -9,10 +9,12 @@ from debugger import recording, records
 from debugger.records import Operator, Span, Statistics
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "debugger.md").read_text()
-FORM = DOCUMENT.split("## Form on disk")[1].split("\n## ")[0]
+SECTION = DOCUMENT.split("## File format")[1].split("\n## ")[0]
 SECTIONS = {
     kind: re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
-    for kind, text in re.findall(r"^#### `(\w+)`(.*?)(?=^#### |\Z)", FORM, re.MULTILINE | re.DOTALL)
+    for kind, text in re.findall(
+        r"^#### `(\w+)`(.*?)(?=^#### |\Z)", SECTION, re.MULTILINE | re.DOTALL
+    )
 }
 
 
@@ -27,18 +29,18 @@ def test_every_kind_of_record_is_described_with_its_fields_in_order() -> None:
 
 def test_what_arrays_hold_is_described_in_their_order() -> None:
     for kind in (Span, Operator):
-        assert f"`[{', '.join(fields(kind))}]`" in FORM
+        assert f"`[{', '.join(fields(kind))}]`" in SECTION
 
 
 def test_phases_collections_and_version_are_those_of_the_code() -> None:
     names = {one for name, one in vars(records).items() if name.isupper() and isinstance(one, str)}
     assert {records.FORWARD, records.WEIGHTS} < names
-    assert [one for one in sorted(names - {records.LOSSES}) if f"`{one}`" not in FORM] == []
-    assert f'`"format": {recording.FORMAT}`' in FORM
+    assert [one for one in sorted(names - {records.LOSSES}) if f"`{one}`" not in SECTION] == []
+    assert f'`"format": {recording.FORMAT}`' in SECTION
 
 
 def test_the_line_shown_is_one() -> None:
-    (line,) = re.findall(r'^\{"kind":.*\}$', FORM, re.MULTILINE)
+    (line,) = re.findall(r'^\{"kind":.*\}$', SECTION, re.MULTILINE)
     read = recording._record(line.encode(), "algo-1", 0)
     assert isinstance(read, records.Step)
     assert json.loads(recording._line(read)) == json.loads(line)
