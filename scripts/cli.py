@@ -2,12 +2,9 @@
 
 import json
 from collections.abc import Callable
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 from typer.core import TyperGroup
 
 from scripts.problem import Problem
@@ -19,6 +16,7 @@ from scripts.verbs import (
     emulator,
     endpoints,
     hosting,
+    hyperparameters,
     jobs,
     launch,
     prices,
@@ -27,7 +25,6 @@ from scripts.verbs import (
     report,
 )
 from train import metrics
-from train.config import ConfigError, TrainConfig, from_hyperparameters
 
 
 class Verbs(TyperGroup):
@@ -56,45 +53,8 @@ def show_metrics() -> None:
     typer.echo(json.dumps(metrics.definitions(), indent=2))
 
 
-@app.command("hyperparameters")
-def show_hyperparameters(
-    check: Annotated[
-        Path | None, typer.Option(help="a JSON file of hyperparameters to check instead")
-    ] = None,
-) -> None:
-    """List all hyperparameters, or check a JSON file of them."""
-    if check is None:
-        table = Table("name", "default", "meaning", box=None, pad_edge=False)
-        for name, default, meaning in hyperparameters():
-            table.add_row(name, default, meaning)
-        Console().print(table)
-        return
-    try:
-        from_hyperparameters(json.loads(check.read_text()))
-    except (OSError, ValueError, AttributeError) as error:
-        message = error if isinstance(error, ConfigError) else f"{check}: {error}"
-        typer.echo(str(message), err=True)
-        raise typer.Exit(1) from None
-    typer.echo(f"{check}: valid")
-
-
-def hyperparameters() -> list[tuple[str, str, str]]:
-    """Return name, default and meaning of each hyperparameter; the README's table is made of it."""
-    return [
-        (
-            name,
-            ""
-            if field.default is None
-            else str(field.default).lower()
-            if isinstance(field.default, bool)
-            else str(field.default),
-            field.description or "",
-        )
-        for name, field in TrainConfig.model_fields.items()
-    ]
-
-
 VERBS: tuple[Callable[..., None], ...] = (
+    hyperparameters.hyperparameters,
     doctor.doctor,
     build.build,
     push.push,

@@ -1,4 +1,4 @@
-"""`make demo`: photos, tuning, training, answers, on real digits and the emulator."""
+"""`make demo`: photos, tuning, training and predictions, on real digits and the emulator."""
 
 import re
 import subprocess
@@ -22,8 +22,9 @@ def demo(*arguments: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def test_the_demo_goes_the_whole_way(tmp_path: Path) -> None:
-    # Served in training's precision, on any processor: no digit may lie between two classes.
+@pytest.mark.slow
+def test_the_demo(tmp_path: Path) -> None:
+    # The precision of training: no digit between two classes may change its class.
     spec = tmp_path / "digits.toml"
     exact = '[endpoint]\nenvironment = {KENNEL_PRECISION = "fp32"}\n'
     spec.write_text(SPEC.replace("[endpoint]\n", exact))
@@ -39,33 +40,33 @@ def test_the_demo_goes_the_whole_way(tmp_path: Path) -> None:
     assert trained
     assert served
     assert float(served.group(1)) >= 0.95
-    # What was measured in training is what is served.
+    # Serving is as accurate as training measured.
     assert float(served.group(1)) == pytest.approx(float(trained.group(1)), abs=1e-4)
     assert f"report: {out / 'report.html'}" in result.stdout
     page = (out / "report.html").read_text()
     assert "The job completed in " in page
-    for shown in (
+    for text in (
         "resnet18",
         "test accuracy",
         "Data wait",
         "best validation accuracy",
         "StepOutlier",
     ):
-        assert shown in page
+        assert text in page
 
 
-def test_a_wrong_spec_ends_it_at_once_with_the_reason(tmp_path: Path) -> None:
+def test_a_wrong_spec_stops_it_immediately(tmp_path: Path) -> None:
     spec = tmp_path / "wrong.toml"
     spec.write_text(SPEC.replace("batch_size = 32", "batch_size = 0"))
-    kept = tmp_path / "o" / "kept"
-    kept.mkdir(parents=True)
+    earlier = tmp_path / "o" / "earlier"
+    earlier.mkdir(parents=True)
     result = demo("--out", str(tmp_path / "o"), "--spec", str(spec))
     assert result.returncode == 1
     assert "batch_size: Input should be greater than or equal to 2" in result.stderr
     assert result.stdout == ""
-    assert kept.is_dir()  # what an earlier demo left
+    assert earlier.is_dir()  # the files of an earlier demo
 
 
-def test_a_failing_verb_ends_it_with_all_that_it_said(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match=r"no pictures(?s:.*)the demo ends here"):
+def test_a_failing_verb_stops_it_with_its_whole_output(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"no pictures(?s:.*)the demo stops here"):
         kennel("data", "check", str(tmp_path))

@@ -1,7 +1,7 @@
-"""AWS's own description of its API, from botocore, as a judge of requests, without a network.
+"""Checks requests against AWS's API model in botocore, without a network.
 
-botocore checks names, types, lengths and ranges; enumerations and patterns it leaves to the
-service, so they are checked here from the same description.
+botocore checks names, types, lengths and ranges, but not enumerations and patterns; those are
+checked here.
 """
 
 import re
@@ -25,7 +25,7 @@ def operation(request: Request) -> OperationModel:
 
 
 def problems(request: Request) -> list[str]:
-    """Everything that AWS's description has against the request."""
+    """Everything in the request that AWS's model does not allow."""
     shape = operation(request).input_shape
     report = ParamValidator().validate(request.parameters, shape)
     return [report.generate_report()] * report.has_errors() + _refused(
@@ -47,7 +47,7 @@ def _refused(value: Any, shape: Shape, where: str) -> list[str]:
         inner += [(one, shape.value, f"{{{key}}}") for key, one in value.items()]
     else:
         pattern = shape.metadata.get("pattern", "")
-        # Some are Java's alone.
+        # Some patterns are valid only in Java.
         if (
             pattern
             and "\\p{" not in pattern
@@ -56,6 +56,6 @@ def _refused(value: Any, shape: Shape, where: str) -> list[str]:
         ):
             return [f"{where}: {value!r} does not match {pattern}"]
         if getattr(shape, "enum", None) and value not in shape.enum:
-            return [f"{where}: {value!r} is none of {shape.enum}"]
+            return [f"{where}: {value!r} is not one of {shape.enum}"]
         return []
     return [problem for one, of, name in inner for problem in _refused(one, of, where + name)]

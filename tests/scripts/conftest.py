@@ -1,4 +1,4 @@
-"""AWS on loopback for the verbs: moto's real server for S3, ECR, IAM, Logs; else the emulator."""
+"""AWS on loopback for the verbs: moto's server for S3, ECR, IAM and Logs, or the emulator."""
 
 import json
 import os
@@ -15,19 +15,19 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from scripts.aws import watch
-from tests.scripts.digits_job import GRID, SPEC
+from tests.scripts.digits_job import BUCKET, GRID, SPEC
 from tests.scripts.kennel import kennel
 
 REGION = "us-east-1"
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _watched_closely() -> None:
-    """What is watched here takes seconds, and not hours."""
+def _short_polls() -> None:
+    """Jobs here take seconds, not hours."""
     watch.POLL_S = 0.2
 
 
-def pointed_at(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+def use_endpoint(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     for name in list(os.environ):
         if name.startswith("AWS_"):
             monkeypatch.delenv(name)
@@ -56,23 +56,23 @@ def _moto_address() -> Iterator[str]:
 
 @pytest.fixture
 def moto(_moto_address: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """moto's server as boto3's AWS; its address."""
-    pointed_at(monkeypatch, _moto_address)
+    """moto's server as AWS; its address."""
+    use_endpoint(monkeypatch, _moto_address)
     return _moto_address
 
 
 @pytest.fixture
 def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No credentials, no region, and an address where nothing listens."""
-    pointed_at(monkeypatch, "http://127.0.0.1:9")
+    """No credentials, no region, and an address without a server."""
+    use_endpoint(monkeypatch, "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name)
 
 
 @contextmanager
-def running(state: Path, *options: str) -> Iterator[str]:
-    """An emulator on the process engine, in a process of its own; its address."""
+def run_emulator(state: Path, *options: str) -> Iterator[str]:
+    """Run an emulator with the process engine; yields its address."""
     state.mkdir(exist_ok=True)
     command = ["-m", "emulator", "run", "--state", str(state), "--engine", "process", *options]
     with (state / "log").open("w") as log:
@@ -94,25 +94,25 @@ def running(state: Path, *options: str) -> Iterator[str]:
 def emulator_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("emulator")
     config = folder.with_suffix(".toml")
-    config.write_text("[limits]\nping_s = 60\n")  # a busy machine's server is not ill
-    with running(folder, "--config", str(config)) as address:
+    config.write_text("[limits]\nping_s = 60\n")  # a busy machine is slow
+    with run_emulator(folder, "--config", str(config)) as address:
         yield address
 
 
 @pytest.fixture
 def emulator(emulator_address: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The emulator as boto3's AWS, on the process engine; its address."""
-    pointed_at(monkeypatch, emulator_address)
+    """The emulator with the process engine as AWS; its address."""
+    use_endpoint(monkeypatch, emulator_address)
     return emulator_address
 
 
 @pytest.fixture(scope="session")
 def tuned(emulator_address: str, few_digits: Path) -> dict[str, Any]:
-    """A finished tuning job over uploaded digits: what `best --json` says of it."""
+    """A finished tuning job on uploaded digits: what `best --json` prints."""
     with pytest.MonkeyPatch.context() as patch:
-        pointed_at(patch, emulator_address)
-        boto3.client("s3").create_bucket(Bucket="kennel-digits")
-        uploaded = kennel("data", "upload", str(few_digits), "s3://kennel-digits/data")
+        use_endpoint(patch, emulator_address)
+        boto3.client("s3").create_bucket(Bucket=BUCKET)
+        uploaded = kennel("data", "upload", str(few_digits), f"s3://{BUCKET}/data")
         assert uploaded.code == 0, uploaded.err
         done = kennel("tune", SPEC, *GRID)
         assert done.code == 0, done.err

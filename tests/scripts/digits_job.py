@@ -1,10 +1,24 @@
-"""The digits experiment, made small: what the tests on the emulator run."""
+"""The digits experiment with a small network: what the tests run on the emulator."""
 
 from pathlib import Path
 
 SPEC = str(Path(__file__).parents[2] / "experiments" / "digits.toml")
-_CHANGES = {"image_size": 16, "epochs": 1, "warmup_epochs": 0.0, "workers": 0}
-SMALL = [
-    part for key, value in _CHANGES.items() for part in ("--set", f"hyperparameters.{key}={value}")
-]
-GRID = [*SMALL, "--set", "tuning.ranges={learning_rate=[0.000001, 0.003]}"]
+BUCKET = "kennel-digits"
+
+
+def changes(settings: dict[str, object]) -> list[str]:
+    """The `--set` options for settings."""
+    return [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+
+
+# The network and the number of epochs do not matter to the verbs.
+_NETWORK: dict[str, object] = {
+    "hyperparameters.architecture": "squeezenet1_1",
+    "hyperparameters.epochs": 1,
+    "hyperparameters.warmup_epochs": 0.0,
+    "hyperparameters.workers": 0,
+}
+_NOT_RECORDED: dict[str, object] = {"debugger.enabled": "false", "profiler.enabled": "false"}
+SMALL = changes(_NETWORK | _NOT_RECORDED)
+# The trials record, for the report.
+GRID = changes(_NETWORK | {"tuning.ranges": "{learning_rate=[0.000001, 0.003]}"})

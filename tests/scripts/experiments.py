@@ -119,17 +119,17 @@ ENDPOINTS: dict[str, dict[str, Any]] = {
 
 
 def smallest(**changes: Any) -> dict[str, Any]:
-    """Only the keys that must be there, and `changes`."""
+    """Only the required keys, and `changes`."""
     return copy.deepcopy(SMALLEST) | changes
 
 
 def training(**changes: Any) -> dict[str, Any]:
-    """Every key of [training] that can stand beside the others, and `changes`."""
+    """Every key of [training] that does not conflict with another, and `changes`."""
     return copy.deepcopy(_TRAINING) | changes
 
 
 def tuning(**changes: Any) -> dict[str, Any]:
-    """Every key of [tuning] that can stand beside the others, and `changes`."""
+    """Every key of [tuning] that does not conflict with another, and `changes`."""
     return copy.deepcopy(_TUNING) | changes
 
 

@@ -1,4 +1,4 @@
-"""Runs the `kennel` command inside the test's process, as the console script would."""
+"""Runs the `kennel` command in the test's process."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ class Outcome:
 
 
 def kennel(*arguments: str) -> Outcome:
-    """Run a verb; an exception that is no `Problem` is the test's to see."""
+    """Run a verb; exceptions other than `Problem` reach the test."""
     result = CliRunner().invoke(app, arguments)
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from scripts.cli import app, hyperparameters
+from scripts.cli import app
+from scripts.verbs import hyperparameters
 from train import metrics
 from train.config import TrainConfig
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "hyperparameters.md"
 
 
 def run(*arguments: str) -> tuple[int, str]:
@@ -46,10 +47,10 @@ def test_a_file_of_hyperparameters_is_checked(tmp_path: Path) -> None:
     assert str(file) in output
 
 
-def test_the_readmes_map_is_the_real_one() -> None:
-    readme = README.read_text()
-    for name, default, meaning in hyperparameters():
-        assert f"| `{name}` | {f'`{default}`' if default else 'unset'} | {meaning} |" in readme
+def test_the_page_of_hyperparameters_is_up_to_date() -> None:
+    command = "kennel hyperparameters --markdown > docs/hyperparameters.md"
+    assert PAGE.read_text() == hyperparameters.page(), f"regenerate it: {command}"
+    assert run("hyperparameters", "--markdown") == (0, PAGE.read_text())
 
 
 def test_help_imports_no_slow_package() -> None:

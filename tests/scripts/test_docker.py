@@ -1,4 +1,4 @@
-"""The same verbs in containers: the images of this checkout, on the emulator's docker engine."""
+"""The verbs with real containers: the images of this checkout, on the emulator's docker engine."""
 
 import json
 from collections.abc import Iterator
@@ -9,8 +9,8 @@ import pytest
 
 from tests.containers import conftest as built
 from tests.containers.engine import Images
-from tests.scripts.conftest import pointed_at, running
-from tests.scripts.digits_job import SMALL, SPEC
+from tests.scripts.conftest import run_emulator, use_endpoint
+from tests.scripts.digits_job import SMALL, SPEC, changes
 from tests.scripts.kennel import kennel
 
 base_image, docker, images = built.base_image, built.docker, built.images
@@ -26,8 +26,8 @@ def emulator(tmp_path: Path, images: Images, monkeypatch: pytest.MonkeyPatch) ->
         tagged = images.call("tag", name, f"{REGISTRY}/{name}")
         assert tagged.returncode == 0, tagged.stdout
     state = tmp_path / "state"
-    with running(state, "--engine", "docker") as address:
-        pointed_at(monkeypatch, address)
+    with run_emulator(state, "--engine", "docker") as address:
+        use_endpoint(monkeypatch, address)
         boto3.client("s3").create_bucket(Bucket="kennel-digits")
         yield state
     label = f"label=kennel.emulator={state}"
@@ -38,13 +38,13 @@ def emulator(tmp_path: Path, images: Images, monkeypatch: pytest.MonkeyPatch) ->
 def test_two_isolated_hosts_train_and_a_container_serves(
     emulator: Path, images: Images, few_digits: Path
 ) -> None:
-    own = [f"images.{which}={REGISTRY}/kennel-{which}:test" for which in ("train", "serve")]
-    changes = [*SMALL, *(part for one in own for part in ("--set", one))]
+    names = {f"images.{one}": f"{REGISTRY}/kennel-{one}:test" for one in ("train", "serve")}
+    options = [*SMALL, *changes(names)]
     uploaded = kennel("data", "upload", str(few_digits), "s3://kennel-digits/data")
     assert uploaded.code == 0, uploaded.err
 
-    two = ["training.instance_count=2", "training.network_isolation=true"]
-    trained = kennel("train", SPEC, *changes, *(part for one in two for part in ("--set", one)))
+    two = changes({"training.instance_count": 2, "training.network_isolation": "true"})
+    trained = kennel("train", SPEC, *options, *two)
     assert trained.code == 0, trained.err
     job = trained.out.splitlines()[0]
     log = kennel("logs", job).out
@@ -55,7 +55,7 @@ def test_two_isolated_hosts_train_and_a_container_serves(
     assert about["ResourceConfig"]["InstanceCount"] == 2
     assert "test:accuracy: " in kennel("status", job).out
 
-    deployed = kennel("deploy", SPEC, *changes, "--job", job)
+    deployed = kennel("deploy", SPEC, *options, "--job", job)
     assert deployed.code == 0, deployed.err
     photo = next((few_digits / "test").rglob("*.png"))
     answer = json.loads(kennel("predict", "digits", str(photo), "--json").out)[str(photo)]

@@ -1,26 +1,31 @@
-"""The first user's experiment, made small, on real photos: its grid runs, `best` has the winner."""
+"""The first user's experiment with a small network, on real photos."""
 
 import json
 from pathlib import Path
 
 import boto3  # type: ignore[import-untyped]
+import pytest
 
+from tests.scripts.digits_job import changes
 from tests.scripts.kennel import kennel
 
 DOGS = str(Path(__file__).parents[2] / "experiments" / "dogs.toml")
 BUCKET = "kennel-111122223333"
-PHOTOS = {"train": 8, "valid": 4, "test": 1}  # of each breed
-SMALL = {
+PHOTOS = {"train": 8, "valid": 4, "test": 1}  # per breed
+SMALL: dict[str, object] = {
     "hyperparameters.architecture": "resnet18",
     "hyperparameters.image_size": 128,
     "hyperparameters.workers": 0,
     "tuning.ranges": "{learning_rate=[0.001, 0.1], batch_size=[32], epochs=[1]}",
     "tuning.parallel": 1,
     "data.pretrained": f"s3://{BUCKET}/weights",
+    "debugger.enabled": "false",
+    "profiler.enabled": "false",
 }
 
 
-def test_the_users_grid_on_real_photos(real_data: Path, emulator: str, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_grid_on_real_photos(real_data: Path, emulator: str, tmp_path: Path) -> None:
     boto3.client("s3").create_bucket(Bucket=BUCKET)
     folder = tmp_path / "dogs"
     for split, count in PHOTOS.items():
@@ -33,8 +38,7 @@ def test_the_users_grid_on_real_photos(real_data: Path, emulator: str, tmp_path:
     weights = real_data / "weights" / "resnet18-imagenet-fp16.pth"
     boto3.client("s3").upload_file(str(weights), BUCKET, "weights/resnet18.pth")
 
-    changes = [part for key, value in SMALL.items() for part in ("--set", f"{key}={value}")]
-    tuned = kennel("tune", DOGS, *changes)
+    tuned = kennel("tune", DOGS, *changes(SMALL))
     assert tuned.code == 0, tuned.err
     assert tuned.err.startswith("2 training jobs, 1 x ml.g5.xlarge")
     found = json.loads(kennel("best", tuned.out.splitlines()[0], "--json").out)

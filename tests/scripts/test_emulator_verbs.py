@@ -1,4 +1,4 @@
-"""`kennel emulator`: started, found, used and stopped by the command alone."""
+"""`kennel emulator`: start, use, status and stop."""
 
 import re
 from pathlib import Path
@@ -7,8 +7,10 @@ import boto3  # type: ignore[import-untyped]
 import pytest
 
 from tests.ports import free_port
-from tests.scripts.conftest import pointed_at
+from tests.scripts.conftest import use_endpoint
 from tests.scripts.kennel import kennel
+
+pytestmark = pytest.mark.slow
 
 
 def test_start_use_status_stop(
@@ -19,25 +21,25 @@ def test_start_use_status_stop(
     assert capfd.readouterr().out == "not running\n"
     port = ("--port", str(free_port()))
     assert kennel("emulator", "start", *state, *port, "--engine", "process").code == 0
-    said = capfd.readouterr().out
+    printed = capfd.readouterr().out
     try:
-        assert said.startswith("# engine: process; process ")
-        exported = dict(re.findall(r"^export (\w+)=(.*)$", said, re.MULTILINE))
-        pointed_at(monkeypatch, exported["AWS_ENDPOINT_URL"])
+        assert printed.startswith("# engine: process; process ")
+        exported = dict(re.findall(r"^export (\w+)=(.*)$", printed, re.MULTILINE))
+        use_endpoint(monkeypatch, exported["AWS_ENDPOINT_URL"])
         boto3.client("s3").create_bucket(Bucket="kept")
         assert "no such job" in kennel("jobs").err
         assert kennel("emulator", "status", *state).code == 0
-        assert capfd.readouterr().out == said
+        assert capfd.readouterr().out == printed
     finally:
         stopped = kennel("emulator", "stop", *state)
     assert stopped.code == 0
     assert capfd.readouterr().out == "stopped\n"
-    with monkeypatch.context() as hasty:
-        hasty.setenv("AWS_MAX_ATTEMPTS", "1")
+    with monkeypatch.context() as patch:
+        patch.setenv("AWS_MAX_ATTEMPTS", "1")
         done = kennel("jobs")
     assert done.code == 1
     assert "kennel emulator start" in done.err
-    # What it held is there again.
+    # Its data is still there.
     kennel("emulator", "start", *state, *port)
     assert [one["Name"] for one in boto3.client("s3").list_buckets()["Buckets"]] == ["kept"]
     kennel("emulator", "stop", *state)

@@ -1,26 +1,29 @@
-"""Every kind of endpoint by `kennel` alone, on the emulator: made, asked, and taken down."""
+"""Every kind of endpoint, on the emulator: created, invoked and deleted by `kennel`."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 import boto3  # type: ignore[import-untyped]
+import pytest
 
 from tests.scripts.digits_job import SPEC
 from tests.scripts.kennel import kennel
 
+pytestmark = pytest.mark.slow
 
-def test_the_best_is_served_asked_replaced_and_taken_down(
+
+def test_the_best_trial_is_deployed_invoked_replaced_and_deleted(
     tuned: dict[str, Any], emulator: str, few_digits: Path, tmp_path: Path
 ) -> None:
     deployed = kennel("deploy", SPEC, "--job", tuned["tuning_job"])
     assert deployed.code == 0, deployed.err
     assert deployed.out == "digits\n"
-    assert "$0.12 an hour until `kennel down`" in deployed.err
+    assert "$0.12 per hour until `kennel down`" in deployed.err
 
     photo = next((few_digits / "test").rglob("*.png"))
-    asked = kennel("predict", "digits", str(photo), "--json")
-    answer = json.loads(asked.out)[str(photo)]
+    predicted = kennel("predict", "digits", str(photo), "--json")
+    answer = json.loads(predicted.out)[str(photo)]
     assert abs(sum(answer["probabilities"]) - 1) < 1e-4
     assert len(answer["labels"]) == 10
     assert answer["predicted_label"] in kennel("predict", "digits", str(photo), "--top", "1").out
@@ -34,7 +37,7 @@ def test_the_best_is_served_asked_replaced_and_taken_down(
 
     models = boto3.client("sagemaker").list_models()["Models"]
     again = kennel("deploy", SPEC, "--job", tuned["best"]["job"])
-    assert "goes on answering while it changes over" in again.err
+    assert "keeps answering during the update" in again.err
     replaced = boto3.client("sagemaker").list_models()["Models"]
     assert len(replaced) == len(models) == 1
     assert replaced[0]["ModelName"] != models[0]["ModelName"]
@@ -52,7 +55,7 @@ def test_the_best_is_served_asked_replaced_and_taken_down(
     assert sagemaker.list_models()["Models"] == []
 
 
-def test_an_endpoint_that_fails_leaves_nothing_behind(tuned: dict[str, Any], emulator: str) -> None:
+def test_a_failed_endpoint_is_rolled_back(tuned: dict[str, Any], emulator: str) -> None:
     boto3.client("s3").put_object(Bucket="kennel-digits", Key="bad.tar.gz", Body=b"no archive")
     failed = kennel("deploy", SPEC, "--name", "bad", "--model", "s3://kennel-digits/bad.tar.gz")
     assert failed.code == 1
@@ -64,7 +67,7 @@ def test_an_endpoint_that_fails_leaves_nothing_behind(tuned: dict[str, Any], emu
     assert sagemaker.list_models()["Models"] == []
 
 
-def test_batch_transform_answers_every_picture(
+def test_batch_transform_classifies_every_picture(
     tuned: dict[str, Any], emulator: str, few_digits: Path
 ) -> None:
     batch = (
@@ -82,7 +85,7 @@ def test_batch_transform_answers_every_picture(
     assert boto3.client("sagemaker").list_models()["Models"] == []
 
 
-def test_an_asynchronous_endpoint_is_asked_through_s3(
+def test_an_asynchronous_endpoint_answers_through_s3(
     tuned: dict[str, Any], emulator: str, few_digits: Path, tmp_path: Path
 ) -> None:
     kind = (
@@ -93,9 +96,9 @@ def test_an_asynchronous_endpoint_is_asked_through_s3(
     deployed = kennel("deploy", SPEC, "--job", job, "--name", name, "--set", kind)
     assert deployed.code == 0, deployed.err
     photos = [str(photo) for photo in sorted((few_digits / "test").rglob("*.png"))[:3]]
-    asked = kennel("predict", name, *photos, "--json")
-    assert "pictures and answers go through s3://kennel-digits/later" in asked.err
-    answers = json.loads(asked.out)
+    predicted = kennel("predict", name, *photos, "--json")
+    assert "pictures and answers go through s3://kennel-digits/later" in predicted.err
+    answers = json.loads(predicted.out)
     assert list(answers) == photos
     assert all(len(answer["labels"]) == 10 for answer in answers.values())
 
@@ -107,14 +110,14 @@ def test_an_asynchronous_endpoint_is_asked_through_s3(
     assert "deleted endpoint digits-later" in kennel("down", name).err
 
 
-def test_a_serverless_endpoint_answers_and_costs_by_use(
+def test_a_serverless_endpoint_is_billed_by_use(
     tuned: dict[str, Any], emulator: str, few_digits: Path
 ) -> None:
     kind = "endpoint={kind='serverless', memory_mb=2048}"
     job, name = tuned["best"]["job"], "digits-serverless"
     deployed = kennel("deploy", SPEC, "--job", job, "--name", name, "--set", kind)
     assert deployed.code == 0, deployed.err
-    assert "serverless: by the millisecond of use" in deployed.err
+    assert "serverless: billed per millisecond of use" in deployed.err
     photo = next((few_digits / "test").rglob("*.png"))
     answer = json.loads(kennel("predict", name, str(photo), "--json").out)[str(photo)]
     assert answer["predicted_label"] in list("0123456789")
@@ -124,7 +127,7 @@ def test_a_serverless_endpoint_answers_and_costs_by_use(
     assert "deleted endpoint digits-serverless" in kennel("down", name).err
 
 
-def test_a_multi_model_endpoint_answers_from_each_bundle(
+def test_a_multi_model_endpoint_serves_each_bundle(
     tuned: dict[str, Any], emulator: str, few_digits: Path
 ) -> None:
     sagemaker, s3 = boto3.client("sagemaker"), boto3.client("s3")
@@ -142,11 +145,11 @@ def test_a_multi_model_endpoint_answers_from_each_bundle(
     photo = str(next((few_digits / "test").rglob("*.png")))
     answers = []
     for trial in tuned["trials"]:
-        asked = kennel(
+        predicted = kennel(
             "predict", "digits-many", photo, "--model", f"{trial['job']}.tar.gz", "--json"
         )
-        assert asked.code == 0, asked.err
-        answers.append(json.loads(asked.out)[photo]["probabilities"])
+        assert predicted.code == 0, predicted.err
+        answers.append(json.loads(predicted.out)[photo]["probabilities"])
     assert len(answers) == 2
     assert answers[0] != answers[1]
     missing = kennel("predict", "digits-many", photo, "--model", "none.tar.gz")

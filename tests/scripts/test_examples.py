@@ -1,4 +1,4 @@
-"""The examples, as their readers run them: by their command lines, against the emulator."""
+"""The examples run against the emulator, by their command lines."""
 
 import json
 import os
@@ -21,7 +21,11 @@ SMALL = {
     "image_size": 32,
     "epochs": 1,
     "workers": 0,
+    "debugger": False,
+    "profiler": False,
 }
+
+pytestmark = pytest.mark.slow
 
 
 def upload(folder: Path, bucket: str) -> None:
@@ -45,13 +49,13 @@ TRUST = {
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_an_example_tunes_serves_asks_and_leaves_nothing_behind(
+def test_an_example_tunes_deploys_predicts_and_cleans_up(
     script: str, emulator: str, few_digits: Path
 ) -> None:
     lock = SCRIPTS[script]
     python = interpreter(lock) if lock else sys.executable
     iam = boto3.client("iam")
-    # Version 3 looks whether SageMaker may take the role on.
+    # Version 3 checks that the role trusts SageMaker.
     role = iam.create_role(RoleName=script, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]
     bucket = f"{script.replace('_', '-')}-digits"
     upload(few_digits, bucket)
@@ -72,7 +76,7 @@ def test_an_example_tunes_serves_asks_and_leaves_nothing_behind(
     )
     assert done.returncode == 0, done.stderr
     prefix = script.partition("_")[0]
-    # Version 2 draws a line while it waits, and does not end it.
+    # Version 2 prints dashes while it waits, and no newline.
     assert re.search(rf"^-*!?best: {prefix}-", done.stdout, re.MULTILINE)
     assert re.search(r"^-*!?answer: \d$", done.stdout, re.MULTILINE)
     sagemaker = boto3.client("sagemaker")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from scripts.make import local
+from scripts.problem import Problem
 
 ROOT = Path(__file__).parents[2]
 
@@ -82,14 +83,21 @@ def test_a_model_archive_is_unpacked(tmp_path: Path) -> None:
         (["invoke", "--port", "9", "LICENSE"], "nothing answers on port 9"),
     ],
 )
-def test_wrong_arguments_are_explained(arguments: list[str], message: str) -> None:
+def test_wrong_arguments_are_explained(
+    arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(Problem, match=message):
+        local.main(arguments)
+
+
+def test_an_error_is_one_line_without_a_traceback() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "scripts.make.local", *arguments],
+        [sys.executable, "-m", "scripts.make.local", "invoke", "--port", "9", ""],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode != 0
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
+    assert done.returncode == 1
+    assert done.stderr == "IMAGE is not a file: give a picture\n"

@@ -1,4 +1,4 @@
-"""`kennel push` and `register`: repositories in moto's ECR, images in a real registry."""
+"""`kennel push`: repositories in moto's ECR, images in a real registry."""
 
 import base64
 import hashlib
@@ -26,11 +26,11 @@ from tests.scripts.conftest import REGION
 from tests.scripts.kennel import kennel
 
 
-def test_a_repository_is_made_with_tags_that_never_move(moto: str) -> None:
+def test_a_new_repository_has_immutable_tags(moto: str) -> None:
     aws = Aws(REGION)
     name = f"kennel-{uuid.uuid4()}"
     pushing.ensure_repository(aws, name)
-    pushing.ensure_repository(aws, name)  # once is enough
+    pushing.ensure_repository(aws, name)  # it exists now
     ecr = boto3.client("ecr")
     about = ecr.describe_repositories(repositoryNames=[name])["repositories"][0]
     assert about["imageTagMutability"] == "IMMUTABLE"
@@ -39,7 +39,7 @@ def test_a_repository_is_made_with_tags_that_never_move(moto: str) -> None:
     assert policy["rules"][0]["selection"]["tagStatus"] == "untagged"
 
 
-def test_a_repository_whose_tags_move_is_refused(moto: str) -> None:
+def test_a_repository_with_mutable_tags_is_refused(moto: str) -> None:
     name = f"kennel-{uuid.uuid4()}"
     boto3.client("ecr").create_repository(repositoryName=name)
     with pytest.raises(Problem, match="aws ecr put-image-tag-mutability"):
@@ -48,7 +48,7 @@ def test_a_repository_whose_tags_move_is_refused(moto: str) -> None:
 
 @pytest.fixture
 def registry(tmp_path: Path, moto: str) -> Iterator[str]:
-    """Debian's docker-registry on loopback, which lets in only the user that ECR's token names."""
+    """Debian's docker-registry on loopback; only the user of ECR's token can log in."""
     program = shutil.which("docker-registry")
     if not program:
         pytest.skip("needs docker-registry (apt-get install docker-registry)")
@@ -65,7 +65,7 @@ def registry(tmp_path: Path, moto: str) -> Iterator[str]:
         "http": {"addr": address},
         "auth": {"htpasswd": {"realm": "kennel", "path": str(users)}},
     }
-    (tmp_path / "config.yml").write_text(json.dumps(config))  # YAML takes JSON
+    (tmp_path / "config.yml").write_text(json.dumps(config))  # JSON is valid YAML
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(
             [program, "serve", str(tmp_path / "config.yml")], stdout=log, stderr=log
@@ -88,15 +88,15 @@ def _answers(host: str, port: int) -> bool:
 
 @pytest.fixture
 def image(tmp_path: Path) -> Iterator[str]:
-    """A tag under which both of Kennel's images are there, of one small layer."""
+    """A tag of two small images with the names of Kennel's images."""
     client = docker.client()
     (tmp_path / "file").write_text("a layer")
     with tarfile.open(tmp_path / "layer.tar", "w") as layer:
         layer.add(tmp_path / "file", "file")
     tag = f"test-{uuid.uuid4().hex[:12]}"
     for name in ("kennel-train", "kennel-serve"):
-        made = [client, "import", str(tmp_path / "layer.tar"), f"{name}:{tag}"]
-        subprocess.run(made, check=True, capture_output=True)
+        command = [client, "import", str(tmp_path / "layer.tar"), f"{name}:{tag}"]
+        subprocess.run(command, check=True, capture_output=True)
     yield tag
     listed = [client, "images", "--format", "{{.Repository}}:{{.Tag}}"]
     found = subprocess.run(listed, check=True, capture_output=True, text=True).stdout.split()
@@ -105,13 +105,14 @@ def image(tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.mark.docker
-def test_both_images_are_pushed_and_no_password_stays(
+def test_both_images_are_pushed_and_no_password_is_stored(
     registry: str, image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mine = tmp_path / "docker"
-    mine.mkdir()
-    (mine / "config.json").write_text('{"auths": {"other.example": {"auth": "eDp5"}}}')
-    monkeypatch.setenv("DOCKER_CONFIG", str(mine))
+    user_config = tmp_path / "docker"
+    user_config.mkdir()
+    logins = '{"auths": {"other.example": {"auth": "eDp5"}}}'
+    (user_config / "config.json").write_text(logins)
+    monkeypatch.setenv("DOCKER_CONFIG", str(user_config))
     arguments = ["--registry", registry, "--local-tag", image]
     done = kennel("push", "--tag", f"pushed-{image}", *arguments)
     assert done.code == 0, done.err
@@ -119,7 +120,7 @@ def test_both_images_are_pushed_and_no_password_stays(
     train, serve = done.out.splitlines()
     assert train.startswith(f"{host}/kennel-train@sha256:")
     assert serve.startswith(f"{host}/kennel-serve@sha256:")
-    assert (mine / "config.json").read_text() == '{"auths": {"other.example": {"auth": "eDp5"}}}'
+    assert (user_config / "config.json").read_text() == logins
 
     client = docker.client()
     pull = [client, "pull", train]
@@ -133,12 +134,12 @@ def test_both_images_are_pushed_and_no_password_stays(
 
 
 @pytest.mark.docker
-def test_an_image_that_was_not_built_is_named(registry: str) -> None:
+def test_a_missing_image_is_named(registry: str) -> None:
     done = kennel(
         "push", "--tag", "x", "--registry", registry, "--local-tag", "never-built", "train"
     )
     assert done.code == 1
-    assert "`make build` first" in done.err
+    assert "run `make build` first" in done.err
 
 
 @pytest.mark.docker

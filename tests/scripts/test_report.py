@@ -1,4 +1,4 @@
-"""`kennel report`: of a folder, an archive, what lies in S3; and of jobs."""
+"""`kennel report` about a folder, an archive, an S3 address, and jobs."""
 
 import json
 import tarfile
@@ -23,7 +23,7 @@ def recording(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder to stand in."""
+    """An empty working directory."""
     folder = tmp_path / "here"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -41,7 +41,7 @@ def test_a_folder_needs_no_aws(recording: Path, at: Path, nowhere: None) -> None
     assert "DeadRelu" in (at / "recording-report.html").read_text()
 
 
-def test_json_has_all_that_the_page_shows(recording: Path, at: Path, nowhere: None) -> None:
+def test_json_has_the_facts_of_the_page(recording: Path, at: Path, nowhere: None) -> None:
     done = kennel("report", str(recording), "--json", "--output", "out/page.html")
     facts = Report.model_validate_json(done.out)
     assert facts.version == 1
@@ -51,13 +51,13 @@ def test_json_has_all_that_the_page_shows(recording: Path, at: Path, nowhere: No
     assert (at / "out" / "page.html").is_file()
 
 
-def test_curves_for_tensorboard(recording: Path, at: Path, nowhere: None) -> None:
+def test_tensorboard_files(recording: Path, at: Path, nowhere: None) -> None:
     done = kennel("report", str(recording), "--tensorboard", "curves")
     assert "curves: tensorboard --logdir curves" in done.err
     assert list((at / "curves").rglob("events.out.tfevents*"))
 
 
-def test_smdebugs_files_are_reported_on_and_written(
+def test_smdebug_files_are_written_and_can_be_reported_on(
     recording: Path, at: Path, nowhere: None
 ) -> None:
     done = kennel("report", str(recording), "--smdebug", "export")
@@ -71,17 +71,17 @@ def test_smdebugs_files_are_reported_on_and_written(
     assert (refused.code, "not empty" in refused.err) == (1, True)
 
 
-def test_an_archive_such_as_a_jobs_output(recording: Path, at: Path, nowhere: None) -> None:
+def test_an_archive(recording: Path, at: Path, nowhere: None) -> None:
     with tarfile.open("output.tar.gz", "w:gz") as archive:
         archive.add(recording, "recording")
     assert kennel("report", "output.tar.gz").out.startswith("The job completed")
-    Path("torn.tar.gz").write_bytes(Path("output.tar.gz").read_bytes()[:500])
-    torn = kennel("report", "torn.tar.gz")
-    assert torn.code == 1
-    assert torn.err.startswith("kennel: torn.tar.gz: ")
+    Path("truncated.tar.gz").write_bytes(Path("output.tar.gz").read_bytes()[:500])
+    truncated = kennel("report", "truncated.tar.gz")
+    assert truncated.code == 1
+    assert truncated.err.startswith("kennel: truncated.tar.gz is not a complete archive")
 
 
-def test_whatever_lies_below_an_address(recording: Path, at: Path, moto: str) -> None:
+def test_an_s3_address(recording: Path, at: Path, moto: str) -> None:
     s3 = boto3.client("s3")
     s3.create_bucket(Bucket="recorded")
     for path in recording.rglob("*.jsonl"):
@@ -93,11 +93,11 @@ def test_whatever_lies_below_an_address(recording: Path, at: Path, moto: str) ->
     assert done.out.startswith("The job completed")
     nothing = kennel("report", "s3://recorded/other/")
     assert nothing.code == 1
-    assert nothing.err == "kennel: nothing lies below s3://recorded/other/\n"
+    assert nothing.err == "kennel: there is nothing below s3://recorded/other/\n"
     s3.put_object(Bucket="recorded", Key="bad/../../../evil", Body=b"")
     evil = kennel("report", "s3://recorded/bad/")
     assert evil.code == 1
-    assert "such a name is not written to disk" in evil.err
+    assert "refusing to write outside of the folder" in evil.err
 
 
 def test_a_folder_without_a_recording(at: Path, nowhere: None) -> None:
@@ -108,15 +108,15 @@ def test_a_folder_without_a_recording(at: Path, nowhere: None) -> None:
     assert not (at / "empty-report.html").exists()
 
 
-def test_a_dry_run_says_what_it_would_ask_first(nowhere: None) -> None:
-    (asked,) = json.loads(kennel("report", "dogs-1", "--dry-run").out)
-    assert asked["operation"] == "DescribeTrainingJob"
-    assert asked["parameters"] == {"TrainingJobName": "dogs-1"}
-    (asked,) = json.loads(kennel("report", "s3://b/k/", "--dry-run").out)
-    assert asked["parameters"] == {"Bucket": "b", "Prefix": "k/"}
+def test_a_dry_run_prints_the_first_request(nowhere: None) -> None:
+    (request,) = json.loads(kennel("report", "dogs-1", "--dry-run").out)
+    assert request["operation"] == "DescribeTrainingJob"
+    assert request["parameters"] == {"TrainingJobName": "dogs-1"}
+    (request,) = json.loads(kennel("report", "s3://b/k/", "--dry-run").out)
+    assert request["parameters"] == {"Bucket": "b", "Prefix": "k/"}
 
 
-def test_where_a_job_leaves_its_recording() -> None:
+def test_where_a_recording_can_be() -> None:
     about = {
         "TrainingJobName": "dogs-1",
         "OutputDataConfig": {"S3OutputPath": "s3://b/jobs"},
@@ -133,6 +133,7 @@ def test_where_a_job_leaves_its_recording() -> None:
     assert last == "s3://b/jobs/d/output/output/"
 
 
+@pytest.mark.slow
 def test_a_finished_trial_has_a_report(
     tuned: dict[str, Any], emulator: str, tmp_path: Path
 ) -> None:
@@ -143,11 +144,11 @@ def test_a_finished_trial_has_a_report(
     facts = json.loads(done.out)
     assert facts["job"]["name"] == job
     assert facts["job"]["status"] == "completed"
-    assert facts["job"]["about"]["architecture"] == "resnet18"
+    assert facts["job"]["about"]["architecture"] == "squeezenet1_1"
     assert facts["steps"]["durations"]["count"] > 0
     assert facts["curves"]["validation:accuracy"][-1]["value"] == pytest.approx(
         tuned["trials"][0]["value"], abs=1e-6
     )
     assert job in page.read_text()
     best = kennel("report", tuned["tuning_job"], "--output", str(page))
-    assert f"the best of {tuned['tuning_job']}: {job}" in best.err
+    assert f"the best trial of {tuned['tuning_job']}: {job}" in best.err

@@ -1,144 +1,40 @@
-"""The whole job by `kennel` alone, on the emulator: photos, tuning, training, serving.
+"""A whole job with `kennel` alone, on the emulator: photos, tuning, training, serving.
 
-Nothing here is told that it is an emulator; AWS_ENDPOINT_URL is all the difference.
+No verb knows that it is an emulator: only AWS_ENDPOINT_URL differs.
 """
 
-import os
-import signal
-import subprocess
-import sys
-from typing import Any
+import json
+from pathlib import Path
 
 import boto3  # type: ignore[import-untyped]
 
-from scripts.console import snippets
-from tests.scripts.digits_job import SMALL, SPEC
+from tests.scripts.digits_job import BUCKET, SMALL, SPEC, changes
 from tests.scripts.kennel import kennel
-from tests.scripts.sdk import interpreter
 
 
-def test_best_is_the_trial_with_the_greatest_value(tuned: dict[str, Any], emulator: str) -> None:
-    values = [trial["value"] for trial in tuned["trials"]]
-    assert [trial["status"] for trial in tuned["trials"]] == ["Completed", "Completed"]
-    assert values == sorted(values, reverse=True)
-    assert {trial["hyperparameters"]["learning_rate"] for trial in tuned["trials"]} == {1e-6, 0.003}
-    assert tuned["best"]["job"] == tuned["trials"][0]["job"]
-    assert tuned["best"]["hyperparameters"] == tuned["trials"][0]["hyperparameters"]
-    shown = kennel("best", tuned["tuning_job"])
-    assert shown.out.splitlines()[0].split()[:2] == ["validation:accuracy", "learning_rate"]
-    assert shown.out.splitlines()[1].startswith("best")
+def test_tune_train_deploy_predict(emulator: str, few_digits: Path) -> None:
+    boto3.client("s3").create_bucket(Bucket=BUCKET)
+    assert kennel("data", "upload", str(few_digits), f"s3://{BUCKET}/data").code == 0
 
+    ranges = changes({"tuning.ranges": "{learning_rate=[0.002]}"})
+    tuned = kennel("tune", SPEC, *SMALL, *ranges)
+    assert tuned.code == 0, tuned.err
+    tuning_job = tuned.out.splitlines()[0]
+    assert "learning_rate = 0.002" in kennel("best", tuning_job).out
 
-def test_a_finished_trial_can_be_looked_at(tuned: dict[str, Any], emulator: str) -> None:
-    job = tuned["best"]["job"]
-    listed = kennel("jobs")
-    assert tuned["tuning_job"] in listed.out
-    assert job in listed.out
+    trained = kennel("train", SPEC, *SMALL, "--from-tuning", tuning_job)
+    assert trained.code == 0, trained.err
+    job = trained.out.splitlines()[0]
+    assert "bundle: s3://kennel-digits/jobs/" in trained.err
     status = kennel("status", job)
     assert status.out.startswith(f"{job}: Completed")
-    assert f"validation:accuracy: {tuned['trials'][0]['value']:.4g}" in status.out
-    assert "billed: " in status.err
-    assert "bundle: s3://kennel-digits/jobs/" in status.err
-    assert "[metric] validation:accuracy=" in kennel("logs", job).out
-    assert "already ended" in kennel("stop", job).err
-    assert "2 Completed" in kennel("status", tuned["tuning_job"]).out
+    assert "test:accuracy: " in status.out
 
-
-def test_the_snippets_go_on_with_the_sdk(tuned: dict[str, Any], emulator: str) -> None:
-    job, tuning = tuned["best"]["job"], tuned["tuning_job"]
-    asking = snippets.endpoint("digits").splitlines()[1]  # none is up: that it can be imported
-    code = [snippets.training_job(job), snippets.tuning_job(tuning), asking]
-    python = interpreter("sdk.txt")
-    done = subprocess.run(
-        [python, "-c", "\n".join(code)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert f"Completed s3://kennel-digits/jobs/{job}/output/model.tar.gz" in done.stdout
-    assert "'learning_rate': " in done.stdout
-
-
-def test_training_goes_on_from_what_tuning_found_and_can_be_stopped(
-    tuned: dict[str, Any], emulator: str
-) -> None:
-    long = ("--set", "hyperparameters.epochs=500")
-    found = tuned["tuning_job"]
-    started = kennel("train", SPEC, *SMALL, *long, "--from-tuning", found, "--detach")
-    job = started.out.strip()
-    assert f"kennel stop {job}" in started.err
-    sent = boto3.client("sagemaker").describe_training_job(TrainingJobName=job)["HyperParameters"]
-    rate = tuned["best"]["hyperparameters"]["learning_rate"]
-    assert float(sent["learning_rate"]) == rate
-    assert sent["epochs"] == "500"
-    assert "is stopping" in kennel("stop", job).err
-    followed = kennel("logs", job, "--follow")
-    assert followed.code == 0
-    assert f"{job}: stopped" in followed.err
-
-
-def test_ctrl_c_leaves_the_job_alone_and_says_how_to_come_back(
-    tuned: dict[str, Any], emulator: str
-) -> None:
-    command = [sys.executable, "-m", "scripts.cli", "train", SPEC, *SMALL]
-    command += ["--set", "hyperparameters.epochs=500"]
-    watching = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=dict(os.environ),
-        # A shell that started the tests in the background made them, and this, deaf to Ctrl-C.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    assert watching.stdout
-    assert watching.stderr
-    job = watching.stdout.readline().strip()
-    while "Starting" not in watching.stderr.readline():
-        assert watching.poll() is None
-    watching.send_signal(signal.SIGINT)
-    _, err = watching.communicate(timeout=600)
-    assert watching.returncode == 130
-    assert f"kennel logs {job} --follow" in err
-    about = boto3.client("sagemaker").describe_training_job(TrainingJobName=job)
-    assert about["TrainingJobStatus"] == "InProgress"
-    kennel("stop", job)
-
-
-def test_a_failed_job_tells_its_reason_its_last_lines_and_a_hint(
-    tuned: dict[str, Any], emulator: str
-) -> None:
-    s3 = boto3.client("s3")
-    s3.put_object(Bucket="kennel-digits", Key="one/cat/1.png", Body=b"")
-    failed = kennel("train", SPEC, *SMALL, "--set", "data={train='s3://kennel-digits/one'}")
-    assert failed.code == 1
-    assert "reason: AlgorithmError" in failed.err
-    assert "DataError: one class only (cat)" in failed.err
-    assert "lines of its log:" in failed.err
-    assert "hint: check the photos before the next job: `kennel data check DIR`" in failed.err
-
-
-def test_a_name_that_no_job_has(emulator: str) -> None:
-    done = kennel("status", "no-such-job")
-    assert done.code == 1
-    assert "no job is called no-such-job in us-east-1: `kennel jobs` lists them" in done.err
-
-
-def test_images_are_registered_and_jobs_find_them_by_alias(emulator: str) -> None:
-    done = kennel("register", SPEC, "--alias", "stable", "--processor", "CPU")
-    assert done.code == 0, done.err
-    train, serve = done.out.splitlines()
-    assert train.startswith("kennel-train version 1: ")
-    assert train.endswith("kennel-train@stable")
-    assert serve.startswith("kennel-serve version 1: ")
-    again = kennel("register", SPEC, "--alias", "stable", "--processor", "CPU")
-    assert again.out == done.out
-    version = boto3.client("sagemaker").describe_image_version(ImageName="kennel-serve", Version=1)
-    assert version["JobType"] == "INFERENCE"
-    assert version["MLFramework"].startswith("PyTorch 2.")
-
-    alias = ["--set", "images.train=kennel-train@stable", "--detach"]
-    job = kennel("train", SPEC, *SMALL, *alias).out.strip()
-    about = boto3.client("sagemaker").describe_training_job(TrainingJobName=job)
-    assert about["AlgorithmSpecification"]["TrainingImage"] == version["ContainerImage"].replace(
-        "kennel-serve", "kennel-train"
-    )
-    kennel("stop", job)
+    deployed = kennel("deploy", SPEC, "--job", job)
+    assert deployed.code == 0, deployed.err
+    photo = next((few_digits / "test").rglob("*.png"))
+    answer = json.loads(kennel("predict", "digits", str(photo), "--json").out)[str(photo)]
+    assert len(answer["labels"]) == 10
+    assert abs(sum(answer["probabilities"]) - 1) < 1e-4
+    assert "deleted endpoint digits" in kennel("down", "digits").err
+    assert boto3.client("sagemaker").list_models()["Models"] == []

@@ -1,10 +1,12 @@
-"""`strategy = "sweep"`: a grid in one training job, by `kennel` alone, on the emulator."""
+"""`strategy = "sweep"`: one training job trains a whole grid."""
 
 import json
 from pathlib import Path
 
 import boto3  # type: ignore[import-untyped]
+import pytest
 
+from tests.scripts.digits_job import changes
 from tests.scripts.kennel import kennel
 from tests.train import heads
 
@@ -13,10 +15,10 @@ DIGITS = str(Path(__file__).parents[2] / "experiments" / "digits.toml")
 SWEEP = ["--set", "tuning.strategy=sweep", "--set", "tuning.parallel=1"]
 
 
-def test_a_grid_on_a_frozen_backbone_is_told_what_a_sweep_saves() -> None:
+def test_tune_suggests_a_sweep_for_a_frozen_backbone() -> None:
     assert "trains all 18 trials in 1 job" in kennel("tune", DOGS, "--dry-run").err
-    thawed = kennel("tune", DOGS, "--dry-run", "--set", "hyperparameters.trainable=all")
-    assert "sweep" not in thawed.err
+    all_trained = kennel("tune", DOGS, "--dry-run", "--set", "hyperparameters.trainable=all")
+    assert "sweep" not in all_trained.err
 
 
 def test_a_sweep_is_one_training_job() -> None:
@@ -29,7 +31,8 @@ def test_a_sweep_is_one_training_job() -> None:
     assert sweep["learning_rate"] == [0.001, 0.01, 0.1]
 
 
-def test_the_table_and_the_best_come_from_the_jobs_log(
+@pytest.mark.slow
+def test_the_table_and_the_best_trial_come_from_the_log(
     emulator: str, few_digits: Path, tmp_path: Path
 ) -> None:
     s3 = boto3.client("s3")
@@ -39,13 +42,17 @@ def test_the_table_and_the_best_come_from_the_jobs_log(
     channels = {name: f"s3://kennel-digits/swept/{name}" for name in ("train", "valid", "test")}
     channels["pretrained"] = "s3://kennel-digits/weights"
     ranges = "{learning_rate=[0.000001, 0.05], batch_size=[16, 32], epochs=[1, 2]}"
-    told = {"weights": "pretrained", "trainable": "head", "warmup_epochs": 0.0, "workers": 0}
-    changes = [
-        *("--set", "data={" + ", ".join(f"{k}='{v}'" for k, v in channels.items()) + "}"),
-        *("--set", f"tuning.ranges={ranges}"),
-        *(part for k, v in told.items() for part in ("--set", f"hyperparameters.{k}={v}")),
-    ]
-    done = kennel("tune", DIGITS, *SWEEP, *changes)
+    settings: dict[str, object] = {
+        "data": "{" + ", ".join(f"{k}='{v}'" for k, v in channels.items()) + "}",
+        "tuning.ranges": ranges,
+        "hyperparameters.weights": "pretrained",
+        "hyperparameters.trainable": "head",
+        "hyperparameters.warmup_epochs": 0.0,
+        "hyperparameters.workers": 0,
+        "debugger.enabled": "false",
+        "profiler.enabled": "false",
+    }
+    done = kennel("tune", DIGITS, *SWEEP, *changes(settings))
     assert done.code == 0, done.err
     job = done.out.splitlines()[0]
     found = json.loads(kennel("best", job, "--json").out)
@@ -59,4 +66,4 @@ def test_the_table_and_the_best_come_from_the_jobs_log(
     assert f"kennel deploy SPEC --job {job}" in table.err
     about = boto3.client("sagemaker").describe_training_job(TrainingJobName=job)
     final = {one["MetricName"]: one["Value"] for one in about["FinalMetricDataList"]}
-    assert final["validation:accuracy"] <= values[0] + 1e-6  # the winner's, and no other's
+    assert final["validation:accuracy"] <= values[0] + 1e-6  # the winner's

@@ -1,4 +1,4 @@
-"""Training jobs of other kinds by `kennel`, on the emulator: on spot, and with AWS's own rules."""
+"""Spot training jobs, and jobs with AWS's own rules, on the emulator."""
 
 import time
 import urllib.request
@@ -12,18 +12,11 @@ import pytest
 from scripts.aws.client import Aws
 from scripts.aws.logs import TRAINING, Log
 from scripts.requests import jobs
-from tests.scripts.conftest import REGION, pointed_at, running
-from tests.scripts.digits_job import SMALL, SPEC
+from tests.scripts.conftest import REGION, run_emulator, use_endpoint
+from tests.scripts.digits_job import SMALL, SPEC, changes
 from tests.scripts.kennel import kennel
 
-# A small network: what is looked at is the going on, not the learning.
-SPOT: dict[str, object] = {
-    "hyperparameters.architecture": "squeezenet1_1",
-    "hyperparameters.workers": 0,
-    "hyperparameters.epochs": 10,
-    "debugger.enabled": "false",
-    "profiler.enabled": "false",
-}
+pytestmark = pytest.mark.slow
 MANAGED = ["--set", "debugger={managed_rules=['LossNotDecreasing', 'ProfilerReport']}"]
 
 
@@ -33,24 +26,24 @@ def described(job: str) -> dict[str, Any]:
 
 
 def metrics(job: str) -> dict[str, float]:
-    """A job's last figures, but for how fast it was."""
+    """A job's final metrics, except its speed."""
     final = described(job)["FinalMetricDataList"]
-    figures = {one["MetricName"]: one["Value"] for one in final}
-    figures.pop("train:images_per_second")
-    return figures
+    values = {one["MetricName"]: one["Value"] for one in final}
+    values.pop("train:images_per_second")
+    return values
 
 
-def test_a_spot_job_that_was_interrupted_ends_where_an_unbroken_one_does(
+def test_an_interrupted_spot_job_ends_with_the_same_metrics(
     tuned: dict[str, Any], emulator: str
 ) -> None:
-    longer = [part for key, value in SPOT.items() for part in ("--set", f"{key}={value}")]
-    unbroken = kennel("train", SPEC, *longer)
-    assert unbroken.code == 0, unbroken.err
+    longer = [*SMALL, *changes({"hyperparameters.epochs": 10})]
+    uninterrupted = kennel("train", SPEC, *longer)
+    assert uninterrupted.code == 0, uninterrupted.err
 
     spot = "training={instance_type='ml.m5.large', max_run_seconds=1800, spot=true, "
     spot += "max_wait_seconds=3600, checkpoints='s3://kennel-digits/checkpoints'}"
     job = kennel("train", SPEC, *longer, "--set", spot, "--detach").out.strip()
-    # Looked for by clients made once: nine epochs are left, and soon over.
+    # One client for all polls: the nine epochs left are short.
     aws = Aws(REGION)
     log = Log(aws, TRAINING, f"{job}/")
     while not any("[metric] validation:accuracy=" in line.text for line in log.new_lines()):
@@ -64,10 +57,10 @@ def test_a_spot_job_that_was_interrupted_ends_where_an_unbroken_one_does(
     statuses = [one["Status"] for one in described(job)["SecondaryStatusTransitions"]]
     assert statuses.count("Interrupted") == 1
     assert statuses.count("Training") == 2
-    assert metrics(job) == metrics(unbroken.out.splitlines()[0])
+    assert metrics(job) == metrics(uninterrupted.out.splitlines()[0])
 
 
-def test_awss_rules_go_with_a_training_job_and_never_with_a_tuning_job(
+def test_training_jobs_have_awss_rules_and_tuning_jobs_do_not(
     tuned: dict[str, Any], emulator: str
 ) -> None:
     trained = kennel("train", SPEC, *SMALL, *MANAGED)
@@ -79,29 +72,29 @@ def test_awss_rules_go_with_a_training_job_and_never_with_a_tuning_job(
         "LossNotDecreasing"
     ]
     assert about["ProfilerConfig"]["ProfilingIntervalInMilliseconds"] == 500
-    # What AWS's rules would read.
+    # The files that AWS's rules would read.
     listed = boto3.client("s3").list_objects_v2(Bucket="kennel-digits", Prefix=f"jobs/{job}/")
     keys = [one["Key"].removeprefix(f"jobs/{job}/") for one in listed["Contents"]]
     assert any(key.startswith("debug-output/events/") for key in keys), keys
     tuning = kennel("tune", SPEC, *SMALL, *MANAGED, "--dry-run")
     assert tuning.code == 0
-    assert "a tuning job has no field for them" in tuning.err
+    assert "tuning jobs cannot have them" in tuning.err
 
 
 @pytest.fixture
 def without_debugger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     config = tmp_path / "emulator.toml"
     config.write_text("debugger = false\n")
-    with running(tmp_path / "state", "--config", str(config)) as address:
-        pointed_at(monkeypatch, address)
+    with run_emulator(tmp_path / "state", "--config", str(config)) as address:
+        use_endpoint(monkeypatch, address)
         boto3.client("s3").create_bucket(Bucket="kennel-digits")
         yield
 
 
-def test_an_account_without_awss_debugger_trains_all_the_same(without_debugger: None) -> None:
-    started = kennel("train", SPEC, *MANAGED, "--detach")
+def test_a_job_starts_without_awss_rules_if_aws_refuses_them(without_debugger: None) -> None:
+    started = kennel("train", SPEC, *SMALL, *MANAGED, "--detach")
     assert started.code == 0, started.err
-    assert "goes on without AWS's managed rules" in started.err
+    assert "started without AWS's managed rules" in started.err
     assert "SageMaker Debugger is not available to this account" in started.err
     assert "DebugHookConfig" not in described(started.out.strip())
     wrong = kennel("train", SPEC, *MANAGED, "--detach", "--name", "x" * 64)
