@@ -1,4 +1,4 @@
-"""A user's serving image in one file: the request says what it does. It knows no more."""
+"""A user's serving image in one file, without Kennel. Requests tell it what to do."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
 PORT = int(os.environ.get("SAGEMAKER_BIND_TO_PORT", "8080"))
 MODE = os.environ.get("MODE", "")
-ROOM = 2
+MAX_MODELS = 2
 models: dict[str, str] = {}
 
 
@@ -37,14 +37,14 @@ class Handler(BaseHTTPRequestHandler):
         del models[self.path.rpartition("/")[2]]
         self.reply(200, b"")
 
-    def load(self, said: dict[str, str]) -> None:
-        if said["model_name"] in models:
+    def load(self, request: dict[str, str]) -> None:
+        if request["model_name"] in models:
             self.reply(409, b"")
-        elif len(models) == ROOM:
+        elif len(models) == MAX_MODELS:
             self.reply(507, b"")
         else:
-            models[said["model_name"]] = (Path(said["url"]) / "name.txt").read_text()
-            print(f"loaded {models[said['model_name']]}")
+            models[request["model_name"]] = (Path(request["url"]) / "name.txt").read_text()
+            print(f"loaded {models[request['model_name']]}")
             self.reply(200, b"")
 
     def predict(self, body: bytes) -> None:
@@ -53,10 +53,10 @@ class Handler(BaseHTTPRequestHandler):
         if body == b"die":
             os._exit(9)
         if body.startswith(b"status "):
-            self.reply(int(body.split()[1]), b"as you wish")
+            self.reply(int(body.split()[1]), b"as requested")
             return
         model = ROOT / "model"
-        said = {
+        answer = {
             "pid": os.getpid(),
             "body": body.decode(),
             "type": self.headers["Content-Type"],
@@ -65,7 +65,7 @@ class Handler(BaseHTTPRequestHandler):
             "model": {path.name: path.read_text() for path in model.iterdir()},
             "batch": os.environ.get("SAGEMAKER_BATCH"),
         }
-        self.reply(200, json.dumps(said).encode())
+        self.reply(200, json.dumps(answer).encode())
 
     def reply(self, status: int, body: bytes) -> None:
         self.send_response(status)

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.emulator.conftest import BUCKET, ROLE, Running
-from tests.emulator.test_hosting import in_service, invoke
-from tests.emulator.test_training import lines_of
+from tests.emulator.client import BUCKET, TWO_MACHINES, Emulator
+from tests.emulator.hosting import create_config, create_model, invoke, wait_in_service
 
-# The starting times of a real server on a busy machine.
+pytestmark = pytest.mark.slow
+
+# Limits for a real server on a busy machine.
 REAL: dict[str, float] = {
     "startup_s": 240,
     "ping_s": 2,
@@ -21,14 +22,14 @@ REAL: dict[str, float] = {
 
 
 @pytest.fixture
-def emulator(tmp_path: Path) -> Iterator[Running]:
-    running = Running(tmp_path / "state", {}, limits=REAL).start()
+def emulator(tmp_path: Path) -> Iterator[Emulator]:
+    running = Emulator(tmp_path / "state", {}, limits=REAL).start()
     running.s3.create_bucket(Bucket=BUCKET)
     yield running
     running.end()
 
 
-def test_train_on_two_hosts_then_serve(emulator: Running, few_digits: Path) -> None:
+def test_train_on_two_hosts_then_serve(emulator: Emulator, few_digits: Path) -> None:
     for file in sorted(few_digits.rglob("*.png")):
         key = f"photos/{file.relative_to(few_digits).as_posix()}"
         emulator.s3.upload_file(str(file), BUCKET, key)
@@ -44,33 +45,22 @@ def test_train_on_two_hosts_then_serve(emulator: Running, few_digits: Path) -> N
     emulator.train(
         "digits",
         HyperParameters=hyperparameters,
-        ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 2, "VolumeSizeInGB": 1},
+        ResourceConfig=TWO_MACHINES,
         Environment={"OMP_NUM_THREADS": "1"},
     )
-    emulator.until(lambda: emulator.job("digits")["TrainingJobStatus"] != "InProgress", seconds=300)
+    emulator.wait_until(
+        lambda: emulator.job("digits")["TrainingJobStatus"] != "InProgress", seconds=300
+    )
     job = emulator.job("digits")
-    assert job["TrainingJobStatus"] == "Completed", "\n".join(lines_of(emulator, "digits"))[-4000:]
-    container = {
-        "Image": "kennel-serve",
-        "ModelDataUrl": job["ModelArtifacts"]["S3ModelArtifacts"],
-    }
-    emulator.sagemaker.create_model(
-        ModelName="digits", ExecutionRoleArn=ROLE, PrimaryContainer=container
-    )
-    variant = {
-        "VariantName": "AllTraffic",
-        "ModelName": "digits",
-        "InstanceType": "ml.m5.large",
-        "InitialInstanceCount": 1,
-    }
-    emulator.sagemaker.create_endpoint_config(
-        EndpointConfigName="digits", ProductionVariants=[variant]
-    )
+    assert job["TrainingJobStatus"] == "Completed", "\n".join(emulator.lines("digits"))[-4000:]
+    artifacts = job["ModelArtifacts"]["S3ModelArtifacts"]
+    create_model(emulator, "digits", Image="kennel-serve", ModelDataUrl=artifacts)
+    create_config(emulator, "digits", "digits")
     emulator.sagemaker.create_endpoint(EndpointName="digits", EndpointConfigName="digits")
-    in_service(emulator, "digits")
+    wait_in_service(emulator, "digits")
     photo = next(few_digits.rglob("*.png")).read_bytes()
     accept = "application/json;verbose"
     answer = invoke(emulator, "digits", photo, ContentType="image/png", Accept=accept)
-    said = json.loads(answer["Body"])
-    assert len(said["labels"]) == 10
-    assert math.isclose(sum(said["probabilities"]), 1, rel_tol=1e-3)
+    prediction = json.loads(answer["Body"])
+    assert len(prediction["labels"]) == 10
+    assert math.isclose(sum(prediction["probabilities"]), 1, rel_tol=1e-3)

@@ -1,4 +1,4 @@
-"""The emulator ends, in the good way and the bad one, and comes back on the same folder."""
+"""The emulator is stopped or killed, and starts again on the same state folder."""
 
 import re
 import signal
@@ -10,21 +10,23 @@ from pathlib import Path
 import boto3.s3.transfer  # type: ignore[import-untyped, unused-ignore]
 import pytest
 
-from tests.emulator.conftest import BUCKET, IMAGES, Running, alive, fill
-from tests.emulator.test_hosting import ask, deploy, in_service
-from tests.emulator.test_training import lines_of, training
-from tests.emulator.test_tuning import ended, ranges, request, trials
+from tests.emulator.client import BUCKET, IMAGES, Emulator, alive, upload_photos
+from tests.emulator.hosting import deploy, predict, wait_in_service
+from tests.emulator.tuning import ranges, trials, tuning_ended, tuning_request
+
+pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def emulator(tmp_path: Path) -> Iterator[Running]:
-    running = Running(tmp_path / "state", IMAGES).start()
-    fill(running)
-    yield running
-    running.end()
+@pytest.fixture(scope="module")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """One emulator for this file: every test restarts it."""
+    emulator = Emulator(tmp_path_factory.mktemp("restart") / "state", IMAGES).start()
+    upload_photos(emulator)
+    yield emulator
+    emulator.end()
 
 
-def test_objects_survive_with_their_metadata(emulator: Running, tmp_path: Path) -> None:
+def test_objects_survive_with_their_metadata(emulator: Emulator, tmp_path: Path) -> None:
     large = tmp_path / "large"
     large.write_bytes(b"0123456789abcdef" * 2**16 * 10)  # 10 MiB: sent in parts
     emulator.s3.upload_file(
@@ -55,67 +57,67 @@ def test_objects_survive_with_their_metadata(emulator: Running, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_job_that_was_running_has_failed_and_nothing_is_left_of_it(
-    emulator: Running, number: int
-) -> None:
-    emulator.train("before")
-    emulator.ended("before")
+def test_a_running_job_fails_and_leaves_no_process(emulator: Emulator, number: int) -> None:
+    before, during, after = (f"{name}-{number}" for name in ("before", "during", "after"))
+    checkpoints = f"checkpoints/{number}"
+    emulator.train(before)
+    emulator.ended(before)
     emulator.train(
-        "during",
+        during,
         HyperParameters={"spawn": "1", "steps": "3", "sleep_at": "2"},
-        CheckpointConfig={"S3Uri": f"s3://{BUCKET}/kept"},
+        CheckpointConfig={"S3Uri": f"s3://{BUCKET}/{checkpoints}"},
     )
-    training(emulator, "during", "step 2")
-    emulator.until(lambda: emulator.keys("kept"))
-    text = "\n".join(lines_of(emulator, "during"))
+    emulator.wait_for_line(during, "step 2")
+    emulator.wait_until(lambda: emulator.keys(checkpoints))
+    text = "\n".join(emulator.lines(during))
     pids = [int(found) for found in re.findall(r"(?:pid|child) (\d+)", text)]
     assert len(pids) == 2
     assert all(alive(pid) for pid in pids)
     emulator.end(number)
-    emulator.until(lambda: not any(alive(pid) for pid in pids))
+    emulator.wait_until(lambda: not any(alive(pid) for pid in pids))
     emulator.start()
-    job = emulator.job("during")
+    job = emulator.job(during)
     assert job["TrainingJobStatus"] == job["SecondaryStatus"] == "Failed"
     assert job["FailureReason"].startswith("InternalServerError")
-    assert emulator.body("kept/step.txt") == b"2"
-    assert emulator.job("before")["TrainingJobStatus"] == "Completed"
-    assert emulator.body("out/before/output/model.tar.gz")
-    assert lines_of(emulator, "before")[-1] == "loss=0.25; done"
-    emulator.train("after")
-    assert emulator.ended("after")["TrainingJobStatus"] == "Completed"
+    assert emulator.body(f"{checkpoints}/step.txt") == b"2"
+    assert emulator.job(before)["TrainingJobStatus"] == "Completed"
+    assert emulator.body(f"out/{before}/output/model.tar.gz")
+    assert emulator.lines(before)[-1] == "loss=0.25; done"
+    emulator.train(after)
+    assert emulator.ended(after)["TrainingJobStatus"] == "Completed"
 
 
-def test_a_tuning_job_that_was_running_has_failed_and_its_ended_trials_are_kept(
-    emulator: Running,
+def test_a_running_tuning_job_fails_and_keeps_its_completed_trials(
+    emulator: Emulator,
 ) -> None:
-    # One at a time: the first ends at once, the second would train for ten minutes.
-    said = request("tuned", "Grid", ranges(sleep=["0", "600"]), MaxParallelTrainingJobs=1)
-    said["TrainingJobDefinition"]["StaticHyperParameters"] = {"x": "0.5"}
-    emulator.sagemaker.create_hyper_parameter_tuning_job(**said)
-    emulator.until(lambda: len(trials(emulator, "tuned")) == 2)
-    first, second = (one["TrainingJobName"] for one in trials(emulator, "tuned"))
-    training(emulator, second, "pid")
-    (pid,) = re.findall(r"pid (\d+)", "\n".join(lines_of(emulator, second)))
+    # One trial at a time: the first ends at once, the second sleeps for ten minutes.
+    request = tuning_request("tuned", "Grid", ranges(sleep=["0", "600"]), MaxParallelTrainingJobs=1)
+    request["TrainingJobDefinition"]["StaticHyperParameters"] = {"x": "0.5"}
+    emulator.sagemaker.create_hyper_parameter_tuning_job(**request)
+    emulator.wait_until(lambda: len(trials(emulator, "tuned")) == 2)
+    first, second = (trial["TrainingJobName"] for trial in trials(emulator, "tuned"))
+    emulator.wait_for_line(second, "pid")
+    (pid,) = re.findall(r"pid (\d+)", "\n".join(emulator.lines(second)))
     emulator.end(signal.SIGKILL)
-    emulator.until(lambda: not alive(int(pid)))
+    emulator.wait_until(lambda: not alive(int(pid)))
     emulator.start()
-    job = ended(emulator, "tuned")
+    job = tuning_ended(emulator, "tuned")
     assert job["HyperParameterTuningJobStatus"] == "Failed"
     assert job["FailureReason"].startswith("InternalServerError")
     statuses = {
-        one["TrainingJobName"]: one["TrainingJobStatus"] for one in trials(emulator, "tuned")
+        trial["TrainingJobName"]: trial["TrainingJobStatus"] for trial in trials(emulator, "tuned")
     }
     assert statuses == {first: "Completed", second: "Failed"}
     assert job["BestTrainingJob"]["TrainingJobName"] == first
     assert job["BestTrainingJob"]["FinalHyperParameterTuningJobObjectiveMetric"]["Value"] == 0.5
     assert emulator.body(f"tuned/{first}/output/model.tar.gz")
     emulator.sagemaker.create_hyper_parameter_tuning_job(
-        **request("again", "Grid", ranges(x=["0.2"]))
+        **tuning_request("again", "Grid", ranges(x=["0.2"]))
     )
-    assert ended(emulator, "again")["HyperParameterTuningJobStatus"] == "Completed"
+    assert tuning_ended(emulator, "again")["HyperParameterTuningJobStatus"] == "Completed"
 
 
-def test_registries_survive(emulator: Running) -> None:
+def test_registries_survive(emulator: Emulator) -> None:
     emulator.client("ecr").create_repository(
         repositoryName="kennel", imageTagMutability="IMMUTABLE"
     )
@@ -133,14 +135,15 @@ def test_registries_survive(emulator: Running) -> None:
     assert [group["ModelPackageGroupName"] for group in groups] == ["dogs"]
 
 
-def test_an_endpoint_comes_back_into_service(emulator: Running) -> None:
+def test_an_endpoint_comes_back_into_service(emulator: Emulator) -> None:
     deploy(emulator, "lasting")
-    pid = ask(emulator, "lasting")["pid"]
+    pid = predict(emulator, "lasting")["pid"]
     emulator.end(signal.SIGKILL)
-    emulator.until(lambda: not alive(pid))
+    emulator.wait_until(lambda: not alive(pid))
     emulator.start()
-    in_service(emulator, "lasting")
-    assert ask(emulator, "lasting")["model"] == {"name.txt": "tarred"}
+    wait_in_service(emulator, "lasting")
+    assert predict(emulator, "lasting")["model"] == {"name.txt": "archived"}
+    emulator.sagemaker.delete_endpoint(EndpointName="lasting")
 
 
 def verb(*words: str) -> "subprocess.CompletedProcess[str]":
@@ -159,7 +162,7 @@ def test_start_status_stop(tmp_path: Path) -> None:
         assert "export AWS_ACCESS_KEY_ID=emulator" in started.stdout
         assert re.match(r"# engine: (process|docker for the images that it has)", started.stdout)
         assert verb("status", *state).stdout == started.stdout
-        assert verb("start", *state).stdout == started.stdout  # one alone
+        assert verb("start", *state).stdout == started.stdout  # only one runs
         second = verb("run", *state)
         assert second.returncode == 1
         assert "already runs" in second.stderr
@@ -180,12 +183,3 @@ def test_without_a_docker_engine_jobs_run_as_processes_and_the_start_says_so(
     started = verb("start", *state)
     verb("stop", *state)
     assert started.stdout.startswith("# engine: process (auto: no Docker engine answers)")
-
-
-def test_settings_that_cannot_be_used(tmp_path: Path) -> None:
-    file = tmp_path / "config.toml"
-    file.write_text("colour = 'blue'\n[limits]\ninvocation_s = 'long'\n")
-    done = verb("run", "--state", str(tmp_path), "--config", str(file))
-    assert done.returncode == 2
-    assert "colour" in done.stderr
-    assert "limits.invocation_s" in done.stderr

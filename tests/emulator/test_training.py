@@ -4,34 +4,26 @@ import re
 import signal
 import tarfile
 import urllib.request
-from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError  # type: ignore[import-untyped, unused-ignore]
 
-from tests.emulator.conftest import BUCKET, Running, alive
+from tests.emulator.client import BUCKET, QUICK, TWO_MACHINES, Emulator, alive, refused
 
-
-def refused(call: Any, /, *arguments: Any, **more: Any) -> tuple[str, str]:
-    """Return the code and message with which a call is refused."""
-    with pytest.raises(ClientError) as caught:
-        call(*arguments, **more)
-    error = caught.value.response["Error"]
-    return error["Code"], error["Message"]
+pytestmark = pytest.mark.slow
 
 
-def test_a_job_from_data_to_artifacts(emulator: Running) -> None:
+def test_a_job_from_data_to_artifacts(emulator: Emulator) -> None:
     emulator.train("whole", HyperParameters={"epochs": "3"}, Environment={"COLOUR": "blue"})
     emulator.sagemaker.get_waiter("training_job_completed_or_stopped").wait(
-        TrainingJobName="whole", WaiterConfig={"Delay": 0.1, "MaxAttempts": 600}
+        TrainingJobName="whole", WaiterConfig=QUICK
     )
     job = emulator.job("whole")
     assert job["TrainingJobStatus"] == job["SecondaryStatus"] == "Completed"
     assert job["TrainingJobArn"].endswith(":training-job/whole")
     assert job["HyperParameters"] == {"epochs": "3"}
-    statuses = [one["Status"] for one in job["SecondaryStatusTransitions"]]
+    statuses = [entry["Status"] for entry in job["SecondaryStatusTransitions"]]
     assert statuses == ["Starting", "Downloading", "Training", "Uploading", "Completed"]
-    assert all("EndTime" in one for one in job["SecondaryStatusTransitions"])
+    assert all("EndTime" in entry for entry in job["SecondaryStatusTransitions"])
     assert job["BillableTimeInSeconds"] == job["TrainingTimeInSeconds"] >= 1
     assert job["TrainingEndTime"] > job["TrainingStartTime"] > job["CreationTime"]
     assert job["FinalMetricDataList"][0]["MetricName"] == "loss"
@@ -48,7 +40,7 @@ def test_a_job_from_data_to_artifacts(emulator: Running) -> None:
     assert lines[-1] == "loss=0.25; done"
 
 
-def test_failure_reason_is_the_failure_files_beginning(emulator: Running) -> None:
+def test_failure_reason_is_the_failure_files_beginning(emulator: Emulator) -> None:
     hyperparameters = {"fail_on": "algo-1", "reason": "é" * 2000, "code": "3"}
     emulator.train("fails", HyperParameters=hyperparameters)
     job = emulator.ended("fails")
@@ -59,7 +51,7 @@ def test_failure_reason_is_the_failure_files_beginning(emulator: Running) -> Non
     assert "S3ModelArtifacts" not in job.get("ModelArtifacts", {})
 
 
-def test_no_data_is_the_clients_error(emulator: Running) -> None:
+def test_no_data_is_the_clients_error(emulator: Emulator) -> None:
     source = {"S3DataType": "S3Prefix", "S3Uri": f"s3://{BUCKET}/nothing"}
     channel = {"ChannelName": "train", "DataSource": {"S3DataSource": source}}
     emulator.train("no-data", InputDataConfig=[channel])
@@ -68,38 +60,30 @@ def test_no_data_is_the_clients_error(emulator: Running) -> None:
     assert job["FailureReason"].startswith("ClientError: Data download failed: No S3 objects")
 
 
-def test_a_process_that_is_killed_fails_the_job_and_leaves_no_child(emulator: Running) -> None:
+def test_a_process_that_is_killed_fails_the_job_and_leaves_no_child(emulator: Emulator) -> None:
     emulator.train("killed", HyperParameters={"spawn": "1", "sleep": "600"})
-    training(emulator, "killed", "child")
-    text = "\n".join(lines_of(emulator, "killed"))
+    emulator.wait_for_line("killed", "child")
+    text = "\n".join(emulator.lines("killed"))
     pids = [int(number) for number in re.findall(r"(?:pid|child) (\d+)", text)]
     os.kill(pids[0], signal.SIGKILL)
     job = emulator.ended("killed")
     assert job["FailureReason"].endswith("exit code: 137")
-    emulator.until(lambda: not any(alive(pid) for pid in pids))
-
-
-def lines_of(emulator: Running, name: str) -> list[str]:
-    return [line for lines in emulator.logs(name).values() for line in lines]
-
-
-def training(emulator: Running, name: str, said: str = "done|configs") -> None:
-    """Wait until the job has printed something."""
-    emulator.until(lambda: emulator.job(name)["SecondaryStatus"] == "Training")
-    emulator.until(lambda: re.search(said, "\n".join(lines_of(emulator, name))))
+    emulator.wait_until(lambda: not any(alive(pid) for pid in pids))
 
 
 @pytest.mark.parametrize("ignores", [False, True])
-def test_stop_is_sigterm_then_sigkill_and_keeps_the_model(emulator: Running, ignores: bool) -> None:
+def test_stop_sends_sigterm_then_sigkill_and_keeps_the_model(
+    emulator: Emulator, ignores: bool
+) -> None:
     name = f"stopped-{ignores}"
-    mind = {"on_sigterm": "ignore"} if ignores else {"exit_at_sigterm": "1"}
-    emulator.train(name, HyperParameters={"sleep": "600", **mind})
-    training(emulator, name)
+    behaviour = {"on_sigterm": "ignore"} if ignores else {"exit_at_sigterm": "1"}
+    emulator.train(name, HyperParameters={"sleep": "600", **behaviour})
+    emulator.wait_for_line(name)
     emulator.sagemaker.stop_training_job(TrainingJobName=name)
     assert emulator.job(name)["TrainingJobStatus"] in ("Stopping", "Stopped")
     job = emulator.ended(name)
     assert job["TrainingJobStatus"] == job["SecondaryStatus"] == "Stopped"
-    assert "got SIGTERM" in lines_of(emulator, name)
+    assert "got SIGTERM" in emulator.lines(name)
     with tarfile.open(
         fileobj=io.BytesIO(emulator.body(f"out/{name}/output/model.tar.gz"))
     ) as model:
@@ -109,7 +93,7 @@ def test_stop_is_sigterm_then_sigkill_and_keeps_the_model(emulator: Running, ign
     assert "is in status Stopped" in message
 
 
-def test_max_runtime_stops_the_job(emulator: Running) -> None:
+def test_max_runtime_stops_the_job(emulator: Emulator) -> None:
     emulator.train(
         "long", HyperParameters={"sleep": "600"}, StoppingCondition={"MaxRuntimeInSeconds": 1}
     )
@@ -119,73 +103,70 @@ def test_max_runtime_stops_the_job(emulator: Running) -> None:
     assert "S3ModelArtifacts" in job["ModelArtifacts"]
 
 
-def test_a_spot_interruption_resumes_from_the_checkpoints(emulator: Running) -> None:
+def test_a_spot_interruption_resumes_from_the_checkpoints(emulator: Emulator) -> None:
     spot = {
         "EnableManagedSpotTraining": True,
         "StoppingCondition": {"MaxRuntimeInSeconds": 600, "MaxWaitTimeInSeconds": 600},
         "CheckpointConfig": {"S3Uri": f"s3://{BUCKET}/checkpoints/spot"},
     }
     emulator.train("spot", HyperParameters={"steps": "4", "sleep_at": "2"}, **spot)
-    training(emulator, "spot", "step 2")
+    emulator.wait_for_line("spot", "step 2")
     # They are in S3 while the job still runs.
-    emulator.until(lambda: emulator.keys("checkpoints/spot") == ["checkpoints/spot/step.txt"])
+    emulator.wait_until(lambda: emulator.keys("checkpoints/spot") == ["checkpoints/spot/step.txt"])
     url = f"{emulator.url}/_emulator/interrupt/spot"
     with urllib.request.urlopen(urllib.request.Request(url, method="POST")) as answer:
         assert answer.status == 200
     job = emulator.ended("spot")
     assert job["TrainingJobStatus"] == "Completed"
-    statuses = [one["Status"] for one in job["SecondaryStatusTransitions"]]
+    statuses = [entry["Status"] for entry in job["SecondaryStatusTransitions"]]
     assert statuses.count("Training") == 2
     assert "Interrupted" in statuses
-    assert "starting at step 2" in lines_of(emulator, "spot")
+    assert "starting at step 2" in emulator.lines("spot")
     assert emulator.body("checkpoints/spot/step.txt") == b"4"
 
 
-def test_two_hosts_find_each_other_by_name(emulator: Running) -> None:
-    resources = {"InstanceType": "ml.m5.large", "InstanceCount": 2, "VolumeSizeInGB": 1}
-    emulator.train("two", HyperParameters={"meet": "1"}, ResourceConfig=resources)
+def test_two_hosts_find_each_other_by_name(emulator: Emulator) -> None:
+    emulator.train("two", HyperParameters={"meet": "1"}, ResourceConfig=TWO_MACHINES)
     job = emulator.ended("two")
     assert job["TrainingJobStatus"] == "Completed", job["FailureReason"]
     logs = emulator.logs("two")
     assert sorted(name.rpartition("-")[0] for name in logs) == ["two/algo-1", "two/algo-2"]
-    assert any(line.startswith("met ") for line in lines_of(emulator, "two"))
+    assert any(line.startswith("met ") for line in emulator.lines("two"))
     with tarfile.open(fileobj=io.BytesIO(emulator.body("out/two/output/model.tar.gz"))) as model:
         assert model.getnames() == ["weights-0.bin", "weights-1.bin"]
 
 
-def test_a_host_that_fails_fails_the_job_with_its_reason(emulator: Running) -> None:
-    resources = {"InstanceType": "ml.m5.large", "InstanceCount": 2, "VolumeSizeInGB": 1}
+def test_a_host_that_fails_fails_the_job_with_its_reason(emulator: Emulator) -> None:
     hyperparameters = {"fail_on": "algo-2", "reason": "no luck", "sleep": "600"}
-    emulator.train("one-fails", HyperParameters=hyperparameters, ResourceConfig=resources)
+    emulator.train("one-fails", HyperParameters=hyperparameters, ResourceConfig=TWO_MACHINES)
     job = emulator.ended("one-fails")
     assert job["FailureReason"] == "AlgorithmError: no luck, exit code: 1"
 
 
-def test_shards_share_out_the_objects(emulator: Running) -> None:
+def test_shards_share_out_the_objects(emulator: Emulator) -> None:
     source = {
         "S3DataType": "S3Prefix",
         "S3Uri": f"s3://{BUCKET}/photos/",
         "S3DataDistributionType": "ShardedByS3Key",
     }
     channel = {"ChannelName": "train", "DataSource": {"S3DataSource": source}}
-    resources = {"InstanceType": "ml.m5.large", "InstanceCount": 2, "VolumeSizeInGB": 1}
-    emulator.train("shards", InputDataConfig=[channel], ResourceConfig=resources)
+    emulator.train("shards", InputDataConfig=[channel], ResourceConfig=TWO_MACHINES)
     assert emulator.ended("shards")["TrainingJobStatus"] == "Completed"
-    channels = [line for line in lines_of(emulator, "shards") if line.startswith("channel")]
+    channels = [line for line in emulator.lines("shards") if line.startswith("channel")]
     assert sorted(channels) == ["channel train: ['cat/1.jpg']", "channel train: ['dog/2.jpg']"]
 
 
 @pytest.mark.parametrize("isolated", [False, True])
-def test_network_isolation(emulator: Running, isolated: bool) -> None:
+def test_network_isolation(emulator: Emulator, isolated: bool) -> None:
     name = f"isolated-{isolated}"
     address = emulator.url.removeprefix("http://")
     emulator.train(name, HyperParameters={"reach": address}, EnableNetworkIsolation=isolated)
     assert emulator.ended(name)["TrainingJobStatus"] == "Completed"
-    reached = "reached" in lines_of(emulator, name)
+    reached = "reached" in emulator.lines(name)
     assert reached is not isolated
 
 
-def test_config_files_of_debugger_and_profiler(emulator: Running) -> None:
+def test_config_files_of_debugger_and_profiler(emulator: Emulator) -> None:
     emulator.train(
         "debugged",
         DebugHookConfig={"S3OutputPath": f"s3://{BUCKET}/debug"},
@@ -193,12 +174,12 @@ def test_config_files_of_debugger_and_profiler(emulator: Running) -> None:
         CheckpointConfig={"S3Uri": f"s3://{BUCKET}/checkpoints/debugged"},
     )
     assert emulator.ended("debugged")["TrainingJobStatus"] == "Completed"
-    (line,) = (line for line in lines_of(emulator, "debugged") if line.startswith("configs"))
+    (line,) = (line for line in emulator.lines("debugged") if line.startswith("configs"))
     for name in ("checkpointconfig", "debughookconfig", "profilerconfig", "resourceconfig"):
         assert name in line
 
 
-def test_tensors_and_profiles_go_to_s3_while_the_job_runs(emulator: Running) -> None:
+def test_tensors_and_profiles_go_to_s3_while_the_job_runs(emulator: Emulator) -> None:
     emulator.train(
         "recording",
         HyperParameters={"record": "1", "sleep": "600"},
@@ -212,45 +193,14 @@ def test_tensors_and_profiles_go_to_s3_while_the_job_runs(emulator: Running) -> 
         "recorded/recording/debug-output/events/0.json": b"debughookconfig",
         "recorded/recording/profiler-output/events/0.json": b"profilerconfig",
     }
-    emulator.until(lambda: wanted.keys() <= set(emulator.keys("recorded/")))
+    emulator.wait_until(lambda: wanted.keys() <= set(emulator.keys("recorded/")))
     assert {key: emulator.body(key) for key in wanted} == wanted
     assert emulator.job("recording")["TrainingJobStatus"] == "InProgress"
     emulator.sagemaker.stop_training_job(TrainingJobName="recording")
     emulator.ended("recording")
 
 
-def test_what_sagemaker_refuses(emulator: Running) -> None:
-    client = emulator.sagemaker
-    code, message = refused(emulator.train, "-bad-name")
-    assert code == "ValidationException"
-    assert "1 validation error detected: Value '-bad-name' at 'trainingJobName'" in message
-    assert "[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}" in message
-    emulator.train("twice")
-    assert refused(emulator.train, "twice")[0] == "ResourceInUse"
-    assert refused(emulator.train, "no-wait", EnableManagedSpotTraining=True) == (
-        "ValidationException",
-        "MaxWaitTimeInSeconds must be present when EnableManagedSpotTraining is true",
-    )
-    missing = refused(client.describe_training_job, TrainingJobName="missing")
-    assert missing == ("ValidationException", "Requested resource not found.")
-    code, message = refused(client.create_processing_job, **_processing())
-    assert (code, message) == (
-        "UnknownOperationException",
-        "CreateProcessingJob is not emulated",
-    )
-
-
-def _processing() -> dict[str, Any]:
-    cluster = {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 1}
-    return {
-        "ProcessingJobName": "p",
-        "ProcessingResources": {"ClusterConfig": cluster},
-        "AppSpecification": {"ImageUri": "p"},
-        "RoleArn": "arn:aws:iam::123456789012:role/kennel",
-    }
-
-
-def test_lists_are_filtered_and_paged(emulator: Running) -> None:
+def test_lists_are_filtered_and_paged(emulator: Emulator) -> None:
     for number in range(3):
         emulator.train(f"paged-{number}")
         emulator.ended(f"paged-{number}")
@@ -258,7 +208,7 @@ def test_lists_are_filtered_and_paged(emulator: Running) -> None:
     pages = client.get_paginator("list_training_jobs").paginate(
         NameContains="paged", SortBy="Name", SortOrder="Ascending", PaginationConfig={"PageSize": 2}
     )
-    names = [[one["TrainingJobName"] for one in page["TrainingJobSummaries"]] for page in pages]
+    names = [[entry["TrainingJobName"] for entry in page["TrainingJobSummaries"]] for page in pages]
     assert names == [["paged-0", "paged-1"], ["paged-2"]]
     none = client.list_training_jobs(NameContains="paged", StatusEquals="Failed")
     assert none["TrainingJobSummaries"] == []

@@ -1,72 +1,17 @@
-from typing import Any
+import pytest
 
-from tests.emulator.conftest import BUCKET, ROLE, Running
-from tests.emulator.test_training import refused
+from tests.emulator.client import Emulator
+from tests.emulator.tuning import ranges, trials, tuning_ended, tuning_request
 
-MACHINES = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}
-
-
-def ranges(**values: list[str]) -> dict[str, Any]:
-    return {
-        "CategoricalParameterRanges": [
-            {"Name": name, "Values": chosen} for name, chosen in values.items()
-        ]
-    }
+pytestmark = pytest.mark.slow
 
 
-def request(
-    name: str, strategy: str, parameters: dict[str, Any], /, **limits: int
-) -> dict[str, Any]:
-    source = {"S3DataType": "S3Prefix", "S3Uri": f"s3://{BUCKET}/photos"}
-    return {
-        "HyperParameterTuningJobName": name,
-        "HyperParameterTuningJobConfig": {
-            "Strategy": strategy,
-            "HyperParameterTuningJobObjective": {"Type": "Minimize", "MetricName": "loss"},
-            "ResourceLimits": {"MaxParallelTrainingJobs": 2, **limits},
-            "ParameterRanges": parameters,
-            "RandomSeed": 1,
-        },
-        "TrainingJobDefinition": {
-            "StaticHyperParameters": {"depth": "18"},
-            "AlgorithmSpecification": {
-                "TrainingImage": "trainer",
-                "TrainingInputMode": "File",
-                "MetricDefinitions": [{"Name": "loss", "Regex": "loss=([0-9.]+);"}],
-            },
-            "RoleArn": ROLE,
-            "InputDataConfig": [{"ChannelName": "train", "DataSource": {"S3DataSource": source}}],
-            "OutputDataConfig": {"S3OutputPath": f"s3://{BUCKET}/tuned"},
-            "ResourceConfig": MACHINES,
-            "StoppingCondition": {"MaxRuntimeInSeconds": 600},
-        },
-    }
-
-
-def ended(emulator: Running, name: str) -> dict[str, Any]:
-    def look() -> dict[str, Any]:
-        found: dict[str, Any] = emulator.sagemaker.describe_hyper_parameter_tuning_job(
-            HyperParameterTuningJobName=name
-        )
-        return found
-
-    emulator.until(
-        lambda: look()["HyperParameterTuningJobStatus"] in ("Completed", "Failed", "Stopped")
-    )
-    return look()
-
-
-def trials(emulator: Running, name: str, **more: Any) -> list[dict[str, Any]]:
-    pages = emulator.sagemaker.get_paginator(
-        "list_training_jobs_for_hyper_parameter_tuning_job"
-    ).paginate(HyperParameterTuningJobName=name, **more)
-    return [one for page in pages for one in page["TrainingJobSummaries"]]
-
-
-def test_grid_tries_every_combination_and_finds_the_best(emulator: Running) -> None:
+def test_grid_tries_every_combination_and_finds_the_best(emulator: Emulator) -> None:
     parameters = ranges(x=["0.3", "0.1", "0.2"], colour=['"red"'])
-    emulator.sagemaker.create_hyper_parameter_tuning_job(**request("grid", "Grid", parameters))
-    job = ended(emulator, "grid")
+    emulator.sagemaker.create_hyper_parameter_tuning_job(
+        **tuning_request("grid", "Grid", parameters)
+    )
+    job = tuning_ended(emulator, "grid")
     assert job["HyperParameterTuningJobStatus"] == "Completed"
     assert job["TrainingJobStatusCounters"]["Completed"] == 3
     assert job["ObjectiveStatusCounters"] == {"Succeeded": 3, "Pending": 0, "Failed": 0}
@@ -75,7 +20,7 @@ def test_grid_tries_every_combination_and_finds_the_best(emulator: Running) -> N
     assert best["FinalHyperParameterTuningJobObjectiveMetric"]["Value"] == 0.1
     order = {"SortBy": "FinalObjectiveMetricValue", "SortOrder": "Descending"}
     found = trials(emulator, "grid", PaginationConfig={"PageSize": 2}, **order)
-    assert [one["TunedHyperParameters"]["x"] for one in found] == ["0.3", "0.2", "0.1"]
+    assert [trial["TunedHyperParameters"]["x"] for trial in found] == ["0.3", "0.2", "0.1"]
     training = emulator.job(best["TrainingJobName"])
     assert training["TuningJobArn"] == job["HyperParameterTuningJobArn"]
     assert training["HyperParameters"] == {
@@ -86,7 +31,7 @@ def test_grid_tries_every_combination_and_finds_the_best(emulator: Running) -> N
     }
 
 
-def test_random_and_bayesian_stay_in_their_ranges(emulator: Running) -> None:
+def test_random_and_bayesian_stay_in_their_ranges(emulator: Emulator) -> None:
     parameters = {
         "ContinuousParameterRanges": [
             {"Name": "x", "MinValue": "0.01", "MaxValue": "1", "ScalingType": "Logarithmic"}
@@ -96,81 +41,61 @@ def test_random_and_bayesian_stay_in_their_ranges(emulator: Running) -> None:
     }
     for strategy in ("Random", "Bayesian"):
         emulator.sagemaker.create_hyper_parameter_tuning_job(
-            **request(strategy, strategy, parameters, MaxNumberOfTrainingJobs=3)
+            **tuning_request(strategy, strategy, parameters, MaxNumberOfTrainingJobs=3)
         )
     for strategy in ("Random", "Bayesian"):
-        assert ended(emulator, strategy)["HyperParameterTuningJobStatus"] == "Completed"
-        tuned = [one["TunedHyperParameters"] for one in trials(emulator, strategy)]
+        assert tuning_ended(emulator, strategy)["HyperParameterTuningJobStatus"] == "Completed"
+        tuned = [trial["TunedHyperParameters"] for trial in trials(emulator, strategy)]
         assert len(tuned) == 3
-        assert len({one["x"] for one in tuned}) == 3
-        assert all(0.01 <= float(one["x"]) <= 1 for one in tuned)
-        assert {one["n"] for one in tuned} <= {"2", "3"}
-        assert {one["colour"] for one in tuned} <= {"red", "blue"}
+        assert len({trial["x"] for trial in tuned}) == 3
+        assert all(0.01 <= float(trial["x"]) <= 1 for trial in tuned)
+        assert {trial["n"] for trial in tuned} <= {"2", "3"}
+        assert {trial["colour"] for trial in tuned} <= {"red", "blue"}
 
 
-def test_hyperband_stops_what_is_hopeless(emulator: Running) -> None:
-    # Job name and seed fix the draws and the brackets: x = 2, 6 (hopeless), 2, 4 (hopeless), 2, 3.
-    said = request(
+def test_hyperband_stops_trials_that_are_not_promising(emulator: Emulator) -> None:
+    # Job name and seed fix values and brackets: x = 2, 6, 2, 4, 2, 3. Hyperband stops 6, 4 and 3.
+    request = tuning_request(
         "c", "Hyperband", ranges(x=["1", "2", "3", "4", "5", "6"]), MaxNumberOfTrainingJobs=6
     )
-    said["HyperParameterTuningJobConfig"]["StrategyConfig"] = {
-        "HyperbandStrategyConfig": {"MinResource": 1, "MaxResource": 9}
-    }
-    said["HyperParameterTuningJobConfig"]["ResourceLimits"]["MaxParallelTrainingJobs"] = 1
-    said["TrainingJobDefinition"]["StaticHyperParameters"] = {"curve": "9"}
-    emulator.sagemaker.create_hyper_parameter_tuning_job(**said)
-    job = ended(emulator, "c")
+    config = request["HyperParameterTuningJobConfig"]
+    config["StrategyConfig"] = {"HyperbandStrategyConfig": {"MinResource": 1, "MaxResource": 9}}
+    config["ResourceLimits"]["MaxParallelTrainingJobs"] = 1
+    static = {"epochs": "9", "wait_from": "3"}  # trials with x >= 3 wait until they are stopped
+    request["TrainingJobDefinition"]["StaticHyperParameters"] = static
+    emulator.sagemaker.create_hyper_parameter_tuning_job(**request)
+    job = tuning_ended(emulator, "c")
     assert job["HyperParameterTuningJobStatus"] == "Completed"
-    assert job["TrainingJobStatusCounters"]["Stopped"] >= 1
-    assert job["TrainingJobStatusCounters"]["Completed"] >= 1
+    results = [
+        (trial["TunedHyperParameters"]["x"], trial["TrainingJobStatus"])
+        for trial in trials(emulator, "c")
+    ]
+    assert sorted(results) == [
+        ("2", "Completed"),
+        ("2", "Completed"),
+        ("2", "Completed"),
+        ("3", "Stopped"),
+        ("4", "Stopped"),
+        ("6", "Stopped"),
+    ]
 
 
-def test_stopping_a_tuning_job_stops_its_trials(emulator: Running) -> None:
-    said = request("halted", "Grid", ranges(x=["1", "2", "3"]))
-    said["TrainingJobDefinition"]["StaticHyperParameters"] = {"sleep": "600"}
-    emulator.sagemaker.create_hyper_parameter_tuning_job(**said)
-    emulator.until(lambda: len(trials(emulator, "halted")) == 2)
+def test_stopping_a_tuning_job_stops_its_trials(emulator: Emulator) -> None:
+    request = tuning_request("halted", "Grid", ranges(x=["1", "2", "3"]))
+    request["TrainingJobDefinition"]["StaticHyperParameters"] = {"sleep": "600"}
+    emulator.sagemaker.create_hyper_parameter_tuning_job(**request)
+    emulator.wait_until(lambda: len(trials(emulator, "halted")) == 2)
     emulator.sagemaker.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName="halted")
-    job = ended(emulator, "halted")
+    job = tuning_ended(emulator, "halted")
     assert job["HyperParameterTuningJobStatus"] == "Stopped"
-    assert [one["TrainingJobStatus"] for one in trials(emulator, "halted")] == ["Stopped"] * 2
+    assert [trial["TrainingJobStatus"] for trial in trials(emulator, "halted")] == ["Stopped"] * 2
 
 
-def test_a_tuning_job_fails_when_all_trials_do(emulator: Running) -> None:
-    said = request("hapless", "Grid", ranges(x=["1", "2"]))
-    said["TrainingJobDefinition"]["StaticHyperParameters"] = {"fail_on": "algo-1"}
-    emulator.sagemaker.create_hyper_parameter_tuning_job(**said)
-    job = ended(emulator, "hapless")
+def test_a_tuning_job_fails_when_all_trials_do(emulator: Emulator) -> None:
+    request = tuning_request("hapless", "Grid", ranges(x=["1", "2"]))
+    request["TrainingJobDefinition"]["StaticHyperParameters"] = {"fail_on": "algo-1"}
+    emulator.sagemaker.create_hyper_parameter_tuning_job(**request)
+    job = tuning_ended(emulator, "hapless")
     assert job["HyperParameterTuningJobStatus"] == "Failed"
     assert job["FailureReason"].startswith("All training jobs failed.")
     assert "BestTrainingJob" not in job
-
-
-def test_what_tuning_refuses(emulator: Running) -> None:
-    create = emulator.sagemaker.create_hyper_parameter_tuning_job
-    continuous = {"ContinuousParameterRanges": [{"Name": "x", "MinValue": "0", "MaxValue": "1"}]}
-    code, message = refused(create, **request("t", "Grid", continuous))
-    assert code == "ValidationException"
-    assert "categorical parameter ranges only" in message
-    many = [str(number) for number in range(31)]
-    code, message = refused(create, **request("t", "Grid", ranges(x=many)))
-    assert "Member must have length less than or equal to 30" in message
-    few = ranges(x=["1", "2"])
-    code, message = refused(create, **request("t", "Grid", few, MaxNumberOfTrainingJobs=3))
-    assert "the number of combinations of the Grid strategy, 2" in message
-    code, message = refused(create, **request("t", "Random", few))
-    assert "MaxNumberOfTrainingJobs must be present" in message
-    code, message = refused(create, **request("t", "Random", few, MaxNumberOfTrainingJobs=10_001))
-    assert code == "ResourceLimitExceeded"
-    said = request("t", "Grid", few)
-    said["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]["MetricName"] = "acc"
-    code, message = refused(create, **said)
-    assert "'acc' is not among the MetricDefinitions" in message
-    for machines in ({}, {"ResourceConfig": MACHINES, "HyperParameterTuningResourceConfig": {}}):
-        said = request("t", "Grid", few)
-        del said["TrainingJobDefinition"]["ResourceConfig"]
-        said["TrainingJobDefinition"] |= machines
-        code, message = refused(create, **said)
-        assert message.startswith("Exactly one of ResourceConfig and Hyper")
-    code, message = refused(create, **request("n" * 33, "Grid", few))
-    assert "hyperParameterTuningJobName" in message

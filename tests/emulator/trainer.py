@@ -1,4 +1,4 @@
-"""A user's training image in one file: hyperparameters say what it does. It knows no more."""
+"""A user's training image in one file, without Kennel. Hyperparameters tell it what to do."""
 
 import json
 import os
@@ -45,7 +45,7 @@ def main() -> None:
             str(path.relative_to(data / channel)) for path in (data / channel).rglob("*.jpg")
         )
         print(f"channel {channel}: {names}")
-    if "spawn" in HP:  # a child that outlives its parent, and minds no SIGTERM
+    if "spawn" in HP:  # a child that outlives its parent and ignores SIGTERM
         child = os.fork()
         if not child:
             os.setsid()
@@ -63,8 +63,8 @@ def main() -> None:
         meet()
     if "record" in HP:
         for name in ("debughookconfig", "profilerconfig"):
-            said = json.loads((CONFIG / f"{name}.json").read_text())
-            write(Path(said["LocalPath"]) / "events" / "0.json", name)
+            settings = json.loads((CONFIG / f"{name}.json").read_text())
+            write(Path(settings["LocalPath"]) / "events" / "0.json", name)
     checkpoints()
     if "fail_on" in HP and HP["fail_on"] == ME:
         write(ROOT / "output" / "failure", HP.get("reason", ""))
@@ -73,14 +73,15 @@ def main() -> None:
     write(ROOT / "model" / f"weights-{RESOURCES['hosts'].index(ME)}.bin", "weights")
     write(ROOT / "output" / "data" / "report.txt", "report")
     loss = float(HP.get("x", "0.25"))
-    for epoch in range(int(HP.get("curve", "0"))):
+    for epoch in range(int(HP.get("epochs", "0"))):
         print(f"epoch {epoch}: loss={loss};")
-        time.sleep(0.6)
+    if loss >= float(HP.get("wait_from", "inf")):
+        time.sleep(600)  # until it is stopped
     print(f"loss={loss}; done")
 
 
 def checkpoints() -> None:
-    """Count the steps in a checkpoint; at `sleep_at` wait for what comes."""
+    """Count steps in a checkpoint file; sleep at step `sleep_at`."""
     setting = CONFIG / "checkpointconfig.json"
     if not setting.exists():
         return
@@ -90,28 +91,28 @@ def checkpoints() -> None:
     print(f"starting at step {step}")
     while step < int(HP.get("steps", "3")):
         step += 1
-        half = folder.parent / "half"
-        half.write_text(str(step))
-        half.rename(file)
+        temporary = folder.parent / "step.tmp"
+        temporary.write_text(str(step))
+        temporary.rename(file)
         print(f"step {step}")
         if step == int(HP.get("sleep_at", "-1")):
             time.sleep(600)
 
 
 def meet() -> None:
-    """Have every host tell the first one its name, by the first one's name."""
+    """Send this host's name to the first host, found by its host name."""
     first, port = RESOURCES["hosts"][0], 17_771
     if is_first():
-        with socket.create_server(("", port)) as door:
+        with socket.create_server(("", port)) as listener:
             for _ in RESOURCES["hosts"][1:]:
-                caller, _ = door.accept()
-                with caller:
-                    print(f"met {caller.recv(100).decode()}")
+                connection, _ = listener.accept()
+                with connection:
+                    print(f"met {connection.recv(100).decode()}")
         return
     for _ in range(2000):
         try:
-            with socket.create_connection((first, port), timeout=5) as line:
-                line.sendall(ME.encode())
+            with socket.create_connection((first, port), timeout=5) as connection:
+                connection.sendall(ME.encode())
             return
         except OSError:
             time.sleep(0.05)
