@@ -1,1 +1,1 @@
-"""What a trained classifier is: the network, the image decoder, the transform, the bundle."""
+"""A trained classifier: the network, the transform, the calibration, the bundle."""

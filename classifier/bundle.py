@@ -1,11 +1,12 @@
-"""The bundle: what training leaves and serving loads. Plain tensors and JSON, never a pickle.
+"""The bundle: training writes it and serving loads it. Plain tensors and JSON, never a pickle.
 
     model.safetensors    the network's weights, float32
-    kennel.json          what it is: format, architecture, classes in order, transform, provenance
-    golden.safetensors   a few small JPEGs and the logits the network gave them
+    kennel.json          format, architecture, classes in order, transform, provenance
+    golden.safetensors   a few small JPEGs and their logits
 
-`kennel.json` carries the SHA-256 of the other two and of itself, so that a damaged or edited bundle
-is refused; the golden pictures let a server show that decoder, transform and network still agree.
+`kennel.json` has the SHA-256 of the other two and of itself, so a damaged or edited bundle is
+refused. With the golden pictures a server proves that its decoder, transform and network give the
+logits of training.
 """
 
 import hashlib
@@ -27,30 +28,31 @@ from classifier import mirror, networks
 from classifier.calibration import Novelty
 from classifier.transform import EvaluationTransform
 
-# 2 has `novelty`, 3 `test_time_flip`; a bundle without is written as what it is, for older servers.
+# Format 2 adds `novelty`, 3 `test_time_flip`. A bundle without them is written in the older format,
+# which older servers can read.
 FORMAT = 3
 MODEL, DESCRIPTION, GOLDEN = "model.safetensors", "kennel.json", "golden.safetensors"
-# Float32 on another processor moves logits by about 1e-5 of their size; a changed
-# decoder, transform or weight moves them by far more than this.
+# Float32 on another processor changes logits by about 1e-5 of their size. Another decoder,
+# transform or weight changes them far more than this tolerance.
 TOLERANCE = 1e-3
 
 
 class BundleError(ValueError):
-    """A bundle that cannot be used, with the reason and the cure."""
+    """A bundle that cannot be used; the message has the reason and the fix."""
 
 
 class Description(BaseModel):
-    """The contents of kennel.json, less the checksums."""
+    """The contents of kennel.json, without the checksums."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
     architecture: str
     classes: tuple[str, ...] = Field(min_length=2)  # display names, in the order of the outputs
-    folders: tuple[str, ...]  # the same classes as the training folders are named
+    folders: tuple[str, ...]  # the folder of each class in the training data
     transform: EvaluationTransform
     temperature: float = Field(default=1.0, gt=0)  # probabilities are softmax(logits / temperature)
-    novelty: Novelty | None = None  # how unlike the training pictures a picture is
-    test_time_flip: bool = False  # logits are the mean of two looks: as it is and mirrored
+    novelty: Novelty | None = None  # how different a picture is from the training pictures
+    test_time_flip: bool = False  # logits are the mean of the picture and its mirror image
     training: dict[str, JsonValue] = {}  # provenance: hyperparameters, data counts, versions
     metrics: dict[str, float] = {}
 
@@ -63,7 +65,7 @@ class Description(BaseModel):
 
 @dataclass(frozen=True)
 class Golden:
-    """JPEG bytes, and the float32 logits [photos, classes] that the network gave them."""
+    """JPEG bytes, and their float32 logits [photos, classes]."""
 
     photos: tuple[bytes, ...]
     logits: torch.Tensor
@@ -71,7 +73,7 @@ class Golden:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A classifier, complete: the network is float32, on the CPU, in evaluation mode."""
+    """A complete classifier: the network is float32, on the CPU, in evaluation mode."""
 
     description: Description
     network: nn.Module
@@ -79,11 +81,11 @@ class Bundle:
 
 
 def make(network: nn.Module, description: Description, photos: Sequence[Image.Image]) -> Bundle:
-    """Put a trained network and a few upright RGB pictures together into a bundle.
+    """Make a bundle from a trained network and a few upright RGB pictures.
 
-    With `test_time_flip` the network looks twice already (`mirror.look_twice`).
-    The pictures are shrunk and stripped of their metadata; their logits are computed here, in
-    float32 on the CPU.
+    With `test_time_flip` the network must already average both views (`mirror.look_twice`).
+    The pictures are shrunk and lose their metadata. Their logits are computed here, in float32 on
+    the CPU.
     """
     network = network.to(device="cpu", dtype=torch.float32)
     network = network.to(memory_format=torch.contiguous_format)
@@ -91,7 +93,7 @@ def make(network: nn.Module, description: Description, photos: Sequence[Image.Im
     small = tuple(_thumbnail(photo, description.transform.resize) for photo in photos)
     if not small:
         raise BundleError("a bundle needs at least one golden picture")
-    logits = _through(description.transform, small, network)
+    logits = _logits(description.transform, small, network)
     return Bundle(description, network, Golden(small, logits))
 
 
@@ -107,12 +109,12 @@ def save(bundle: Bundle, directory: Path) -> None:
         MODEL: safetensors.torch.save(state),
         GOLDEN: safetensors.torch.save(golden | {"logits": bundle.golden.logits.contiguous()}),
     }
-    there = bundle.description
-    without = {"novelty"} if there.novelty is None else set()
-    without |= set() if there.test_time_flip else {"test_time_flip"}
+    description = bundle.description
+    without = {"novelty"} if description.novelty is None else set()
+    without |= set() if description.test_time_flip else {"test_time_flip"}
     contents = {
-        "format": FORMAT if there.test_time_flip else 2 if there.novelty else 1,
-        **there.model_dump(mode="json", exclude=without),
+        "format": FORMAT if description.test_time_flip else 2 if description.novelty else 1,
+        **description.model_dump(mode="json", exclude=without),
         "files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
     }
     contents["digest"] = _digest(contents)
@@ -124,14 +126,14 @@ def save(bundle: Bundle, directory: Path) -> None:
 
 
 def load(directory: Path) -> Bundle:
-    """Load a bundle and check it whole.
+    """Load a bundle and check all of it.
 
     Raises:
-        BundleError: missing, damaged, edited, of a newer format, or contradicting itself.
+        BundleError: missing, damaged, edited, of a newer format, or inconsistent.
     """
-    description, hashes = _describe(directory)
-    state = _tensors(directory, MODEL, hashes)
-    golden = _tensors(directory, GOLDEN, hashes)
+    description, hashes = _read_description(directory)
+    state = _read_tensors(directory, MODEL, hashes)
+    golden = _read_tensors(directory, GOLDEN, hashes)
     try:
         network = networks.blank(
             description.architecture,
@@ -158,23 +160,23 @@ def load(directory: Path) -> Bundle:
 
 
 def replay(bundle: Bundle, predict: Callable[[torch.Tensor], torch.Tensor] | None = None) -> float:
-    """Send the golden pictures through decoder, transform and network again.
+    """Compute the logits of the golden pictures again, with decoder, transform and network.
 
     Args:
         bundle: as loaded.
         predict: float32 [B, 3, H, W] -> logits [B, classes]; the bundle's own network when None.
 
     Returns:
-        The greatest absolute difference from the recorded logits, relative to their greatest size
-        where that is over 1; infinite where a logit is not a number. Up to `TOLERANCE` is good.
+        The largest difference from the golden logits, relative to the largest of them if that is
+        over 1; infinite if a logit is not a number. Up to `TOLERANCE` is good.
     """
     recorded = bundle.golden.logits
-    logits = _through(bundle.description.transform, bundle.golden.photos, predict or bundle.network)
+    logits = _logits(bundle.description.transform, bundle.golden.photos, predict or bundle.network)
     difference = (logits - recorded).abs().max() / max(1.0, recorded.abs().max().item())
     return difference.item() if torch.isfinite(difference) else float("inf")
 
 
-def _through(
+def _logits(
     transform: EvaluationTransform,
     photos: Sequence[bytes],
     predict: Callable[[torch.Tensor], torch.Tensor],
@@ -193,7 +195,7 @@ def _thumbnail(photo: Image.Image, short_side: int) -> bytes:
     return buffer.getvalue()
 
 
-def _describe(directory: Path) -> tuple[Description, dict[str, str]]:
+def _read_description(directory: Path) -> tuple[Description, dict[str, str]]:
     path = directory / DESCRIPTION
     if not path.is_file():
         inside = ", ".join(sorted(p.name for p in directory.glob("*"))[:5]) or "nothing"
@@ -207,10 +209,10 @@ def _describe(directory: Path) -> tuple[Description, dict[str, str]]:
         raise BundleError(f"{path} is not JSON ({error}): fetch the bundle again") from error
     version = contents.get("format") if isinstance(contents, dict) else None
     if not isinstance(version, int):
-        raise BundleError(f"{path} names no bundle format: it was not written by Kennel")
+        raise BundleError(f"{path} has no bundle format: it was not written by Kennel")
     if version > FORMAT:
         raise BundleError(
-            f"{path} is of bundle format {version}, this Kennel reads up to {FORMAT}: "
+            f"{path} has bundle format {version}, this Kennel reads up to {FORMAT}: "
             "serve it with an image at least as new as the one that trained it"
         )
     digest, files = contents.pop("digest", None), contents.get("files")
@@ -225,7 +227,7 @@ def _describe(directory: Path) -> tuple[Description, dict[str, str]]:
         raise BundleError(f"{path} does not describe a classifier: {error}") from error
 
 
-def _tensors(directory: Path, name: str, hashes: dict[str, str]) -> dict[str, torch.Tensor]:
+def _read_tensors(directory: Path, name: str, hashes: dict[str, str]) -> dict[str, torch.Tensor]:
     path = directory / name
     if not path.is_file():
         raise BundleError(f"{name} is missing from {directory}: fetch the bundle again")

@@ -1,6 +1,6 @@
-"""From logits to what a person may rely on: honest probabilities, and how strange a picture is.
+"""Calibrated probabilities from logits, and a measure of how unusual a picture is.
 
-Both are fitted on validation pictures after training, and kept in the bundle.
+Both are fitted on validation pictures after training and stored in the bundle.
 """
 
 import math
@@ -16,7 +16,7 @@ _QUANTILES = 101
 
 
 def fit_temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:
-    """Return the temperature whose softmax(logits / temperature) fits the labels best.
+    """Return the temperature for which softmax(logits / temperature) fits the labels best.
 
     Args:
         logits: [N, C], of pictures that were not trained on.
@@ -43,31 +43,31 @@ def fit_temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:
 def expected_calibration_error(
     probabilities: torch.Tensor, labels: torch.Tensor, bins: int = 15
 ) -> float:
-    """Return how far confidence and accuracy lie apart on average, 0 (honest) to 1.
+    """Return the mean gap between confidence and accuracy, 0 (calibrated) to 1.
 
     Args:
         probabilities: [N, C].
         labels: int64 [N].
-        bins: of equal width, over the greatest probability.
+        bins: number of bins of equal width, over the largest probability.
     """
     confidence, predicted = probabilities.max(1)
-    right = (predicted == labels).double()
-    places = (confidence * bins).long().clamp(max=bins - 1)
+    correct = (predicted == labels).double()
+    indices = (confidence * bins).long().clamp(max=bins - 1)
     error = 0.0
-    for place in range(bins):
-        inside = places == place
+    for index in range(bins):
+        inside = indices == index
         if not inside.any():
             continue
-        gap = right[inside].mean() - confidence[inside].double().mean()
+        gap = correct[inside].mean() - confidence[inside].double().mean()
         error += inside.double().mean().item() * abs(gap.item())
     return error
 
 
 class Novelty(BaseModel):
-    """How unlike the training pictures a picture is, told from its logits alone.
+    """How different a picture is from the training pictures, from its logits alone.
 
     Args:
-        quantiles: energies of validation pictures at even steps from the least to the greatest.
+        quantiles: of the energies of validation pictures, at even steps from minimum to maximum.
 
     Source: the energy score of Liu et al. 2020, "Energy-based Out-of-distribution Detection".
     """
@@ -84,9 +84,9 @@ class Novelty(BaseModel):
         return quantiles
 
     def score(self, logits: Sequence[float]) -> float:
-        """Return the share of validation pictures that are less strange: 0 to 1.
+        """Return the share of validation pictures that are less unusual: 0 to 1.
 
-        Over 0.99, at most one in a hundred pictures like those of training is as strange.
+        Over 0.99, at most one in a hundred pictures like those of training is as unusual.
         """
         value = energy(logits)
         above = bisect_left(self.quantiles, value)
@@ -99,13 +99,13 @@ class Novelty(BaseModel):
 
 
 def energy(logits: Sequence[float]) -> float:
-    """Return -log(sum(exp(logits))): the greater, the less the picture looks like any class."""
-    greatest = max(logits)
-    return -greatest - math.log(math.fsum(math.exp(logit - greatest) for logit in logits))
+    """Return -log(sum(exp(logits))): the larger, the less the picture looks like any class."""
+    largest = max(logits)
+    return -largest - math.log(math.fsum(math.exp(logit - largest) for logit in logits))
 
 
 def fit_novelty(logits: torch.Tensor) -> Novelty:
-    """Return the measure fitted to the logits [N, C] of pictures that were not trained on."""
+    """Fit the measure to the logits [N, C] of pictures that were not trained on."""
     energies = -logits.double().logsumexp(1)
     steps = torch.linspace(0, 1, _QUANTILES, dtype=torch.float64)
     return Novelty(quantiles=tuple(energies.quantile(steps).tolist()))

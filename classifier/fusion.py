@@ -1,10 +1,10 @@
-"""A traced network's convolutions as oneDNN runs them best: on processors, without gradients.
+"""Replaces the convolutions of a traced network by oneDNN's: on processors, without gradients.
 
-The weights lie as oneDNN reads them, which depends on how many pictures come together; it would
-else lay them out anew in every pass. What follows a convolution, a sum and an activation, is done
-while its numbers are still at hand.
+oneDNN prefers a weight layout that depends on the batch size, and converts any other layout in
+every pass. Here weights are converted once. The sum and the activation after a convolution are
+computed together with it, while its results are in the cache.
 
-Source: what PyTorch's Inductor does with a frozen network, by the same operators and without a
+Source: PyTorch's Inductor does the same with a frozen network, with the same operators but with a
 compiler (torch._inductor.fx_passes.mkldnn_fusion).
 """
 
@@ -21,11 +21,11 @@ from torch.fx.passes.shape_prop import ShapeProp
 
 @dataclass(frozen=True)
 class Activation:
-    """What the operators call it, its numbers, and how it is computed without them."""
+    """Its name in oneDNN's operators, its parameters, and the plain PyTorch function."""
 
     name: str | None
     function: Callable[[torch.Tensor], torch.Tensor]
-    numbers: tuple[float, ...] = ()
+    parameters: tuple[float, ...] = ()
 
 
 _NONE = Activation(None, lambda images: images)
@@ -39,13 +39,13 @@ _ACTIVATIONS = {
 
 
 class Convolution(nn.Module):
-    """A convolution, then an addend where it gets one, then an activation where it has one.
+    """A convolution, then optionally the sum with an addend, then optionally an activation.
 
     Args:
-        convolution: padded with zeros by numbers of pixels.
+        convolution: padded with zeros, by numbers of pixels.
         shape: of an input, [C, H, W].
-        batch_sizes: numbers of inputs to lay the weights out for, once for each layout that they
-            ask for; others do as well, and laying out anew may take them as long as computing.
+        batch_sizes: sizes to lay out the weights for; sizes with the same layout share memory.
+            Other sizes work too, but the conversion can take as long as the computation.
     """
 
     def __init__(
@@ -54,64 +54,66 @@ class Convolution(nn.Module):
         super().__init__()
         padding = [int(pixels) for pixels in convolution.padding]
         stride, dilation = list(convolution.stride), list(convolution.dilation)
-        self._numbers = (padding, stride, dilation, convolution.groups)
+        self._geometry = (padding, stride, dilation, convolution.groups)
         weight, bias = convolution.weight.detach().to_mkldnn(), convolution.bias
         lay_out: Callable[..., torch.Tensor] = torch._C._nn.mkldnn_reorder_conv2d_weight
         self.bias: torch.Tensor | None
         self.register_buffer("bias", None if bias is None else bias.detach())
-        names: dict[bytes, str] = {}  # of the buffers, by layout
-        self._laid_out: list[tuple[int, str]] = []  # the largest batch, and the buffer
+        names: dict[bytes, str] = {}  # buffer names by layout
+        self._laid_out: list[tuple[int, str]] = []  # the largest batch size, and its buffer
         for size in sorted(batch_sizes):
-            weights = lay_out(weight, *self._numbers, [size, *shape])
+            weights = lay_out(weight, *self._geometry, [size, *shape])
             name = names.setdefault(layout(weights), f"weight_{size}")
             if not hasattr(self, name):
                 self.register_buffer(name, weights)
             self._laid_out.append((size, name))
         self.activation = _NONE
-        self.in_place = False  # the sum takes the addend's memory
+        self.in_place = False  # the sum overwrites the addend
 
     def forward(self, images: torch.Tensor, addend: torch.Tensor | None = None) -> torch.Tensor:
-        """Return [B, C, H, W] for [B, C', H', W'], and the addend's size is the result's."""
+        """Return [B, C, H, W] for [B, C', H', W']; the addend has the shape of the result."""
         if torch.is_grad_enabled():
             return self._with_gradients(images, addend)
         operators = torch.ops.mkldnn
-        name, numbers = self.activation.name, self.activation.numbers
-        weights = (self.weight(len(images)), self.bias, *self._numbers)
+        name, parameters = self.activation.name, self.activation.parameters
+        weights = (self.weight(len(images)), self.bias, *self._geometry)
         result: torch.Tensor
         if addend is None:
-            result = operators._convolution_pointwise(images, *weights, name or "none", numbers, "")
+            result = operators._convolution_pointwise(
+                images, *weights, name or "none", parameters, ""
+            )
         elif self.in_place:
             result = operators._convolution_pointwise_.binary(
-                addend, images, *weights, "add", 1.0, name, numbers, ""
+                addend, images, *weights, "add", 1.0, name, parameters, ""
             )
         else:
             result = operators._convolution_pointwise.binary(
-                images, addend, *weights, "add", 1.0, name, numbers, ""
+                images, addend, *weights, "add", 1.0, name, parameters, ""
             )
         return result
 
     def weight(self, batch_size: int) -> torch.Tensor:
-        """Return the weights as they are laid out for a batch of that size."""
-        most = self._laid_out[-1][1]
-        name = next((name for size, name in self._laid_out if batch_size <= size), most)
+        """Return the weights in the layout for a batch size."""
+        largest = self._laid_out[-1][1]
+        name = next((name for size, name in self._laid_out if batch_size <= size), largest)
         return self.get_buffer(name)
 
     def _with_gradients(self, images: torch.Tensor, addend: torch.Tensor | None) -> torch.Tensor:
-        """Return the same by operators that have gradients."""
-        padding, stride, dilation, groups = self._numbers
+        """Compute the same with operators that have gradients."""
+        padding, stride, dilation, groups = self._geometry
         weight = self.weight(len(images)).to_dense()
         result = F.conv2d(images, weight, self.bias, stride, padding, dilation, groups)
         return self.activation.function(result if addend is None else result + addend)
 
 
 def layout(weights: torch.Tensor) -> bytes:
-    """Return what tells the order in memory of oneDNN's weights from any other."""
+    """Return oneDNN's description of the layout of weights; equal layouts have equal bytes."""
     serialized: torch.Tensor = torch.ops.mkldnn._get_mkldnn_serialized_md(weights)
     return serialized.numpy().tobytes()
 
 
 def can_fuse(precision: torch.dtype) -> bool:
-    """Say whether this processor has oneDNN's operators in a precision."""
+    """Return whether oneDNN's operators support a precision on this processor."""
     if not torch._C._has_mkldnn:
         return False
     return precision is torch.float32 or (
@@ -120,12 +122,12 @@ def can_fuse(precision: torch.dtype) -> bool:
 
 
 def fuse(network: fx.GraphModule, example: torch.Tensor, batch_sizes: Sequence[int]) -> None:
-    """Put a `Convolution` in the place of each, with what follows it.
+    """Replace each convolution, and the sum and activation after it, by a `Convolution`.
 
     Args:
         network: in evaluation mode, on the processor, channels last.
         example: an input, [1, 3, H, W], in its precision.
-        batch_sizes: to lay the weights out for.
+        batch_sizes: sizes to lay out the weights for.
     """
     with torch.inference_mode():
         ShapeProp(network).propagate(example)
@@ -136,8 +138,8 @@ def fuse(network: fx.GraphModule, example: torch.Tensor, batch_sizes: Sequence[i
         if isinstance(module, nn.Conv2d) and called[node.target] == 1 and _can_be_packed(module):
             fused = Convolution(module, _shape(node.args[0])[1:], batch_sizes)
             network.set_submodule(node.target, fused)
-            _take_in(network, node, fused)
-    _save_memory(network)
+            _absorb(network, node, fused)
+    _sum_in_place(network)
     network.delete_all_unused_submodules()
     network.recompile()
 
@@ -146,19 +148,19 @@ def _can_be_packed(module: nn.Conv2d) -> bool:
     return module.padding_mode == "zeros" and not isinstance(module.padding, str)
 
 
-def _take_in(network: fx.GraphModule, node: fx.Node, fused: Convolution) -> None:
-    """Have a convolution's node do what only it leads to: a sum, an activation."""
+def _absorb(network: fx.GraphModule, node: fx.Node, fused: Convolution) -> None:
+    """Let a convolution also compute the sum and the activation that use only its result."""
     follower = _only_user(node)
-    activates = _activation(network, follower)
-    if follower is not None and not activates and follower.target in (operator.add, operator.iadd):
+    activation = _activation(network, follower)
+    if follower is not None and not activation and follower.target in (operator.add, operator.iadd):
         addends = [one for one in follower.all_input_nodes if one is not node]
         if len(addends) != 1 or _shape(addends[0]) != _shape(node):
             return
         node.args = (node.args[0], addends[0])
         _replace(follower, node)
-        activates = _activation(network, follower := _only_user(node))
-    if follower is not None and activates:
-        fused.activation = activates
+        activation = _activation(network, follower := _only_user(node))
+    if follower is not None and activation:
+        fused.activation = activation
         _replace(follower, node)
 
 
@@ -174,27 +176,28 @@ def _activation(network: fx.GraphModule, node: fx.Node | None) -> Activation | N
 
 
 def _replace(follower: fx.Node, node: fx.Node) -> None:
-    """Have a node stand where its only follower stands."""
+    """Move a node to the position of its only user, and remove the user."""
     follower.prepend(node)
     follower.replace_all_uses_with(node)
     node.meta = follower.meta
     node.graph.erase_node(follower)
 
 
-def _save_memory(network: fx.GraphModule) -> None:
-    """Let sums take the memory of addends that nothing else needs by then."""
-    places = {node: place for place, node in enumerate(network.graph.nodes)}
+def _sum_in_place(network: fx.GraphModule) -> None:
+    """Let sums overwrite addends that nothing else uses afterwards."""
+    positions = {node: position for position, node in enumerate(network.graph.nodes)}
     for node in network.graph.nodes:
         module = _module(network, node)
         if not isinstance(module, Convolution) or len(node.args) == 1:
             continue
         addend = node.args[1]
-        # Convolutions keep no view of what they read, and return memory of their own.
+        # A convolution returns new memory and keeps no view of its input.
         module.in_place = (
             addend is not node.args[0]
             and isinstance(_module(network, addend), Convolution)
             and all(
-                places[user] <= places[node] and isinstance(_module(network, user), Convolution)
+                positions[user] <= positions[node]
+                and isinstance(_module(network, user), Convolution)
                 for user in addend.users
             )
         )

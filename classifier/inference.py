@@ -1,4 +1,4 @@
-"""A network as it computes fastest where nothing more is learned: when serving, and when frozen."""
+"""Prepares a network for fast inference: for serving, and for frozen backbones in training."""
 
 import copy
 from collections.abc import Sequence
@@ -18,19 +18,19 @@ def prepare(
     side: int,
     batch_sizes: Sequence[int],
 ) -> fx.GraphModule:
-    """Return a copy that is laid out for inference; `network` stays as it is, its hooks its own.
+    """Return a copy prepared for inference, without hooks; `network` is not changed.
 
-    Batch normalisation is folded into the convolutions and pixels are stored channels last; on a
-    processor the convolutions are oneDNN's, with what follows them (classifier.fusion).
+    Batch normalisation is folded into the convolutions, and memory is channels last. On a processor
+    oneDNN computes the convolutions, with the operations after them (classifier.fusion).
 
     Args:
-        network: from float [B, 3, H, W]; in evaluation mode.
+        network: takes float [B, 3, H, W]; in evaluation mode.
         device: where it will run.
-        precision: of weights and activations, and of its inputs.
+        precision: of weights, activations and inputs.
         side: H and W of most pictures, pixels.
-        batch_sizes: each B to be fast with; others do as well.
+        batch_sizes: each B to optimise for; others work too.
     """
-    # In float32, whatever the later precision: folding in bfloat16 would lose digits.
+    # Folded in float32: folding in bfloat16 would lose precision.
     folded = optimization.fuse(_copy(network), inplace=True).requires_grad_(False)
     assert isinstance(folded, fx.GraphModule)
     folded.to(device, precision).to(memory_format=torch.channels_last)
@@ -41,7 +41,7 @@ def prepare(
 
 
 def _copy(network: nn.Module) -> nn.Module:
-    """Return a copy in evaluation mode, without hooks, its batch norm torch's plain one."""
+    """Return a copy in evaluation mode, without hooks, with plain batch norm."""
     hooks = (
         found
         for module in network.modules()
@@ -49,7 +49,7 @@ def _copy(network: nn.Module) -> nn.Module:
     )
     twin = copy.deepcopy(network, {id(one): type(one)() for one in hooks}).eval()
     for module in twin.modules():
-        # With fixed statistics, that of several processes computes the same.
+        # With fixed statistics, SyncBatchNorm computes the same.
         if isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm):
             module.__class__ = nn.BatchNorm2d
     return twin

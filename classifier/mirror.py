@@ -1,37 +1,40 @@
-"""A network that looks at each picture twice, as it is and mirrored, and answers the mean."""
+"""Test-time flip: the output is the mean for the picture and its mirror image."""
 
 import torch
 from torch import nn
 
 
 def look_twice(network: nn.Module) -> nn.Module:
-    """Have a network in evaluation mode answer the mean of two looks; return it.
+    """Let a network in evaluation mode return the mean of both views; return the network.
 
-    Its modules and weights stay as they are. In training mode it looks once.
+    Its modules and weights do not change. In training mode it sees each picture once.
 
     Args:
         network: from float [B, 3, H, W] to [B, outputs].
 
-    Source: He et al. 2016, "Deep Residual Learning", of test-time augmentation the part that pays
-    most: twice the work.
+    Source: He et al. 2016, "Deep Residual Learning". It takes twice the time, and is the most
+        useful
+    part of test-time augmentation.
     """
-    network.register_forward_pre_hook(_both)
-    network.register_forward_hook(_mean)
+    network.register_forward_pre_hook(_add_mirrored)
+    network.register_forward_hook(_mean_of_halves)
     return network
 
 
 def looks_twice(network: nn.Module) -> bool:
-    """Whether a network was told to look twice."""
-    return _both in network._forward_pre_hooks.values()
+    """Return whether `look_twice` was applied to a network."""
+    return _add_mirrored in network._forward_pre_hooks.values()
 
 
-def _both(network: nn.Module, given: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...] | None:
-    return None if network.training else (torch.cat([given[0], given[0].flip(3)]), *given[1:])
+def _add_mirrored(
+    network: nn.Module, inputs: tuple[torch.Tensor, ...]
+) -> tuple[torch.Tensor, ...] | None:
+    return None if network.training else (torch.cat([inputs[0], inputs[0].flip(3)]), *inputs[1:])
 
 
-def _mean(
+def _mean_of_halves(
     network: nn.Module,
-    given: tuple[torch.Tensor, ...],  # noqa: ARG001
+    inputs: tuple[torch.Tensor, ...],  # noqa: ARG001
     outputs: torch.Tensor,
 ) -> torch.Tensor | None:
     return None if network.training else outputs.view(2, -1, outputs.shape[1]).mean(0)

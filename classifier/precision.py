@@ -1,4 +1,4 @@
-"""Which numbers a device computes in at full speed."""
+"""The precisions that a device computes in at full speed."""
 
 import torch
 
@@ -6,7 +6,7 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def computes_bf16(device: torch.device) -> bool:
-    """Say whether bfloat16 is in the hardware and not emulated, which would be slower."""
+    """Return whether the hardware has bfloat16; emulation would be slower."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

@@ -1,4 +1,4 @@
-"""From an upright RGB picture to what the network takes: the same at evaluation and serving."""
+"""From an upright RGB picture to the network's input, the same in evaluation and serving."""
 
 import functools
 from typing import Literal
@@ -16,7 +16,7 @@ Channels = tuple[float, float, float]
 
 
 class EvaluationTransform(BaseModel):
-    """Shorter side to `resize`, middle `crop` x `crop`, scaled to [0, 1], normalised.
+    """Resize the shorter side to `resize`, crop the centre `crop` x `crop`, scale, normalise.
 
     `mean` and `std` are for red, green, blue in [0, 1].
     """
@@ -36,10 +36,10 @@ class EvaluationTransform(BaseModel):
         return self
 
     def read(self, data: bytes, *, max_pixels: int = MAX_PIXELS) -> torch.Tensor:
-        """Decode a picture no larger than needed and transform it: float32 [3, crop, crop].
+        """Decode a picture, no larger than needed, and transform it: float32 [3, crop, crop].
 
         Raises:
-            ImageError: as `classifier.images.decode`.
+            ImageError: as `pictures.decoder.decode`.
         """
         return self(decode(data, max_pixels=max_pixels, at_least=self.resize))
 
@@ -49,25 +49,25 @@ class EvaluationTransform(BaseModel):
 
     @property
     def at_least(self) -> int:
-        """Pixels that the shorter side of a picture is needed with."""
+        """Pixels that the shorter side of a decoded picture must have."""
         return self.resize
 
     def pixels(self, image: Image.Image) -> torch.Tensor:
-        """Return uint8 [3, crop, crop]: the first half of the transform, a picture at a time."""
+        """Return uint8 [3, crop, crop]: the first half of the transform, for one picture."""
         tensor: torch.Tensor = _compose(self)(image)
         return tensor
 
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return float32 of uint8 [..., 3, H, W]: the second half, for a picture or a batch.
 
-        The same numbers for both, and the layout of memory that was given.
+        The numbers are the same for both, and the memory layout is kept.
         """
         scaled = F.to_dtype(pixels, torch.float32, scale=True)
         normalised: torch.Tensor = F.normalize(scaled, list(self.mean), list(self.std))
         return normalised
 
     def at_size(self, crop: int) -> "EvaluationTransform":
-        """Return the same transform for another input size, the resize in proportion."""
+        """Return the same transform for another input size; the resize changes in proportion."""
         return self.model_copy(
             update={"crop": crop, "resize": max(crop, round(crop * self.resize / self.crop))}
         )

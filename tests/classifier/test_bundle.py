@@ -1,4 +1,4 @@
-"""The bundle: what was saved is what is loaded; what was tampered with is refused."""
+"""The bundle: loading returns what was saved; a changed bundle is refused."""
 
 import hashlib
 import json
@@ -38,7 +38,7 @@ def saved(original: bundle.Bundle, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_what_is_loaded_is_what_was_saved(original: bundle.Bundle, saved: Path) -> None:
+def test_loading_returns_what_was_saved(original: bundle.Bundle, saved: Path) -> None:
     loaded = bundle.load(saved)
     assert loaded.description == original.description
     assert loaded.golden.photos == original.golden.photos
@@ -48,7 +48,7 @@ def test_what_is_loaded_is_what_was_saved(original: bundle.Bundle, saved: Path) 
     assert not loaded.network.training
 
 
-def test_the_folder_holds_three_plain_files(saved: Path) -> None:
+def test_the_folder_has_three_plain_files(saved: Path) -> None:
     assert sorted(path.name for path in saved.iterdir()) == sorted(
         (bundle.MODEL, bundle.DESCRIPTION, bundle.GOLDEN)
     )
@@ -63,17 +63,17 @@ def test_golden_pictures_are_small_and_without_metadata(saved: Path) -> None:
     assert b"Exif" not in photo
 
 
-def test_replay_notices_another_transform_and_other_weights(saved: Path) -> None:
+def test_replay_detects_other_weights(saved: Path) -> None:
     loaded = bundle.load(saved)
     with torch.no_grad():
         networks.head(loaded.network).bias.add_(0.5)
     assert bundle.replay(loaded) > bundle.TOLERANCE
 
 
-def test_replay_of_what_is_no_number_is_never_good(saved: Path) -> None:
+def test_replay_of_nan_is_never_good(saved: Path) -> None:
     loaded = bundle.load(saved)
-    nothing = loaded.golden.logits * float("nan")
-    assert bundle.replay(loaded, lambda _: nothing) == float("inf")
+    nan = loaded.golden.logits * float("nan")
+    assert bundle.replay(loaded, lambda _: nan) == float("inf")
 
 
 @pytest.mark.parametrize("name", [bundle.MODEL, bundle.GOLDEN])
@@ -85,7 +85,7 @@ def test_a_flipped_bit_is_refused(name: str, saved: Path) -> None:
         bundle.load(saved)
 
 
-def test_classes_swapped_by_hand_are_refused(saved: Path) -> None:
+def test_edited_classes_are_refused(saved: Path) -> None:
     path = saved / bundle.DESCRIPTION
     path.write_text(path.read_text().replace('"Beagle"', '"Poodle"'))
     with pytest.raises(bundle.BundleError, match="was changed after training"):
@@ -108,16 +108,16 @@ def test_a_missing_file_is_named(name: str, saved: Path) -> None:
 
 @pytest.mark.parametrize(
     ("contents", "message"),
-    [("[]", "names no bundle format"), ("{", "is not JSON"), ('{"format": "1"}', "no bundle")],
+    [("[]", "has no bundle format"), ("{", "is not JSON"), ('{"format": "1"}', "no bundle")],
 )
-def test_another_programs_json_is_refused(contents: str, message: str, saved: Path) -> None:
+def test_json_of_another_program_is_refused(contents: str, message: str, saved: Path) -> None:
     (saved / bundle.DESCRIPTION).write_text(contents)
     with pytest.raises(bundle.BundleError, match=message):
         bundle.load(saved)
 
 
 def reseal(folder: Path, **changes: object) -> None:
-    """Rewrite kennel.json with changes and checksums that match, as a buggy writer might."""
+    """Rewrite kennel.json with changes and matching checksums, as a faulty writer might."""
     path = folder / bundle.DESCRIPTION
     contents = json.loads(path.read_text()) | changes
     contents["files"] = {
@@ -130,7 +130,7 @@ def reseal(folder: Path, **changes: object) -> None:
     path.write_text(json.dumps(contents))
 
 
-def test_a_class_count_that_does_not_fit_the_weights_is_refused(saved: Path) -> None:
+def test_a_class_count_that_does_not_match_the_weights_is_refused(saved: Path) -> None:
     reseal(saved, classes=["a", "b"], folders=["a", "b"])
     with pytest.raises(bundle.BundleError, match="is not a resnet18 with 2 classes"):
         bundle.load(saved)
@@ -151,7 +151,7 @@ def test_an_unknown_field_is_refused(saved: Path) -> None:
         bundle.load(saved)
 
 
-def test_an_empty_folder_says_what_a_bundle_is(tmp_path: Path) -> None:
+def test_the_error_for_an_empty_folder_says_what_a_bundle_is(tmp_path: Path) -> None:
     with pytest.raises(bundle.BundleError, match=r"found: nothing.*model\.safetensors"):
         bundle.load(tmp_path)
 
@@ -161,9 +161,7 @@ def test_a_bundle_needs_golden_pictures(original: bundle.Bundle) -> None:
         bundle.make(original.network, original.description, [])
 
 
-def test_the_measure_of_novelty_is_kept_and_only_then_is_the_format_newer(
-    original: bundle.Bundle, tmp_path: Path
-) -> None:
+def test_novelty_is_stored_and_raises_the_format(original: bundle.Bundle, tmp_path: Path) -> None:
     novelty = Novelty(quantiles=(-3.0, -2.0, 0.5))
     description = original.description.model_copy(update={"novelty": novelty})
     bundle.save(bundle.Bundle(description, original.network, original.golden), tmp_path)

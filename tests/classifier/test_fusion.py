@@ -29,25 +29,30 @@ def convolutions(network: nn.Module) -> list[fusion.Convolution]:
     return [one for one in network.modules() if isinstance(one, fusion.Convolution)]
 
 
-def assert_alike(ours: torch.Tensor, theirs: torch.Tensor, share: float = 1e-5) -> None:
-    assert (ours - theirs).abs().max() <= share * theirs.abs().max()
+def assert_close(ours: torch.Tensor, theirs: torch.Tensor, tolerance: float = 1e-5) -> None:
+    assert (ours - theirs).abs().max() <= tolerance * theirs.abs().max()
 
 
 @pytest.mark.parametrize(
     ("architecture", "sums_in_place"),
     [
         ("resnet18", 7),  # all blocks but the first, whose addend is pooled
-        ("resnet50", 16),
-        ("mobilenet_v2", 10),
         ("mobilenet_v3_small", 6),
-        ("efficientnet_b0", 0),  # something is done to each result before it is added
-        ("regnet_x_400mf", 22),
-        ("densenet121", 0),
-        ("shufflenet_v2_x1_0", 0),
-        ("vgg11_bn", 0),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (
+                ("resnet50", 16),
+                ("mobilenet_v2", 10),
+                ("efficientnet_b0", 0),  # stochastic depth is between each result and its sum
+                ("regnet_x_400mf", 22),
+                ("densenet121", 0),
+                ("shufflenet_v2_x1_0", 0),
+                ("vgg11_bn", 0),
+            )
+        ),
     ],
 )
-def test_logits_stay_and_every_convolution_is_onednns(
+def test_logits_are_unchanged_and_every_convolution_is_onednns(
     architecture: str, sums_in_place: int
 ) -> None:
     torch.manual_seed(0)
@@ -59,32 +64,32 @@ def test_logits_stay_and_every_convolution_is_onednns(
             module.running_mean.normal_(0, 0.1, generator=DRAWS)
             module.running_var.uniform_(0.5, 1.5, generator=DRAWS)
     fused = traced(network)
-    fusion.fuse(fused, pictures(1, 96), batch_sizes=(1, 4))
+    fusion.fuse(fused, pictures(1, 64), batch_sizes=(1, 4))
     assert not any(isinstance(module, nn.Conv2d) for module in fused.modules())
     assert sum(one.in_place for one in convolutions(fused)) == sums_in_place
     for count in (1, 4, 3):
-        batch = pictures(count, 96)
+        batch = pictures(count, 64)
         with torch.inference_mode():
-            assert_alike(fused(batch), network(batch))
+            assert_close(fused(batch), network(batch))
 
 
 @pytest.mark.skipif(
-    not fusion.can_fuse(torch.bfloat16), reason="this processor has no operators in bfloat16"
+    not fusion.can_fuse(torch.bfloat16), reason="this processor has no bfloat16 operators"
 )
-def test_bfloat16_is_as_near_as_without_fusion() -> None:
+def test_bfloat16_is_as_accurate_as_without_fusion() -> None:
     torch.manual_seed(0)
-    exact = traced(networks.build("resnet50", 5))
+    exact = traced(networks.build("resnet18", 5))
     plain = copy.deepcopy(exact).bfloat16()
     fused = copy.deepcopy(plain)
-    fusion.fuse(fused, pictures(1, 96).bfloat16(), batch_sizes=(4,))
-    batch = pictures(4, 96)
+    fusion.fuse(fused, pictures(1, 64).bfloat16(), batch_sizes=(4,))
+    batch = pictures(4, 64)
     with torch.inference_mode():
         logits = exact(batch)
-        assert_alike(plain(batch.bfloat16()).float(), logits, 0.05)
-        assert_alike(fused(batch.bfloat16()).float(), logits, 0.05)
+        assert_close(plain(batch.bfloat16()).float(), logits, 0.05)
+        assert_close(fused(batch.bfloat16()).float(), logits, 0.05)
 
 
-def test_weights_are_laid_out_once_for_each_layout_that_a_batch_size_asks_for() -> None:
+def test_each_layout_that_a_batch_size_needs_is_stored_once() -> None:
     convolution = nn.Conv2d(128, 128, 3, stride=2, padding=1)
     fused = fusion.Convolution(convolution, (128, 56, 56), (8, 1, 2))
     layouts = {}
@@ -100,9 +105,9 @@ def test_weights_are_laid_out_once_for_each_layout_that_a_batch_size_asks_for() 
 
 @pytest.mark.skipif(
     torch.backends.cpu.get_cpu_capability() != "AVX2",
-    reason="what oneDNN asks for was seen on processors with AVX2 and no more",
+    reason="the layouts that oneDNN prefers are known for processors with AVX2 only",
 )
-def test_no_pass_lays_weights_out_anew(capfd: pytest.CaptureFixture[str]) -> None:
+def test_no_pass_converts_weights(capfd: pytest.CaptureFixture[str]) -> None:
     torch.manual_seed(0)
     fused = traced(networks.build("resnet18", 5))
     fusion.fuse(fused, pictures(1, 224), batch_sizes=(1, 2, 8))
@@ -115,13 +120,13 @@ def test_no_pass_lays_weights_out_anew(capfd: pytest.CaptureFixture[str]) -> Non
             capfd.readouterr()
             with verbose(torch.backends.mkldnn.VERBOSE_ON):
                 fused(batch)
-        said = re.findall(r"primitive,exec,cpu,(\w+)", capfd.readouterr().out)
-        passes[size] = Counter(said)
+        executed = re.findall(r"primitive,exec,cpu,(\w+)", capfd.readouterr().out)
+        passes[size] = Counter(executed)
     assert [counted["convolution"] for counted in passes.values()] == [20, 20, 20]
     assert [counted["reorder"] for counted in passes.values()] == [0, 0, 0]
 
 
-def test_gradients_pass_through() -> None:
+def test_gradients_are_those_of_the_plain_network() -> None:
     torch.manual_seed(0)
     fused = traced(networks.build("resnet18", 5))
     plain = copy.deepcopy(fused)
@@ -129,11 +134,11 @@ def test_gradients_pass_through() -> None:
     batch = pictures(2, 64).requires_grad_()
     (ours,) = torch.autograd.grad(fused(batch)[:, 1].sum(), batch)
     (theirs,) = torch.autograd.grad(plain(batch)[:, 1].sum(), batch)
-    assert_alike(ours, theirs, 1e-4)
+    assert_close(ours, theirs, 1e-4)
 
 
 class Block(nn.Module):
-    """Convolutions, and what `end` makes of the results of two."""
+    """Convolutions; `end` selects what is done with the results of two of them."""
 
     def __init__(self, end: str) -> None:
         super().__init__()
@@ -174,7 +179,7 @@ class Block(nn.Module):
         *("called twice", "reflecting", "read by the convolution"),
     ],
 )
-def test_a_sum_whose_addend_is_needed_leaves_it_alone(end: str) -> None:
+def test_a_sum_does_not_overwrite_an_addend_that_is_used_elsewhere(end: str) -> None:
     torch.manual_seed(0)
     block = Block(end)
     fused = traced(block)
@@ -183,10 +188,10 @@ def test_a_sum_whose_addend_is_needed_leaves_it_alone(end: str) -> None:
     assert not any(one.in_place for one in convolutions(fused))
     batch = pictures(2, 8)
     with torch.inference_mode():
-        assert_alike(fused(batch), block(batch))
+        assert_close(fused(batch), block(batch))
 
 
-def test_a_sum_takes_the_memory_of_an_addend_that_nothing_else_needs() -> None:
+def test_a_sum_overwrites_an_addend_that_nothing_else_uses() -> None:
     torch.manual_seed(0)
     block = Block("not needed")
     fused = traced(block)
@@ -194,4 +199,4 @@ def test_a_sum_takes_the_memory_of_an_addend_that_nothing_else_needs() -> None:
     assert [one.in_place for one in convolutions(fused)] == [False, False, True]
     batch = pictures(2, 8)
     with torch.inference_mode():
-        assert_alike(fused(batch), block(batch))
+        assert_close(fused(batch), block(batch))

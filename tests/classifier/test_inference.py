@@ -1,3 +1,5 @@
+import copy
+import functools
 import threading
 from typing import Any
 
@@ -11,14 +13,19 @@ from train.learning import parallel
 CPU = torch.device("cpu")
 
 
-def trained(architecture: str = "resnet18") -> nn.Module:
-    """A network whose batch norm has statistics of its own."""
+@functools.cache
+def _trained() -> nn.Module:
     torch.manual_seed(0)
-    network = networks.build(architecture, 5)
+    network = networks.build("resnet18", 5)
     with torch.no_grad():
         for _ in range(3):
             network(torch.randn(4, 3, 64, 64))
     return network.eval()
+
+
+def trained() -> nn.Module:
+    """A network whose batch norm has non-default statistics."""
+    return copy.deepcopy(_trained())
 
 
 def pictures(count: int) -> torch.Tensor:
@@ -41,7 +48,7 @@ def types(network: nn.Module) -> set[type]:
     return {type(module) for module in network.modules()}
 
 
-def test_the_copy_answers_the_same_and_has_no_batch_norm() -> None:
+def test_the_copy_gives_the_same_logits_and_has_no_batch_norm() -> None:
     network = trained()
     ours = prepared(network)
     assert_same(ours, network)
@@ -49,7 +56,7 @@ def test_the_copy_answers_the_same_and_has_no_batch_norm() -> None:
     assert fusion.Convolution in types(ours)
 
 
-def test_the_network_itself_stays_as_it_was() -> None:
+def test_the_network_itself_does_not_change() -> None:
     network = trained().train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     prepared(network, torch.bfloat16)
@@ -59,7 +66,7 @@ def test_the_network_itself_stays_as_it_was() -> None:
     assert all(torch.equal(after[name], value) for name, value in before.items())
 
 
-def test_hooks_stay_with_the_network_even_where_they_cannot_be_copied() -> None:
+def test_the_copy_has_no_hooks_even_if_they_cannot_be_copied() -> None:
     network = trained()
     lock, seen = threading.Lock(), []
 
@@ -78,14 +85,14 @@ def test_hooks_stay_with_the_network_even_where_they_cannot_be_copied() -> None:
     assert seen
 
 
-@pytest.mark.parametrize("several", ["on processors", "on GPUs"])
-def test_batch_norm_of_several_processes_is_folded_too(several: str) -> None:
+@pytest.mark.parametrize("device_type", ["cpu", "cuda"])
+def test_synchronised_batch_norm_is_folded_too(device_type: str) -> None:
     plain, network = trained(), trained()
-    device = torch.device("cpu" if several == "on processors" else "cuda")
+    device = torch.device(device_type)
     network = parallel.synchronise_batch_norm(network, device)
     assert nn.BatchNorm2d not in types(network)
-    kept = types(network)
+    before = types(network)
     ours = prepared(network)
     assert_same(ours, plain)
-    assert types(network) == kept
+    assert types(network) == before
     assert not any(isinstance(one, nn.modules.batchnorm._NormBase) for one in ours.modules())

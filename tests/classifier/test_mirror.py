@@ -1,4 +1,4 @@
-"""Two looks at a picture: what is answered, kept in a bundle and served is the mean of both."""
+"""Test-time flip: the network, the bundle and the server return the mean of both views."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from serve.predictor import Predictor
 from tests.train import heads
 
 
-def test_the_mean_of_both_looks_in_evaluation_alone() -> None:
+def test_the_output_is_the_mean_of_both_views_in_evaluation_only() -> None:
     torch.manual_seed(0)
     network = networks.build("resnet18", 3).eval()
     images = torch.rand(2, 3, 32, 32)
@@ -27,19 +27,22 @@ def test_the_mean_of_both_looks_in_evaluation_alone() -> None:
     assert mirror.looks_twice(network)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flip", [True, False])
-def test_a_bundle_and_the_server_look_as_often_as_the_job_did(
+def test_the_bundle_and_the_server_flip_if_the_job_did(
     flip: bool, few_digits: Path, tmp_path: Path
 ) -> None:
     settings = heads.config(heads.backbone(tmp_path), epochs=1, test_time_flip=flip)
     heads.train(tmp_path, few_digits, settings)
-    left = bundle.load(tmp_path / "model")
+    saved = bundle.load(tmp_path / "model")
     assert json.loads((tmp_path / "model" / "kennel.json").read_text())["format"] == 2 + flip
-    assert mirror.looks_twice(left.network) == flip
-    assert bundle.replay(left) < 1e-5
-    predictor = Predictor(left, torch.device("cpu"), threads=1)
-    assert bundle.replay(left, predictor.predict) < bundle.TOLERANCE
-    picture = left.description.transform(Image.open(next(few_digits.rglob("*.png"))).convert("RGB"))
+    assert mirror.looks_twice(saved.network) == flip
+    assert bundle.replay(saved) < 1e-5
+    predictor = Predictor(saved, torch.device("cpu"), threads=1)
+    assert bundle.replay(saved, predictor.predict) < bundle.TOLERANCE
+    picture = saved.description.transform(
+        Image.open(next(few_digits.rglob("*.png"))).convert("RGB")
+    )
     one, other = predictor.predict(torch.stack([picture, picture.flip(2)]))
     assert torch.allclose(one, other, atol=1e-4) == flip
     assert predictor.explain(picture, 0)[:4] == b"\x89PNG"

@@ -1,4 +1,4 @@
-"""Pretrained weights: where they are looked for, what is accepted, and what is said if not."""
+"""Pretrained weights: where they are found, what is accepted, and the errors."""
 
 import os
 import subprocess
@@ -38,7 +38,7 @@ def same_features(one: nn.Module, other: nn.Module) -> bool:
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 @pytest.mark.parametrize("wrapped", [False, True])
-def test_a_file_of_either_kind(
+def test_both_kinds_of_files(
     suffix: str, wrapped: bool, teacher: nn.Module, student: nn.Module, tmp_path: Path
 ) -> None:
     file = tmp_path / f"w{suffix}"
@@ -50,10 +50,12 @@ def test_a_file_of_either_kind(
     head = networks.head(student).weight.clone()
     load_pretrained(student, "resnet18", file=file)
     assert same_features(teacher, student)
-    assert torch.equal(networks.head(student).weight, head)  # the new head is left alone
+    assert torch.equal(networks.head(student).weight, head)  # the new head did not change
 
 
-def test_half_precision_is_widened(teacher: nn.Module, student: nn.Module, tmp_path: Path) -> None:
+def test_half_precision_becomes_float32(
+    teacher: nn.Module, student: nn.Module, tmp_path: Path
+) -> None:
     file = tmp_path / "half.pth"
     torch.save(
         {k: v.half() if v.is_floating_point() else v for k, v in teacher.state_dict().items()}, file
@@ -62,7 +64,7 @@ def test_half_precision_is_widened(teacher: nn.Module, student: nn.Module, tmp_p
     assert all(p.dtype == torch.float32 for p in student.parameters())
 
 
-def test_the_channel_picks_the_file_named_after_the_network(
+def test_the_file_named_after_the_network_is_chosen_in_the_channel(
     teacher: nn.Module, student: nn.Module, tmp_path: Path
 ) -> None:
     torch.save(teacher.state_dict(), tmp_path / "resnet18-abc.pth")
@@ -72,9 +74,11 @@ def test_the_channel_picks_the_file_named_after_the_network(
     assert same_features(teacher, student)
 
 
-def test_an_empty_channel_says_what_it_needs(student: nn.Module, tmp_path: Path) -> None:
+def test_the_error_for_an_empty_channel_says_what_it_needs(
+    student: nn.Module, tmp_path: Path
+) -> None:
     (tmp_path / "readme.md").write_text("no weights here")
-    with pytest.raises(WeightsError, match=r"must hold one weights file.*found: none"):
+    with pytest.raises(WeightsError, match=r"must have one weights file.*found: none"):
         load_pretrained(student, "resnet18", channel=tmp_path)
 
 
@@ -89,8 +93,9 @@ def test_the_hub_cache_is_used_before_the_download(
     assert same_features(teacher, student)
 
 
-def test_without_network_the_error_says_how_to_supply_them(tmp_path: Path) -> None:
-    """In a process of its own whose every connection is refused: a proxy that is not there."""
+@pytest.mark.slow
+def test_without_a_network_connection_the_error_says_how_to_supply_weights(tmp_path: Path) -> None:
+    """In a separate process, where a proxy that does not exist refuses every connection."""
     script = (
         "from classifier import networks, weights\n"
         "weights.load_pretrained(networks.build('resnet18', 2), 'resnet18')"
@@ -113,13 +118,13 @@ def test_without_network_the_error_says_how_to_supply_them(tmp_path: Path) -> No
 def test_another_networks_weights_are_refused(teacher: nn.Module, tmp_path: Path) -> None:
     file = tmp_path / "resnet18.pth"
     torch.save(teacher.state_dict(), file)
-    with pytest.raises(WeightsError, match="does not hold weights of resnet50: missing"):
+    with pytest.raises(WeightsError, match="does not have weights of resnet50: missing"):
         load_pretrained(networks.build("resnet50", 2), "resnet50", file=file)
 
 
 def test_a_file_with_code_in_it_is_not_opened(student: nn.Module, tmp_path: Path) -> None:
     file = tmp_path / "whole-model.pth"
-    torch.save(nn.Linear(2, 2), file)  # a pickled module, as torch.save(model) leaves it
+    torch.save(nn.Linear(2, 2), file)  # a pickled module, as torch.save(model) writes it
     with pytest.raises(WeightsError, match=r"could run code: save it again with torch\.save"):
         load_pretrained(student, "resnet18", file=file)
 
@@ -137,8 +142,8 @@ def test_a_missing_file_is_named(student: nn.Module, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def left(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle of two classes, in a folder and packed as SageMaker does."""
+def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of two classes, in a folder and packed as SageMaker packs it."""
     folder = tmp_path_factory.mktemp("bundle")
     description = bundle.Description(
         architecture="resnet18",
@@ -149,38 +154,38 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(3)
     network = networks.build("resnet18", 2)
     bundle.save(bundle.make(network, description, [Image.new("RGB", (40, 40))]), folder)
-    with tarfile.open(folder / "model.tar.gz", "w:gz") as archive:
+    with tarfile.open(folder / "model.tar.gz", "w:gz", compresslevel=1) as archive:
         for name in (bundle.DESCRIPTION, bundle.MODEL, bundle.GOLDEN):
             archive.add(folder / name, f"./{name}")
-        archive.add(folder / bundle.MODEL, "../outside")
+        archive.add(folder / bundle.DESCRIPTION, "../outside")
     return folder
 
 
 @pytest.mark.parametrize("packed", [True, False])
-def test_a_bundle_is_gone_on_from_with_its_head(packed: bool, left: Path) -> None:
+def test_training_continues_from_a_bundle_with_its_head(packed: bool, small_bundle: Path) -> None:
     student = networks.build("resnet18", 2)
-    path = left / "model.tar.gz" if packed else left
+    path = small_bundle / "model.tar.gz" if packed else small_bundle
     origin = load_pretrained(student, "resnet18", file=path, folders=("1.cat", "2.dog"))
     assert origin.endswith("(a bundle: its head too)")
-    state = bundle.load(left).network.state_dict()
+    state = bundle.load(small_bundle).network.state_dict()
     assert all(torch.equal(value, state[name]) for name, value in student.state_dict().items())
-    assert not (left.parent / "outside").exists()
+    assert not (small_bundle.parent / "outside").exists()
 
 
-def test_of_a_bundle_of_other_classes_all_but_the_head_is_taken(left: Path) -> None:
+def test_a_bundle_of_other_classes_gives_all_but_its_head(small_bundle: Path) -> None:
     student = networks.build("resnet18", 3)
-    origin = load_pretrained(student, "resnet18", channel=left, folders=("a", "b", "c"))
+    origin = load_pretrained(student, "resnet18", channel=small_bundle, folders=("a", "b", "c"))
     assert origin.startswith("channel pretrained: ")
     assert "all but its head" in origin
-    assert same_features(student, bundle.load(left).network)
+    assert same_features(student, bundle.load(small_bundle).network)
 
 
 def test_a_bundle_of_another_network_or_a_damaged_one_is_refused(
-    left: Path, tmp_path: Path
+    small_bundle: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(WeightsError, match=r"holds a resnet18.*: set architecture=resnet18"):
-        load_pretrained(networks.build("alexnet", 2), "alexnet", file=left)
+    with pytest.raises(WeightsError, match=r"has a resnet18.*: set architecture=resnet18"):
+        load_pretrained(networks.build("alexnet", 2), "alexnet", file=small_bundle)
     packed = tmp_path / "model.tar.gz"
-    packed.write_bytes((left / "model.tar.gz").read_bytes()[:-1000])
-    with pytest.raises(WeightsError, match="is not a bundle to go on from"):
+    packed.write_bytes((small_bundle / "model.tar.gz").read_bytes()[:-1000])
+    with pytest.raises(WeightsError, match="is not a usable bundle"):
         load_pretrained(networks.build("resnet18", 2), "resnet18", file=packed)
