@@ -80,30 +80,22 @@ TRANSFORM_JOB = Resource(
     missing=(NotFound, "Could not find the transform job {name}"),
     taken=(InUse, "Job name must be unique within an AWS account and region: {name}"),
 )
-MODEL = Resource(
-    "model",
-    "Model",
-    "Models",
-    "ModelSummary",
-    missing=(Invalid, 'Could not find model "{arn}".'),
-    taken=(Invalid, 'Cannot create already existing model "{arn}".'),
-)
-ENDPOINT_CONFIG = Resource(
-    "endpoint-config",
-    "EndpointConfig",
-    "EndpointConfigs",
-    "EndpointConfigSummary",
-    missing=(Invalid, 'Could not find endpoint configuration "{arn}".'),
-    taken=(Invalid, 'Cannot create already existing endpoint configuration "{arn}".'),
-)
-ENDPOINT = Resource(
-    "endpoint",
-    "Endpoint",
-    "Endpoints",
-    "EndpointSummary",
-    missing=(Invalid, 'Could not find endpoint "{arn}".'),
-    taken=(Invalid, 'Cannot create already existing endpoint "{arn}".'),
-)
+
+
+def _hosting(kind: str, prefix: str, noun: str) -> Resource:
+    return Resource(
+        kind,
+        prefix,
+        f"{prefix}s",
+        f"{prefix}Summary",
+        missing=(Invalid, f'Could not find {noun} "{{arn}}".'),
+        taken=(Invalid, f'Cannot create already existing {noun} "{{arn}}".'),
+    )
+
+
+MODEL = _hosting("model", "Model", "model")
+ENDPOINT_CONFIG = _hosting("endpoint-config", "EndpointConfig", "endpoint configuration")
+ENDPOINT = _hosting("endpoint", "Endpoint", "endpoint")
 IMAGE = Resource(
     "image",
     "Image",
@@ -112,7 +104,7 @@ IMAGE = Resource(
     missing=(NotFound, "No Image with the name {name} exists."),
     taken=(InUse, "Image {arn} already exists"),
 )
-# Named `<image>:<number>`; found through its image, so neither error is ever raised.
+# Its name is `<image>:<number>`. Operations find it through its image: these errors do not occur.
 IMAGE_VERSION = Resource(
     "image-version",
     "ImageVersion",

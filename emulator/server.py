@@ -44,7 +44,7 @@ class Emulator:
     """The WSGI application.
 
     Args:
-        settings: the emulator's.
+        settings: the emulator's settings.
     """
 
     def __init__(self, settings: Settings) -> None:

@@ -30,6 +30,7 @@ def main() -> int:
     """Run the plan in the first argument (JSON) and return the command's exit code."""
     plan = json.loads(sys.argv[1])
     namespaces.adopt_orphans()
+    # A signal writes to this pair, so that select() below returns.
     wake_writer, wake_reader = socket.socketpair()
     wake_writer.setblocking(False)
     wake_reader.setblocking(False)

@@ -142,7 +142,7 @@ class Process:
         self._init.wait()
 
     def remove(self) -> None:
-        """Kill it; whoever made the folder deletes it."""
+        """Kill it. Its folder remains."""
         self.kill()
 
 

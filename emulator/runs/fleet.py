@@ -21,7 +21,7 @@ class Variant:
     """A production variant's instances.
 
     Args:
-        context: the emulator's.
+        context: the emulator's context.
         endpoint: the endpoint's name.
         variant: the ProductionVariant of the endpoint configuration.
         model: the model's record.
@@ -99,7 +99,7 @@ class Fleet:
     """An endpoint's variants, as one endpoint configuration describes them.
 
     Args:
-        context: the emulator's.
+        context: the emulator's context.
         endpoint: the endpoint's name.
         config: the EndpointConfig.
         models: the models' records, by name.

@@ -35,7 +35,7 @@ class Instance:
     """A container that serves.
 
     Args:
-        context: the emulator's.
+        context: the emulator's context.
         name: unique among instances.
         container: of the model, as in CreateModel.
         model: the folder with its model data.

@@ -31,7 +31,7 @@ class Running(Generic[R]):
     """Starts and stops jobs.
 
     Args:
-        context: the emulator's.
+        context: the emulator's context.
         resource: the kind of job.
     """
 

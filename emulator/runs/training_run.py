@@ -44,8 +44,8 @@ class TrainingRun:
     """Runs one job whose record is already stored.
 
     Args:
-        context: the emulator's.
-        name: of the job.
+        context: the emulator's context.
+        name: the job's name.
     """
 
     def __init__(self, context: Context, name: str) -> None:

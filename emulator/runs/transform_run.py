@@ -27,8 +27,8 @@ class TransformRun:
     """Runs one job whose record is already stored.
 
     Args:
-        context: the emulator's.
-        name: of the job.
+        context: the emulator's context.
+        name: the job's name.
         model: the model's record.
     """
 

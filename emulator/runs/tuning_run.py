@@ -29,7 +29,7 @@ def trial_request(tuning: Record, name: str, tuned: search.Hyperparameters) -> R
 
     Args:
         tuning: the CreateHyperParameterTuningJob request.
-        name: of the trial.
+        name: the trial's name.
         tuned: its hyperparameters, without the static ones.
 
     Raises:
@@ -76,9 +76,9 @@ class TuningRun:
     """Runs one tuning job whose record is already stored.
 
     Args:
-        context: the emulator's.
+        context: the emulator's context.
         training: runs the trials.
-        name: of the tuning job.
+        name: the tuning job's name.
     """
 
     def __init__(self, context: Context, training: TrainingRuns, name: str) -> None:

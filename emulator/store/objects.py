@@ -1,7 +1,7 @@
 """S3 objects on disk: moto answers requests, this module stores bytes and metadata in files.
 
-moto alone keeps objects in memory only. A restart keeps buckets, the newest version of each object
-and its metadata. It loses older versions, ACLs, tags, policies and unfinished multipart uploads.
+By itself, moto keeps objects only in memory. A restart keeps buckets, and the newest version of
+each object with its metadata. It loses older versions, ACLs, tags, policies and unfinished uploads.
 """
 
 import contextlib

@@ -147,7 +147,7 @@ def test_versions_are_found_by_alias_and_resolved_to_a_digest(emulator: Emulator
     assert stable["JobType"] == "TRAINING"
     assert client.describe_image_version(ImageName="train", Alias="1.0")["Version"] == 1
     listed = client.list_image_versions(ImageName="train")["ImageVersions"]
-    assert sorted(one["Version"] for one in listed) == [1, 2]
+    assert sorted(version["Version"] for version in listed) == [1, 2]
     client.update_image_version(ImageName="train", Version=1, AliasesToAdd=["stable"])
     aliases = client.list_aliases(ImageName="train", Version=1)["SageMakerImageVersionAliases"]
     assert aliases == ["1.0", "stable"]
@@ -160,8 +160,8 @@ def test_versions_are_found_by_alias_and_resolved_to_a_digest(emulator: Emulator
     assert refused(client.describe_image, ImageName="train")[0] == "ResourceNotFound"
 
 
-def test_model_packages_are_motos(emulator: Emulator) -> None:
+def test_moto_answers_for_the_model_registry(emulator: Emulator) -> None:
     client = emulator.sagemaker
     client.create_model_package_group(ModelPackageGroupName="dogs")
     groups = client.list_model_package_groups()["ModelPackageGroupSummaryList"]
-    assert [one["ModelPackageGroupName"] for one in groups] == ["dogs"]
+    assert [group["ModelPackageGroupName"] for group in groups] == ["dogs"]

@@ -60,15 +60,15 @@ def test_an_endpoint_answers_and_is_deleted(emulator: Emulator) -> None:
     )
 
 
-def test_the_models_errors_and_the_platforms_limits(emulator: Emulator) -> None:
+def test_model_errors_and_platform_limits(emulator: Emulator) -> None:
     deploy(emulator, "limits")
-    for status, whose in ((400, "client"), (503, "server")):
+    for status, source in ((400, "client"), (503, "server")):
         with pytest.raises(emulator.client("sagemaker-runtime").exceptions.ModelError) as caught:
             invoke(emulator, "limits", f"status {status}".encode())
         answer = caught.value.response
         assert answer["OriginalStatusCode"] == status
         assert answer["OriginalMessage"] == "as requested"
-        assert f"Received {whose} error ({status}) from primary" in answer["Error"]["Message"]
+        assert f"Received {source} error ({status}) from primary" in answer["Error"]["Message"]
     code, message = refused(invoke, emulator, "limits", b"sleep")
     assert code == "ModelError"
     assert "Your invocation timed out" in message
@@ -76,7 +76,7 @@ def test_the_models_errors_and_the_platforms_limits(emulator: Emulator) -> None:
     assert predict(emulator, "limits", b"x" * 10_000)["body"] == "x" * 10_000
 
 
-def test_instances_take_turns_and_are_replaced(emulator: Emulator) -> None:
+def test_instances_take_turns_and_dead_ones_are_replaced(emulator: Emulator) -> None:
     deploy(emulator, "turns", count=2)
     pids = [predict(emulator, "turns")["pid"] for _ in range(4)]
     assert pids[:2] == pids[2:]
@@ -128,7 +128,7 @@ def fails(emulator: Emulator, mode: str) -> str:
     return reason
 
 
-def test_an_update_serves_throughout_and_a_bad_one_changes_nothing(emulator: Emulator) -> None:
+def test_an_update_replaces_the_instances_and_a_failed_one_does_not(emulator: Emulator) -> None:
     deploy(emulator, "updated")
     before = predict(emulator, "updated")
     create_model(emulator, "broken", env={"MODE": "exits"})

@@ -39,16 +39,16 @@ def test_objects_survive_with_their_metadata(emulator: Emulator, tmp_path: Path)
     emulator.s3.put_object(Bucket=BUCKET, Key="changed", Body=b"old")
     emulator.s3.put_object(Bucket=BUCKET, Key="changed", Body=b"new")
     emulator.s3.copy_object(Bucket=BUCKET, Key="a copy/ü", CopySource=f"{BUCKET}/changed")
-    for key in ("gone", "gone too"):
+    for key in ("deleted", "deleted too"):
         emulator.s3.put_object(Bucket=BUCKET, Key=key, Body=b"x")
-    emulator.s3.delete_object(Bucket=BUCKET, Key="gone")
-    emulator.s3.delete_objects(Bucket=BUCKET, Delete={"Objects": [{"Key": "gone too"}]})
+    emulator.s3.delete_object(Bucket=BUCKET, Key="deleted")
+    emulator.s3.delete_objects(Bucket=BUCKET, Delete={"Objects": [{"Key": "deleted too"}]})
     before = emulator.s3.head_object(Bucket=BUCKET, Key="large")
     listed = emulator.keys()
     emulator.end(signal.SIGKILL)
     emulator.start()
     assert emulator.keys() == listed
-    assert "gone" not in " ".join(listed)
+    assert "deleted" not in " ".join(listed)
     after = emulator.s3.head_object(Bucket=BUCKET, Key="large")
     for member in ("ETag", "ContentLength", "ContentType", "LastModified", "Metadata"):
         assert after[member] == before[member]
@@ -117,13 +117,13 @@ def test_a_running_tuning_job_fails_and_keeps_its_completed_trials(
     assert tuning_ended(emulator, "again")["HyperParameterTuningJobStatus"] == "Completed"
 
 
-def test_registries_survive(emulator: Emulator) -> None:
+def test_ecr_iam_and_the_model_registry_survive(emulator: Emulator) -> None:
     emulator.client("ecr").create_repository(
         repositoryName="kennel", imageTagMutability="IMMUTABLE"
     )
     emulator.client("iam").create_role(RoleName="kennel", AssumeRolePolicyDocument="{}")
-    emulator.client("iam").create_role(RoleName="gone", AssumeRolePolicyDocument="{}")
-    emulator.client("iam").delete_role(RoleName="gone")
+    emulator.client("iam").create_role(RoleName="deleted", AssumeRolePolicyDocument="{}")
+    emulator.client("iam").delete_role(RoleName="deleted")
     emulator.sagemaker.create_model_package_group(ModelPackageGroupName="dogs")
     emulator.end(signal.SIGKILL)
     emulator.start()
@@ -172,7 +172,7 @@ def test_start_status_stop(tmp_path: Path) -> None:
     assert verb("stop", *state).stdout == "not running\n"
 
 
-def test_without_a_docker_engine_jobs_run_as_processes_and_the_start_says_so(
+def test_without_a_docker_engine_jobs_run_as_processes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER", "no-such-client")

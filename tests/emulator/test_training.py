@@ -40,7 +40,7 @@ def test_a_job_from_data_to_artifacts(emulator: Emulator) -> None:
     assert lines[-1] == "loss=0.25; done"
 
 
-def test_failure_reason_is_the_failure_files_beginning(emulator: Emulator) -> None:
+def test_failure_reason_starts_with_the_failure_file(emulator: Emulator) -> None:
     hyperparameters = {"fail_on": "algo-1", "reason": "é" * 2000, "code": "3"}
     emulator.train("fails", HyperParameters=hyperparameters)
     job = emulator.ended("fails")
@@ -51,7 +51,7 @@ def test_failure_reason_is_the_failure_files_beginning(emulator: Emulator) -> No
     assert "S3ModelArtifacts" not in job.get("ModelArtifacts", {})
 
 
-def test_no_data_is_the_clients_error(emulator: Emulator) -> None:
+def test_missing_data_is_a_client_error(emulator: Emulator) -> None:
     source = {"S3DataType": "S3Prefix", "S3Uri": f"s3://{BUCKET}/nothing"}
     channel = {"ChannelName": "train", "DataSource": {"S3DataSource": source}}
     emulator.train("no-data", InputDataConfig=[channel])
@@ -143,7 +143,7 @@ def test_a_host_that_fails_fails_the_job_with_its_reason(emulator: Emulator) -> 
     assert job["FailureReason"] == "AlgorithmError: no luck, exit code: 1"
 
 
-def test_shards_share_out_the_objects(emulator: Emulator) -> None:
+def test_each_host_gets_its_shard_of_the_objects(emulator: Emulator) -> None:
     source = {
         "S3DataType": "S3Prefix",
         "S3Uri": f"s3://{BUCKET}/photos/",

@@ -32,7 +32,7 @@ def transform(emulator: Emulator, name: str, prefix: str, **more: Any) -> dict[s
     return job
 
 
-def test_every_object_has_its_answer(emulator: Emulator) -> None:
+def test_every_object_gets_an_answer(emulator: Emulator) -> None:
     create_model(emulator, "batch")
     job = transform(emulator, "photos", "photos/")
     assert job["TransformJobStatus"] == "Completed"
@@ -60,7 +60,7 @@ def test_lines_are_sent_one_by_one_and_assembled(emulator: Emulator) -> None:
     assert [json.loads(line)["body"] for line in lines] == ["1\n", "2\n", "3\n"]
 
 
-def test_an_answer_that_is_an_error_fails_the_job(emulator: Emulator) -> None:
+def test_an_error_answer_fails_the_job(emulator: Emulator) -> None:
     emulator.s3.put_object(Bucket=BUCKET, Key="bad/x", Body=b"status 400")
     job = transform(emulator, "bad", "bad/")
     assert job["TransformJobStatus"] == "Failed"
