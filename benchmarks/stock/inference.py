@@ -28,7 +28,7 @@ def model_fn(model_dir: str) -> torch.nn.Module:
     state = safetensors.torch.load_file(
         Path(os.environ.get("STOCK_BUNDLE", model_dir), "model.safetensors")
     )
-    network = torchvision.models.resnet50(num_classes=len(state["fc.bias"]))
+    network: torch.nn.Module = torchvision.models.resnet50(num_classes=len(state["fc.bias"]))
     network.load_state_dict(state)
     return network.eval()
 
@@ -36,12 +36,14 @@ def model_fn(model_dir: str) -> torch.nn.Module:
 def input_fn(body: bytes, content_type: str) -> torch.Tensor:
     if content_type != "image/jpeg":
         raise ValueError(f"unsupported content type {content_type}")
-    return _PREPARE(Image.open(io.BytesIO(body)).convert("RGB")).unsqueeze(0)
+    pixels: torch.Tensor = _PREPARE(Image.open(io.BytesIO(body)).convert("RGB"))
+    return pixels.unsqueeze(0)
 
 
 def predict_fn(pixels: torch.Tensor, network: torch.nn.Module) -> torch.Tensor:
     with torch.no_grad():
-        return network(pixels)
+        logits: torch.Tensor = network(pixels)
+        return logits
 
 
 def output_fn(logits: torch.Tensor, accept: str) -> str:  # noqa: ARG001

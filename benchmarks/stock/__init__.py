@@ -1,0 +1,1 @@
+"""What Kennel is compared with: a plain SageMaker endpoint, and LitServe."""
