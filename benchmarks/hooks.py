@@ -26,14 +26,15 @@ from torch import nn
 from benchmarks.measuring import RESULTS, machine_load, this_machine, write
 from debugger.records import BACKWARD, COPY, FORWARD, OPTIMIZER
 from pictures.picture import Picture, Splits
-from train.batches.data import Batch
+from train.batches.batch import Batch
 from train.config import TrainConfig
-from train.job import Job
+from train.platform.environment import Job
 from train.platform.stop import Stop
 from train.recording import recorder, smdebug
 from train.recording.hooks import Hooks
 from train.recording.system import Host
-from train.state.run import Run, set_up
+from train.state.run import Run
+from train.state.setup import set_up
 
 OFF, DEFAULT, REDUCTIONS, SMDEBUG = "off", "default", "weights+gradients", "smdebug's default"
 INTERVAL = {DEFAULT: 50, REDUCTIONS: 100, SMDEBUG: 500}
@@ -181,7 +182,7 @@ def variant(name: str, folder: Path, size: int) -> Iterator[Variant]:
     hooks = recorder.start(config, job, stop)
     if name == SMDEBUG:
         asked = {"LocalPath": str(folder / "tensors"), "S3OutputPath": "s3://none/"}
-        hooks = smdebug.Smdebug(hooks, asked, folder)
+        hooks = smdebug.Smdebug(hooks, asked, folder, config.debugger_interval)
     with hooks:
         run, network = set_up(config, splits, job, stop, hooks)
         yield Variant(run, network, hooks)

@@ -18,7 +18,6 @@ import shlex
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -33,13 +32,15 @@ from classifier import networks, weights
 from classifier.precision import computes_bf16
 from pictures import channels
 from train import loop
-from train.batches import data
+from train.batches.batch import Batch
 from train.config import TrainConfig
 from train.features import features, sweep
-from train.job import Job
+from train.platform.environment import Job
 from train.platform.stop import Stop
 from train.recording.hooks import Hooks
-from train.state.run import Run, set_up
+from train.stages.stage import begin_stage
+from train.state.run import Run
+from train.state.setup import initial_state, set_up
 
 REAL = Path(__file__).parents[2] / "shared" / "data"
 FAST = "bf16" if computes_bf16(torch.device("cpu")) else "fp32"
@@ -146,31 +147,26 @@ def kennel_epochs(
 ) -> list[float]:
     """Return the seconds of each epoch, without validation, as for the plain loop."""
     run, network = bench.kennel(epochs=epochs, **settings)
-    state = loop.initial_state(run, network)
-    batches: Iterable[data.Batch]
-    batches, order = run.loader(run.splits.train, run.training_transform, shuffle=True)
+    state = initial_state(run, network)
+    stage = begin_stage(run, network, 0)
     if synthetic:
-        batches = [noise(run, len(keys)) for keys in order]
-    kept = features.choose(run, network)
+        stage.batches = [noise(run, len(keys)) for keys in stage.order]
     took = []
     for epoch in range(epochs):
         began = time.perf_counter()
         state.epoch, state.batch = epoch, 0
-        if kept:
-            kept.view(run.splits.train, epoch)
-            ready = kept.batches(run.splits.train, order)
-            loop.train_epoch(run, state, kept.tail, ready, order, lambda: None, time.monotonic())
-        else:
-            loop.train_epoch(run, state, network, batches, order, lambda: None, time.monotonic())
+        if stage.features:
+            stage.features.view(run.splits.train, epoch)
+        loop.train_epoch(run, state, stage, lambda: None, time.monotonic())
         took.append(time.perf_counter() - began)
     return took
 
 
-def noise(run: Run, count: int) -> data.Batch:
+def noise(run: Run, count: int) -> Batch:
     """Return a batch of random pixels, in the form that decoding workers return."""
     pixels = torch.randint(256, (count, run.transform.crop, run.transform.crop, 3))
     labels = torch.randint(len(run.splits.classes), (count,))
-    return data.Batch(pixels.to(torch.uint8).permute(0, 3, 1, 2), labels, transform=run.transform)
+    return Batch(pixels.to(torch.uint8).permute(0, 3, 1, 2), labels, transform=run.transform)
 
 
 def frozen(bench: Bench) -> dict[str, float]:

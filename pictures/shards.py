@@ -1,9 +1,9 @@
-"""Packed shards: thousands of pictures in a few tar files, with an index beside them.
+"""Packed shards: thousands of pictures in a few tar files, with an index next to them.
 
-A folder of class folders becomes `00000.tar`, `00001.tar`, … and `index.json`. The tar files are
-what `tar` itself would make of the folder (and what WebDataset reads); the index tells where in
-them each picture lies, so that they can be read in any order. Imports no torch: `kennel data pack`
-writes what training reads.
+A folder of class folders becomes `00000.tar`, `00001.tar`, … and `index.json`. `tar` itself would
+make the same tar files of the folder, and WebDataset reads them. The index gives the position of
+each picture, so that pictures can be read in any order. `kennel data pack` writes shards, training
+reads them.
 """
 
 import hashlib
@@ -17,18 +17,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pictures.files import write_atomically
+
 INDEX = "index.json"
 FORMAT = 1
-SHARD_BYTES = 256 * 2**20  # long reads, and few files; a job on S3 lists a thousand at once
+SHARD_BYTES = 256 * 2**20  # long reads and few files; S3 lists a thousand at once
 
 
 class ShardError(ValueError):
-    """Shards that are damaged, cut short or incomplete; the message names the file and the cure."""
+    """Shards that are damaged or incomplete; the message names the file and the cure."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Where in a shard a picture lies: bytes `start` to `start + size`, of that CRC-32."""
+    """The position of a picture in a shard: bytes `start` to `start + size`, and their CRC-32."""
 
     shard: Path
     start: int
@@ -39,29 +41,29 @@ class Slice:
         """Return the bytes.
 
         Raises:
-            ShardError: they are not what was packed.
+            ShardError: they differ from the bytes that were packed.
         """
         with self.shard.open("rb") as file:
             file.seek(self.start)
             return self.check(file.read(self.size))
 
     def check(self, found: bytes) -> bytes:
-        """Return the bytes, which may have been read with others.
+        """Return the bytes `found` if they are right; they can come from a longer read.
 
         Raises:
-            ShardError: they are not what was packed.
+            ShardError: they differ from the bytes that were packed.
         """
         if len(found) != self.size or zlib.crc32(found) != self.crc:
             raise ShardError(
                 f"shard {self.shard.name} is damaged at byte {self.start:,} (the checksum does not "
-                "match): bring it here again, or pack anew"
+                "match): download it again, or pack again"
             )
         return found
 
 
 @dataclass(frozen=True)
 class Packed:
-    """A picture of a shard: its class folder, its path below that, and where it lies."""
+    """A picture of a shard: its class folder, its path below that, and its position."""
 
     folder: str
     name: str
@@ -69,16 +71,17 @@ class Packed:
 
 
 def is_packed(root: Path, *, class_folders: bool) -> bool:
-    """Whether a folder holds shards, or what is left of them where it has no class folders."""
+    """Whether a folder holds shards; without class folders, an index or one tar file is enough."""
     parts = (root / INDEX).is_file(), any(root.glob("*.tar"))
     return all(parts) if class_folders else any(parts)
 
 
 def read(root: Path) -> tuple[Packed, ...]:
-    """Return the pictures of a packed folder, in the order in which they lie in the shards.
+    """Return the pictures of a packed folder, in the order of the shards.
 
     Raises:
-        ShardError: the index is damaged or of a newer form, a shard is missing or of another size.
+        ShardError: the index is damaged or of a newer format, or a shard is missing or has another
+            size.
     """
     contents = _index(root / INDEX)
     found: list[Packed] = []
@@ -88,8 +91,8 @@ def read(root: Path) -> tuple[Packed, ...]:
         if size != shard["size"]:
             state = "missing" if size is None else f"{size:,} bytes long"
             raise ShardError(
-                f"shard {path} is {state} where the index has {shard['size']:,} bytes: bring it "
-                "here again, or pack anew"
+                f"shard {path} is {state} where the index has {shard['size']:,} bytes: download it "
+                "again, or pack again"
             )
         for number, name, start, length, crc in shard["pictures"]:
             folder = contents["folders"][number]
@@ -103,16 +106,16 @@ def _index(path: Path) -> dict[str, Any]:
         digest = contents.pop("digest")
     except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
         raise ShardError(
-            f"{path} is no index of shards ({error!r}): bring it here again, or pack anew"
+            f"{path} is not an index of shards ({error!r}): download it again, or pack again"
         ) from error
     if contents.get("format") != FORMAT:
         raise ShardError(
-            f"{path} is of form {contents.get('format')!r}, this Kennel reads {FORMAT}: pack anew, "
-            "or use the newer Kennel"
+            f"{path} has format {contents.get('format')!r}, this Kennel reads {FORMAT}: pack "
+            "again, or use the newer Kennel"
         )
     if digest != _digest(contents):
         raise ShardError(
-            f"{path} is damaged (its checksum does not match): bring it here again, or pack anew"
+            f"{path} is damaged (its checksum does not match): download it again, or pack again"
         )
     return dict(contents)
 
@@ -124,14 +127,14 @@ def write(
     shuffle: int | None,
     shard_bytes: int = SHARD_BYTES,
 ) -> Iterator[int]:
-    """Pack pictures into `out`, and yield the bytes of each as it is packed; the index comes last.
+    """Pack pictures into `out` and yield the size of each in bytes; the index is written last.
 
     Args:
-        out: a folder, made if need be; it must not hold shards of another set.
-        pictures: class folder, path below it, and what gives the bytes.
-        shuffle: the seed of the order in which they are laid, so that those read together are of
-            many classes; None keeps the order given.
-        shard_bytes: about how large a shard gets.
+        out: a folder, created if it does not exist; it must be empty.
+        pictures: class folder, path below it, and a function that returns the bytes.
+        shuffle: the seed of a random order, so that neighbours are of many classes; None keeps the
+            given order.
+        shard_bytes: the approximate size of a shard.
 
     Raises:
         FileExistsError: `out` is not empty.
@@ -164,9 +167,8 @@ def write(
             size = file.tell()
         listed.append({"file": path.name, "size": size, "pictures": entries})
     contents = {"format": FORMAT, "folders": folders, "shards": listed}
-    partial = out / f"{INDEX}.partial"
-    partial.write_text(json.dumps(contents | {"digest": _digest(contents)}, ensure_ascii=False))
-    partial.replace(out / INDEX)
+    index = json.dumps(contents | {"digest": _digest(contents)}, ensure_ascii=False)
+    write_atomically(out / INDEX, index.encode())
 
 
 def _header(name: str, size: int) -> bytes:
@@ -181,9 +183,9 @@ def _digest(contents: dict[str, Any]) -> str:
 
 
 def read_together(places: Sequence[Slice]) -> list[bytes | ShardError | OSError]:
-    """Return the bytes of several pictures, those that lie side by side in one long read.
+    """Return the bytes of several pictures; neighbours are read in one long read.
 
-    What cannot be read is returned as the error.
+    A picture that cannot be read is returned as its error.
     """
     found: list[bytes | ShardError | OSError] = []
     for first, last in _runs(places):
@@ -206,13 +208,13 @@ def read_together(places: Sequence[Slice]) -> list[bytes | ShardError | OSError]
 
 
 def _runs(places: Sequence[Slice]) -> Iterator[tuple[int, int]]:
-    """Yield the first and the last, excluded, of pictures that lie side by side."""
+    """Yield the first index and the end index of each run of neighbours."""
     first = 0
     for at in range(1, len(places) + 1):
         if at < len(places):
             before, place = places[at - 1], places[at]
             gap = place.start - (before.start + before.size)
-            # Padding and a header, two more where a name is long.
+            # The gap is padding and a header, or three headers if the name is long.
             if place.shard == before.shard and 0 <= gap <= 6 * tarfile.BLOCKSIZE:
                 continue
         yield first, at

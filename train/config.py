@@ -287,8 +287,8 @@ class TrainConfig(BaseModel):
                 raise ValueError(f"{reason} (a trial with {shown})") from error
 
     @property
-    def together(self) -> int:
-        """Pictures that go through the network at once, over all processes."""
+    def part_size(self) -> int:
+        """Pictures in one pass through the network, over all processes."""
         return -(-self.batch_size // self.accumulate)
 
     @property

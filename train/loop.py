@@ -2,46 +2,48 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import torch
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torchvision.transforms import v2
 
 from classifier import mirror
 from debugger.records import CHECKPOINT, COPY, OPTIMIZER
 from pictures.picture import Splits
 from train import metrics
-from train.batches import data
+from train.batches.order import mix
 from train.config import TrainConfig
 from train.features import features, sweep
-from train.learning import gradients, optimizer, parallel
+from train.learning import optimizer, parallel
+from train.learning.criterion import build_criterion
 from train.learning.evaluate import Scores
+from train.learning.gradients import Gradients
+from train.platform.environment import Job
 from train.platform.stop import Interrupted, Stop
 from train.recording.hooks import Hooks
 from train.stages import fitting
-from train.stages.stage import begin_stage, find_rate
-from train.state import checkpoint, result
+from train.stages.stage import Stage, begin_stage, find_rate
+from train.state import checkpoint
+from train.state.measure import measure
 from train.state.progress import follow
-from train.state.run import Run, set_up
+from train.state.result import write_result
+from train.state.run import Run
+from train.state.setup import initial_state, set_up, with_config
 from train.state.state import Best, TrainState
-
-if TYPE_CHECKING:
-    from train.job import Job
 
 
 class TrainingError(RuntimeError):
-    """Training that led nowhere; the message says which hyperparameters to change."""
+    """Training without a result; the message says which hyperparameters to change."""
 
 
-def train(config: TrainConfig, splits: Splits, job: "Job", stop: Stop, hooks: Hooks) -> None:
-    """Train a classifier and leave the bundle in `job.model_dir`.
+def train(config: TrainConfig, splits: Splits, job: Job, stop: Stop, hooks: Hooks) -> None:
+    """Train a classifier and write the bundle to `job.model_dir`.
 
     Raises:
-        ConfigError, DataError, WeightsError, TrainingError: with what to mend.
-        Interrupted: asked to stop; the checkpoint and, after a first epoch, the best are saved.
+        ConfigError, DataError, WeightsError, TrainingError: with what to fix.
+        Interrupted: the job was asked to stop; a checkpoint is saved, and after a first epoch the
+            best bundle so far.
     """
     # ---- set up --------------------------------------------------------------------------------
     run, network = set_up(config, splits, job, stop, hooks)
@@ -50,20 +52,20 @@ def train(config: TrainConfig, splits: Splits, job: "Job", stop: Stop, hooks: Ho
         return
     found = None
     if job.checkpoints:
-        found = checkpoint.load_newest(job.checkpoints) if run.chief else None
-        found = parallel.chiefs(found)  # for another host may have none, or an older one
+        found = checkpoint.load_newest(job.checkpoints) if job.is_main else None
+        found = parallel.broadcast(found)  # another host can have none, or an older one
     if config.fit_batch_size:
         size = found[0]["config"]["batch_size"] if found else fitting.batch_size(run, network)
         config = config.model_copy(update={"batch_size": size})
-        run = run.told(config)
+        run = with_config(run, config)
     state = initial_state(run, network)
 
-    # ---- go on where an earlier start was stopped ----------------------------------------------
+    # ---- resume where an earlier start was stopped ---------------------------------------------
     if found:
         state.restore(found[0], config, splits.folders)
-        run.say(f"going on from {found[1].name}: epoch {state.epoch + 1}, batch {state.batch}")
+        job.log(f"resuming from {found[1].name}: epoch {state.epoch + 1}, batch {state.batch}")
 
-    saver = checkpoint.Saver(job.checkpoints) if run.chief and job.checkpoints else None
+    saver = checkpoint.Saver(job.checkpoints) if job.is_main and job.checkpoints else None
 
     def save() -> None:
         if saver:
@@ -78,144 +80,127 @@ def train(config: TrainConfig, splits: Splits, job: "Job", stop: Stop, hooks: Ho
                 stage = begin_stage(run, network, state.epoch)
                 if config.find_learning_rate:
                     find_rate(run, state, stage)
-            started, kept = time.monotonic(), stage.kept
-            if kept:
-                kept.view(splits.train, state.epoch)
-            train_epoch(run, state, stage.model, stage.batches, stage.order, save, started)
-            if kept:
-                scores = run.measure_head(state.result, kept, splits.valid)
+            started = time.monotonic()
+            if stage.features:
+                stage.features.view(splits.train, state.epoch)
+            train_epoch(run, state, stage, save, started)
+            if stage.features:
+                scores = stage.features.measure(state.result, splits.valid)
             else:
-                scores = run.measure(state.result, splits.valid)
+                scores = measure(run, state.result, splits.valid)
             if not close_epoch(run, state, scores):
                 break
             save()
         # ---- result ----------------------------------------------------------------------------
-        best = state.best
+        best = state.selection.best
         if best is None:
             raise TrainingError(
                 "the loss was not a number in the first epoch: lower learning_rate "
                 f"(now {config.learning_rate:g}) or set clip_gradient_norm=1"
             )
-        run.say(f"best epoch {best.epoch + 1}: validation accuracy {best.accuracy:.4f}")
+        job.log(f"best epoch {best.epoch + 1}: validation accuracy {best.accuracy:.4f}")
         network.load_state_dict(best.weights, strict=False)
         test = measure_best(run, network, best)
     except Interrupted as interrupted:
         save()
-        if run.chief and state.best:
-            network.load_state_dict(state.best.weights, strict=False)
-            result.leave(run, network, state, None, stopped=str(interrupted))
-            run.say("left the best so far in the model folder")
+        best = state.selection.best
+        if job.is_main and best:
+            network.load_state_dict(best.weights, strict=False)
+            write_result(run, network, state, None, stopped=str(interrupted))
+            job.log("wrote the best model so far to the model folder")
         elif interrupted.rule:
-            raise TrainingError(f"{interrupted}; no epoch was done, so no model is left") from None
+            raise TrainingError(
+                f"{interrupted}; no epoch was finished, so there is no model"
+            ) from None
         raise
     finally:
         if saver:
             saver.wait()
-    if run.chief:
-        result.leave(run, network, state, test)
+    if job.is_main:
+        write_result(run, network, state, test)
 
 
-def train_trials(run: Run, network: nn.Module, kept: features.Features | None) -> None:
-    """Train every trial of a sweep, and leave the best as a bundle.
+def train_trials(run: Run, network: nn.Module, cached: features.Features | None) -> None:
+    """Train every trial of a sweep, and write the best as a bundle.
 
     Raises:
-        ConfigError, DataError, TrainingError: with what to mend.
-        Interrupted: asked to stop. Nothing is left; a second start begins anew.
+        ConfigError, DataError, TrainingError: with what to fix.
+        Interrupted: the job was asked to stop. Nothing is saved; a second start begins again.
     """
-    trials = sweep.train(run, network, kept)
+    trials = sweep.train(run, network, cached)
     won = sweep.winner(trials)
-    if won is None or won.best is None:
+    best = won.selection.best if won else None
+    if won is None or best is None:
         raise TrainingError("the loss of every trial was not a number: lower learning_rate")
-    run = run.told(won.config)
-    run.say(f"best trial {won.number}: validation accuracy {won.best.accuracy:.4f}")
+    run = with_config(run, won.config)
+    run.job.log(f"best trial {won.number}: validation accuracy {best.accuracy:.4f}")
     for figures in won.history:
-        for name in figures.keys() & metrics.METRICS.keys() if run.chief else ():
+        for name in figures.keys() & metrics.METRICS.keys() if run.job.is_main else ():
             metrics.emit(name, figures[name], int(figures["epoch"]))
-        run.hooks.figures(figures, int(figures["epoch"]))
+        run.hooks.metrics(figures, int(figures["epoch"]))
     state = initial_state(run, network)
-    state.best, state.history, state.epoch = won.best, won.history, len(won.history)
-    network.load_state_dict(won.best.weights, strict=False)
-    if kept:
-        state.best.calibrate(run.measure_head(network, kept, run.splits.valid))
-    test = measure_best(run, network, state.best)
-    if run.chief:
-        result.leave(run, network, state, test)
+    state.selection, state.history, state.epoch = won.selection, won.history, len(won.history)
+    network.load_state_dict(best.weights, strict=False)
+    if cached:
+        best.calibrate(cached.measure(network, run.splits.valid))
+    test = measure_best(run, network, best)
+    if run.job.is_main:
+        write_result(run, network, state, test)
 
 
 def measure_best(run: Run, network: nn.Module, best: Best) -> Scores | None:
-    """Return the test scores of the network that will be left; `network` holds its weights.
+    """Return the test scores of the final network, which holds the weights of `best`.
 
-    One that looks twice is calibrated by two looks too.
+    With `test_time_flip` the network also evaluates the mirrored picture, and is calibrated so.
     """
     if run.config.test_time_flip:
         mirror.look_twice(network)
-        best.calibrate(run.measure(network, run.splits.valid))
-    return run.measure(network, run.splits.test) if run.splits.test else None
-
-
-def initial_state(run: Run, network: nn.Module) -> TrainState:
-    """Return the state before the first step."""
-    config = run.config
-    state = TrainState(
-        network,
-        optimizer.build_optimizer(network, config),
-        torch.amp.GradScaler(run.device.type, enabled=run.precision is torch.float16),
-        torch.zeros(3, dtype=torch.float64, device=run.device),
-    )
-    if config.ema:
-        state.ema = AveragedModel(
-            network,
-            multi_avg_fn=get_ema_multi_avg_fn(config.ema),  # type: ignore[no-untyped-call]
-            use_buffers=True,
-        )
-    return state
+        best.calibrate(measure(run, network, run.splits.valid))
+    return measure(run, network, run.splits.test) if run.splits.test else None
 
 
 def finished(state: TrainState, config: TrainConfig) -> bool:
     """Whether all epochs are done, or none of the last `patience` was better."""
-    tired = 0 < config.patience <= state.stale and state.epoch > config.head_epochs
-    return state.epoch >= config.epochs or tired
+    stale = state.selection.stale
+    impatient = 0 < config.patience <= stale and state.epoch > config.head_epochs
+    return state.epoch >= config.epochs or impatient
 
 
 def train_epoch(
-    run: Run,
-    state: TrainState,
-    model: nn.Module,
-    batches: Iterable[data.Batch],
-    order: data.Order,
-    save: Callable[[], None],
-    started: float,
+    run: Run, state: TrainState, stage: Stage, save: Callable[[], None], started: float
 ) -> None:
-    """Take an epoch's steps, from where `state` stands in it; it was begun at `started`."""
+    """Take the steps of an epoch that began at `started`, from the current step of `state` on."""
     config, classes = run.config, len(run.splits.classes)
+    order = stage.order
     order.epoch, order.first = state.epoch, 0
     steps = len(order)
     order.first = state.batch
     mixing = choose_mixing(config, classes)
-    criterion = nn.CrossEntropyLoss(
-        weight=data.class_weights(run.splits.train, classes).to(run.device)
-        if config.class_weights == "balanced"
-        else None,
-        label_smoothing=config.label_smoothing,
+    gradients = Gradients(
+        stage.model,
+        build_criterion(config, run.splits.train, classes, run.device),
+        state.scaler,
+        run.autocast(),
+        config.accumulate,
+        run.job.world_size,
     )
     optimizer.set_training_mode(state.network, freeze_batch_norm=config.freeze_batch_norm)
     trained = [p for p in state.network.parameters() if p.requires_grad]
     title = f"epoch {state.epoch + 1}/{config.epochs}"
     saved, begun = time.monotonic(), state.batch
-    followed = follow(run.stop.watch(batches), title, done=state.batch, total=steps, show=run.chief)
+    batches = run.stop.watch(stage.batches)
+    followed = follow(batches, title, done=state.batch, total=steps, show=run.job.is_main)
     for step, batch in run.hooks.steps("train", followed, state.epoch, state.step):
         run.unreadable.add(batch.unreadable)
-        torch.manual_seed(data.mix(config.seed, state.step, run.job.rank))  # dropout, mixing
+        torch.manual_seed(mix(config.seed, state.step, run.job.rank))  # dropout, mixing
         optimizer.set_rates(state.optimizer, config, state.step, steps)
         count = len(batch.labels)
-        if count or run.job.world > 1:  # one of several takes part with an empty share too
+        if count or run.job.world_size > 1:  # a process with an empty share takes part too
             with step.phase(COPY):
-                images = parallel.shaped(batch.images_on(run.device), run.transform.crop)
+                images = parallel.with_shape(batch.images_on(run.device), run.transform.crop)
                 labels = batch.labels.to(run.device, non_blocking=True)
                 mixed, targets = mixing(images, labels) if mixing and count else (images, labels)
-            answers, figures = gradients.accumulate(
-                run, step, model, criterion, state.scaler, mixed, targets, labels
-            )
+            answers, figures = gradients.accumulate(step, mixed, targets, labels)
             state.scaler.unscale_(state.optimizer)
             with step.phase(OPTIMIZER):
                 if config.clip_gradient_norm:
@@ -232,14 +217,14 @@ def train_epoch(
         if time.monotonic() - saved > 60 * config.checkpoint_minutes:
             save()
             saved = time.monotonic()
-    share = (steps - begun) / max(1, steps)  # of the epoch, after a resume in its middle
+    share = (steps - begun) / max(1, steps)  # of the epoch, if it was resumed in its middle
     seconds = time.monotonic() - started
     state.rate = share * len(run.splits.train) / seconds if share else 0.0
 
 
 def close_epoch(run: Run, state: TrainState, scores: Scores) -> bool:
-    """Emit and note an epoch's figures, and return whether to go on: not once loss is lost."""
-    parallel.share_unreadable(run.unreadable)
+    """Emit and store an epoch's figures; return False if the loss is not a number any more."""
+    parallel.gather_unreadable(run.unreadable)
     loss, right, count = state.sums.tolist()
     figures = {
         "train:loss": loss / max(1.0, count),
@@ -249,25 +234,25 @@ def close_epoch(run: Run, state: TrainState, scores: Scores) -> bool:
         **scores.metrics("validation"),
     }
     for name, value in figures.items():
-        if run.chief:
+        if run.job.is_main:
             metrics.emit(name, value, state.epoch + 1)
-    run.hooks.figures(figures, state.epoch + 1)
+    run.hooks.metrics(figures, state.epoch + 1)
     lost = not (math.isfinite(figures["train:loss"]) and math.isfinite(scores.loss))
     if lost:
-        run.say("the loss is not a number any more: training ends here")
+        run.job.log("the loss is not a number any more: training ends here")
     else:
-        state.take(scores)
+        state.select(scores)
     state.history.append({"epoch": state.epoch + 1, **figures})
     state.sums.zero_()
     state.epoch += 1
     state.batch = 0
     if state.epoch == run.config.head_epochs:
-        state.stale = 0
+        state.selection.stale = 0
     return not lost
 
 
 def choose_mixing(config: TrainConfig, classes: int) -> v2.Transform | None:
-    """Return MixUp, CutMix, or one of them at random a step; None when both are off."""
+    """Return MixUp, CutMix, or one of them at random in each step; None if both are off."""
     mixings = []
     if config.mixup:
         mixings.append(v2.MixUp(alpha=config.mixup, num_classes=classes))

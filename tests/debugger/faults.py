@@ -1,8 +1,8 @@
-"""Small real trainings, in good health or with a fault planted, recorded by the hooks.
+"""Small real trainings, healthy or with a planted fault, recorded by the hooks.
 
-Hooks and recorder are those of a job; network, digits and loop are small. The recorder's clock is
-the test's own: it ticks a millisecond a mark, and a planted delay moves it on. So nothing
-sleeps, and what the rules find does not depend on how busy the machine is.
+Hooks and recorder are those of a job; network, digits and loop are small. The clock of the recorder
+is replaced: it advances a millisecond per mark, and by planted delays. So nothing sleeps, and the
+findings do not depend on the load of the machine.
 """
 
 import math
@@ -25,12 +25,14 @@ from classifier.transform import EvaluationTransform
 from debugger import recording
 from debugger.records import BACKWARD, EVALUATION, FORWARD, OPTIMIZER, Record
 from pictures.picture import Picture, Splits
-from train.batches import data
+from train.batches.batch import Batch, Unreadable
+from train.batches.order import Order
 from train.config import TrainConfig
-from train.job import Job
 from train.learning.evaluate import evaluate
+from train.platform.environment import Job
 from train.platform.stop import Stop
 from train.recording import recorder, timeline
+from train.recording.hooks import Facts
 from train.recording.settings import Settings
 from train.state.run import Run
 
@@ -38,7 +40,7 @@ CLASSES = tuple(str(digit) for digit in range(10))
 
 
 class Clock:
-    """The time of a recording: a millisecond a mark, and whatever else passes."""
+    """The time of a recording: advances a millisecond per mark, and by planted delays."""
 
     def __init__(self) -> None:
         self.now = time.time()
@@ -48,12 +50,12 @@ class Clock:
         """Return now."""
         if threading.current_thread() is threading.main_thread():
             self.now += 0.001
-        else:  # samples take no time
+        else:  # a sample takes no time
             self.sampled.set()
         return self.now
 
     def wait(self, seconds: float) -> None:
-        """Let time pass."""
+        """Advance the time."""
         self.now += seconds
 
 
@@ -98,13 +100,13 @@ def bare(activation: Callable[[], nn.Module] = nn.ReLU) -> nn.Sequential:
 
 
 def parameter(network: nn.Module, name: str) -> torch.Tensor:
-    """Return a parameter's values, to be changed in place."""
+    """Return the values of a parameter, to change them in place."""
     return network.get_parameter(name).data
 
 
 @dataclass
 class Training:
-    """A training as it should be; a fault changes something of it, or does something at a step."""
+    """A healthy training; a fault changes a field, or does something at a step."""
 
     network: nn.Module = field(default_factory=network)
     images: torch.Tensor = field(default_factory=lambda: digits()[0][:400].clone())
@@ -114,17 +116,17 @@ class Training:
     epochs: int = 8
     rate: float = 0.05
     settings: dict[str, Any] = field(default_factory=dict)
-    kept_from_optimizer: tuple[str, ...] = ()
+    not_optimized: tuple[str, ...] = ()
     in_wait: Callable[[int], None] = lambda _: None  # called while the loop waits for a batch
     in_step: Callable[[int], None] = lambda _: None  # called in the forward pass
-    in_loop: Callable[[], None] = lambda: None  # called between an epoch's steps and evaluation
+    in_loop: Callable[[], None] = lambda: None  # called after the steps of an epoch
     initialisation: float = 5.0
-    sample_every: float = 0.5  # seconds, of the real clock
+    sample_every: float = 0.5  # seconds of real time
     clock: Clock = field(default_factory=Clock)
     steps: int = 0
 
     def run(self, folder: Path) -> list[Record]:
-        """Train, and return what was recorded."""
+        """Train, and return the records."""
         config = self.config()
         job = Job.from_environment(
             {
@@ -154,7 +156,7 @@ class Training:
             profiler_steps="",
             **self.settings,
         )
-        # Not checked: a fault may be a rate out of bounds.
+        # Not validated: a fault can be a learning rate out of bounds.
         return config.model_copy(
             update={
                 "learning_rate": self.rate,
@@ -168,16 +170,18 @@ class Training:
         valid = tuple(Picture(Path("digits"), int(label)) for label in self.valid_labels)
         splits = Splits(CLASSES, CLASSES, train, valid)
         cpu, transform = torch.device("cpu"), EvaluationTransform(resize=8, crop=8)
-        return Run(config, splits, job, stop, hooks, cpu, None, transform, 2, "random")
+        unreadable = Unreadable(config.max_unreadable, len(train) + len(valid))
+        return Run(config, splits, job, stop, hooks, cpu, None, transform, 2, "none", unreadable)
 
     def _train(self, run: Run) -> None:
         """Train as train/loop.py does, with its hooks, on pictures in memory."""
         hooks = run.hooks
-        hooks.watch(run, self.network)
+        facts = Facts(run.config.architecture, CLASSES, run.device, None, run.workers)
+        hooks.watch(facts, self.network)
         named = dict(self.network.named_parameters())
-        trained = [one for name, one in named.items() if name not in self.kept_from_optimizer]
+        trained = [one for name, one in named.items() if name not in self.not_optimized]
         sgd = torch.optim.SGD(trained, lr=run.config.learning_rate, momentum=0.9, nesterov=True)
-        order = data.Order(len(self.labels), run.config.batch_size, seed=0)
+        order = Order(len(self.labels), run.config.batch_size, seed=0)
         for epoch in range(self.epochs):
             self.network.train()
             order.epoch, total = epoch, 0.0
@@ -199,36 +203,36 @@ class Training:
                     *(self.network, self._valid(), len(CLASSES), run.device),
                     *(run.autocast(), run.unreadable, hooks),
                 )
-            hooks.scored(scores)
+            hooks.confusion(scores.confusion)
             losses = {"train:loss": total / len(self.labels), "validation:loss": scores.loss}
-            hooks.figures(losses, epoch + 1)
+            hooks.metrics(losses, epoch + 1)
             if not math.isfinite(scores.loss):
                 break
 
-    def _batches(self, order: data.Order) -> Iterator[data.Batch]:
+    def _batches(self, order: Order) -> Iterator[Batch]:
         for keys in order:
             self.in_wait(self.steps)
             chosen = [index for _, index in keys]
-            yield data.Batch(self.images[chosen], self.labels[chosen])
+            yield Batch(self.images[chosen], self.labels[chosen])
             self.steps += 1
 
-    def _valid(self) -> Iterator[data.Batch]:
+    def _valid(self) -> Iterator[Batch]:
         for begin in range(0, len(self.valid_labels), 100):
             part = slice(begin, begin + 100)
-            yield data.Batch(self.valid_images[part], self.valid_labels[part])
+            yield Batch(self.valid_images[part], self.valid_labels[part])
 
 
 class _Recorder(recorder.Recorder):
-    """The recorder without the report at the end, which is another test's."""
+    """The recorder without the report at the end, which other tests check."""
 
     def _report(self, **_: object) -> None:
         pass
 
 
-# ---- what goes wrong -------------------------------------------------------------------------
+# ---- faults ---------------------------------------------------------------------------------
 
 
-def rate_of_100(training: Training) -> None:
+def huge_learning_rate(training: Training) -> None:
     training.rate, training.epochs = 100.0, 2
 
 
@@ -236,7 +240,7 @@ def exploding_loss(training: Training) -> None:
     training.network, training.rate, training.epochs = bare(nn.LeakyReLU), 100.0, 2
 
 
-def rate_of_nothing(training: Training) -> None:
+def tiny_learning_rate(training: Training) -> None:
     training.rate, training.epochs = 1e-12, 4
 
 
@@ -264,7 +268,7 @@ def dead_relus(training: Training) -> None:
 
 
 def frozen_by_mistake(training: Training) -> None:
-    training.kept_from_optimizer, training.epochs = ("conv1.weight",), 2
+    training.not_optimized, training.epochs = ("conv1.weight",), 2
 
 
 def shuffled_labels(training: Training) -> None:
@@ -273,7 +277,7 @@ def shuffled_labels(training: Training) -> None:
     training.rate, training.epochs = 0.2, 12
 
 
-def few_pictures_for_long(training: Training) -> None:
+def few_pictures_for_many_epochs(training: Training) -> None:
     training.images, training.labels = training.images[:64], training.labels[:64]
     training.epochs = 40
 
@@ -303,7 +307,7 @@ def other_seed(training: Training) -> None:
     training.network, training.epochs = network(seed=1), 1
 
 
-def standstill(training: Training) -> None:
+def hanging_step(training: Training) -> None:
     training.epochs = 2
     training.in_step = lambda step: training.clock.wait(2000 if step == 30 else 0)
 
@@ -321,7 +325,7 @@ def slow_start(training: Training) -> None:
     training.epochs, training.initialisation = 1, 25 * 60.0
 
 
-def leaking_memory(training: Training) -> None:
+def memory_leak(training: Training) -> None:
     training.sample_every = 0.05
     leaked: list[mmap.mmap] = []
 
@@ -329,32 +333,32 @@ def leaking_memory(training: Training) -> None:
         if step % 5 == 0:
             training.clock.sampled.clear()
             assert training.clock.sampled.wait(60)
-        # From the system: an allocator would hand out again what earlier tests gave back.
+        # Directly from the system: an allocator would reuse memory that earlier tests freed.
         leaked.append(mmap.mmap(-1, 2 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
         leaked[-1].write(bytes(2 << 20))
 
     training.in_step = leak
 
 
-# Each with the rules that must find it; others may find something in it too.
+# Each fault with the rules that must find it; other rules can fire too.
 FAULTS: dict[Callable[[Training], None], tuple[str, ...]] = {
-    rate_of_100: ("WeightUpdateRatio", "TensorVariance"),
+    huge_learning_rate: ("WeightUpdateRatio", "TensorVariance"),
     exploding_loss: ("ExplodingTensor",),
-    rate_of_nothing: ("LossNotDecreasing", "WeightUpdateRatio", "UnchangedTensor"),
+    tiny_learning_rate: ("LossNotDecreasing", "WeightUpdateRatio", "UnchangedTensor"),
     zeroed_batch_norm: ("VanishingGradient", "AllZero"),
     tiny_first_weights: ("PoorWeightInitialization",),
     saturated_sigmoids: ("SaturatedActivation",),
     dead_relus: ("DeadRelu",),
     frozen_by_mistake: ("UnchangedTensor", "WeightUpdateRatio"),
     shuffled_labels: ("Overfit",),
-    few_pictures_for_long: ("Overtraining",),
+    few_pictures_for_many_epochs: ("Overtraining",),
     unnormalised_pictures: ("CheckInputImages",),
     unbalanced_classes: ("ClassImbalance",),
     swapped_classes: ("Confusion",),
     other_seed: ("SimilarAcrossRuns",),
-    standstill: ("StalledTraining",),
+    hanging_step: ("StalledTraining",),
     slow_loader: ("Dataloader",),
     sleeping_step_every_50: ("StepOutlier",),
     slow_start: ("MaxInitializationTime",),
-    leaking_memory: ("MemoryIncrease",),
+    memory_leak: ("MemoryIncrease",),
 }

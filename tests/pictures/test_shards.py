@@ -14,7 +14,9 @@ from pictures.picture import DataError, Splits
 from scripts.photos import packing
 from tests.train import heads
 from tests.train.recorded import Recorded
-from train.batches import data
+from train.batches.augment import training_transform
+from train.batches.loading import Pictures, loader
+from train.batches.order import Order, shard_layout
 from train.config import TrainConfig
 
 
@@ -100,16 +102,16 @@ def test_train_alone_is_split_as_the_folder_would_be(few_digits: Path, packed: P
 
 def test_blocks_are_read_at_once_and_each_picture_comes_once(packed: Path) -> None:
     pictures = splits(packed).train
-    lay = data.lay(pictures)
-    assert lay
+    layout = shard_layout(pictures)
+    assert layout
     orders = [
-        data.Order(len(pictures), 32, seed=1, rank=rank, world=2, lay=lay, block=8)
+        Order(len(pictures), 32, seed=1, rank=rank, world_size=2, layout=layout, block=8)
         for rank in (0, 1)
     ]
     batches = [[[i for _, i in batch] for batch in order] for order in orders]
     seen = [i for own in batches for batch in own for i in batch]
     assert sorted(seen) == list(range(len(pictures)))
-    place = {index: at for at, index in enumerate(lay)}
+    place = {index: at for at, index in enumerate(layout)}
     pairs = [pair for own in batches for batch in own for pair in itertools.pairwise(batch)]
     near = sum(place[b] - place[a] == 1 for a, b in pairs)
     assert near / len(pairs) > 0.7  # in full shuffles, one in 140
@@ -124,16 +126,16 @@ def test_blocks_read_in_workers_are_the_folders_pictures(
     workers: int, few_digits: Path, packed: Path
 ) -> None:
     """Side by side or not, what comes is the picture that was asked for."""
-    transform = data.training_transform(TrainConfig(), heads.TRANSFORM)
+    transform = training_transform(TrainConfig(), heads.TRANSFORM)
     there, here = splits(few_digits).train, splits(packed).train
-    lay = data.lay(here)
+    layout = shard_layout(here)
     images = [
         torch.cat(
             [
                 batch.images
-                for batch in data.loader(
-                    data.Pictures(pictures, transform, seed=3),
-                    data.Order(len(there), 32, seed=3, lay=lay, block=8),
+                for batch in loader(
+                    Pictures(pictures, transform, seed=3),
+                    Order(len(there), 32, seed=3, layout=layout, block=8),
                     workers=workers,
                 )
             ]
@@ -164,8 +166,8 @@ def test_a_damaged_picture_is_left_out_and_named(copy: Path) -> None:
     with place.shard.open("r+b") as file:
         file.seek(place.start + 7)
         file.write(b"\xff\x00\xff")
-    dataset = data.Pictures(pictures, heads.TRANSFORM, seed=0)
-    (batch,) = data.loader(dataset, data.Order(8, 8, seed=None), workers=0)
+    dataset = Pictures(pictures, heads.TRANSFORM, seed=0)
+    (batch,) = loader(dataset, Order(8, 8, seed=None), workers=0)
     assert len(batch.labels) == 7
     ((path, reason),) = batch.unreadable
     assert path == str(pictures[5].path)

@@ -10,7 +10,7 @@ from pictures import channels
 from pictures.picture import Splits
 from train import loop
 from train.config import TrainConfig
-from train.job import Job
+from train.platform.environment import Job
 from train.platform.stop import Stop
 from train.recording.hooks import Hooks
 

@@ -11,7 +11,7 @@ from classifier import bundle
 from debugger import recording
 from debugger.records import Record
 from train import job as training
-from train.job import Job
+from train.platform.environment import Job
 from train.platform.stop import Stop
 
 SMALL: Mapping[str, object] = {

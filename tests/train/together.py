@@ -37,7 +37,9 @@ def _train(root: Path, data: Path, settings: TrainConfig, rank: int, world: int)
     if world > 1:
         meeting = f"file://{root}/meeting"
         dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=world)
-    job = replace(heads.job(root), rank=rank, local_rank=rank, world=world, local_world=world)
+    job = replace(
+        heads.job(root), rank=rank, local_rank=rank, world_size=world, local_world_size=world
+    )
     loop.train(settings, heads.find(data), job, Stop(), Hooks())
     if world > 1:
         dist.destroy_process_group()
@@ -64,7 +66,7 @@ def _check(root: Path, data: Path, rank: int, said: "multiprocessing.Queue[str]"
     meeting = f"file://{root}/meeting"
     dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2)
     try:
-        parallel.check_alike(heads.find(data))
+        parallel.check_same_pictures(heads.find(data))
         said.put("")
     except DataError as error:
         said.put(str(error))

@@ -1,8 +1,8 @@
-"""Decoded pictures kept in memory that all decoding workers share.
+"""A cache of decoded pictures in memory that all decoding workers share.
 
-What is kept is what the decoder gave, so that a random transform sees the same pixels whether they
-were kept or decoded anew. The memory is anonymous and shared by inheritance: it needs no room in
-/dev/shm, and takes up only what is written to it.
+It stores the decoder's output, so that a random transform sees the same pixels whether they were
+cached or decoded again. The memory is anonymous and inherited by the workers: it needs no space in
+/dev/shm and uses only the pages that are written.
 """
 
 import mmap
@@ -16,20 +16,20 @@ from torch.utils.data import get_worker_info
 from pictures.picture import Picture
 from train.platform import memory
 
-_SHARE = 0.5  # of the memory that is free: the rest is for batches, the network, the files' pages
-_LEAST = 2**20  # bytes a worker, below which nothing is kept
+_SHARE = 0.5  # of the free memory: the rest is for batches, the network and the page cache
+_LEAST = 2**20  # bytes for each worker; nothing is cached if there are fewer
 
 
 class Decoded:
-    """Pictures of a set by index, as many as there is room for. Each worker fills its own part.
+    """Decoded pictures of a set by index, as many as fit. Each worker fills its own part.
 
     Args:
         count: pictures of the set.
-        size: bytes for them all.
+        size: bytes for all of them.
         workers: processes that decode, at most.
 
     Raises:
-        OSError, ValueError: there is no such memory.
+        OSError, ValueError: the memory cannot be allocated.
     """
 
     def __init__(self, count: int, size: int, workers: int) -> None:
@@ -43,7 +43,7 @@ class Decoded:
         )
         numbers = np.frombuffer(self._memory, np.int64, self._parts + 3 * count)
         self._used = numbers[: self._parts]
-        self._where = numbers[self._parts :].reshape(count, 3)  # begin, width, height; 0: not here
+        self._where = numbers[self._parts :].reshape(count, 3)  # begin, width, height; 0 if absent
         self._pixels = np.frombuffer(self._memory, np.uint8, offset=head)
 
     def __contains__(self, index: int) -> bool:
@@ -53,7 +53,7 @@ class Decoded:
         return int((self._where[:, 1] > 0).sum())
 
     def get(self, index: int) -> Image.Image | None:
-        """Return a picture, or None where it is not kept."""
+        """Return a picture, or None if it is not cached."""
         begin, width, height = self._where[index].tolist()
         if not width:
             return None
@@ -61,7 +61,7 @@ class Decoded:
         return Image.frombuffer("RGB", (width, height), pixels, "raw", "RGB", 0, 1)
 
     def put(self, index: int, image: Image.Image) -> None:
-        """Keep a picture, if there is room."""
+        """Cache a picture if it fits."""
         worker = get_worker_info()
         part = worker.id % self._parts if worker else 0
         size = 3 * image.width * image.height
@@ -74,14 +74,14 @@ class Decoded:
         self._where[index] = begin, image.width, image.height
 
 
-class Room:
-    """The memory for decoded pictures of a run, dealt out to its sets by their counts.
+class DecodedCache:
+    """The memory for decoded pictures of a run, divided between its sets by their counts.
 
     Args:
-        sets: those that are looked at more than once.
-        workers: decoding workers a process.
+        sets: the sets whose pictures are used more than once.
+        workers: decoding workers of each process.
         processes: training processes on this machine.
-        wanted: bytes on this machine; half of what is free when None.
+        wanted: bytes on this machine; half of the free memory if None.
     """
 
     def __init__(
@@ -92,31 +92,31 @@ class Room:
         free = int(memory.free() * _SHARE) if wanted is None else wanted
         self.size = free // max(1, processes)
         self.note = ""
-        self._kept: dict[tuple[int, int | None], Decoded | None] = {}
+        self._caches: dict[tuple[int, int | None], Decoded | None] = {}
 
     def of(self, pictures: Sequence[Picture], at_least: int | None) -> Decoded | None:
-        """Return what keeps a set's pictures of one size; None where none are kept."""
+        """Return the cache of a set at one decoded size; None if the set is not cached."""
         name = (id(pictures), at_least)
-        if id(pictures) in self._sets and name not in self._kept:
-            self._kept[name] = self._make(len(pictures))
-        return self._kept.get(name)
+        if id(pictures) in self._sets and name not in self._caches:
+            self._caches[name] = self._make(len(pictures))
+        return self._caches.get(name)
 
     def _make(self, count: int) -> Decoded | None:
         size = self.size * count // max(1, self._total)
-        if size // max(1, self._workers) < _LEAST or not _inherited():
+        if size // max(1, self._workers) < _LEAST or not _is_inherited():
             return None
         try:
             return Decoded(count, size, self._workers)
         except (OSError, ValueError, OverflowError) as error:
             self.note = (
-                f"no memory for decoded pictures ({error}): each epoch decodes anew; "
-                "cache_gib=0 asks for none"
+                f"no memory to cache decoded pictures ({error}): each epoch decodes them again; "
+                "cache_gib=0 turns the cache off"
             )
             print(self.note, flush=True)
             return None
 
 
-def _inherited() -> bool:
-    """Whether worker processes inherit memory: not where they are started anew."""
+def _is_inherited() -> bool:
+    """Whether worker processes inherit memory: they do if they are forked."""
     chosen = multiprocessing.get_start_method(allow_none=True)
     return (chosen or multiprocessing.get_all_start_methods()[0]) == "fork"

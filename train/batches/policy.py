@@ -1,11 +1,11 @@
-"""A policy of random operations for a batch at once, on the device that trains.
+"""A policy of random operations, applied to a whole batch on the device that trains.
 
-Workers draw what torchvision's own policies would do to each picture, and leave the picture as it
-is; `apply` does it to the batch, each operation to all pictures that it fell to. So a worker has
-less to do, and a picture comes out the same whatever the batch it is in.
+Workers draw the operations that torchvision's policies would apply to each picture and return the
+picture unchanged. `apply` applies each operation to all pictures of the batch that drew it. Workers
+have less to do, and the result for a picture does not depend on its batch.
 
 Sources: Müller and Hutter 2021, "TrivialAugment"; Cubuk et al. 2020, "RandAugment". The arithmetic
-is torchvision's on tensors, which rounds otherwise than Pillow's.
+is that of torchvision on tensors, which rounds differently from Pillow.
 """
 
 import itertools
@@ -26,7 +26,7 @@ Matrix = tuple[tuple[float, float, float], tuple[float, float, float]]
 
 
 class _Drawing:
-    """Notes what would be done to a picture, in place of doing it."""
+    """Records the operations instead of applying them."""
 
     drawn: list[tuple[str, float]]
 
@@ -54,7 +54,7 @@ ON_WORKERS = {"trivialaugment": v2.TrivialAugmentWide, "randaugment": v2.RandAug
 
 
 def draw(policy: Policy, pixels: torch.Tensor) -> Operations:
-    """Return what torchvision's policy would do to `pixels` [3, H, W], by torch's random state."""
+    """Draw what torchvision's policy would do to `pixels` [3, H, W], from torch's random state."""
     policy.drawn = []
     policy(pixels)
     return tuple(policy.drawn)
@@ -63,12 +63,12 @@ def draw(policy: Policy, pixels: torch.Tensor) -> Operations:
 def apply(
     images: torch.Tensor, operations: Sequence[Operations], interpolation: Interpolation
 ) -> torch.Tensor:
-    """Return uint8 images [B, 3, H, W] after each one's `operations`; the device is not waited for.
+    """Return uint8 images [B, 3, H, W] after their `operations`, without waiting for the device.
 
     Args:
-        images: uint8 [B, 3, H, W], which stay as they are.
+        images: uint8 [B, 3, H, W]; they are not changed.
         operations: of each image.
-        interpolation: between pixels, where they are moved; what comes from outside is black.
+        interpolation: of moved pixels; pixels from outside the picture are black.
     """
     images = images.clone()
     height, width = images.shape[-2:]
@@ -95,7 +95,7 @@ def apply(
     return images
 
 
-# Of a point of the picture after to the one before, in pixels from the middle [x, y, 1].
+# From a point of the new picture to one of the old, in pixels from the centre [x, y, 1].
 _MATRICES: dict[str, Callable[[float, int, int], Matrix]] = {
     "ShearX": lambda by, height, _: ((1, by, by * height / 2), (0, 1, 0)),
     "ShearY": lambda by, _, width: ((1, 0, 0), (by, 1, by * width / 2)),
@@ -106,7 +106,7 @@ _MATRICES: dict[str, Callable[[float, int, int], Matrix]] = {
         (math.sin(math.radians(by)), math.cos(math.radians(by)), 0),
     ),
 }
-_MOVED = "moved"  # by any of them, at once
+_MOVED = "moved"  # the key of all operations with a matrix
 
 
 def _move(images: torch.Tensor, matrices: torch.Tensor, interpolation: str) -> torch.Tensor:
@@ -114,7 +114,7 @@ def _move(images: torch.Tensor, matrices: torch.Tensor, interpolation: str) -> t
     x = torch.arange(width, device=images.device) - (width - 1) / 2
     y = torch.arange(height, device=images.device)[:, None] - (height - 1) / 2
     m = matrices[..., None, None]
-    # Products one by one: a matrix product may be TF32, which is a tenth of a pixel off.
+    # Separate products: a matrix product can be TF32, which is wrong by a tenth of a pixel.
     grid = torch.stack(
         [
             (m[:, 0, 0] * x + m[:, 0, 1] * y + m[:, 0, 2]) / (width / 2),
@@ -146,7 +146,7 @@ def _sharpness(images: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
     kernel[:, :, 1, 1] = 5 / 13
     smooth = nn.functional.conv2d(before, kernel, groups=3).round()
     inside = before[..., 1:-1, 1:-1]
-    inside += (smooth - inside) * -by  # by steps: what is smooth already stays, to the last bit
+    inside += (smooth - inside) * -by  # in steps: smooth areas stay equal to the last bit
     return _cut(before)
 
 

@@ -1,10 +1,9 @@
-"""Chunks of features on the disk: each whole or not at all, known by what it was made from.
+"""Chunks of features on the disk: each is complete or absent, and named by what it was made from.
 
-A file's name carries its key and its own SHA-256. It is read through a memory map, so that an epoch
-over many pictures needs no more memory than a few batches; several jobs may share a folder.
+A file name contains the key and a SHA-256 of the file. Files are read through memory maps, so that
+an epoch over many pictures needs no more memory than a few batches. Jobs can share a folder.
 """
 
-import contextlib
 import hashlib
 import json
 import os
@@ -17,15 +16,17 @@ import safetensors
 import safetensors.torch
 import torch
 
-SIZE = 2048  # pictures a chunk: 16 MiB of ResNet50's features
+from pictures.files import write_atomically
+
+SIZE = 2048  # pictures in a chunk: 16 MiB of ResNet50's features
 
 
 @dataclass(frozen=True)
 class Chunk:
     """Features of up to `SIZE` pictures.
 
-    `rows` is [readable, F]; `places` int64 [readable]: which picture of the chunk each row is of;
-    `unreadable` has the others, with the reason.
+    `rows` is [readable, F]. `places` int64 [readable] is the index of each row's picture in
+    the chunk. `unreadable` holds the other pictures with the reason.
     """
 
     rows: torch.Tensor
@@ -34,25 +35,25 @@ class Chunk:
 
 
 class ChunksError(RuntimeError):
-    """Features that cannot be kept; the message says what to change."""
+    """Features that cannot be stored; the message says what to change."""
 
 
 class Chunks:
     """A folder of chunks.
 
     Args:
-        folder: to keep them in, across jobs; None for the temporary one, where the files have no
-            name and take up space until the process ends, however it ends.
+        folder: stores them for later jobs. None: the system's temporary folder, where files are
+            deleted once they are mapped, so that none remains when the process ends.
     """
 
     def __init__(self, folder: Path | None) -> None:
-        self._keep = folder is not None
+        self._persistent = folder is not None
         self.folder = folder or Path(tempfile.gettempdir())
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def load(self, key: str) -> Chunk | None:
-        """Return the chunk kept under `key`, or None; a damaged one is named and removed."""
-        if not self._keep:
+        """Return the chunk stored under `key`, or None; a damaged file is logged and removed."""
+        if not self._persistent:
             return None
         for path in self.folder.glob(f"{key}-*.safetensors"):
             try:
@@ -60,9 +61,9 @@ class Chunks:
                     found = hashlib.file_digest(file, "sha256").hexdigest()[:32]
                 if found == path.stem.rpartition("-")[2]:
                     return _read(path)
-            except FileNotFoundError:  # another job's broom was faster
+            except FileNotFoundError:  # another job removed it first
                 continue
-            print(f"features {path} are damaged (the checksum does not match): computed anew")
+            print(f"features {path} are damaged (checksum does not match): computing them again")
             path.unlink(missing_ok=True)
         return None
 
@@ -77,21 +78,14 @@ class Chunks:
             tensors, metadata={"unreadable": json.dumps(chunk.unreadable)}
         )
         path = self.folder / f"{key}-{hashlib.sha256(data).hexdigest()[:32]}.safetensors"
-        if not self._keep:
+        if not self._persistent:
             path = path.with_name(f"kennel-features-{os.getpid()}-{path.name}")
-        partial = path.with_suffix(f".{os.getpid()}.partial")  # its writer's own
         try:
-            with partial.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
+            write_atomically(path, data)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                partial.unlink()
             raise ChunksError(
-                f"features cannot be kept in {self.folder} ({error}): give the job a larger volume,"
-                " name another folder in KENNEL_FEATURES, or set feature_views=0"
+                f"features cannot be stored in {self.folder} ({error}): give the job a larger "
+                "volume, set KENNEL_FEATURES to another folder, or set feature_views=0"
             ) from error
         return path
 
@@ -99,9 +93,9 @@ class Chunks:
         """Return the chunk in a file that `write` returned."""
         return _read(path)
 
-    def let_go(self, path: Path) -> None:
-        """Once all have read it: memory maps keep it, and no killed job leaves anything behind."""
-        if not self._keep:
+    def release(self, path: Path) -> None:
+        """Delete a temporary file that all processes have mapped: the maps keep its contents."""
+        if not self._persistent:
             path.unlink(missing_ok=True)
 
 

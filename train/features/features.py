@@ -1,8 +1,8 @@
-"""A frozen backbone sees each picture once: its features are kept, and the head is trained on them.
+"""Features of a frozen backbone: computed once for each picture and cached, to train the head.
 
-The random view that epoch e would have shown is view e. With fewer views than epochs they come
-round again. What an epoch trains on is what it would have trained on through the whole network.
-Several processes share the pictures, and then have the features of all.
+View e is the random view that epoch e would see. If there are fewer views than epochs, they repeat.
+An epoch trains on the same numbers as it would through the whole network. Several processes divide
+the pictures between them, and all of them get all features.
 """
 
 import hashlib
@@ -12,7 +12,6 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -21,23 +20,25 @@ from classifier import inference
 from debugger.records import FEATURES
 from pictures.picture import Picture
 from pictures.shards import ShardError
-from train.batches import data
-from train.config import TrainConfig
+from train.batches.augment import Transform, is_random
+from train.batches.batch import Batch
+from train.batches.order import LEAST_BATCH, Order, evaluation_order
 from train.features import chunks
 from train.features.chunks import Chunk, Chunks
 from train.learning import frozen, parallel
+from train.learning.evaluate import Scores
 from train.platform import memory
+from train.state import inputs
+from train.state.measure import score
 from train.state.progress import follow
+from train.state.run import Run
 
-if TYPE_CHECKING:
-    from train.state.run import Run
-
-FOLDER = "KENNEL_FEATURES"  # names a folder that keeps features across jobs and restarts
-_FORMAT = 3  # of what a key stands for
+FOLDER = "KENNEL_FEATURES"  # the folder that stores features for later jobs and restarts
+_FORMAT = 3  # of the features under a key
 
 
 class View:
-    """One look at each picture of a set: its features, in chunks."""
+    """One view of each picture of a set: its features, in chunks."""
 
     def __init__(self, pictures: Sequence[Picture], parts: Sequence[Chunk]) -> None:
         self._pictures = pictures
@@ -51,22 +52,22 @@ class View:
                 (str(pictures[first + place].path), reason) for place, reason in part.unreadable
             ]
 
-    def batch(self, indices: Sequence[int]) -> data.Batch:
-        """Return features [B, F] and labels of those that could be read."""
+    def batch(self, indices: Sequence[int]) -> Batch:
+        """Return features [B, F] and labels of the pictures that could be read."""
         known = [index for index in indices if index in self._rows]
         rows = [self._parts[i // chunks.SIZE].rows[self._rows[i]] for i in known]
         labels = torch.tensor([self._pictures[i].label for i in known], dtype=torch.long)
         width = max(part.rows.shape[1] for part in self._parts)
-        return data.Batch(torch.stack(rows) if rows else torch.empty(0, width), labels)
+        return Batch(torch.stack(rows) if rows else torch.empty(0, width), labels)
 
 
 class Batches:
-    """An epoch's batches of features, in the order given; iterate it once an epoch."""
+    """An epoch's batches of features, in the given order; iterate it once an epoch."""
 
-    def __init__(self, features: "Features", pictures: Sequence[Picture], order: data.Order):
+    def __init__(self, features: "Features", pictures: Sequence[Picture], order: Order):
         self._features, self._pictures, self.order = features, pictures, order
 
-    def __iter__(self) -> Iterator[data.Batch]:
+    def __iter__(self) -> Iterator[Batch]:
         epoch = None if self.order.seed is None else self.order.epoch
         view = self._features.view(self._pictures, epoch)
         for keys in self.order:
@@ -74,15 +75,22 @@ class Batches:
 
 
 class Features:
-    """The features of a run's pictures. `tail` is what is trained on them."""
+    """The features of a run's pictures. `tail` is the part of the network that trains on them.
 
-    def __init__(self, run: "Run", network: nn.Module, views: int, *, come_round: bool) -> None:
+    Args:
+        run: the run.
+        network: with a frozen backbone.
+        views: random views of each training picture.
+        repeat: views are used in more than one epoch or trial, so all of them stay cached.
+    """
+
+    def __init__(self, run: Run, network: nn.Module, views: int, *, repeat: bool) -> None:
         folder = os.environ.get(FOLDER)
         self.views = views
         self._run = run
-        self._come_round = come_round
+        self._repeat = repeat
         front, self.tail = frozen.split(network)
-        # On a GPU, autocast chooses by the operator; on a processor all is in the one precision.
+        # On a GPU autocast chooses a type for each operator; a processor uses one type for all.
         self._autocast = run.autocast() if run.device.type == "cuda" else nullcontext()
         lowered = run.precision if run.device.type == "cpu" else None
         self._precision = lowered or torch.float32
@@ -91,67 +99,75 @@ class Features:
             run.device,
             self._precision,
             side=run.transform.crop,
-            batch_sizes=(data.LEAST_BATCH,),
+            batch_sizes=(LEAST_BATCH,),
         )
         self._chunks = Chunks(Path(folder) if folder else None)
         self._backbone = frozen.digest(network)
         self._contents: dict[Path, str] = {}
-        self._kept: dict[tuple[int, int | None], View] = {}
+        self._cached: dict[tuple[int, int | None], View] = {}
 
     def view(self, pictures: Sequence[Picture], epoch: int | None) -> View:
-        """Return what an epoch sees of the training pictures, or None: the evaluation's look.
+        """Return the features that an epoch trains on; for epoch None those of the evaluation view.
 
-        Computes what is not kept. The views of earlier epochs are let go where none comes round.
+        Computes the features that are not cached. If views do not repeat, those of earlier epochs
+        are released.
 
         Raises:
             DataError: too many pictures cannot be read.
-            ChunksError: there is no room for them.
-            Interrupted: asked to stop.
+            ChunksError: the disk has no space for them.
+            Interrupted: the job was asked to stop.
         """
         number = None if epoch is None else epoch % self.views
         name = (id(pictures), number)
-        if name not in self._kept:
-            if number is not None and not self._come_round:
-                self._kept = {key: view for key, view in self._kept.items() if key[1] is None}
+        if name not in self._cached:
+            if number is not None and not self._repeat:
+                self._cached = {key: view for key, view in self._cached.items() if key[1] is None}
             with self._run.hooks.phase(FEATURES):
-                self._kept[name] = view = self._look(pictures, number)
+                self._cached[name] = view = self._make(pictures, number)
             self._run.unreadable.add(view.unreadable)
-        return self._kept[name]
+        return self._cached[name]
 
-    def batches(self, pictures: Sequence[Picture], order: data.Order) -> Batches:
-        """Return batches of features; an order without a seed takes the evaluation's look."""
+    def batches(self, pictures: Sequence[Picture], order: Order) -> Batches:
+        """Return batches of features; an order without a seed takes the evaluation view."""
         return Batches(self, pictures, order)
 
-    def room(self, views: int) -> tuple[int, int]:
-        """Return the bytes that `views` of all pictures take, at most, and those that are free."""
+    def measure(self, network: nn.Module, pictures: Sequence[Picture]) -> Scores:
+        """Evaluate a network that has this backbone; raises as `view` and `state.measure.score`."""
+        self.view(pictures, None)
+        order = evaluation_order(len(pictures), self._run.job)
+        tail = frozen.split(network)[1]
+        return score(self._run, tail, self.batches(pictures, order), pictures)
+
+    def space(self, views: int) -> tuple[int, int]:
+        """Return the bytes that `views` of all pictures take at most, and the free bytes."""
         run = self._run
         one = torch.zeros(1, 3, run.transform.crop, run.transform.crop, device=run.device)
         width = self._features(one).shape[1]
         pictures = views * len(run.splits.train) + len(run.splits.valid)
         return 4 * width * pictures, shutil.disk_usage(self._chunks.folder).free
 
-    def _look(self, pictures: Sequence[Picture], number: int | None) -> View:
+    def _make(self, pictures: Sequence[Picture], number: int | None) -> View:
         starts = range(0, len(pictures), chunks.SIZE)
         keys = {first: self._key(pictures, first, number) for first in starts}
         parts = {first: self._chunks.load(key) for first, key in keys.items()}
-        lacking = parallel.everyones([first for first in starts if parts[first] is None])
-        missing = sorted({first for theirs in lacking for first in theirs})
+        absent = parallel.all_gather([first for first in starts if parts[first] is None])
+        missing = sorted({first for theirs in absent for first in theirs})
         for first, chunk in zip(missing, self._compute(pictures, missing, number), strict=True):
-            parts[first] = self._keep(keys[first], chunk)
-            memory.give_back()
+            parts[first] = self._store(keys[first], chunk)
+            memory.release()
         found = [part for part in parts.values() if part is not None]
         return View(pictures, found)
 
-    def _keep(self, key: str, chunk: Chunk) -> Chunk:
-        """Write a chunk, once a host, and return it as read back."""
+    def _store(self, key: str, chunk: Chunk) -> Chunk:
+        """Write a chunk, once on each host, and return it as read back."""
         job = self._run.job
         written = self._chunks.write(key, chunk) if job.local_rank == 0 else None
-        path = parallel.everyones(written)[job.rank - job.local_rank]
-        kept = self._chunks.read(path)
-        parallel.wait()
+        path = parallel.all_gather(written)[job.rank - job.local_rank]
+        stored = self._chunks.read(path)
+        parallel.barrier()
         if job.local_rank == 0:
-            self._chunks.let_go(path)
-        return kept
+            self._chunks.release(path)
+        return stored
 
     def _compute(
         self, pictures: Sequence[Picture], missing: Sequence[int], number: int | None
@@ -163,35 +179,35 @@ class Features:
             [(number or 0, index) for index in part] for share in shares.values() for part in share
         ]
         again = number is not None and self.views > 1
-        batches = run.batches(pictures, _transform(run, number), keys, again=again)
-        what = "validation" if number is None else f"view {number + 1}"
+        batches = inputs.load(run, pictures, _transform(run, number), keys, again=again)
+        title = f"features of {'validation' if number is None else f'view {number + 1}'}"
         watched = follow(
-            run.stop.watch(batches), f"features of {what}", done=0, total=len(keys), show=run.chief
+            run.stop.watch(batches), title, done=0, total=len(keys), show=run.job.is_main
         )
-        both = zip(keys, watched, strict=True)
+        pairs = zip(keys, watched, strict=True)
         for first, share in shares.items():
             done: list[tuple[torch.Tensor, list[int], list[tuple[int, str]]]] = []
-            for batch_keys, batch in itertools.islice(both, len(share)):
+            for batch_keys, batch in itertools.islice(pairs, len(share)):
                 indices = [index for _, index in batch_keys]
                 done.append((self._through(batch), *_sort_out(pictures, indices, batch)))
-            yield _merge(parallel.everyones(_chunk(done, first)))
-        assert next(both, None) is None  # all were taken, and the last look for a stop
+            yield _merge(parallel.all_gather(_chunk(done, first)))
+        assert next(pairs, None) is None  # the loader is used up, and its end checks for a stop
 
     def _share(self, first: int, count: int) -> list[range]:
         """Return the pictures of each batch of a chunk that this process computes.
 
-        The batches are the same whatever the number of processes, of which each gets as many;
-        they may be empty.
+        The batches do not depend on the number of processes. Each process gets the same number of
+        batches; some can be empty.
         """
         job = self._run.job
         end = min(first + chunks.SIZE, count)
-        starts = range(first, end, data.LEAST_BATCH)
-        mine = [range(one, min(one + data.LEAST_BATCH, end)) for one in starts][
-            job.rank :: job.world
+        starts = range(first, end, LEAST_BATCH)
+        own = [range(one, min(one + LEAST_BATCH, end)) for one in starts][
+            job.rank :: job.world_size
         ]
-        return mine + [range(0)] * (-(-len(starts) // job.world) - len(mine))
+        return own + [range(0)] * (-(-len(starts) // job.world_size) - len(own))
 
-    def _through(self, batch: data.Batch) -> torch.Tensor:
+    def _through(self, batch: Batch) -> torch.Tensor:
         """Return features [B, F], still on the device."""
         if not len(batch.labels):
             return torch.empty(0, 0)
@@ -209,12 +225,12 @@ class Features:
         draws = () if number is None else _draws(run, number, first)
         return chunks.key(
             *(_FORMAT, self._backbone, run.config.architecture, run.transform.model_dump_json()),
-            *(str(run.precision), _device(run.device), torch.__version__, data.LEAST_BATCH, draws),
+            *(str(run.precision), _device(run.device), torch.__version__, LEAST_BATCH, draws),
             contents=contents,
         )
 
     def _content(self, picture: Picture) -> str:
-        """Return a picture's SHA-256: names and dates do not tell one that was replaced."""
+        """Return a picture's SHA-256: name and date do not show that a file was replaced."""
         path = picture.path
         if path not in self._contents:
             try:
@@ -224,11 +240,11 @@ class Features:
         return self._contents[path]
 
 
-def choose(run: "Run", network: nn.Module) -> Features | None:
+def choose(run: Run, network: nn.Module) -> Features | None:
     """Return the run's features, or None: then every step goes through the whole network.
 
-    So it is unless the head alone is trained, on pictures that are not mixed, and there is room
-    for the features on every host.
+    Features are used if only the head is trained, on pictures that are not mixed, and every host
+    has enough disk space for them.
 
     Args:
         run: the run.
@@ -241,34 +257,29 @@ def choose(run: "Run", network: nn.Module) -> Features | None:
         return None
     epochs = config.head_epochs or max(trial.epochs for trial in config.trials())
     views = min(config.feature_views or epochs, epochs) if is_random(config) else 1
-    come_round = bool(config.sweep) or views < epochs
-    features = Features(run, network, views, come_round=come_round)
-    needed, free = features.room(views if come_round else 1)
-    if any(parallel.everyones(needed > free)):
-        run.say(
+    repeat = bool(config.sweep) or views < epochs
+    features = Features(run, network, views, repeat=repeat)
+    needed, free = features.space(views if repeat else 1)
+    if any(parallel.all_gather(needed > free)):
+        run.job.log(
             f"the frozen backbone's features need {needed / 2**30:.1f} GiB, and "
             f"{free / 2**30:.1f} GiB are free: every step goes through the whole network. Give the "
-            f"job a larger volume, name a folder in {FOLDER}, or lower feature_views"
+            f"job a larger volume, set {FOLDER} to another folder, or lower feature_views"
         )
         return None
     return features
 
 
-def is_random(config: TrainConfig) -> bool:
-    """Whether the training pictures look otherwise in each epoch."""
-    return config.augment != "none" or config.horizontal_flip
-
-
-def _transform(run: "Run", number: int | None) -> data.Transform:
+def _transform(run: Run, number: int | None) -> Transform:
     return run.transform if number is None else run.training_transform
 
 
-def _draws(run: "Run", number: int, first: int) -> tuple[object, ...]:
-    """Return what the random transforms of a chunk depend on, beside the pictures."""
+def _draws(run: Run, number: int, first: int) -> tuple[object, ...]:
+    """Return what the random transforms of a chunk depend on, in addition to the pictures."""
     config = run.config
     if not is_random(config):
         return ()
-    where = run.augments_on_device  # rounds otherwise
+    where = run.augments_on_device  # which rounds differently
     return config.augment, where, config.horizontal_flip, config.seed, number, first
 
 
@@ -279,9 +290,9 @@ def _device(device: torch.device) -> str:
 
 
 def _sort_out(
-    pictures: Sequence[Picture], indices: Sequence[int], batch: data.Batch
+    pictures: Sequence[Picture], indices: Sequence[int], batch: Batch
 ) -> tuple[list[int], list[tuple[int, str]]]:
-    """Return the indices of the pictures in a batch, and those left out with the reason."""
+    """Return the indices of the pictures in a batch, and the omitted ones with the reason."""
     reasons = dict(batch.unreadable)
     bad = [(i, reasons[str(pictures[i].path)]) for i in indices if str(pictures[i].path) in reasons]
     out = {index for index, _ in bad}
@@ -289,7 +300,7 @@ def _sort_out(
 
 
 def _merge(parts: Sequence[Chunk]) -> Chunk:
-    """Return what the processes computed of one chunk, in the order of its pictures."""
+    """Return one chunk from the parts of all processes, in the order of its pictures."""
     if len(parts) == 1:
         return parts[0]
     places = torch.cat([part.places for part in parts])

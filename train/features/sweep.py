@@ -1,8 +1,8 @@
-"""A whole grid in one job: one pass over the photos, and all heads trained on it together.
+"""A whole grid in one job: one pass over the photos, and all heads train together on its features.
 
-The backbone is frozen, so that trials differ in the head alone. Several processes share the photos;
-the heads are so little work that each trains all of them. Each is trained as a job of its own
-would train it: the same first weights, views, order of pictures, steps, and choice of its best.
+The backbone is frozen, so the trials differ in their heads only. Several processes divide the
+photos between them, but each trains all heads, because heads are little work. A head is trained as
+in a job of its own: the same first weights, views, order, steps, and choice of the best epoch.
 """
 
 import csv
@@ -12,7 +12,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -20,54 +19,44 @@ from torch import nn
 
 from classifier import networks
 from train import metrics
-from train.batches import data
+from train.batches.order import evaluation_order, mix, training_order
 from train.config import ConfigError, TrainConfig
 from train.features.features import Features
 from train.learning import optimizer
-from train.learning.evaluate import Scores, evaluate
+from train.learning.criterion import build_criterion
+from train.learning.evaluate import evaluate
 from train.learning.frozen import Tail
+from train.learning.gradients import target_weight
 from train.recording.hooks import Hooks
-from train.state.state import Best
-
-if TYPE_CHECKING:
-    from train.state.run import Run
+from train.state.run import Run
+from train.state.state import Selection
 
 
 @dataclass
 class Trial:
-    """One combination of hyperparameters, its head and what came of it. `number` is from 1."""
+    """One combination of hyperparameters, its head and its results. `number` counts from 1."""
 
     number: int
     config: TrainConfig
     head: nn.Linear
     optimizer: torch.optim.Optimizer
-    best: Best | None = None
-    stale: int = 0  # epochs since the best
-    lost: bool = False  # its loss is not a number any more
+    selection: Selection = field(default_factory=Selection)
+    lost: bool = False  # the loss is not a number any more
     history: list[dict[str, float]] = field(default_factory=list)
 
     @property
     def finished(self) -> bool:
-        """Whether its epochs are done, or it ended early."""
-        tired = 0 < self.config.patience <= self.stale
-        return self.lost or tired or len(self.history) >= self.config.epochs
-
-    def take(self, scores: Scores, names: dict[str, torch.Tensor]) -> None:
-        """Note an epoch's validation scores, and the head where they are the best."""
-        rank = (scores.accuracy, -scores.loss)
-        better = self.best is None or rank > (self.best.accuracy, -self.best.loss)
-        if better:
-            weights = {name: value.detach().to("cpu", copy=True) for name, value in names.items()}
-            self.best = Best(len(self.history) - 1, scores.accuracy, scores.loss, weights)
-        self.stale = 0 if better else self.stale + 1
+        """Whether its epochs are done or it ended early."""
+        impatient = 0 < self.config.patience <= self.selection.stale
+        return self.lost or impatient or len(self.history) >= self.config.epochs
 
 
-def train(run: "Run", network: nn.Module, features: Features | None) -> list[Trial]:
-    """Train every trial of the run's sweep, print a line for each, and write the table.
+def train(run: Run, network: nn.Module, features: Features | None) -> list[Trial]:
+    """Train every trial of the run's sweep, log a line for each, and write the table.
 
     Args:
         run: the run.
-        network: frozen but for its head, whose weights every trial starts from.
+        network: frozen except for the head; every trial starts from the head's weights.
         features: of `network`.
 
     Returns:
@@ -75,18 +64,18 @@ def train(run: "Run", network: nn.Module, features: Features | None) -> list[Tri
 
     Raises:
         ConfigError: there are no features to train on.
-        Interrupted: asked to stop.
+        Interrupted: the job was asked to stop.
     """
     if features is None:
         raise ConfigError(
-            "sweep trains on the features of a frozen backbone, and they cannot be had here (see "
-            "above): use a tuning job"
+            "sweep trains on the features of a frozen backbone, and they cannot be stored here "
+            "(see above): use a tuning job"
         )
     started = time.monotonic()
     configs = enumerate(run.config.trials(), 1)
     trials = [_start(run, network, number, config) for number, config in configs]
-    run.say(f"sweep: {len(trials)} trials, {features.views} views of each picture")
-    groups = _alike(trials)
+    run.job.log(f"sweep: {len(trials)} trials, {features.views} views of each picture")
+    groups = _groups(trials)
     for epoch in range(max(trial.config.epochs for trial in trials)):
         features.view(run.splits.train, epoch)
         features.view(run.splits.valid, None)
@@ -95,30 +84,34 @@ def train(run: "Run", network: nn.Module, features: Features | None) -> list[Tri
             if active:
                 _epoch(run, features, active, epoch)
                 _measure(run, network, features, active)
-    if run.chief:
+    if run.job.is_main:
         write(run, trials, time.monotonic() - started)
     return trials
 
 
 def winner(trials: Sequence[Trial]) -> Trial | None:
-    """Return the trial with the best validation accuracy, the lower loss where that is alike."""
-    ended = [(one.best.accuracy, -one.best.loss, -one.number, one) for one in trials if one.best]
+    """Return the trial with the best validation accuracy, then the lower loss, then the first."""
+    ended = [
+        (best.accuracy, -best.loss, -trial.number, trial)
+        for trial in trials
+        if (best := trial.selection.best)
+    ]
     return max(ended)[-1] if ended else None
 
 
-def _start(run: "Run", network: nn.Module, number: int, config: TrainConfig) -> Trial:
+def _start(run: Run, network: nn.Module, number: int, config: TrainConfig) -> Trial:
     first = networks.head(network)
     head = nn.Linear(
         first.in_features, first.out_features, bias=first.bias is not None, device=run.device
     )
     head.load_state_dict(first.state_dict())
-    # Under the name of a head, by which its rate is known.
+    # The optimizer knows the head by its name.
     alone = nn.Sequential(OrderedDict(head=head))
     return Trial(number, config, head, optimizer.build_optimizer(alone, config))
 
 
-def _alike(trials: Sequence[Trial]) -> list[list[Trial]]:
-    """Return groups that share batches and loss, and so a matrix product."""
+def _groups(trials: Sequence[Trial]) -> list[list[Trial]]:
+    """Return groups of trials with the same batches and loss, which share a matrix product."""
     groups: dict[tuple[int, float], list[Trial]] = {}
     for trial in trials:
         config = trial.config
@@ -126,31 +119,24 @@ def _alike(trials: Sequence[Trial]) -> list[list[Trial]]:
     return list(groups.values())
 
 
-def _epoch(run: "Run", features: Features, trials: Sequence[Trial], epoch: int) -> None:
-    """Take an epoch's steps of trials that are alike."""
+def _epoch(run: Run, features: Features, trials: Sequence[Trial], epoch: int) -> None:
+    """Train a group of trials for an epoch."""
     config = trials[0].config
-    order = data.Order(
-        len(run.splits.train),
-        config.batch_size,
-        seed=config.seed,
-        lay=data.lay(run.splits.train) if config.shuffle_block > 1 else None,
-        block=config.shuffle_block,
-    )
+    order = training_order(config, run.splits.train)  # whole batches: a process trains all heads
     order.epoch = epoch
+    criterion = build_criterion(config, run.splits.train, len(run.splits.classes), run.device)
     stacked = _stack(trials)
     body = features.tail[:-1].train()
-    weight = data.class_weights(run.splits.train, len(run.splits.classes)).to(run.device)
-    balanced = weight if config.class_weights == "balanced" else None
     sums = torch.zeros(3, len(trials), dtype=torch.float64, device=run.device)
     batches = run.stop.watch(features.batches(run.splits.train, order))
     for number, batch in enumerate(batches):
         step = epoch * len(order) + number
-        torch.manual_seed(data.mix(config.seed, step, 0))  # dropout
+        torch.manual_seed(mix(config.seed, step, 0))  # dropout
         labels = batch.labels.to(run.device, non_blocking=True)
         if len(labels):
             hidden = body(batch.images_on(run.device).float())
             logits = _logits(hidden, stacked)
-            losses = _losses(logits, labels, balanced, config.label_smoothing)
+            losses = _losses(logits, labels, criterion)
             gradients = torch.autograd.grad(losses.sum(), stacked)
             for place, trial in enumerate(trials):
                 for parameter, gradient in zip(trial.head.parameters(), gradients, strict=True):
@@ -158,13 +144,13 @@ def _epoch(run: "Run", features: Features, trials: Sequence[Trial], epoch: int) 
                 _step(trial, step, len(order))
             right = (logits.argmax(2) == labels[:, None]).sum(0)
             sums += torch.stack([losses.detach() * len(labels), right, right * 0 + len(labels)])
-    for place, (loss, right_, count) in enumerate(sums.T.tolist()):
-        trials[place].history.append(
+    for trial, (loss, right_, count) in zip(trials, sums.T.tolist(), strict=True):
+        trial.history.append(
             {
                 "epoch": epoch + 1,
                 "train:loss": loss / max(1.0, count),
                 "train:accuracy": right_ / max(1.0, count),
-                "train:learning_rate": trials[place].optimizer.param_groups[0]["lr"],
+                "train:learning_rate": trial.optimizer.param_groups[0]["lr"],
             }
         )
 
@@ -189,14 +175,18 @@ def _logits(hidden: torch.Tensor, stacked: tuple[torch.Tensor, ...]) -> torch.Te
 
 
 def _losses(
-    logits: torch.Tensor, labels: torch.Tensor, weight: torch.Tensor | None, smoothing: float
+    logits: torch.Tensor, labels: torch.Tensor, criterion: nn.CrossEntropyLoss
 ) -> torch.Tensor:
-    """Return each trial's mean loss [T], as `nn.CrossEntropyLoss` takes the mean."""
+    """Return each trial's mean loss [T], with the mean that the criterion takes."""
     targets = labels[:, None].expand(-1, logits.shape[1])
     each = F.cross_entropy(
-        logits.transpose(1, 2), targets, weight, reduction="none", label_smoothing=smoothing
+        logits.transpose(1, 2),
+        targets,
+        criterion.weight,
+        reduction="none",
+        label_smoothing=criterion.label_smoothing,
     )
-    return each.sum(0) / (len(labels) if weight is None else weight[labels].sum())
+    return each.sum(0) / target_weight(criterion, labels)
 
 
 def _step(trial: Trial, step: int, steps: int) -> None:
@@ -208,14 +198,11 @@ def _step(trial: Trial, step: int, steps: int) -> None:
         trial.optimizer.step()
 
 
-def _measure(run: "Run", network: nn.Module, features: Features, trials: Sequence[Trial]) -> None:
-    """Measure each trial on the validation pictures, as a job of its own would."""
+def _measure(run: Run, network: nn.Module, features: Features, trials: Sequence[Trial]) -> None:
+    """Evaluate each trial on the validation pictures, as a job of its own would."""
     name = networks.head_name(network)
-    job = run.job
-    order = data.Order(
-        len(run.splits.valid), data.LEAST_BATCH, seed=None, rank=job.rank, world=job.world
-    )
-    batches = features.batches(run.splits.valid, order)
+    valid = run.splits.valid
+    batches = features.batches(valid, evaluation_order(len(valid), run.job))
     for trial in trials:
         run.stop.check()
         scores = evaluate(
@@ -231,23 +218,25 @@ def _measure(run: "Run", network: nn.Module, features: Features, trials: Sequenc
         trial.lost = not (math.isfinite(last["train:loss"]) and math.isfinite(scores.loss))
         if not trial.lost:
             parameters = dict(trial.head.named_parameters())
-            trial.take(scores, {f"{name}.{key}": value for key, value in parameters.items()})
+            weights = {f"{name}.{key}": value for key, value in parameters.items()}
+            trial.selection.update(len(trial.history) - 1, scores, weights)
         last |= scores.metrics("validation")
-        if trial.finished and run.chief:
+        if trial.finished and run.job.is_main:
             metrics.emit_trial(facts(run.config, trial))
 
 
 def facts(config: TrainConfig, trial: Trial) -> dict[str, object]:
-    """Return a trial as its line in the log has it: what it was told, and its best epoch."""
+    """Return a trial's line in the log: its hyperparameters and the figures of its best epoch."""
     swept = {name: getattr(trial.config, name) for name in json.loads(config.sweep)}
-    found: dict[str, object] = dict(trial.history[trial.best.epoch]) if trial.best else {}
+    best = trial.selection.best
+    found: dict[str, object] = dict(trial.history[best.epoch]) if best else {}
     if "epoch" in found:
         found["best_epoch"] = found.pop("epoch")
     return {"trial": trial.number, **swept, **found, "epochs_run": len(trial.history)}
 
 
-def write(run: "Run", trials: Sequence[Trial], seconds: float) -> None:
-    """Write sweep.json, with every epoch of every trial, and sweep.csv, the best first."""
+def write(run: Run, trials: Sequence[Trial], seconds: float) -> None:
+    """Write sweep.json with every epoch of every trial, and sweep.csv with the best trial first."""
     out = run.job.output_dir
     out.mkdir(parents=True, exist_ok=True)
     best = winner(trials)

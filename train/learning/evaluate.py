@@ -1,4 +1,4 @@
-"""How good a network is on a set of pictures: loss, top-1, top-5, and each class on its own."""
+"""How good a network is on a set of pictures: loss, top-1, top-5, and each class."""
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from debugger.records import COPY, FORWARD
-from train.batches.data import Batch, Unreadable
+from train.batches.batch import Batch, Unreadable
 from train.recording.hooks import Hooks
 
 
@@ -19,7 +19,7 @@ class Scores:
     """Measured on `count` pictures.
 
     `confusion` is int64 [classes, classes]: rows are the true class, columns the answer. `logits`
-    float32 [N, classes] and `labels` int64 [N] are of the pictures kept, on the CPU.
+    float32 [N, classes] and `labels` int64 [N] are a sample for calibration, on the CPU.
     """
 
     loss: float
@@ -32,12 +32,12 @@ class Scores:
 
     @property
     def precision(self) -> torch.Tensor:
-        """Of the answers given for each class, the share that was right; 0 where none was given."""
+        """The share of right answers among those for each class; 0 if there are none."""
         return self._right / self.confusion.sum(0).clamp(min=1)
 
     @property
     def recall(self) -> torch.Tensor:
-        """Of the pictures of each class, the share that was found; 0 where there are none."""
+        """The share of each class's pictures that was recognised; 0 if there are none."""
         return self._right / self.confusion.sum(1).clamp(min=1)
 
     @property
@@ -69,19 +69,20 @@ def evaluate(
     autocast: AbstractContextManager[object],
     unreadable: Unreadable,
     hooks: Hooks,
-    keep: int = 0,
+    sample_every: int = 0,
 ) -> Scores:
-    """Measure a network. With several processes, each brings its share and all get the sum.
+    """Measure a network. Each of several processes measures its share, and all get the sum.
 
-    The logits of every `keep`th picture of a process are kept, for calibration; 0 keeps none.
+    The logits of every `sample_every`th picture of a process are returned for calibration; none if
+    it is 0.
 
     Raises:
-        DataError: too many pictures cannot be read, or none is left.
+        DataError: too many pictures cannot be read.
     """
     network.eval()
     confusion = torch.zeros(classes * classes, dtype=torch.long, device=device)
     sums = torch.zeros(2, dtype=torch.float64, device=device)  # loss, right among five
-    kept: list[tuple[torch.Tensor, torch.Tensor]] = []
+    samples: list[tuple[torch.Tensor, torch.Tensor]] = []
     with torch.inference_mode():
         for step, batch in hooks.steps("eval", batches):
             unreadable.add(batch.unreadable)
@@ -92,8 +93,8 @@ def evaluate(
                 labels = batch.labels.to(device, non_blocking=True)
             with step.phase(FORWARD), autocast:
                 logits = network(images).float()
-            if keep:
-                kept.append((logits[::keep], labels[::keep]))
+            if sample_every:
+                samples.append((logits[::sample_every], labels[::sample_every]))
             five = logits.topk(min(5, classes)).indices
             sums[0] += F.cross_entropy(logits, labels, reduction="sum")
             sums[1] += (five == labels[:, None]).sum()
@@ -107,7 +108,7 @@ def evaluate(
     count = int(table.sum())
     loss, top5 = (sums / max(1, count)).tolist()
     accuracy = table.diagonal().sum().item() / max(1, count)
-    if not kept:
+    if not samples:
         return Scores(loss, accuracy, top5, count, table)
-    rows, answers = (torch.cat(parts).cpu() for parts in zip(*kept, strict=True))
+    rows, answers = (torch.cat(parts).cpu() for parts in zip(*samples, strict=True))
     return Scores(loss, accuracy, top5, count, table, rows, answers)

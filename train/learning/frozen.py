@@ -1,4 +1,4 @@
-"""A network whose backbone is frozen, in two: what never changes, and what is trained on it."""
+"""A network with a frozen backbone in two parts: what never changes, and what is trained on it."""
 
 import hashlib
 
@@ -11,7 +11,7 @@ from classifier import networks
 class Tail(nn.Sequential):
     """The end of a network, from features [B, F] to logits [B, classes], always in float32.
 
-    It is too small to gain from less, and float32 needs no scaling of gradients.
+    It is too small to gain from lower precision, and float32 needs no gradient scaling.
     """
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
@@ -26,23 +26,23 @@ class Tail(nn.Sequential):
 def split(network: nn.Module) -> tuple[nn.Module, Tail]:
     """Return front and tail; `tail(front(images))` is `network(images)`.
 
-    The tail begins at the first dropout beside the head, or is the head alone, so that the front
-    draws nothing at random. Both share every module with `network`.
+    The tail begins at the first dropout next to the head, or is the head alone, so that the front
+    draws no random numbers. Both share every module with `network`.
     """
     path, _, last = networks.head_name(network).rpartition(".")
     siblings = list(network.get_submodule(path).named_children())
     names = [name for name, _ in siblings]
     upto = siblings[: names.index(last) + 1]
-    drops = [place for place, (_, module) in enumerate(upto) if _drops(module)]
+    drops = [place for place, (_, module) in enumerate(upto) if _is_dropout(module)]
     cut = upto[drops[0] :] if drops else upto[-1:]
-    front = networks.features(network)  # its modules on the way to the head are copies
+    front = networks.features(network)  # the modules on the path to the head are copies
     parent = front.get_submodule(path)
     for name, _ in cut:
         parent._modules[name] = nn.Identity()
     return front.eval(), Tail(*(module for _, module in cut))
 
 
-def _drops(module: nn.Module) -> bool:
+def _is_dropout(module: nn.Module) -> bool:
     return isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0
 
 
@@ -56,7 +56,7 @@ def only_head_is_trained(network: nn.Module) -> bool:
 
 
 def changing(network: nn.Module) -> set[str]:
-    """Return the state dict's names that training changes: trained parameters, their buffers."""
+    """Return the state-dict names that training changes: trained parameters and their buffers."""
     names: set[str] = set()
     for prefix, module in network.named_modules():
         own = dict(module.named_parameters(recurse=False))

@@ -10,14 +10,14 @@ from train.config import ConfigError, TrainConfig
 
 
 def freeze(network: nn.Module, trainable: str) -> None:
-    """Let only a part of the network be trained.
+    """Freeze all of the network but a part.
 
     Args:
         network: from `classifier.networks.build`.
-        trainable: `head`, `all`, or a module's name: it and everything after it is trained.
+        trainable: `head`, `all`, or a module's name: this module and all after it are trained.
 
     Raises:
-        ConfigError: no module of that name; the message lists the top ones.
+        ConfigError: no module has this name; the message lists the top-level ones.
     """
     head = head_name(network)
     begin = {"all": "", "head": head}.get(trainable, trainable)
@@ -34,7 +34,7 @@ def freeze(network: nn.Module, trainable: str) -> None:
 
 
 def set_training_mode(network: nn.Module, *, freeze_batch_norm: bool) -> None:
-    """Put the trained part into training mode; all that is frozen stays in evaluation mode."""
+    """Put the trained part into training mode; the frozen part stays in evaluation mode."""
     network.train()
     for module in network.modules():
         parameters = list(module.parameters())
@@ -45,9 +45,9 @@ def set_training_mode(network: nn.Module, *, freeze_batch_norm: bool) -> None:
 
 
 def build_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """Return an optimizer with a group for head and backbone, with and without weight decay.
+    """Return an optimizer with groups for head and backbone, each with and without weight decay.
 
-    Each group's `peak` is its rate at the top of the schedule.
+    Each group's `peak` is its highest rate in the schedule.
     """
     head = head_name(network) + "."
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
@@ -85,9 +85,9 @@ def set_rates(
 
 
 def schedule(config: TrainConfig, step: int, steps_per_epoch: int) -> float:
-    """Return the share of the peak rate at `step`: linear warm-up, then cosine or constant.
+    """Return the fraction of the peak rate at `step`: linear warm-up, then cosine or constant.
 
-    The head's own epochs and those after them have one each.
+    The head's own epochs and the epochs after them have a schedule each.
     """
     first = config.head_epochs * steps_per_epoch
     total = config.epochs * steps_per_epoch - first

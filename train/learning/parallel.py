@@ -1,6 +1,6 @@
-"""Several processes train as one would on the same global batch: gradients, statistics, figures.
+"""Several processes train as one process would on the same batch: gradients, statistics, figures.
 
-Each has its share of a batch, which may be empty: it takes part all the same, with weight 0.
+Each process has a share of the batch. An empty share takes part too, with weight 0.
 """
 
 import hashlib
@@ -14,15 +14,15 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from pictures.picture import DataError, Splits
-from train.batches.data import Unreadable
+from train.batches.batch import Unreadable
 from train.learning.evaluate import Scores
 
 
 def wrap(network: nn.Module) -> nn.Module:
-    """Return the module to call in training, which averages gradients over the processes."""
+    """Return the module to call in training; it averages gradients over the processes."""
     if not dist.is_initialized():
         return network
-    # Buffers are alike already: batch norm is frozen, or its statistics are of all processes.
+    # Buffers are equal already: batch norm is frozen, or its statistics are of all processes.
     return DistributedDataParallel(network, forward_sync_buffers=False)
 
 
@@ -34,12 +34,12 @@ def synchronise_batch_norm(network: nn.Module, device: torch.device) -> nn.Modul
         return converted
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.__class__ = _SyncBatchNorm2d  # the same fields, another forward
+            module.__class__ = _SyncBatchNorm2d  # the same fields, another forward pass
     return network
 
 
 def total(weight: torch.Tensor) -> torch.Tensor:
-    """Return the sum of a scalar over all processes, at least a little over 0."""
+    """Return the sum of a scalar over all processes, at least 1e-12."""
     summed = weight.double()
     if dist.is_initialized():
         dist.all_reduce(summed)
@@ -52,69 +52,69 @@ def figures(
     """Return a step's figures over all processes, float64 [3]: summed loss, right, pictures.
 
     Args:
-        loss: this process's mean, a scalar.
-        weight: of its pictures in that mean, a scalar: their number, or their classes' weights.
-        right: how many were answered right, a scalar.
-        count: its pictures.
+        loss: the mean of this process, a scalar.
+        weight: the divisor of that mean, a scalar: the number of pictures, or their class weights.
+        right: the number of right answers, a scalar.
+        count: the pictures of this process.
     """
     mean, right, here = loss.detach().double(), right.double(), weight.new_full((), count).double()
     if not dist.is_initialized():
         return torch.stack([mean * count, right, here])
-    all_of_them = torch.stack([mean * weight, weight.double(), right, here])
-    dist.all_reduce(all_of_them)
-    summed, weights, right_, count_ = all_of_them
+    sums = torch.stack([mean * weight, weight.double(), right, here])
+    dist.all_reduce(sums)
+    summed, weights, right_, count_ = sums
     return torch.stack([summed / weights.clamp(min=1e-12) * count_, right_, count_])
 
 
 def gather(scores: Scores) -> Scores:
-    """Return scores with the logits that every process kept."""
+    """Return scores with the logits of all processes."""
     if not dist.is_initialized():
         return scores
-    kept = [(s, t) for s, t in everyones((scores.logits, scores.labels)) if s is not None]
+    kept = [(s, t) for s, t in all_gather((scores.logits, scores.labels)) if s is not None]
     if not kept:
         return scores
     logits, labels = (torch.cat(parts) for parts in zip(*kept, strict=True))
     return replace(scores, logits=logits, labels=labels)
 
 
-def share_unreadable(unreadable: Unreadable) -> None:
-    """Have every process know what any could not read.
+def gather_unreadable(unreadable: Unreadable) -> None:
+    """Tell every process which pictures the others could not read.
 
     Raises:
-        DataError: too many of all.
+        DataError: too many pictures in all.
     """
     if dist.is_initialized():
         found: Mapping[str, str]
-        for found in everyones(unreadable.found):
+        for found in all_gather(unreadable.found):
             unreadable.found |= found
         unreadable.add(())
 
 
-def check_alike(splits: Splits) -> None:
+def check_same_pictures(splits: Splits) -> None:
     """Check that every process has the same pictures.
 
     Raises:
-        DataError: they differ, as when S3 objects are spread over the hosts.
+        DataError: they differ, for example because S3 objects are sharded over the hosts.
     """
     found = hashlib.sha256()
     for part in (splits.train, splits.valid, splits.test):
         for picture in part:
             found.update(f"{picture.label} {picture.path.name}\n".encode())
         found.update(b"\n")
-    if len(set(everyones(found.hexdigest()))) > 1:
+    if len(set(all_gather(found.hexdigest()))) > 1:
         raise DataError(
             "the hosts have different pictures, and each needs all: set the channels' "
             "S3DataDistributionType to FullyReplicated"
         )
 
 
-def shaped(images: torch.Tensor, crop: int) -> torch.Tensor:
-    """Return images [B, …] as they are; of an empty share, whose shape is lost, [0, 3, H, W]."""
+def with_shape(images: torch.Tensor, crop: int) -> torch.Tensor:
+    """Return images [B, …] unchanged, but an empty share, which has no shape, as [0, 3, H, W]."""
     return images.reshape(0, 3, crop, crop) if images.ndim == 1 else images
 
 
-def chiefs(value: Any) -> Any:
-    """Return the first process's."""
+def broadcast(value: Any) -> Any:
+    """Return the main process's value in every process."""
     if not dist.is_initialized():
         return value
     box = [value]
@@ -122,22 +122,22 @@ def chiefs(value: Any) -> Any:
     return box[0]
 
 
-def wait() -> None:
-    """Wait until every process is here."""
-    everyones(None)
+def barrier() -> None:
+    """Wait until every process has reached this line."""
+    all_gather(None)
 
 
-def everyones(mine: Any) -> list[Any]:
-    """Return every process's, in order."""
+def all_gather(own: Any) -> list[Any]:
+    """Return the values of all processes, by rank."""
     if not dist.is_initialized():
-        return [mine]
+        return [own]
     found: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(found, mine)
+    dist.all_gather_object(found, own)
     return found
 
 
 class _Sum(torch.autograd.Function):
-    """The sum over all processes, through which gradients go back to each."""
+    """The sum over all processes; gradients flow back to each."""
 
     @staticmethod
     def forward(context: Any, values: torch.Tensor) -> torch.Tensor:  # noqa: ARG004
@@ -156,7 +156,7 @@ class _SyncBatchNorm2d(nn.BatchNorm2d):
     """Batch norm over the pictures of all processes; torch's own needs a GPU."""
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Normalise [B, C, H, W]; B may be 0."""
+        """Normalise [B, C, H, W]; B can be 0."""
         if not self.training:
             return super().forward(images)
         values = images.float()
@@ -169,7 +169,7 @@ class _SyncBatchNorm2d(nn.BatchNorm2d):
         mean = summed / count
         variance = (squared / count - mean**2).clamp(min=0)
         with torch.no_grad():
-            self._note(mean, variance * count / (count - 1))
+            self._update_statistics(mean, variance * count / (count - 1))
         scale = (variance + self.eps).rsqrt().float()
         normal = (values - mean.float().view(shape)) * scale.view(shape)
         if self.affine:
@@ -177,7 +177,7 @@ class _SyncBatchNorm2d(nn.BatchNorm2d):
         result: torch.Tensor = normal.to(images.dtype)
         return result
 
-    def _note(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
+    def _update_statistics(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
         if self.running_mean is None or self.running_var is None:
             return
         assert self.num_batches_tracked is not None

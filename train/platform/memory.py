@@ -1,4 +1,4 @@
-"""How much memory there is to be had: the machine's, or the container's where that is less."""
+"""The memory that is free: the machine's, or the container's if that is less."""
 
 import ctypes
 from pathlib import Path
@@ -9,18 +9,18 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 def free(cgroup: Path = _CGROUP) -> int:
-    """Return the bytes that can be taken before something must be given up.
+    """Return the bytes that can be allocated before the system must reclaim memory.
 
     Args:
-        cgroup: where the container's own limit stands, in the second or first form.
+        cgroup: the folder with the container's limit, in the format of cgroup v2 or v1.
     """
     return max(0, min(psutil.virtual_memory().available, _below_limit(cgroup)))
 
 
-def give_back() -> None:
-    """Return to the system what was freed: gaps between what stays, malloc would keep to itself.
+def release() -> None:
+    """Return freed memory to the system; malloc would keep the gaps between live blocks.
 
-    Source: malloc_trim(3), glibc's alone; elsewhere nothing happens.
+    Source: malloc_trim(3) of glibc; with other C libraries this does nothing.
     """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim:
@@ -28,17 +28,17 @@ def give_back() -> None:
 
 
 def _below_limit(cgroup: Path) -> int:
-    for limit, used, given_up in (
+    for limit, used, reclaimable in (
         ("memory.max", "memory.current", "inactive_file"),
         ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file"),
     ):
         try:
-            most = int((cgroup / limit).read_text())
-            taken = int((cgroup / used).read_text())
+            limit_bytes = int((cgroup / limit).read_text())
+            used_bytes = int((cgroup / used).read_text())
             statistics = (cgroup / limit).with_name("memory.stat").read_text()
-            # Pages of files count as used, and are given up first.
+            # Pages of files count as used, but the system reclaims them first.
             pages = dict(line.split() for line in statistics.splitlines())
-            return most - taken + int(pages.get(given_up, 0))
-        except (OSError, ValueError):  # not here, or `max`: no limit
+            return limit_bytes - used_bytes + int(pages.get(reclaimable, 0))
+        except (OSError, ValueError):  # no such file, or `max`: no limit
             continue
     return 2**63

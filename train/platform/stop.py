@@ -1,4 +1,4 @@
-"""A stop while training, by SIGTERM or by a rule: noted, and obeyed between two batches."""
+"""A request to stop training, by SIGTERM or by a rule: it takes effect between two batches."""
 
 import signal
 from collections.abc import Iterable, Iterator
@@ -14,7 +14,7 @@ SIGTERM = "stopped on request (SIGTERM)"
 
 
 class Interrupted(Exception):
-    """The job was asked to stop; the message says by whom. `rule` is whether by a rule."""
+    """The job was asked to stop; the message says by what. `rule` is true if by a rule."""
 
     def __init__(self, reason: str = SIGTERM, *, rule: bool = False) -> None:
         super().__init__(reason)
@@ -22,18 +22,18 @@ class Interrupted(Exception):
 
 
 class Stop:
-    """Whether the job was asked to stop, and by which rule, if by one."""
+    """Whether the job was asked to stop, and the rule that asked, if one did."""
 
     def __init__(self) -> None:
         self.requested = False
         self.rule = ""
 
     def install(self) -> None:
-        """Note SIGTERM from now on."""
-        signal.signal(signal.SIGTERM, self._note)
+        """Handle SIGTERM from now on."""
+        signal.signal(signal.SIGTERM, self._on_signal)
 
     def ask(self, rule: str) -> None:
-        """Ask for a stop, with a rule's reason; the first one counts."""
+        """Ask for a stop, with the reason of a rule; the first reason counts."""
         self.rule = self.rule or rule
         self.requested = True
 
@@ -65,5 +65,5 @@ class Stop:
                 raise Interrupted(self.rule, rule=True)
             raise Interrupted(SIGTERM if self.requested else "stopped with the other processes")
 
-    def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         self.requested = True

@@ -1,4 +1,4 @@
-"""What the loop tells of itself while it runs: light marks, inert unless the job is recorded.
+"""What the training loop reports while it runs: marks that do nothing unless a job is recorded.
 
     with hooks:                                        # the job
         with hooks.phase(EVALUATION): …                # a phase of it
@@ -6,48 +6,59 @@
             with step.phase(FORWARD): …                # a phase of a step
             step.result(loss, labels, answers)
 
-The classes here do nothing, at no cost: no thread, no file, no hook on any module. A job that is
-recorded gets those of train/recording/recorder.py.
+The classes here do nothing and cost nothing: no thread, no file, no hook on any module. A recorded
+job uses the subclasses in train/recording/recorder.py.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import torch
 from torch import nn
 
 from debugger.records import Mode
-from train.batches.data import Batch
-
-if TYPE_CHECKING:
-    from train.learning.evaluate import Scores
-    from train.state.run import Run
+from train.batches.batch import Batch
 
 _NOTHING: AbstractContextManager[None] = nullcontext()
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known about a job once it is set up.
+
+    `precision` is autocast's type, None for float32 throughout; `workers` are decoding processes.
+    """
+
+    architecture: str
+    classes: tuple[str, ...]
+    device: torch.device
+    precision: torch.dtype | None
+    workers: int
 
 
 class Step:
     """One batch on its way through the loop."""
 
     def phase(self, name: str) -> AbstractContextManager[None]:  # noqa: ARG002
-        """Time a phase of it: copy, forward, backward or optimizer.
+        """Time a phase of the step: copy, forward, backward or optimizer.
 
-        Tensors are looked at around them: gradients before the optimizer phase, when they must be
-        unscaled and not yet clipped.
+        Gradients are recorded before the optimizer phase: they must be unscaled and not yet
+        clipped.
         """
         return _NOTHING
 
     def result(self, loss: torch.Tensor, labels: torch.Tensor, answers: torch.Tensor) -> None:
-        """Note its mean loss, labels [B] and answers [B]; nothing is waited for."""
+        """Note the mean loss, labels [B] and answers [B] without waiting for the device."""
 
 
 _STEP = Step()
 
 
 class Hooks(AbstractContextManager["Hooks"]):
-    """The marks of a whole job. As a context it ends the recording with how the job ended."""
+    """The marks of a whole job. At the end of its `with` block it records the job's status."""
 
     def __enter__(self) -> Self:
         return self
@@ -60,8 +71,8 @@ class Hooks(AbstractContextManager["Hooks"]):
     ) -> None:
         return None
 
-    def watch(self, run: "Run", network: nn.Module) -> None:
-        """Say what runs, once it is set up; `network` is neither wrapped nor compiled."""
+    def watch(self, facts: Facts, network: nn.Module) -> None:
+        """Note what runs, once it is set up; `network` is neither wrapped nor compiled."""
 
     def steps(
         self,
@@ -70,19 +81,19 @@ class Hooks(AbstractContextManager["Hooks"]):
         epoch: int = 0,  # noqa: ARG002
         first: int = 0,  # noqa: ARG002
     ) -> Iterator[tuple[Step, Batch]]:
-        """Yield from `batches`, each with its step: `first` is the number of the first.
+        """Yield each batch with its step; `first` is the number of the first step.
 
-        Those of an evaluation carry epoch and number of the training step that they follow.
+        Steps of an evaluation carry the epoch and number of the training step before them.
         """
         for batch in batches:
             yield _STEP, batch
 
     def phase(self, name: str) -> AbstractContextManager[None]:  # noqa: ARG002
-        """Time a phase of the job; it ends the step at work."""
+        """Time a phase of the job; it ends the current step."""
         return _NOTHING
 
-    def scored(self, scores: "Scores") -> None:
-        """Note an evaluation's confusion matrix."""
+    def confusion(self, matrix: torch.Tensor) -> None:
+        """Note an evaluation's confusion matrix, int64 [classes, classes]."""
 
-    def figures(self, figures: Mapping[str, float], epoch: int) -> None:
+    def metrics(self, values: Mapping[str, float], epoch: int) -> None:
         """Note an epoch's metrics."""

@@ -1,6 +1,6 @@
-"""Records a job while it runs: what the hooks in the loop tell, as records on the disk.
+"""Records a job while it runs: what the loop reports to the hooks becomes records on the disk.
 
-No failure in here fails the training: each part that fails is switched off, said once and noted.
+No failure in here fails the training: a part that fails is switched off, logged once and noted.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import psutil
 import torch
@@ -19,8 +19,9 @@ from torch import nn
 
 from debugger import records, report, rules
 from debugger.records import EVALUATION, FINALISATION, INITIALISATION
-from train.batches.data import Batch
+from train.batches.batch import Batch
 from train.config import TrainConfig
+from train.platform.environment import Job
 from train.platform.stop import Interrupted, Stop
 from train.recording import hooks, tensors
 from train.recording.operators import Window
@@ -30,14 +31,9 @@ from train.recording.steps import Steps
 from train.recording.system import Sampler, process_started
 from train.recording.timeline import CudaClock, HostClock
 
-if TYPE_CHECKING:
-    from train.job import Job
-    from train.learning.evaluate import Scores
-    from train.state.run import Run
 
-
-def start(config: TrainConfig, job: "Job", stop: Stop) -> hooks.Hooks:
-    """Return the hooks of a job: inert ones where neither debugger nor profiler is on."""
+def start(config: TrainConfig, job: Job, stop: Stop) -> hooks.Hooks:
+    """Return the hooks of a job; they do nothing if neither debugger nor profiler is on."""
     if not (config.debugger or config.profiler):
         return hooks.Hooks()
     settings = Settings.of(config, job)
@@ -50,51 +46,49 @@ class Recorder(hooks.Hooks):
     """The hooks of a job that is recorded."""
 
     def __init__(
-        self, settings: Settings, job: "Job", stop: Stop, config: Mapping[str, object]
+        self, settings: Settings, job: Job, stop: Stop, config: Mapping[str, object]
     ) -> None:
         self._settings, self._job, self._config = settings, job, config
         self._host = HostClock()
-        self._who: dict[str, Any] = {"rank": job.rank, "host": host()}
-        watching = settings.debugger and job.rank == 0
+        self._source: dict[str, Any] = {"rank": job.rank, "host": host()}
+        watching = settings.debugger and job.is_main
         self._sink = Sink(
-            *(settings.folder, self._who["host"], job.rank, self._host.mark),
+            *(settings.folder, self._source["host"], job.rank, self._host.mark),
             rules.make(settings.rules) if watching else (),
             stop.ask,
         )
         self._sampler: Sampler | None = None
         window = None
-        if settings.profiler and settings.window and job.rank == 0:
-            window = Window(*settings.window, self._write, self._who)
-        self._steps = Steps(self._sink, settings, self._who, self._host, self._host, window)
+        if settings.profiler and settings.window and job.is_main:
+            window = Window(*settings.window, self._write, self._source)
+        self._steps = Steps(self._sink, settings, self._source, self._host, self._host, window)
         self._began = self._steps.last = self._host.mark()
-        self._process_started = (
-            process_started()
-        )  # asked once, for every look at the clocks differs
+        self._process_started = process_started()  # once: two readings of the clocks differ
         self._initialised = False
 
     # ---- the job -------------------------------------------------------------------------------
-    def watch(self, run: "Run", network: nn.Module) -> None:
-        """Write the Start, now that all is known of it."""
-        self._sink.attempt("recording", lambda: self._watch(run, network))
+    def watch(self, facts: hooks.Facts, network: nn.Module) -> None:
+        """Write the Start, now that its facts are known."""
+        self._sink.attempt("recording", lambda: self._watch(facts, network))
 
-    def _watch(self, run: "Run", network: nn.Module) -> None:
-        self._steps.scaled = run.precision is torch.float16
-        if run.chief:
+    def _watch(self, facts: hooks.Facts, network: nn.Module) -> None:
+        self._steps.scaled = facts.precision is torch.float16
+        if self._job.is_main:
             self._steps.network = network
-        self._steps.classes = len(run.splits.classes)
-        if run.device.type == "cuda":
+        self._steps.classes = len(facts.classes)
+        if facts.device.type == "cuda":
             self._steps.clock = CudaClock(self._host)
         for note in self._settings.notes:
-            run.say(note)
+            self._job.log(note)
             self._sink.note(note)
         self._open(
             {
-                "architecture": run.config.architecture,
-                "device": _device_name(run.device),
-                "precision": str(run.precision or torch.float32).removeprefix("torch."),
-                "workers": run.workers,
+                "architecture": facts.architecture,
+                "device": _device_name(facts.device),
+                "precision": str(facts.precision or torch.float32).removeprefix("torch."),
+                "workers": facts.workers,
                 "classes": self._steps.classes,
-                "class_names": list(run.splits.classes),
+                "class_names": list(facts.classes),
                 "layers": {
                     name: type(module).__name__ for name, module in tensors.leaves(network).items()
                 },
@@ -119,18 +113,18 @@ class Recorder(hooks.Hooks):
             self._open({})
         now = self._host.mark()
         self._write(
-            records.Phase(now, FINALISATION, self._steps.last, self._steps.number, **self._who)
+            records.Phase(now, FINALISATION, self._steps.last, self._steps.number, **self._source)
         )
         if kind is None:
-            end = records.End(now, "completed", **self._who)
+            end = records.End(now, "completed", **self._source)
         elif issubclass(kind, Interrupted):
-            end = records.End(now, "stopped", str(error), **self._who)
+            end = records.End(now, "stopped", str(error), **self._source)
         else:
-            end = records.End(now, "failed", f"{kind.__name__}: {error}", **self._who)
+            end = records.End(now, "failed", f"{kind.__name__}: {error}", **self._source)
         self._write(end)
         if end.status != "failed" and dist.is_initialized():
             self._sink.attempt("waiting for the others", dist.barrier)  # they write their ends
-        if self._sink.writing and self._job.rank == 0:
+        if self._sink.writing and self._job.is_main:
             self._sink.attempt("report", self._report)
         self._sink.close()
 
@@ -143,21 +137,22 @@ class Recorder(hooks.Hooks):
 
     def _start_sampler(self) -> None:
         process = psutil.Process()
-        if self._job.local_world > 1:  # torchrun's, whose children are all of this host
+        if self._job.local_world_size > 1:  # torchrun's, whose children are all of this host
             process = process.parent() or process
         self._sampler = Sampler(self._settings.profiler_interval, self._take_sample, process)
         self._sampler.start()
 
     def _take_sample(self, sample: Callable[[], dict[str, float]]) -> None:
         self._sink.attempt(
-            "system", lambda: self._write(records.System(self._host.mark(), sample(), **self._who))
+            "system",
+            lambda: self._write(records.System(self._host.mark(), sample(), **self._source)),
         )
 
     def _open(self, facts: Mapping[str, Any]) -> None:
         known = {
             "batch_size": self._config.get("batch_size"),
             "cores": len(os.sched_getaffinity(0)),
-            "world": self._job.world,
+            "world": self._job.world_size,
             "settings": dataclasses.asdict(self._settings) | {"folder": str(self._settings.folder)},
             "hyperparameters": dict(self._config),
             "versions": {
@@ -169,7 +164,7 @@ class Recorder(hooks.Hooks):
         started = self._process_started
         self._sink.open(
             records.Start(
-                self._began, name, self._job.world, started, {**known, **facts}, **self._who
+                self._began, name, self._job.world_size, started, {**known, **facts}, **self._source
             )
         )
 
@@ -192,33 +187,35 @@ class Recorder(hooks.Hooks):
         finally:
             self._steps.last = self._host.mark()
             self._write(
-                records.Phase(self._steps.last, name, start, self._steps.number, **self._who)
+                records.Phase(self._steps.last, name, start, self._steps.number, **self._source)
             )
             if name == EVALUATION:
                 self._sink.attempt("timeline", self._steps.drain)
 
-    def scored(self, scores: "Scores") -> None:
+    def confusion(self, matrix: torch.Tensor) -> None:
         """Write an evaluation's confusion matrix."""
         if self._settings.debugger:
-            self._sink.attempt("confusion", lambda: self._tell_scores(scores))
+            self._sink.attempt("confusion", lambda: self._write_confusion(matrix))
 
-    def _tell_scores(self, scores: "Scores") -> None:
-        true, answered = scores.confusion.nonzero(as_tuple=True)
-        counts = scores.confusion[true, answered].tolist()
+    def _write_confusion(self, matrix: torch.Tensor) -> None:
+        true, answered = matrix.nonzero(as_tuple=True)
+        counts = matrix[true, answered].tolist()
         cells = zip(true.tolist(), answered.tolist(), counts, strict=True)
-        self._steps.tell_confusion("eval", self._steps.last, tuple(cells))
+        self._steps.write_confusion("eval", self._steps.last, tuple(cells))
 
-    def figures(self, figures: Mapping[str, float], epoch: int) -> None:
+    def metrics(self, values: Mapping[str, float], epoch: int) -> None:
         """Write an epoch's metrics."""
         now = self._host.mark()
-        for name, value in figures.items():
-            self._write(records.Scalar(now, name, self._steps.number, epoch, value, **self._who))
+        for name, value in values.items():
+            self._write(records.Scalar(now, name, self._steps.number, epoch, value, **self._source))
 
     def _begun(self) -> None:
         if not self._initialised:
             self._initialised = True
             now = self._host.mark()
-            self._write(records.Phase(now, INITIALISATION, self._process_started, 0, **self._who))
+            self._write(
+                records.Phase(now, INITIALISATION, self._process_started, 0, **self._source)
+            )
 
     def _write(self, record: records.Record) -> None:
         self._sink.write(record)

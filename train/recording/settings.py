@@ -11,13 +11,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from debugger.records import ACTIVATIONS, COLLECTIONS, LOSSES, WEIGHTS
 from train.config import TrainConfig
-
-if TYPE_CHECKING:
-    from train.job import Job
+from train.platform.environment import Job
 
 FOLDER = "recording"
 # smdebug's built-in collections that ours hold under another name.
@@ -66,7 +64,7 @@ class Settings:
         return min(others, default=50)
 
     @classmethod
-    def of(cls, config: TrainConfig, job: "Job") -> "Settings":
+    def of(cls, config: TrainConfig, job: Job) -> "Settings":
         """Return those of a job."""
         first, _, end = config.profiler_steps.partition(":")
         names = re.findall(r"[^\s,]+", config.debugger_collections)

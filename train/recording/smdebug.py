@@ -18,46 +18,52 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import torch
 from torch import nn
 
 from debugger.records import BACKWARD, OPTIMIZER, Mode
-from train.batches.data import Batch
+from train.batches.batch import Batch
 from train.recording import hooks
-
-if TYPE_CHECKING:
-    from train.learning.evaluate import Scores
-    from train.state.run import Run
 
 _PHASES = {BACKWARD: "Backward(post-forward)", OPTIMIZER: "Optimizer"}
 _REDUCTIONS = {"reductions": ["mean", "std", "min", "max"], "norms": ["l2"]}
 
 
-def beside(others: hooks.Hooks, env: Mapping[str, str] = os.environ) -> hooks.Hooks:
-    """Return `others`, with smdebug's hook beside them where the job asks for it."""
+def with_smdebug(
+    others: hooks.Hooks, interval: int = 50, env: Mapping[str, str] = os.environ
+) -> hooks.Hooks:
+    """Return `others`, together with smdebug's hook if the job asks for it.
+
+    Args:
+        others: our own hooks.
+        interval: steps between saved tensors, unless debughookconfig.json says otherwise.
+        env: environment variables.
+    """
     base = Path(env.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
     config = base / "input" / "config" / "debughookconfig.json"
     given: dict[str, Any] = {}
     with contextlib.suppress(OSError, ValueError, TypeError):
         given = dict(json.loads(config.read_text()))
     parameters = given.get("HookParameters")
-    told = parameters.get("smdebug") if isinstance(parameters, dict) else ""
-    asked = str(env.get("SMDEBUG") or told).lower()
+    requested = parameters.get("smdebug") if isinstance(parameters, dict) else ""
+    asked = str(env.get("SMDEBUG") or requested).lower()
     if asked not in ("1", "true", "yes", "on"):
         return others
     given.setdefault("LocalPath", str(base / "output" / "tensors"))
-    return Smdebug(others, given, base)
+    return Smdebug(others, given, base, interval)
 
 
 class Smdebug(hooks.Hooks):
     """Hands every mark on to our own hooks, and tells smdebug's."""
 
-    def __init__(self, others: hooks.Hooks, config: dict[str, Any], base: Path) -> None:
+    def __init__(
+        self, others: hooks.Hooks, config: dict[str, Any], base: Path, interval: int
+    ) -> None:
         self._others, self._config, self._base = others, config, base
+        self._interval = interval
         self._network: nn.Module | None = None
-        self._interval = 50
         self._off = False
         self.hook: Any = None  # smdebug.pytorch.Hook
 
@@ -69,10 +75,10 @@ class Smdebug(hooks.Hooks):
         self.tell(lambda: self.hook.close())
         self._others.__exit__(*exception)
 
-    def watch(self, run: "Run", network: nn.Module) -> None:
-        """Hand on, and keep the network for the first step."""
-        self._others.watch(run, network)
-        self._network, self._interval = network, run.config.debugger_interval
+    def watch(self, facts: hooks.Facts, network: nn.Module) -> None:
+        """Forward, and remember the network for the first step."""
+        self._others.watch(facts, network)
+        self._network = network
 
     def steps(
         self, mode: Mode, batches: Iterable[Batch], epoch: int = 0, first: int = 0
@@ -92,16 +98,16 @@ class Smdebug(hooks.Hooks):
             waited = time.time()
 
     def phase(self, name: str) -> AbstractContextManager[None]:
-        """Hand on."""
+        """Forward."""
         return self._others.phase(name)
 
-    def scored(self, scores: "Scores") -> None:
-        """Hand on."""
-        self._others.scored(scores)
+    def confusion(self, matrix: torch.Tensor) -> None:
+        """Forward."""
+        self._others.confusion(matrix)
 
-    def figures(self, figures: Mapping[str, float], epoch: int) -> None:
-        """Hand on."""
-        self._others.figures(figures, epoch)
+    def metrics(self, values: Mapping[str, float], epoch: int) -> None:
+        """Forward."""
+        self._others.metrics(values, epoch)
 
     def trace(self, phase: str, start: float, end: float) -> None:
         """Add an event to smdebug's timeline, seconds since 1970 as the host saw them."""

@@ -12,7 +12,7 @@ from torch import nn
 
 from debugger import records
 from debugger.records import DATA_WAIT, FORWARD, LOSSES, OPTIMIZER, RECORDING
-from train.batches.data import Batch
+from train.batches.batch import Batch
 from train.recording import hooks, tensors
 from train.recording.operators import Window
 from train.recording.settings import Settings
@@ -29,7 +29,7 @@ class Step(hooks.Step):
     number: int
     epoch: int
     trace: Trace[Any]
-    look: tensors.Look | None
+    probe: tensors.TensorProbe | None
     size: int = 0
     loss: torch.Tensor | None = None
     pair: tuple[torch.Tensor, torch.Tensor] | None = None  # labels and answers
@@ -39,15 +39,15 @@ class Step(hooks.Step):
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Time it, and look at the tensors where they can be seen."""
-        look = self.look
-        if look and name == OPTIMIZER:
+        probe = self.probe
+        if probe and name == OPTIMIZER:
             with self.trace.phase(RECORDING):
-                self.sink.attempt("tensors", look.before_optimizer)
-        with self._looking(name), self.trace.phase(name):
+                self.sink.attempt("tensors", probe.before_optimizer)
+        with self._probing(name), self.trace.phase(name):
             yield
-        if look and name == OPTIMIZER:
+        if probe and name == OPTIMIZER:
             with self.trace.phase(RECORDING):
-                self.sink.attempt("tensors", look.after_optimizer)
+                self.sink.attempt("tensors", probe.after_optimizer)
 
     def result(self, loss: torch.Tensor, labels: torch.Tensor, answers: torch.Tensor) -> None:
         """Keep them where they are."""
@@ -55,20 +55,20 @@ class Step(hooks.Step):
 
     def end(self) -> None:
         """Begin to copy the figures to the host; they are there once the end is reached."""
-        with self.trace.phase(RECORDING) if self.look or self.pairs is not None else nullcontext():
+        with self.trace.phase(RECORDING) if self.probe or self.pairs is not None else nullcontext():
             if self.loss is not None:
                 self.loss = self.loss.to("cpu", non_blocking=True)
             if self.pairs is not None:
                 self.pairs = self.pairs.to("cpu", non_blocking=True)
-            if self.look:
-                self.sink.attempt("tensors", self.look.fetch)
+            if self.probe:
+                self.sink.attempt("tensors", self.probe.fetch)
         self.trace.end()
 
-    def _looking(self, name: str) -> AbstractContextManager[None]:
-        if not self.look or name != FORWARD or self.passed:
+    def _probing(self, name: str) -> AbstractContextManager[None]:
+        if not self.probe or name != FORWARD or self.passed:
             return nullcontext()
         self.passed = True
-        return self.look.forward(
+        return self.probe.forward(
             lambda: self.trace.phase(RECORDING), lambda act: self.sink.attempt("tensors", act)
         )
 
@@ -83,7 +83,7 @@ class Steps:
 
     sink: Sink
     settings: Settings
-    who: dict[str, Any]
+    source: dict[str, Any]
     host: HostClock
     clock: Clock[Any]
     window: Window | None
@@ -135,21 +135,21 @@ class Steps:
             act = window.close if end else window.before
             self.sink.attempt("operators", lambda: act(number))
             now = self.host.mark()
-            self.sink.write(records.Phase(now, RECORDING, start, number, **self.who))
+            self.sink.write(records.Phase(now, RECORDING, start, number, **self.source))
 
     def _make(self, mode: records.Mode, number: int) -> Step:
-        look = None
+        probe = None
         if mode == "train" and self.network and self.settings.debugger:
             due = tuple(
                 name
                 for name, interval in self.settings.intervals.items()
                 if name != LOSSES and number % interval == 0
             )
-            look = self._look(self.network, due) if due else None
-        return Step(self.sink, mode, number, self.epoch, Trace(self.clock), look)
+            probe = self._probe(self.network, due) if due else None
+        return Step(self.sink, mode, number, self.epoch, Trace(self.clock), probe)
 
-    def _look(self, network: nn.Module, due: tuple[str, ...]) -> tensors.Look:
-        return tensors.Look(network, due, self.settings.raw, scaled=self.scaled)
+    def _probe(self, network: nn.Module, due: tuple[str, ...]) -> tensors.TensorProbe:
+        return tensors.TensorProbe(network, due, self.settings.raw, scaled=self.scaled)
 
     def finish(self) -> None:
         """End the step at work, and write those that the device is done with."""
@@ -165,30 +165,38 @@ class Steps:
         step.end()
         self._waiting.append(step)
         while self._waiting and self._waiting[0].trace.reached():
-            self._tell(self._waiting.popleft())
+            self._write(self._waiting.popleft())
 
-    def _tell(self, step: Step) -> None:
+    def _write(self, step: Step) -> None:
         """Write all of a step that the device has done."""
         start, end, spans = step.trace.times()
         loss = float(step.loss) if step.loss is not None and self._records(LOSSES) else None
         self.sink.write(
             records.Step(
-                end, step.mode, step.number, step.epoch, start, spans, step.size, loss, **self.who
+                end,
+                step.mode,
+                step.number,
+                step.epoch,
+                start,
+                spans,
+                step.size,
+                loss,
+                **self.source,
             )
         )
         self.last = end
-        look = step.look
-        if look:
-            self.sink.attempt("tensors", lambda: self._tell_tensors(step, look, end))
+        probe = step.probe
+        if probe:
+            self.sink.attempt("tensors", lambda: self._write_tensors(step, probe, end))
         if step.pairs is not None:
-            self._tell_answers(end, step.pairs)
+            self._write_answers(end, step.pairs)
 
-    def _tell_tensors(self, step: Step, look: tensors.Look, at: float) -> None:
-        for collection, values in look.read():
+    def _write_tensors(self, step: Step, probe: tensors.TensorProbe, at: float) -> None:
+        for collection, values in probe.read():
             self.sink.write(
-                records.Tensors(at, step.mode, step.number, collection, values, **self.who)
+                records.Tensors(at, step.mode, step.number, collection, values, **self.source)
             )
-        for collection, name, value in look.whole:
+        for collection, name, value in probe.whole:
             told = (at, step.mode, step.number, collection, name, value.numpy())
             self.sink.write_tensor(*told)
 
@@ -204,7 +212,7 @@ class Steps:
         if self._waiting and self.clock is not self.host:
             torch.cuda.current_stream().synchronize()
         while self._waiting:
-            self._tell(self._waiting.popleft())
+            self._write(self._waiting.popleft())
 
     def _take_answers(self) -> torch.Tensor:
         pairs = [torch.stack(pair) for pair in self._answers]
@@ -215,18 +223,18 @@ class Steps:
         """Write the rest of an epoch's answers; its end waits for the device anyway."""
         if self._answers:
             now = self.host.mark()
-            self._tell_answers(now, self._take_answers().cpu())
+            self._write_answers(now, self._take_answers().cpu())
 
-    def _tell_answers(self, at: float, pairs: torch.Tensor) -> None:
+    def _write_answers(self, at: float, pairs: torch.Tensor) -> None:
         counts = Counter(zip(*pairs.tolist(), strict=True))
-        self.tell_confusion("train", at, tuple((a, b, n) for (a, b), n in sorted(counts.items())))
+        self.write_confusion("train", at, tuple((a, b, n) for (a, b), n in sorted(counts.items())))
 
-    def tell_confusion(
+    def write_confusion(
         self, mode: records.Mode, at: float, cells: tuple[tuple[int, int, int], ...]
     ) -> None:
         """Write a confusion matrix as (label, answer, pictures)."""
         self.sink.write(
-            records.Confusion(at, mode, self.number, self.epoch, self.classes, cells, **self.who)
+            records.Confusion(at, mode, self.number, self.epoch, self.classes, cells, **self.source)
         )
 
     def _records(self, collection: str) -> bool:

@@ -6,7 +6,6 @@ an average of it or an export never carries them.
 
 import math
 import re
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -28,7 +27,7 @@ _SKIPPED = (nn.Dropout, nn.Identity, nn.Flatten)
 Around = Callable[[], AbstractContextManager[None]]
 
 
-class Look:
+class TensorProbe:
     """What one step shows of the network's tensors.
 
     Where gradients were `scaled`, for float16, a step whose gradients overflowed is no step: the
@@ -172,8 +171,6 @@ def leaves(network: nn.Module) -> dict[str, nn.Module]:
 
 def _eager() -> AbstractContextManager[object]:
     """Run compiled modules as they were written; where nothing is compiled, do nothing."""
-    if "torch._dynamo" not in sys.modules:
-        return nullcontext()
     stance: AbstractContextManager[object] = torch.compiler.set_stance("force_eager")
     return stance
 

@@ -1,104 +1,101 @@
-"""A learning rate from a short trial run at rising rates, after which the weights are put back.
+"""A learning rate from a short trial run at rising rates; afterwards the weights are restored.
 
-Source: Smith 2017, "Cyclical Learning Rates for Training Neural Networks"; the rate taken is a
-tenth of that with the least loss, as fastai's `minimum`.
+Source: Smith 2017, "Cyclical Learning Rates for Training Neural Networks". The result is a tenth of
+the rate with the lowest loss, as fastai's `minimum`.
 """
 
 import csv
 import itertools
 import math
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
-from train.batches import data
-from train.learning import gradients, optimizer, parallel
+from train.batches.batch import Batch
+from train.batches.order import Order, mix
+from train.learning import optimizer, parallel
+from train.learning.gradients import Gradients
 from train.recording.hooks import Step
-
-if TYPE_CHECKING:
-    from train.state.run import Run
+from train.state.run import Run
 
 STEPS = 100
 LEAST, MOST = 1e-6, 10.0  # of the head's rate; the backbone's keeps its ratio to it
-SMOOTH = 0.9  # of the loss, over the steps before
-LOST = 4.0  # times the least loss
+SMOOTH = 0.9  # weight of the earlier steps in the smoothed loss
+LOST = 4.0  # the run ends when the loss is so many times the lowest
 
 
 def find(
-    run: "Run",
+    run: Run,
     network: nn.Module,
     model: nn.Module,
-    batches: Iterable[data.Batch],
-    order: data.Order,
+    batches: Iterable[Batch],
+    order: Order,
 ) -> float:
-    """Return the head's rate to train with, and leave the curve in learning_rate.csv.
+    """Return the head's learning rate, and write the curve to learning_rate.csv.
 
     Args:
         run: the run.
-        network: to be trained; it is afterwards as it was.
-        model: what takes the batches.
+        network: is trained and then restored.
+        model: takes the batches.
         batches: of pictures or of features, in `order`.
-        order: begun at epoch 0 again and again.
+        order: starts again at epoch 0.
 
     Raises:
         DataError: too many pictures cannot be read.
-        Interrupted: asked to stop.
+        Interrupted: the job was asked to stop.
     """
     before = {name: value.clone() for name, value in network.state_dict().items()}
     optimizer.set_training_mode(network, freeze_batch_norm=run.config.freeze_batch_norm)
     tried = optimizer.build_optimizer(network, run.config)
-    criterion = nn.CrossEntropyLoss(label_smoothing=run.config.label_smoothing)
+    gradients = Gradients(
+        model,
+        nn.CrossEntropyLoss(label_smoothing=run.config.label_smoothing),
+        torch.amp.GradScaler(run.device.type, enabled=False),
+        run.autocast(),
+        run.config.accumulate,
+        run.job.world_size,
+    )
     order.epoch = order.first = 0
     curve: list[tuple[float, float]] = []
-    least, smooth = math.inf, 0.0
+    lowest, smooth = math.inf, 0.0
     try:
-        for number, batch in enumerate(itertools.islice(_again(run, batches), STEPS)):
+        for number, batch in enumerate(itertools.islice(_repeat(run, batches), STEPS)):
             rate = LEAST * (MOST / LEAST) ** (number / (STEPS - 1))
             optimizer.scale(tried, rate / run.config.learning_rate)
-            torch.manual_seed(data.mix(run.config.seed, number, run.job.rank))
-            smooth = SMOOTH * smooth + (1 - SMOOTH) * _step(run, model, batch, tried, criterion)
+            torch.manual_seed(mix(run.config.seed, number, run.job.rank))
+            smooth = SMOOTH * smooth + (1 - SMOOTH) * _step(run, gradients, batch, tried)
             loss = smooth / (1 - SMOOTH ** (number + 1))
-            if not math.isfinite(loss) or loss > LOST * least:
+            if not math.isfinite(loss) or loss > LOST * lowest:
                 break
-            least = min(least, loss)
+            lowest = min(lowest, loss)
             curve.append((rate, loss))
     finally:
         network.load_state_dict(before)
         network.zero_grad(set_to_none=True)
     if not curve:
-        run.say("no learning rate could be found: the loss is not a number at the lowest")
+        run.job.log("no learning rate found: the loss is not a number even at the lowest rate")
         return run.config.learning_rate
-    if run.chief:
+    if run.job.is_main:
         run.job.output_dir.mkdir(parents=True, exist_ok=True)
         with (run.job.output_dir / "learning_rate.csv").open("w", newline="") as file:
             csv.writer(file).writerows([("learning_rate", "loss"), *curve])
     found = min(curve, key=lambda point: point[1])[0] / 10
-    run.say(f"learning rate {found:.3g}: the loss was least at {10 * found:.3g}")
+    run.job.log(f"learning rate {found:.3g}: the loss was lowest at {10 * found:.3g}")
     return found
 
 
-def _again(run: "Run", batches: Iterable[data.Batch]) -> Iterator[data.Batch]:
+def _repeat(run: Run, batches: Iterable[Batch]) -> Iterator[Batch]:
     while True:
         yield from run.stop.watch(batches)
 
 
-def _step(
-    run: "Run",
-    model: nn.Module,
-    batch: data.Batch,
-    tried: torch.optim.Optimizer,
-    criterion: nn.CrossEntropyLoss,
-) -> float:
+def _step(run: Run, gradients: Gradients, batch: Batch, tried: torch.optim.Optimizer) -> float:
     """Take a step and return its loss over all processes."""
     run.unreadable.add(batch.unreadable)
-    images = parallel.shaped(batch.images_on(run.device), run.transform.crop)
+    images = parallel.with_shape(batch.images_on(run.device), run.transform.crop)
     labels = batch.labels.to(run.device)
-    unscaled = torch.amp.GradScaler(run.device.type, enabled=False)
     tried.zero_grad()
-    _, figures = gradients.accumulate(
-        run, Step(), model, criterion, unscaled, images, labels, labels
-    )
+    _, figures = gradients.accumulate(Step(), images, labels, labels)
     tried.step()
     return (figures[0] / figures[2]).item()

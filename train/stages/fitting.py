@@ -1,46 +1,43 @@
-"""The largest batch that the GPU's memory holds, tried out before training on made-up pictures."""
+"""The largest batch that fits in the GPU's memory, found before training with blank pictures."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from train.learning import optimizer, parallel
+from train.state.run import Run
 
-if TYPE_CHECKING:
-    from train.state.run import Run
-
-MOST = 4096  # pictures a GPU
-SHARE = 0.9  # of its memory: what else training needs comes and goes
+MOST = 4096  # pictures on each GPU
+SHARE = 0.9  # of its memory: the rest is for needs that come and go
 
 
-def batch_size(run: "Run", network: nn.Module) -> int:
-    """Return pictures a step over all processes: for each GPU a power of two, `accumulate` times.
+def batch_size(run: Run, network: nn.Module) -> int:
+    """Return the pictures of a step over all processes: a power of two for each GPU and part.
 
-    On CPUs, whose memory is not the limit, what `batch_size` says.
+    On CPUs, whose memory is not the limit, it is `batch_size`.
     """
     if run.device.type != "cuda":
-        run.say(f"batch_size {run.config.batch_size}: there is no GPU to fit it to")
+        run.job.log(f"batch_size {run.config.batch_size}: there is no GPU to fit it to")
         return run.config.batch_size
     before = {name: value.clone() for name, value in network.state_dict().items()}
     optimizer.set_training_mode(network, freeze_batch_norm=run.config.freeze_batch_norm)
     each = largest(lambda pictures: _fits(run, network, pictures), MOST)
     network.load_state_dict(before)
-    found: int = max(2, min(parallel.everyones(each)) * run.job.world) * run.config.accumulate
-    run.say(f"batch_size {found}: the largest that fits")
+    found: int = max(2, min(parallel.all_gather(each)) * run.job.world_size) * run.config.accumulate
+    run.job.log(f"batch_size {found}: the largest that fits")
     return found
 
 
 def largest(fits: Callable[[int], bool], most: int) -> int:
-    """Return the largest power of two up to `most` that fits, 1 if none does."""
+    """Return the largest power of two up to `most` that fits; 1 if none does."""
     size = 1
     while 2 * size <= most and fits(2 * size):
         size *= 2
     return size
 
 
-def _fits(run: "Run", network: nn.Module, pictures: int) -> bool:
+def _fits(run: Run, network: nn.Module, pictures: int) -> bool:
     """Whether a step with so many pictures leaves memory free."""
     crop, device = run.transform.crop, run.device
     try:

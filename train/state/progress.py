@@ -1,4 +1,4 @@
-"""How far an epoch has come: a bar where a terminal watches, plain lines where a log does."""
+"""Progress of an epoch: a bar in a terminal, plain lines in a log."""
 
 import sys
 import time
@@ -12,7 +12,7 @@ EVERY_SECONDS = 30.0
 
 
 def follow(batches: Iterable[T], title: str, *, done: int, total: int, show: bool) -> Iterator[T]:
-    """Yield from `batches` and show how many of `total` are done, `done` at the beginning."""
+    """Yield from `batches` and show how many of `total` are done; `done` are at the beginning."""
     if not show:
         yield from batches
     elif sys.stderr.isatty():

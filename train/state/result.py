@@ -1,9 +1,8 @@
-"""What a finished run leaves: the bundle, and every figure as JSON and CSV."""
+"""The output of a run: the bundle, and every figure as JSON and CSV."""
 
 import csv
 import json
 from importlib.metadata import version
-from typing import TYPE_CHECKING
 
 from PIL import Image
 from torch import nn
@@ -15,44 +14,41 @@ from pictures.picture import Picture, Splits
 from pictures.shards import ShardError
 from train import metrics
 from train.learning.evaluate import Scores
+from train.state.run import Run
 from train.state.state import TrainState
-
-if TYPE_CHECKING:
-    from train.state.run import Run
 
 GOLDEN_PICTURES = 4
 
 
-def leave(
-    run: "Run", network: nn.Module, state: TrainState, test: Scores | None, stopped: str = ""
+def write_result(
+    run: Run, network: nn.Module, state: TrainState, test: Scores | None, stopped: str = ""
 ) -> None:
     """Write the bundle into the model folder and the figures into the output folder.
 
     Args:
         run: the run.
-        network: holding the best weights.
-        state: with the best epoch and the history.
-        test: the test scores; None where there is no test set or the run was stopped.
-        stopped: the reason, where it was.
+        network: holds the best weights.
+        state: holds the best epoch and the history.
+        test: the test scores; None if there is no test set or the run was stopped.
+        stopped: the reason if the run was stopped.
     """
-    assert state.best is not None
+    best = state.selection.best
+    assert best is not None
     splits, config = run.splits, run.config
-    figures = {
-        name: value for name, value in state.history[state.best.epoch].items() if name != "epoch"
-    }
+    figures = {name: value for name, value in state.history[best.epoch].items() if name != "epoch"}
     figures |= test.metrics("test") if test else {}
     description = bundle.Description(
         architecture=config.architecture,
         classes=splits.classes,
         folders=splits.folders,
         transform=run.transform,
-        temperature=state.best.temperature,
+        temperature=best.temperature,
         test_time_flip=mirror.looks_twice(network),
-        novelty=Novelty(quantiles=tuple(state.best.energies)) if state.best.energies else None,
+        novelty=Novelty(quantiles=tuple(best.energies)) if best.energies else None,
         training={
             "hyperparameters": config.model_dump(),
             "pretrained": run.origin,
-            "best_epoch": state.best.epoch + 1,
+            "best_epoch": best.epoch + 1,
             "epochs_run": state.epoch,
             "finished": not stopped,
             "pictures": {
@@ -69,8 +65,8 @@ def leave(
     write_figures(run, state, test, stopped)
     if test:
         for name, value in test.metrics("test").items():
-            metrics.emit(name, value, state.best.epoch + 1)
-        run.hooks.figures(test.metrics("test"), state.best.epoch + 1)
+            metrics.emit(name, value, best.epoch + 1)
+        run.hooks.metrics(test.metrics("test"), best.epoch + 1)
         worst = sorted(zip(test.recall.tolist(), splits.classes, strict=True))[:3]
         print(
             "hardest classes: " + ", ".join(f"{name} ({share:.0%} found)" for share, name in worst)
@@ -79,7 +75,7 @@ def leave(
 
 
 def golden(splits: Splits) -> list[Image.Image]:
-    """Return a few validation pictures, of classes far apart."""
+    """Return a few validation pictures of different classes, for the bundle's golden inputs."""
     spread = splits.valid[:: max(1, len(splits.valid) // GOLDEN_PICTURES)]
     chosen: list[Image.Image] = []
     for picture in (*spread, *splits.valid):
@@ -92,17 +88,18 @@ def _read(picture: Picture) -> Image.Image | None:
     try:
         return decode(picture.read())
     except (ImageError, ShardError, OSError):
-        return None  # counted and named while it was measured
+        return None  # counted and logged when it was evaluated
 
 
-def write_figures(run: "Run", state: TrainState, test: Scores | None, stopped: str) -> None:
+def write_figures(run: Run, state: TrainState, test: Scores | None, stopped: str) -> None:
     """Write metrics.json, and the test's confusion matrix as confusion.csv."""
-    assert state.best is not None
+    best = state.selection.best
+    assert best is not None
     out = run.job.output_dir
     out.mkdir(parents=True, exist_ok=True)
     contents: dict[str, object] = {
         "history": state.history,
-        "best_epoch": state.best.epoch + 1,
+        "best_epoch": best.epoch + 1,
         "unreadable": run.unreadable.found,
     }
     if run.config.find_learning_rate:

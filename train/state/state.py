@@ -1,8 +1,9 @@
-"""Everything that changes while training: taken into a checkpoint and put back from it.
+"""Everything that changes while training: saved in a checkpoint and restored from it.
 
-There is no random state in it: every random draw is made from (seed, epoch, step) alone.
+It holds no random state: every random number comes from (seed, epoch, step) alone.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +16,7 @@ from train.config import ConfigError, TrainConfig
 from train.learning import frozen
 from train.learning.evaluate import Scores
 
-# Hyperparameters that may change between the checkpoint and the run that goes on from it.
+# Hyperparameters that can differ between a checkpoint and the run that resumes from it.
 _FREE = {"workers", "checkpoint_minutes", "max_unreadable", "cache_gib"} | {
     name for name in TrainConfig.model_fields if name.startswith(("debugger", "profiler"))
 }
@@ -23,19 +24,19 @@ _FREE = {"workers", "checkpoint_minutes", "max_unreadable", "cache_gib"} | {
 
 @dataclass
 class Best:
-    """The best epoch so far by validation accuracy, the lower loss where accuracy is alike."""
+    """The best epoch so far: its scores, its weights, and what the bundle needs to calibrate."""
 
     epoch: int
     accuracy: float
     loss: float
-    weights: dict[str, torch.Tensor]  # of what is trained, as the state dict has it, on the CPU
-    temperature: float = 1.0  # as in the bundle, and the quantiles of its novelty
+    weights: dict[str, torch.Tensor]  # of the trained part, named as in the state dict, on the CPU
+    temperature: float = 1.0  # as in the bundle, and so are the quantiles of its novelty
     energies: list[float] | None = None
 
     def calibrate(self, scores: Scores) -> None:
-        """Fit what the bundle says of probabilities and strange pictures, on validation logits.
+        """Fit the bundle's temperature and novelty to validation logits.
 
-        The temperature stays 1 where every answer was right: none would fit better than 0.
+        The temperature stays 1 if every answer was right, because the best fit would then be 0.
         """
         if scores.logits is None or scores.labels is None:
             return
@@ -45,11 +46,31 @@ class Best:
 
 
 @dataclass
+class Selection:
+    """The best epoch by validation accuracy, then by lower loss, and the epochs since."""
+
+    best: Best | None = None
+    stale: int = 0
+
+    def update(self, epoch: int, scores: Scores, weights: Mapping[str, torch.Tensor]) -> None:
+        """Compare an epoch's validation scores; copy the weights if they are the best."""
+        best = self.best
+        rank = (scores.accuracy, -scores.loss)
+        if best is not None and rank <= (best.accuracy, -best.loss):
+            self.stale += 1
+            return
+        copied = {name: value.detach().to("cpu", copy=True) for name, value in weights.items()}
+        self.best = Best(epoch, scores.accuracy, scores.loss, copied)
+        self.best.calibrate(scores)
+        self.stale = 0
+
+
+@dataclass
 class TrainState:
     """A training run between two steps.
 
-    `step` counts steps of the whole run, `batch` those of the current epoch; `sums` are float64
-    [3]: the epoch's summed loss, right answers, pictures, kept on the device.
+    `step` counts the steps of the whole run, `batch` those of the current epoch. `sums` are float64
+    [3] on the device: the epoch's summed loss, right answers, pictures.
     """
 
     network: nn.Module
@@ -60,12 +81,11 @@ class TrainState:
     epoch: int = 0
     batch: int = 0
     step: int = 0
-    stale: int = 0  # epochs since the best
-    rate: float = 0.0  # training pictures a second in the epoch just done
-    best: Best | None = None
+    rate: float = 0.0  # training pictures a second in the last epoch
+    selection: Selection = field(default_factory=Selection)
     history: list[dict[str, float]] = field(default_factory=list)
     changing: set[str] = field(init=False)  # names in the state dict
-    backbone: str = field(init=False)  # digest of all else
+    backbone: str = field(init=False)  # digest of the rest
 
     def __post_init__(self) -> None:
         self.changing = frozen.changing(self.network)
@@ -73,26 +93,17 @@ class TrainState:
 
     @property
     def result(self) -> nn.Module:
-        """The network that counts: the averaged one where there is one."""
+        """The network to evaluate: the averaged one if there is one."""
         if self.ema is None:
             return self.network
         module: nn.Module = self.ema.module
         return module
 
-    def take(self, scores: Scores) -> bool:
-        """Note an epoch's validation scores; return whether they are the best."""
-        rank = (scores.accuracy, -scores.loss)
-        better = self.best is None or rank > (self.best.accuracy, -self.best.loss)
-        if better:
-            weights = {
-                name: value.detach().to("cpu", copy=True)
-                for name, value in self.result.state_dict().items()
-                if name in self.changing
-            }
-            self.best = Best(self.epoch, scores.accuracy, scores.loss, weights)
-            self.best.calibrate(scores)
-        self.stale = 0 if better else self.stale + 1
-        return better
+    def select(self, scores: Scores) -> None:
+        """Compare the current epoch with the best so far, by its validation scores."""
+        weights = self.result.state_dict()
+        trained = {name: value for name, value in weights.items() if name in self.changing}
+        self.selection.update(self.epoch, scores, trained)
 
     def to_checkpoint(self, config: TrainConfig, folders: tuple[str, ...]) -> dict[str, Any]:
         """Return the state as dicts, lists, tensors and numbers."""
@@ -105,24 +116,29 @@ class TrainState:
             "scaler": self.scaler.state_dict(),
             "ema": self._trained(self.ema.state_dict()) if self.ema else None,
             "sums": self.sums,
-            "counters": {name: getattr(self, name) for name in ("epoch", "batch", "step", "stale")},
-            "best": vars(self.best) if self.best else None,
+            "counters": {
+                "epoch": self.epoch,
+                "batch": self.batch,
+                "step": self.step,
+                "stale": self.selection.stale,
+            },
+            "best": vars(self.selection.best) if self.selection.best else None,
             "history": self.history,
         }
 
     def _trained(self, contents: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Return a state dict without what is frozen, which the pretrained weights bring back."""
-        still = self.network.state_dict().keys() - self.changing
+        """Return a state dict without the frozen part, which the pretrained weights restore."""
+        unchanged = self.network.state_dict().keys() - self.changing
         return {
             name: value
             for name, value in contents.items()
-            if name.removeprefix("module.") not in still
+            if name.removeprefix("module.") not in unchanged
         }
 
     def restore(
         self, checkpoint: dict[str, Any], config: TrainConfig, folders: tuple[str, ...]
     ) -> None:
-        """Put a checkpoint's state back.
+        """Restore a checkpoint's state.
 
         Raises:
             ConfigError: it belongs to a run with other hyperparameters or classes.
@@ -140,27 +156,28 @@ class TrainState:
         if differing:
             raise ConfigError(
                 "the checkpoint folder holds another run's checkpoint "
-                f"({'; '.join(differing)}): use a folder of this job's own, or empty it"
+                f"({'; '.join(differing)}): give this job a folder of its own, or empty it"
             )
         self.network.load_state_dict(checkpoint["network"], strict=False)
         self.optimizer.load_state_dict(checkpoint["optimizer"])
-        self._lay_out_optimizer()
+        self._match_optimizer_layout()
         self.scaler.load_state_dict(checkpoint["scaler"])
         if self.ema:
             self.ema.load_state_dict(checkpoint["ema"], strict=False)
         self.sums.copy_(checkpoint["sums"])
-        for name, value in checkpoint["counters"].items():
-            setattr(self, name, value)
-        self.best = Best(**checkpoint["best"]) if checkpoint["best"] else None
+        counters = checkpoint["counters"]
+        self.epoch, self.batch, self.step = (counters[name] for name in ("epoch", "batch", "step"))
+        best = Best(**checkpoint["best"]) if checkpoint["best"] else None
+        self.selection = Selection(best, counters["stale"])
         self.history = checkpoint["history"]
 
-    def _lay_out_optimizer(self) -> None:
-        """Lay what the optimizer keeps of each weight as the weight lies in memory.
+    def _match_optimizer_layout(self) -> None:
+        """Give the optimizer's state of each weight the memory layout of the weight.
 
-        Checkpoints are contiguous and convolutions' weights channels last; torch's fused optimizers
-        on a CPU walk along memory and would take each number for another's.
+        Checkpoints are contiguous, weights of convolutions are channels last, and torch's fused
+        optimizers on a CPU read both in memory order: they would mix up the numbers.
         """
-        for weight, kept in self.optimizer.state.items():
-            for name, value in kept.items():
+        for weight, state in self.optimizer.state.items():
+            for name, value in state.items():
                 if isinstance(value, torch.Tensor) and value.shape == weight.shape:
-                    kept[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
+                    state[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)

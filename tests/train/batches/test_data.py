@@ -11,8 +11,11 @@ from PIL import Image
 from classifier.transform import EvaluationTransform
 from pictures.channels import find
 from pictures.picture import DataError, Picture
-from train.batches import data
+from train.batches.augment import Transform, training_transform
+from train.batches.batch import Unreadable
 from train.batches.decoded import Decoded
+from train.batches.loading import Pictures, loader, worker_count
+from train.batches.order import Order, mix
 from train.config import TrainConfig
 
 TRANSFORM = EvaluationTransform(resize=36, crop=32)
@@ -26,7 +29,7 @@ def pictures(few_digits: Path) -> tuple[Picture, ...]:
 @pytest.mark.parametrize("world", [1, 2, 3])
 @pytest.mark.parametrize("count", [64, 65, 70])
 def test_evaluation_takes_each_picture_once(world: int, count: int) -> None:
-    orders = [data.Order(count, 16, seed=None, rank=r, world=world) for r in range(world)]
+    orders = [Order(count, 16, seed=None, rank=r, world_size=world) for r in range(world)]
     seen = [index for order in orders for batch in order for _, index in batch]
     assert sorted(seen) == list(range(count))
     assert len({len(list(order)) for order in orders}) == 1  # alike, or collectives would hang
@@ -37,8 +40,8 @@ def test_evaluation_takes_each_picture_once(world: int, count: int) -> None:
 def test_training_takes_the_same_batches_whatever_the_number_of_processes(
     world: int, count: int
 ) -> None:
-    alone = list(data.Order(count, 16, seed=5))
-    orders = [data.Order(count, 16, seed=5, rank=r, world=world) for r in range(world)]
+    alone = list(Order(count, 16, seed=5))
+    orders = [Order(count, 16, seed=5, rank=r, world_size=world) for r in range(world)]
     shares = list(zip(*(list(order) for order in orders), strict=True))
     for whole, parts in zip(alone, shares, strict=True):
         assert sorted(key for part in parts for key in part) == sorted(whole)
@@ -52,14 +55,14 @@ def test_an_epoch_gone_on_with_by_other_processes_takes_each_picture_once() -> N
         seen = []
         for world, part in ((then, slice(first)), (now, slice(first, None))):
             for rank in range(world):
-                order = data.Order(70, 16, seed=3, rank=rank, world=world)
+                order = Order(70, 16, seed=3, rank=rank, world_size=world)
                 order.epoch = 2
                 seen += [key for batch in list(order)[part] for key in batch]
         assert sorted(seen) == [(2, index) for index in range(70)]
 
 
 def test_each_epoch_has_another_order_and_the_same_again() -> None:
-    order = data.Order(50, 10, seed=1)
+    order = Order(50, 10, seed=1)
     first = list(order)
     assert first == list(order)
     order.epoch = 1
@@ -67,19 +70,17 @@ def test_each_epoch_has_another_order_and_the_same_again() -> None:
 
 
 def test_an_epoch_goes_on_from_its_middle() -> None:
-    order = data.Order(50, 10, seed=1)
+    order = Order(50, 10, seed=1)
     whole = list(order)
     order.first = 3
     assert list(order) == whole[3:]
     assert len(order) == 2
 
 
-def seen(
-    pictures: Sequence[Picture], transform: data.Transform, *, workers: int = 0
-) -> torch.Tensor:
+def seen(pictures: Sequence[Picture], transform: Transform, *, workers: int = 0) -> torch.Tensor:
     """Return an epoch of them, float32 [N, 3, 32, 32]."""
-    dataset = data.Pictures(pictures, transform, seed=3)
-    batches = data.loader(dataset, data.Order(len(pictures), 8, seed=3), workers=workers)
+    dataset = Pictures(pictures, transform, seed=3)
+    batches = loader(dataset, Order(len(pictures), 8, seed=3), workers=workers)
     return torch.cat([batch.images_on(torch.device("cpu")) for batch in batches])
 
 
@@ -89,7 +90,7 @@ def test_random_transforms_do_not_depend_on_the_workers(
     augment: str, on_device: bool, pictures: tuple[Picture, ...]
 ) -> None:
     config = TrainConfig.model_validate({"augment": augment})
-    transform = data.training_transform(config, TRANSFORM, on_device=on_device)
+    transform = training_transform(config, TRANSFORM, on_device=on_device)
     alone, by_two = (seen(pictures[:24], transform, workers=n) for n in (0, 2))
     assert alone.shape == (24, 3, 32, 32)
     assert torch.equal(alone, by_two)
@@ -102,16 +103,16 @@ def test_a_policy_is_much_the_same_on_the_device_as_in_the_workers(
     """Pillow rounds otherwise, and cuts what comes from outside at the pixel."""
     config = TrainConfig.model_validate({"augment": augment})
     by_workers, by_device = (
-        seen(pictures, data.training_transform(config, TRANSFORM, on_device=where))
+        seen(pictures, training_transform(config, TRANSFORM, on_device=where))
         for where in (False, True)
     )
-    without = seen(pictures, data.training_transform(TrainConfig(), TRANSFORM))
+    without = seen(pictures, training_transform(TrainConfig(), TRANSFORM))
     changed = (by_workers - without).abs().mean()
     assert (by_workers - by_device).abs().mean() < 0.05 * changed
 
 
 def test_another_epoch_sees_the_picture_otherwise(pictures: tuple[Picture, ...]) -> None:
-    dataset = data.Pictures(pictures, data.training_transform(TrainConfig(), TRANSFORM), seed=3)
+    dataset = Pictures(pictures, training_transform(TrainConfig(), TRANSFORM), seed=3)
     once, again, later = dataset[0, 5][0], dataset[0, 5][0], dataset[1, 5][0]
     assert isinstance(once, torch.Tensor)
     assert isinstance(again, torch.Tensor)
@@ -122,14 +123,14 @@ def test_another_epoch_sees_the_picture_otherwise(pictures: tuple[Picture, ...])
 
 def test_nothing_random_without_augmentation(pictures: tuple[Picture, ...]) -> None:
     config = TrainConfig(augment="none", horizontal_flip=False)
-    assert data.training_transform(config, TRANSFORM) is TRANSFORM
+    assert training_transform(config, TRANSFORM) is TRANSFORM
 
 
 def test_a_batch_is_normalised_as_the_server_normalises_a_picture(
     pictures: tuple[Picture, ...],
 ) -> None:
-    dataset = data.Pictures(pictures, TRANSFORM, seed=0)
-    (batch,) = data.loader(dataset, data.Order(8, 8, seed=None), workers=0)
+    dataset = Pictures(pictures, TRANSFORM, seed=0)
+    (batch,) = loader(dataset, Order(8, 8, seed=None), workers=0)
     assert batch.images.dtype is torch.uint8
     images = batch.images_on(torch.device("cpu"))
     assert images.is_contiguous(memory_format=torch.channels_last)
@@ -141,8 +142,8 @@ def test_large_photos_are_decoded_no_larger_than_a_crop_needs(tmp_path: Path) ->
     path = tmp_path / "large.jpg"
     Image.linear_gradient("L").resize((640, 480)).convert("RGB").save(path)
     decoded = Decoded(1, 2**20, workers=0)
-    transform = data.training_transform(TrainConfig(), TRANSFORM)
-    image = data.Pictures([Picture(path, 0)], transform, 0, decoded)[0, 0][0]
+    transform = training_transform(TrainConfig(), TRANSFORM)
+    image = Pictures([Picture(path, 0)], transform, 0, decoded)[0, 0][0]
     assert isinstance(image, torch.Tensor)
     assert image.shape == (3, 32, 32)
     kept = decoded.get(0)
@@ -151,7 +152,7 @@ def test_large_photos_are_decoded_no_larger_than_a_crop_needs(tmp_path: Path) ->
 
 
 def test_reading_a_picture_leaves_the_random_state_alone(pictures: tuple[Picture, ...]) -> None:
-    dataset = data.Pictures(pictures, data.training_transform(TrainConfig(), TRANSFORM), seed=3)
+    dataset = Pictures(pictures, training_transform(TrainConfig(), TRANSFORM), seed=3)
     torch.manual_seed(9)
     expected = torch.rand(1)
     torch.manual_seed(9)
@@ -165,10 +166,10 @@ def test_unreadable_pictures_are_left_out_and_named(
     (tmp_path / "empty.jpg").write_bytes(b"")
     (tmp_path / "text.jpg").write_text("not a photo")
     bad = [Picture(tmp_path / name, 0) for name in ("empty.jpg", "text.jpg", "gone.jpg")]
-    dataset = data.Pictures((*pictures[:5], *bad), TRANSFORM, seed=0)
-    (batch,) = data.loader(dataset, data.Order(8, 8, seed=None), workers=0)
+    dataset = Pictures((*pictures[:5], *bad), TRANSFORM, seed=0)
+    (batch,) = loader(dataset, Order(8, 8, seed=None), workers=0)
     assert batch.images.shape[0] == len(batch.labels) == 5
-    unreadable = data.Unreadable(share=0.5, total=8)
+    unreadable = Unreadable(share=0.5, total=8)
     unreadable.add(batch.unreadable)
     unreadable.add(batch.unreadable)  # the next epoch: not counted, not named again
     log = capsys.readouterr().out
@@ -178,30 +179,30 @@ def test_unreadable_pictures_are_left_out_and_named(
 
 
 def test_too_many_unreadable_pictures_end_the_job() -> None:
-    unreadable = data.Unreadable(share=0.01, total=150)  # two are allowed
+    unreadable = Unreadable(share=0.01, total=150)  # two are allowed
     unreadable.add([("a.jpg", "empty"), ("b.jpg", "empty")])
     with pytest.raises(DataError, match=r"3 of 150 pictures cannot be read, 2 are allowed \(max_u"):
         unreadable.add([("c.jpg", "cut short")])
 
 
 def test_a_batch_with_nothing_readable_is_empty(tmp_path: Path) -> None:
-    dataset = data.Pictures([Picture(tmp_path / "gone.jpg", 0)] * 2, TRANSFORM, seed=0)
-    (batch,) = data.loader(dataset, data.Order(2, 2, seed=None), workers=0)
+    dataset = Pictures([Picture(tmp_path / "gone.jpg", 0)] * 2, TRANSFORM, seed=0)
+    (batch,) = loader(dataset, Order(2, 2, seed=None), workers=0)
     assert len(batch.labels) == 0
     assert len(batch.unreadable) == 2
 
 
 def test_workers_are_limited_by_shared_memory() -> None:
     wanted = TrainConfig(workers=2, batch_size=2)
-    assert data.worker_count(wanted, crop=32, processes=1) == (2, "")
+    assert worker_count(wanted, crop=32, processes=1) == (2, "")
     greedy = TrainConfig(workers=200, batch_size=65_536)
-    count, note = data.worker_count(greedy, crop=600, processes=1)
+    count, note = worker_count(greedy, crop=600, processes=1)
     assert count < 200
     assert "shm-size" in note
 
 
 def test_seeds_are_spread() -> None:
-    seeds = {data.mix(0, epoch, index) for epoch in range(30) for index in range(300)}
+    seeds = {mix(0, epoch, index) for epoch in range(30) for index in range(300)}
     assert len(seeds) == 9000
     assert all(0 <= seed < 2**63 for seed in seeds)
-    assert data.mix(1, 2) != data.mix(2, 1)
+    assert mix(1, 2) != mix(2, 1)

@@ -8,11 +8,13 @@ import torch
 
 from pictures.picture import Picture
 from tests.train import heads
-from train.batches import data
-from train.batches.decoded import Decoded, Room
+from train.batches.augment import training_transform
+from train.batches.decoded import Decoded, DecodedCache
+from train.batches.loading import Pictures, loader
+from train.batches.order import Order
 from train.config import TrainConfig
 from train.platform import memory
-from train.state.run import make_room
+from train.state.setup import make_cache
 
 SIZE = 3 * 32 * 32  # bytes of a digit, decoded
 
@@ -32,10 +34,10 @@ def epochs(
     pictures: tuple[Picture, ...], decoded: Decoded | None, workers: int
 ) -> list[torch.Tensor]:
     """Return the images of three epochs; the files are gone after the first."""
-    transform = data.training_transform(TrainConfig(), heads.TRANSFORM)
-    dataset = data.Pictures(pictures, transform, 3, decoded)
-    order = data.Order(len(pictures), 8, seed=3)
-    batches = data.loader(dataset, order, workers=workers)
+    transform = training_transform(TrainConfig(), heads.TRANSFORM)
+    dataset = Pictures(pictures, transform, 3, decoded)
+    order = Order(len(pictures), 8, seed=3)
+    batches = loader(dataset, order, workers=workers)
     found = []
     for order.epoch in range(3):
         found.append(torch.cat([batch.images for batch in batches]))
@@ -57,9 +59,9 @@ def test_kept_pictures_are_the_decoders_and_are_not_decoded_again(
 
 
 def test_what_does_not_fit_is_decoded_each_time(pictures: tuple[Picture, ...]) -> None:
-    transform = data.training_transform(TrainConfig(), heads.TRANSFORM)
+    transform = training_transform(TrainConfig(), heads.TRANSFORM)
     decoded = Decoded(len(pictures), 10 * SIZE, workers=0)
-    kept, anew = (data.Pictures(pictures, transform, 3, one) for one in (decoded, None))
+    kept, anew = (Pictures(pictures, transform, 3, one) for one in (decoded, None))
     for key in [(epoch, index) for epoch in (0, 1) for index in range(len(pictures))]:
         ours, theirs = kept[key][0], anew[key][0]
         assert isinstance(ours, torch.Tensor)
@@ -69,7 +71,7 @@ def test_what_does_not_fit_is_decoded_each_time(pictures: tuple[Picture, ...]) -
 
 
 def test_pictures_that_are_looked_at_once_are_not_kept(pictures: tuple[Picture, ...]) -> None:
-    room = Room([pictures], workers=2, processes=1, wanted=2**24)
+    room = DecodedCache([pictures], workers=2, processes=1, wanted=2**24)
     assert room.of(pictures, 64) is room.of(pictures, 64)
     assert room.of(pictures, 64) is not None
     assert room.of(pictures[:5], 64) is None  # a test set, looked at once
@@ -78,7 +80,7 @@ def test_pictures_that_are_looked_at_once_are_not_kept(pictures: tuple[Picture, 
 def test_no_memory_is_said_and_survived(
     pictures: tuple[Picture, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    room = Room([pictures], workers=1, processes=1, wanted=2**62)
+    room = DecodedCache([pictures], workers=1, processes=1, wanted=2**62)
     assert room.of(pictures, 64) is None
     assert "no memory for decoded pictures" in capsys.readouterr().out
     assert room.of(pictures, 64) is None
@@ -87,10 +89,10 @@ def test_no_memory_is_said_and_survived(
 
 def test_it_can_be_switched_off_and_one_epoch_has_no_use_for_it(few_digits: Path) -> None:
     splits = heads.find(few_digits)
-    assert make_room(TrainConfig(epochs=3), splits, 1, 1) is not None
-    assert make_room(TrainConfig(epochs=1), splits, 1, 1) is None
-    assert make_room(TrainConfig(epochs=3, cache_gib=0), splits, 1, 1) is None
-    given = make_room(TrainConfig(epochs=3, cache_gib=0.5), splits, 1, 2)
+    assert make_cache(TrainConfig(epochs=3), splits, 1, 1) is not None
+    assert make_cache(TrainConfig(epochs=1), splits, 1, 1) is None
+    assert make_cache(TrainConfig(epochs=3, cache_gib=0), splits, 1, 1) is None
+    given = make_cache(TrainConfig(epochs=3, cache_gib=0.5), splits, 1, 2)
     assert given
     assert given.size == 2**28  # of two processes on this machine
 

@@ -12,7 +12,7 @@ from tests.train import heads
 from train.features import chunks, features
 from train.platform.stop import Interrupted, Stop
 from train.recording.hooks import Hooks
-from train.state.run import set_up
+from train.state.setup import set_up
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import torch
 from sklearn import metrics as reference
 from torch import nn
 
-from train.batches.data import Batch, Unreadable
+from train.batches.batch import Batch, Unreadable
 from train.learning.evaluate import Scores, evaluate
 from train.recording.hooks import Hooks
 

@@ -9,7 +9,8 @@ from torch import nn
 from debugger.records import STEP_PHASES, Start, Step, Tensors
 from tests.train.recorded import Recorded
 from train.config import ConfigError, from_hyperparameters
-from train.learning.gradients import compiled, weight
+from train.learning.gradients import target_weight
+from train.stages.stage import compile_network
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -23,8 +24,12 @@ def test_parts_weigh_what_their_pictures_weigh(weighted: bool, mixed: bool) -> N
     if mixed:
         targets = torch.rand(11, 5, generator=draw).softmax(1)
     parts = zip(logits.tensor_split(4), targets.tensor_split(4), strict=True)
-    summed = sum(criterion(some, wanted) * weight(criterion, wanted) for some, wanted in parts)
-    torch.testing.assert_close(summed / weight(criterion, targets), criterion(logits, targets))
+    summed = sum(
+        criterion(some, wanted) * target_weight(criterion, wanted) for some, wanted in parts
+    )
+    torch.testing.assert_close(
+        summed / target_weight(criterion, targets), criterion(logits, targets)
+    )
 
 
 @pytest.mark.parametrize(
@@ -79,4 +84,4 @@ def test_compiling_without_a_compiler_is_refused(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigError, match="compile=true needs a C\\+\\+ compiler"):
-        compiled(nn.Linear(2, 2))
+        compile_network(nn.Linear(2, 2))

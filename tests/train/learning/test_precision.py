@@ -7,7 +7,7 @@ import torch
 
 from tests.train.recorded import Recorded
 from train.config import ConfigError
-from train.state.run import choose_precision
+from train.state.setup import choose_precision
 
 CPU = torch.device("cpu")
 

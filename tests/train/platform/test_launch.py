@@ -12,7 +12,7 @@ import torch
 from classifier import bundle
 from tests.opt_ml import OptMl, wait_for
 from tests.ports import free_port
-from train.job import lost_another
+from train.job import is_lost_peer
 from train.platform import launch
 
 SMALL: dict[str, object] = {
@@ -121,10 +121,10 @@ def test_why_processes_ended(ends: dict[int, int], written: str, words: str) -> 
 
 
 def test_a_lost_connection_is_not_the_first_cause() -> None:
-    assert lost_another(RuntimeError("[gloo/transport/tcp/pair.cc:547] Connection closed by peer"))
-    assert lost_another(torch.distributed.DistBackendError("NCCL error"))
-    assert not lost_another(RuntimeError("CUDA out of memory"))
-    assert not lost_another(ValueError("gloo"))
+    assert is_lost_peer(RuntimeError("[gloo/transport/tcp/pair.cc:547] Connection closed by peer"))
+    assert is_lost_peer(torch.distributed.DistBackendError("NCCL error"))
+    assert not is_lost_peer(RuntimeError("CUDA out of memory"))
+    assert not is_lost_peer(ValueError("gloo"))
 
 
 def test_a_wrong_number_of_processes_is_refused(few_digits: Path, tmp_path: Path) -> None:

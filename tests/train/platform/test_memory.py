@@ -11,9 +11,9 @@ def test_gaps_between_what_stays_are_given_back() -> None:
     for _ in range(2000):  # of a size that malloc takes from its heap
         freed.append(b"x" * 50_000)
         kept.append(b"x" * 5_000)
-    memory.give_back()
+    memory.release()
     before = process.memory_info().rss
     freed.clear()
-    memory.give_back()
+    memory.release()
     assert before - process.memory_info().rss > 80_000_000
     assert len(kept) == 2000

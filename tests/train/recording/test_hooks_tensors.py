@@ -11,7 +11,7 @@ from torch import nn
 
 from debugger.records import ACTIVATIONS, GRADIENTS, INPUTS, WEIGHTS, Statistics
 from train.recording.statistics import Table
-from train.recording.tensors import Look
+from train.recording.tensors import TensorProbe
 
 ALL = (WEIGHTS, GRADIENTS, ACTIVATIONS, INPUTS)
 
@@ -91,7 +91,7 @@ def step(
     network: nn.Module,
     called: nn.Module,
     optimizer: torch.optim.Optimizer,
-    look: Look | None,
+    look: TensorProbe | None,
     precision: torch.dtype | None = None,
 ) -> dict[str, dict[str, Statistics]]:
     """Take a training step as the loop does; return what was seen by collection."""
@@ -121,7 +121,7 @@ def made() -> tuple[Net, torch.optim.Optimizer]:
 def test_all_collections_are_seen_in_every_precision(precision: torch.dtype | None) -> None:
     network, optimizer = made()
     before = {name: one.detach().clone() for name, one in network.named_parameters()}
-    seen = step(network, network, optimizer, Look(network, ALL, ""), precision)
+    seen = step(network, network, optimizer, TensorProbe(network, ALL, ""), precision)
     assert set(seen) == set(ALL)
     names = ["conv", "norm", "relu", "relu:2", "sigmoid", "tanh", "head"]
     assert list(seen[ACTIVATIONS]) == names
@@ -143,7 +143,7 @@ def test_dead_and_saturated_channels_are_counted() -> None:
     with torch.no_grad():
         network.norm.bias[:6] = -100  # six of eight channels are never active
         network.tanh.register_forward_pre_hook(lambda _, given: (given[0] * 1e4,))
-    seen = step(network, network, optimizer, Look(network, ALL, ""))[ACTIVATIONS]
+    seen = step(network, network, optimizer, TensorProbe(network, ALL, ""))[ACTIVATIONS]
     assert seen["relu"].dead == 0.75
     assert seen["tanh"].saturated == 1
 
@@ -151,7 +151,7 @@ def test_dead_and_saturated_channels_are_counted() -> None:
 def test_what_is_frozen_has_no_gradients() -> None:
     network, optimizer = made()
     network.conv.requires_grad_(False)
-    seen = step(network, network, optimizer, Look(network, ALL, ""))
+    seen = step(network, network, optimizer, TensorProbe(network, ALL, ""))
     assert list(seen[GRADIENTS]) == list(seen[WEIGHTS])
     assert not any(name.startswith("conv") for name in seen[GRADIENTS])
     assert "conv" in seen[ACTIVATIONS]
@@ -159,7 +159,7 @@ def test_what_is_frozen_has_no_gradients() -> None:
 
 def test_no_hook_stays_on_the_network() -> None:
     network, optimizer = made()
-    look = Look(network, ALL, "")
+    look = TensorProbe(network, ALL, "")
     step(network, network, optimizer, look)
     assert not any(
         module._forward_hooks or module._forward_pre_hooks for module in network.modules()
@@ -186,7 +186,7 @@ def test_a_compiled_networks_graph_stays_whole() -> None:
     compiled: nn.Module = torch.compile(network, backend=graphs)  # type: ignore[assignment]
     for number in range(7):
         torch.manual_seed(100 + number)
-        look = Look(network, ALL, "") if number % 3 == 0 else None
+        look = TensorProbe(network, ALL, "") if number % 3 == 0 else None
         seen = step(network, compiled, optimizer, look)
         assert bool(seen) == (look is not None)
         assert not look or "relu:2" in seen[ACTIVATIONS]
@@ -215,7 +215,7 @@ def test_what_fails_inside_a_hook_reaches_its_guard_alone() -> None:
         except Exception as error:
             caught.append(error)
 
-    with Look(network, (ACTIVATIONS,), "").forward(nullcontext, guard):
+    with TensorProbe(network, (ACTIVATIONS,), "").forward(nullcontext, guard):
         output = network(torch.eye(3))
     assert output.is_sparse
     assert len(caught) == 1
@@ -227,7 +227,7 @@ def test_a_step_that_float16_passes_over_shows_no_gradients(scaled: bool) -> Non
     network(torch.randn(4, 3, 12, 12)).sum().backward()
     assert network.head.weight.grad is not None
     network.head.weight.grad[0, 0] = math.inf
-    look = Look(network, (GRADIENTS,), "", scaled=scaled)
+    look = TensorProbe(network, (GRADIENTS,), "", scaled=scaled)
     look.before_optimizer()
     look.fetch()
     assert [name for name, _ in look.read()] == ([] if scaled else [GRADIENTS])

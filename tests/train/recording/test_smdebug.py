@@ -107,14 +107,14 @@ def test_its_timeline_has_whole_steps(job: tuple[OptMl, str]) -> None:
 def test_off_it_is_not_there_at_all(tmp_path: Path) -> None:
     others = hooks.Hooks()
     base = {"SAGEMAKER_BASE_DIR": str(tmp_path)}
-    assert smdebug.beside(others, base) is others
-    assert smdebug.beside(others, {**base, "SMDEBUG": "0"}) is others
+    assert smdebug.with_smdebug(others, env=base) is others
+    assert smdebug.with_smdebug(others, env={**base, "SMDEBUG": "0"}) is others
     config = tmp_path / "input" / "config" / "debughookconfig.json"
     config.parent.mkdir(parents=True)
     config.write_text(json.dumps({"HookParameters": {"save_interval": "3"}}))
-    assert smdebug.beside(others, base) is others
+    assert smdebug.with_smdebug(others, env=base) is others
     config.write_text(json.dumps({"HookParameters": {"smdebug": "true"}}))
-    assert isinstance(smdebug.beside(others, base), smdebug.Smdebug)
+    assert isinstance(smdebug.with_smdebug(others, env=base), smdebug.Smdebug)
     assert "smdebug" not in sys.modules
 
 
@@ -124,7 +124,7 @@ def test_a_config_file_that_makes_no_sense_asks_for_nothing(written: str, tmp_pa
     config.parent.mkdir(parents=True)
     config.write_text(written)
     others = hooks.Hooks()
-    assert smdebug.beside(others, {"SAGEMAKER_BASE_DIR": str(tmp_path)}) is others
+    assert smdebug.with_smdebug(others, env={"SAGEMAKER_BASE_DIR": str(tmp_path)}) is others
 
 
 def test_every_mark_reaches_our_own_hooks() -> None:
@@ -154,7 +154,7 @@ if given == "bfloat16, compiled":
 optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
 run = types.SimpleNamespace(config=types.SimpleNamespace(debugger_interval=1))
 batches = [torch.randn(4, 3, 8, 8, dtype=dtype) for _ in range(3)]
-with smdebug.beside(hooks.Hooks(), os.environ | {"SMDEBUG": "1"}) as marks:
+with smdebug.with_smdebug(hooks.Hooks(), env=os.environ | {"SMDEBUG": "1"}) as marks:
     marks.watch(run, network)
     for at, (step, batch) in enumerate(marks.steps("train", batches, 0, 40)):
         if given == "broken" and at == 1:

@@ -1,0 +1,52 @@
+"""A run's network measured on its pictures."""
+
+from collections.abc import Iterable, Sequence
+
+from torch import nn
+
+from debugger.records import EVALUATION
+from pictures.picture import DataError, Picture
+from train.batches.batch import Batch
+from train.batches.order import LEAST_BATCH, evaluation_order
+from train.learning import parallel
+from train.learning.evaluate import Scores, evaluate
+from train.state.inputs import load
+from train.state.run import Run
+
+CALIBRATION = 10_000  # validation pictures at most
+
+
+def measure(run: Run, network: nn.Module, pictures: Sequence[Picture]) -> Scores:
+    """Evaluate a network on pictures; raises as `score`."""
+    order = evaluation_order(len(pictures), run.job, max(run.config.part_size, LEAST_BATCH))
+    return score(run, network, load(run, pictures, run.transform, order), pictures)
+
+
+def score(
+    run: Run, network: nn.Module, batches: Iterable[Batch], pictures: Sequence[Picture]
+) -> Scores:
+    """Evaluate a network on batches of `pictures`, or of their features.
+
+    For validation pictures the scores hold logits for calibration.
+
+    Raises:
+        DataError: no picture could be read, or too few.
+        Interrupted: the job was asked to stop.
+    """
+    sample_every = -(-len(pictures) // CALIBRATION) if pictures is run.splits.valid else 0
+    with run.hooks.phase(EVALUATION):
+        scores = evaluate(
+            network,
+            run.stop.watch(batches),
+            len(run.splits.classes),
+            run.device,
+            run.autocast(),
+            run.unreadable,
+            run.hooks,
+            sample_every,
+        )
+    scores = parallel.gather(scores)
+    if not scores.count:
+        raise DataError("none of the pictures to evaluate on could be read")
+    run.hooks.confusion(scores.confusion)
+    return scores
