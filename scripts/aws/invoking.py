@@ -57,7 +57,7 @@ def _invoke(aws: Aws, endpoint: str, photo: Path, kind: str, model: str | None) 
 
 def _submit(aws: Aws, endpoint: str, photo: Path, kind: str, output: str) -> tuple[str, str]:
     """Put a photo in the queue; return the addresses of its answer and of its error."""
-    address = f"{output}/asked/{uuid.uuid4()}{photo.suffix}"
+    address = f"{output}/requests/{uuid.uuid4()}{photo.suffix}"
     aws.send(objects.put(*names.bucket_and_key(address), _read(photo)))
     answer = aws.send(requests.invoke_async(endpoint, address, kind, ACCEPT))
     return answer["OutputLocation"], answer.get("FailureLocation", "")

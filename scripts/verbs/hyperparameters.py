@@ -1,6 +1,7 @@
 """`kennel hyperparameters`: list them, check a file of them, or write docs/hyperparameters.md."""
 
 import json
+import textwrap
 from pathlib import Path
 from typing import Annotated
 
@@ -13,10 +14,10 @@ from train.config import ALIASES, ConfigError, TrainConfig, from_hyperparameters
 _PAGE = """\
 # Hyperparameters
 
-SageMaker passes hyperparameters as strings, and the job reports all errors at once.
-`kennel hyperparameters --check FILE` checks a JSON file of them. In an experiment they are in
-`[hyperparameters]`, as numbers, booleans and strings. `-` in a name means `_`, and these names work
-too: {aliases}.
+SageMaker passes hyperparameters as strings, and the job reports all errors at once. An experiment
+has them under `[hyperparameters]`, as numbers, booleans and strings. A name can have `-` instead of
+`_`. `kennel hyperparameters --check FILE` checks a JSON file. Other names that work:
+{aliases}.
 
 This page is generated: `kennel hyperparameters --markdown > docs/hyperparameters.md`.
 
@@ -49,8 +50,8 @@ def page() -> str:
         f"| `{name}` | {f'`{default}`' if default else 'unset'} | {meaning} |"
         for name, default, meaning in _rows()
     ]
-    aliases = ", ".join(f"`{alias}` for `{name}`" for alias, name in ALIASES.items())
-    return _PAGE.format(aliases=aliases, rows="\n".join(rows))
+    aliases = ", ".join(f"`{alias}` (`{name}`)" for alias, name in ALIASES.items())
+    return _PAGE.format(aliases=textwrap.fill(aliases, 100), rows="\n".join(rows))
 
 
 def _rows() -> list[tuple[str, str, str]]:

@@ -1,12 +1,13 @@
 """The digits experiment with a small network: what the tests run on the emulator."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 SPEC = str(Path(__file__).parents[2] / "experiments" / "digits.toml")
 BUCKET = "kennel-digits"
 
 
-def changes(settings: dict[str, object]) -> list[str]:
+def changes(settings: Mapping[str, object]) -> list[str]:
     """The `--set` options for settings."""
     return [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
 
