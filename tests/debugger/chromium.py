@@ -1,4 +1,4 @@
-"""Chromium without a window, over its own pipe (DevTools protocol): shows a page to the tests."""
+"""Headless Chromium, controlled through a pipe (DevTools protocol)."""
 
 import base64
 import json
@@ -17,15 +17,15 @@ _SECONDS = 60
 
 
 class Browser:
-    """One page in one Chromium; `said` collects errors and warnings, `asked` addresses fetched."""
+    """A page in Chromium; `messages` are errors and warnings, `requests` are addresses."""
 
     def __init__(self, to: int, of: int) -> None:
         self._to, self._of = to, of
         self._rest = b""
         self._count = 0
         self._session: str | None = None
-        self.said: list[str] = []
-        self.asked: list[str] = []
+        self.messages: list[str] = []
+        self.requests: list[str] = []
         self._loaded: set[str] = set()
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)[
@@ -36,7 +36,7 @@ class Browser:
         self.call("Page.setLifecycleEventsEnabled", enabled=True)
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Call a method and return its result; what happens meanwhile is noted."""
+        """Call a method and return its result; events that arrive in the meantime are stored."""
         self._count += 1
         message: dict[str, Any] = {"id": self._count, "method": method, "params": parameters}
         if self._session:
@@ -50,9 +50,9 @@ class Browser:
                 return result
 
     def open(self, page: Path, width: int, *, dark: bool = False, media: str = "") -> None:
-        """Show a file at a width, in CSS pixels."""
-        self.said.clear()
-        self.asked.clear()
+        """Open a file at a width in CSS pixels."""
+        self.messages.clear()
+        self.requests.clear()
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", media=media, features=[scheme])
         self.call(
@@ -62,12 +62,12 @@ class Browser:
             deviceScaleFactor=1,
             mobile=width < 600,
         )
-        # Until it is loaded, the page before may answer in its place.
+        # Until the page is loaded, the previous page answers.
         loader = self.call("Page.navigate", url=page.as_uri())["loaderId"]
         while loader not in self._loaded:
             self._next()
-        given_up = time.monotonic() + _SECONDS
-        while self.value("innerWidth") != width and time.monotonic() < given_up:
+        deadline = time.monotonic() + _SECONDS
+        while self.value("innerWidth") != width and time.monotonic() < deadline:
             time.sleep(0.02)
 
     def value(self, expression: str) -> Any:
@@ -77,11 +77,11 @@ class Browser:
         return found["result"].get("value")
 
     def move(self, x: float, y: float) -> None:
-        """Move the pointer to a place of the window."""
+        """Move the pointer to a position in the window."""
         self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
 
     def picture(self, path: Path, top: float = 0, height: float | None = None) -> None:
-        """Write a PNG of the page, all of it or a part."""
+        """Write a PNG of the page or a part of it."""
         width = self.value("document.documentElement.clientWidth")
         height = height or self.value("document.documentElement.scrollHeight")
         clip = {"x": 0, "y": top, "width": width, "height": height, "scale": 1}
@@ -102,46 +102,46 @@ class Browser:
         if method == "Page.lifecycleEvent" and about["name"] == "load":
             self._loaded.add(about["loaderId"])
         elif method == "Runtime.consoleAPICalled":
-            self.said.append(f"{about['type']}: {about['args']}")
+            self.messages.append(f"{about['type']}: {about['args']}")
         elif method == "Runtime.exceptionThrown":
-            self.said.append(f"exception: {about['exceptionDetails']}")
+            self.messages.append(f"exception: {about['exceptionDetails']}")
         elif method == "Log.entryAdded":
-            self.said.append(f"{about['entry']['level']}: {about['entry']['text']}")
+            self.messages.append(f"{about['entry']['level']}: {about['entry']['text']}")
         elif method == "Network.requestWillBeSent":
             address = about["request"]["url"]
             if not address.startswith("data:"):
-                self.asked.append(address)
+                self.requests.append(address)
 
 
 @contextmanager
 def browser(profile: Path) -> Iterator[Browser]:
-    """Start Chromium; skip the test where there is none."""
+    """Start Chromium; skip the test if it is not installed."""
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     if program is None:
         pytest.skip("needs chromium (apt-get install chromium)")
-    ours_read, theirs_write = os.pipe()
-    theirs_read, ours_write = os.pipe()
-    # Chromium reads commands from 3 and answers on 4; --no-sandbox because tests may run as root.
+    read_end, browser_write = os.pipe()
+    browser_read, write_end = os.pipe()
+    # Chromium reads commands from 3 and answers on 4; --no-sandbox because tests can run as root.
     flags = "--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --hide-scrollbars"
     command = [program, *flags.split(), f"--user-data-dir={profile}", "--remote-debugging-pipe",
                "--no-first-run", "--disable-background-networking", "about:blank"]  # fmt: skip
-    shell = f'exec "$@" 3<&{theirs_read} 4>&{theirs_write}'
+    shell = f'exec "$@" 3<&{browser_read} 4>&{browser_write}'
     process = subprocess.Popen(
         ["bash", "-c", shell, "bash", *command],
-        pass_fds=(theirs_read, theirs_write),
+        pass_fds=(browser_read, browser_write),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    os.close(theirs_read)
-    os.close(theirs_write)
+    os.close(browser_read)
+    os.close(browser_write)
     try:
-        yield Browser(ours_write, ours_read)
+        yield Browser(write_end, read_end)
     finally:
-        os.close(ours_write)
+        os.close(write_end)
         process.terminate()
         try:
             process.wait(_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        os.close(ours_read)
+        os.close(read_end)

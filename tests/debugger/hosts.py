@@ -1,7 +1,6 @@
-"""Samples of a host with two GPUs, which the machines of the tests have not: planted figures.
+"""Synthetic samples of a host with two GPUs: test machines have no GPU.
 
-They stand for what the sampler would have recorded beside a real training, 14 minutes of it, every
-half second.
+They cover 14 minutes of training, with a sample every half second.
 """
 
 from collections.abc import Callable
@@ -12,7 +11,7 @@ SAMPLES = 1700
 
 
 def busy(number: int) -> dict[str, float]:
-    """Return a sample of a host in good health."""
+    """Return a sample of a healthy host."""
     swing = number % 7
     return {
         "cpu": 60.0 + swing,
@@ -24,7 +23,7 @@ def busy(number: int) -> dict[str, float]:
     }
 
 
-def batches_of_two(number: int) -> dict[str, float]:
+def tiny_batches(number: int) -> dict[str, float]:
     few = {"cpu": 20.0, "gpu/0": 30.0, "gpu/1": 30.0, "gpu_memory/0": 15.0, "gpu_memory/1": 15.0}
     return busy(number) | few
 
@@ -39,28 +38,28 @@ def slow_storage(number: int) -> dict[str, float]:
     return busy(number) | (starved if number % 5 else {})
 
 
-def one_gpu_left_out(number: int) -> dict[str, float]:
+def one_gpu_almost_idle(number: int) -> dict[str, float]:
     return busy(number) | {"gpu/1": 12.0}
 
 
-def by_fits_and_starts(number: int) -> dict[str, float]:
+def busy_some_of_the_time(number: int) -> dict[str, float]:
     return busy(number) | ({"gpu/0": 0.0, "gpu/1": 0.0} if number % 8 == 0 else {})
 
 
-def tensors_kept_on_the_gpu(number: int) -> dict[str, float]:
+def tensors_stored_on_the_gpu(number: int) -> dict[str, float]:
     return busy(number) | {"gpu_memory/0": 60.0 + number / 100}
 
 
 FAULTS: dict[Callable[[int], dict[str, float]], tuple[str, ...]] = {
-    batches_of_two: ("BatchSize", "LowGPUUtilization"),
+    tiny_batches: ("BatchSize", "LowGPUUtilization"),
     slow_decoding: ("CPUBottleneck", "LowGPUUtilization"),
     slow_storage: ("IOBottleneck", "LowGPUUtilization"),
-    one_gpu_left_out: ("LoadBalancing", "LowGPUUtilization"),
-    by_fits_and_starts: ("LowGPUUtilization",),
-    tensors_kept_on_the_gpu: ("GPUMemoryIncrease",),
+    one_gpu_almost_idle: ("LoadBalancing", "LowGPUUtilization"),
+    busy_some_of_the_time: ("LowGPUUtilization",),
+    tensors_stored_on_the_gpu: ("GPUMemoryIncrease",),
 }
 
 
 def samples(host: Callable[[int], dict[str, float]], begin: float) -> list[System]:
-    """Return a host's samples from `begin` on."""
+    """Return the samples of a host, starting at `begin`."""
     return [System(begin + number / 2, host(number)) for number in range(1, SAMPLES)]

@@ -1,4 +1,4 @@
-"""A recording such as a real job leaves, with the truth planted in it: for the report's tests."""
+"""A synthetic recording with known times and problems, for the tests of the report."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -42,12 +42,12 @@ OPERATORS = (
     "threshold_backward max_pool2d addmm copy_ _foreach_add_ mul_ mean div_ nll_loss"
 ).split()
 BREEDS = [f"{'Long-haired Small'.split()[i % 2]} Hound {i:03d}" for i in range(133)]
-# Seconds of the phases of an ordinary step.
+# Duration of the phases of a normal step, in seconds.
 USUAL = {"data_wait": 0.04, "copy": 0.01, "forward": 0.09, "backward": 0.16, "optimizer": 0.03}
 
 
-class Who(TypedDict):
-    """Whose records they are."""
+class Source(TypedDict):
+    """The process that writes a record."""
 
     host: str
     rank: int
@@ -55,7 +55,7 @@ class Who(TypedDict):
 
 @dataclass(frozen=True)
 class Made:
-    """What a made job is like; the defaults make the user's: 4,000 s, 10,000 steps, 161 layers."""
+    """Describes a synthetic job; by default 4,000 s, 10,000 steps and 161 layers."""
 
     steps: int = 10_000
     epochs: int = 5
@@ -63,8 +63,8 @@ class Made:
     finalisation: float = 1.2
     evaluation: float = 45.0  # of each epoch
     checkpoint: float = 9.0  # of each epoch
-    between: float = 0.03  # of each step, in no phase of it
-    slow_every: int = 500  # such a step waits for data
+    between: float = 0.03  # between steps, in no phase
+    slow_every: int = 500  # every 500th step waits for data
     slow: float = 4.0
     layers: int = 161
     tensors_every: int = 50
@@ -79,7 +79,7 @@ class Made:
         return iter(sorted(self._unordered(host, rank), key=lambda record: record.at))
 
     def write(self, recording: Path, host: str = "algo-1", rank: int = 0) -> Path:
-        """Write them as a job would; return the recording."""
+        """Write the records as a job does; return the recording."""
         with Writer(recording, host, rank) as writer:
             for record in self.records(host, rank):
                 writer.write(record)
@@ -87,35 +87,35 @@ class Made:
 
     def _unordered(self, host: str, rank: int) -> Iterator[Record]:
         random = np.random.default_rng(rank)
-        who: Who = {"host": host, "rank": rank}
+        source: Source = {"host": host, "rank": rank}
         now = START + self.initialisation
-        yield Start(START + 8, self.job, 1, START, self._facts(), **who)
-        yield Phase(now, records.INITIALISATION, START, 0, **who)
+        yield Start(START + 8, self.job, 1, START, self._facts(), **source)
+        yield Phase(now, records.INITIALISATION, START, 0, **source)
         slow: list[float] = []
         each = self.steps // self.epochs
         for epoch in range(self.epochs):
             for step in range(epoch * each, (epoch + 1) * each):
                 now += self.between
-                made = self._step(now, step, epoch, random, who)
+                made = self._step(now, step, epoch, random, source)
                 if made.seconds > self.slow:
                     slow.append(made.start)
                 yield made
                 now = made.at
                 if step % self.tensors_every == 0:
-                    yield from self._tensors(now, step, random, who)
+                    yield from self._tensors(now, step, random, source)
             if epoch == 0:
-                yield from _operators(now, who)
-            yield Phase(now + self.evaluation, records.EVALUATION, now, step, **who)
+                yield from _operators(now, source)
+            yield Phase(now + self.evaluation, records.EVALUATION, now, step, **source)
             now += self.evaluation
-            yield from self._metrics(now, step, epoch, who)
-            yield self._confusion(now, step, epoch, who)
-            yield Phase(now + self.checkpoint, records.CHECKPOINT, now, step, **who)
+            yield from self._metrics(now, step, epoch, source)
+            yield self._confusion(now, step, epoch, source)
+            yield Phase(now + self.checkpoint, records.CHECKPOINT, now, step, **source)
             now += self.checkpoint
         if rank == 0:
-            yield from self._system(now, slow, random, who)
+            yield from self._system(now, slow, random, source)
         if self.ends:
             ended = now - self.checkpoint + self.finalisation
-            yield End(max(ended, now), "completed", **who)
+            yield End(max(ended, now), "completed", **source)
 
     def _facts(self) -> dict[str, object]:
         return {
@@ -132,7 +132,7 @@ class Made:
         }
 
     def _step(
-        self, start: float, step: int, epoch: int, random: np.random.Generator, who: Who
+        self, start: float, step: int, epoch: int, random: np.random.Generator, source: Source
     ) -> Step:
         took = {name: one * float(random.lognormal(0, 0.08)) for name, one in USUAL.items()}
         if step % self.slow_every == self.slow_every - 1:
@@ -142,10 +142,10 @@ class Made:
             spans.append(Span(name, at, one))
             at += one
         loss = 4.9 * float(np.exp(-3.0 * step / self.steps)) + 0.25 * float(random.random())
-        return Step(at, "train", step, epoch, start, tuple(spans), 64, loss, **who)
+        return Step(at, "train", step, epoch, start, tuple(spans), 64, loss, **source)
 
     def _tensors(
-        self, at: float, step: int, random: np.random.Generator, who: Who
+        self, at: float, step: int, random: np.random.Generator, source: Source
     ) -> Iterator[Record]:
         names = [
             LAYERS[i % len(LAYERS)] + ("" if i < len(LAYERS) else ".b") for i in range(self.layers)
@@ -158,19 +158,19 @@ class Made:
         yield Tensors(at, "train", step, records.GRADIENTS, {
             name: _statistics(float(l2[i]), zeros=0.02 + (0.4 if "layer2.1" in name else 0))
             for i, name in enumerate(names)
-        }, **who)  # fmt: skip
+        }, **source)  # fmt: skip
         yield Tensors(at, "train", step, records.WEIGHTS, {
             name: _statistics(20.0, change=float(change[i])) for i, name in enumerate(names)
-        }, **who)  # fmt: skip
+        }, **source)  # fmt: skip
         relus = [name for name in LAYERS if ".relu" in name]
         dead = np.clip(0.1 + 0.7 * step / self.steps * (np.arange(len(relus)) == 5), 0, 1)
         l2 = 30 + random.random(len(relus))
         yield Tensors(at, "train", step, records.ACTIVATIONS, {
             name: _statistics(float(l2[i]), dead=float(dead[i]), zeros=0.5)
             for i, name in enumerate(relus)
-        }, **who)  # fmt: skip
+        }, **source)  # fmt: skip
 
-    def _metrics(self, at: float, step: int, epoch: int, who: Who) -> Iterator[Record]:
+    def _metrics(self, at: float, step: int, epoch: int, source: Source) -> Iterator[Record]:
         done = (epoch + 1) / self.epochs
         figures = {
             "train:loss": 4.9 - 4.2 * done,
@@ -181,16 +181,16 @@ class Made:
             "validation:top5_accuracy": 0.97 * done**0.3,
         }  # fmt: skip
         for name, value in figures.items():
-            yield Scalar(at, name, step, epoch, value, **who)
+            yield Scalar(at, name, step, epoch, value, **source)
 
-    def _confusion(self, at: float, step: int, epoch: int, who: Who) -> Record:
+    def _confusion(self, at: float, step: int, epoch: int, source: Source) -> Record:
         many = len(self.classes)
         right = [(i, i, 6) for i in range(many)]
         wrong = [(i, (i * 7 + 3) % many, 1 + i % 3) for i in range(many) if (i * 7 + 3) % many != i]
-        return Confusion(at, "eval", step, epoch, many, (*right, *wrong), **who)
+        return Confusion(at, "eval", step, epoch, many, (*right, *wrong), **source)
 
     def _system(
-        self, until: float, slow: list[float], random: np.random.Generator, who: Who
+        self, until: float, slow: list[float], random: np.random.Generator, source: Source
     ) -> Iterator[Record]:
         at = np.arange(START + 8.5, until, self.samples_every)
         starved = np.zeros(at.size, bool)
@@ -211,7 +211,7 @@ class Made:
             if self.gpu:
                 values["gpu/0"] = 0.0 if starved[i] else 70 + 25 * noise[1, i]
                 values["gpu_memory/0"] = 61.0
-            yield System(float(one), {name: float(v) for name, v in values.items()}, **who)
+            yield System(float(one), {name: float(v) for name, v in values.items()}, **source)
 
 
 def _statistics(
@@ -220,11 +220,11 @@ def _statistics(
     return Statistics(0.0, 0.02, -0.2, 0.2, l2, 0.01, zeros, 0.0, 36_864, change, dead)
 
 
-def _operators(at: float, who: Who) -> Iterator[Record]:
+def _operators(at: float, source: Source) -> Iterator[Record]:
     devices: tuple[Literal["cpu", "gpu"], ...] = ("cpu", "gpu")
     for device in devices:
         rows = tuple(
             Operator(f"aten::{name}", 159 - 7 * i, 0.41 / (i + 1) ** 1.4, 0.5 / (i + 1) ** 1.2)
             for i, name in enumerate(OPERATORS)
         )
-        yield Operators(at, device, 10, 3, 1.0, rows, **who)
+        yield Operators(at, device, 10, 3, 1.0, rows, **source)

@@ -1,6 +1,7 @@
-"""What the real smdebug reads in a folder, as JSON.
+"""Prints what the real smdebug reads in a folder, as JSON.
 
-In a process of its own: it changes how protobuf is imported, and warns as this repository may not.
+It runs in its own process: smdebug changes how protobuf is imported, and its warnings would be
+errors in this repository.
 """
 
 import json
@@ -19,7 +20,7 @@ _ENV = {
 
 
 def smdebug_reads(*wanted: tuple[str, Path]) -> list[Any]:
-    """Return what smdebug finds of each kind in each folder: "tensors", "profiler" or "events"."""
+    """Return what smdebug reads in each folder, by kind: "tensors", "profiler" or "events"."""
     done = subprocess.run(
         [
             sys.executable,
@@ -39,7 +40,7 @@ def smdebug_reads(*wanted: tuple[str, Path]) -> list[Any]:
 
 
 def tensors(folder: str) -> Any:
-    """Return collections, and each tensor's values by mode, step and worker."""
+    """Return the collections, and the values of each tensor by mode, step and worker."""
     from smdebug import modes
     from smdebug.trials import create_trial
 
@@ -76,7 +77,7 @@ def tensors(folder: str) -> Any:
 
 
 def profiler(folder: str) -> Any:
-    """Return the rows of both of PandasFrame's tables, and the step statistics."""
+    """Return the rows of both tables of PandasFrame, and the step statistics."""
     from smdebug.profiler.analysis.utils.pandas_data_analysis import PandasFrameAnalysis, StatsBy
     from smdebug.profiler.analysis.utils.profiler_data_to_pandas import PandasFrame
 
@@ -98,7 +99,7 @@ def profiler(folder: str) -> Any:
 
 
 def events(file: str) -> Any:
-    """Return the scalars of a TensorBoard event file, every checksum looked at."""
+    """Return the scalars of a TensorBoard event file; check all checksums."""
     from smdebug.core.tfevent.event_file_reader import EventFileReader
 
     found: list[Any] = []

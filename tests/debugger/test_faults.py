@@ -1,4 +1,4 @@
-"""A fault planted in real training for each rule: it fires; in good health, none does."""
+"""Each rule finds a fault planted in a real training, and no rule fires in a healthy one."""
 
 import json
 from collections import Counter
@@ -16,6 +16,8 @@ from tests.debugger import faults, hosts
 from tests.debugger.faults import Training
 from tests.kept import BUILD
 
+pytestmark = pytest.mark.slow
+
 TABLE = BUILD / "rules-and-faults.txt"
 NEVER = {"OverallSystemUsage", "OverallFrameworkMetrics", "ProfilerReport"}
 GPU_ONLY = {name for fired in hosts.FAULTS.values() for name in fired}
@@ -25,7 +27,7 @@ Found = dict[str, Counter[str]]
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
-    """Tiny networks, and runs that are to be the same to the bit."""
+    """The networks are tiny, and the runs must be identical to the bit."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -34,7 +36,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def found() -> Iterator[Found]:
-    """How often each rule fired, by what was planted; written down at the end."""
+    """Number of firings of each rule, by fault; written to a file at the end."""
     table: Found = {}
     yield table
     TABLE.parent.mkdir(exist_ok=True)
@@ -43,7 +45,7 @@ def found() -> Iterator[Found]:
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
-    """The rules' settings of every run: defaults, but for rules that a short run gives no time.
+    """Rule settings of every run: defaults, except for rules that need longer runs.
 
     SimilarAcrossRuns compares with a healthy run.
     """
@@ -58,7 +60,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
 
 @pytest.fixture(scope="module")
 def healthy(settings: dict[str, object], tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
-    """What a training in good health recorded."""
+    """The records of a healthy training."""
     training = Training(sample_every=0.05, settings={"debugger_rules": json.dumps(settings)})
     return training.run(tmp_path_factory.mktemp("healthy"))
 
@@ -70,7 +72,7 @@ def shown(table: Found) -> str:
         f"{name:{width}}  " + (", ".join(f"{rule} {n}" for rule, n in counts.items()) or "-")
         for name, counts in table.items()
     ]
-    return "\n".join(["rules that fired, and how often, by what was planted", *lines, ""])
+    return "\n".join(["number of firings of each rule, by fault", *lines, ""])
 
 
 def times(results: list[rules.Result]) -> Counter[str]:
@@ -78,31 +80,31 @@ def times(results: list[rules.Result]) -> Counter[str]:
 
 
 def with_samples(recorded: list[Record], host: Callable[[int], dict[str, float]]) -> list[Record]:
-    """Return a real run's records on a host of planted figures, at work until its last sample."""
+    """Return the records of a real run with the samples of a synthetic host."""
     samples = hosts.samples(host, recorded[0].at)
     rest = [replace(one, at=samples[-1].at) if isinstance(one, End) else one for one in recorded]
     return sorted([*rest, *samples], key=lambda record: record.at)
 
 
-def test_in_good_health_no_rule_fires(
+def test_no_rule_fires_in_a_healthy_training(
     healthy: list[Record], settings: dict[str, object], found: Found
 ) -> None:
     results = rules.evaluate(healthy, rules.make(settings))
-    found["good health"] = times(results)
-    assert found["good health"] == {}
+    found["healthy"] = times(results)
+    assert found["healthy"] == {}
     assert not any(isinstance(record, Fired) for record in healthy)
-    silent = {result.rule for result in results if result.status == "no data"}
-    assert silent == GPU_ONLY | {"SaturatedActivation"}  # it has neither GPU nor sigmoid
+    without_data = {result.rule for result in results if result.status == "no data"}
+    assert without_data == GPU_ONLY | {"SaturatedActivation"}  # there is no GPU and no sigmoid
 
 
-def test_in_good_health_on_a_busy_host_no_rule_fires(
+def test_no_rule_fires_on_a_busy_host(
     healthy: list[Record], settings: dict[str, object], found: Found
 ) -> None:
     results = rules.evaluate(with_samples(healthy, hosts.busy), rules.make(settings))
-    found["good health, GPUs busy"] = times(results)
-    assert found["good health, GPUs busy"] == {}
-    silent = {result.rule for result in results if result.status == "no data"}
-    assert silent == {"SaturatedActivation"}
+    found["healthy, GPUs busy"] = times(results)
+    assert found["healthy, GPUs busy"] == {}
+    without_data = {result.rule for result in results if result.status == "no data"}
+    assert without_data == {"SaturatedActivation"}
 
 
 def frozen_backbone(training: Training) -> None:
@@ -115,19 +117,19 @@ def few_epochs(training: Training) -> None:
 
 
 @pytest.mark.parametrize("variant", [frozen_backbone, few_epochs])
-def test_other_healthy_runs_are_quiet_too(
+def test_no_rule_fires_in_other_healthy_trainings(
     variant: Callable[[Training], None], tmp_path: Path, found: Found
 ) -> None:
     training = Training()
     variant(training)
     results = rules.evaluate(training.run(tmp_path), rules.make({}))
     name = variant.__name__.replace("_", " ")
-    found[f"good health, {name}"] = times(results)
+    found[f"healthy, {name}"] = times(results)
     assert times(results) == {}
 
 
 @pytest.mark.parametrize("fault", faults.FAULTS, ids=lambda fault: fault.__name__)
-def test_a_fault_in_training_is_found(
+def test_a_rule_finds_a_fault_in_the_training(
     fault: Callable[[Training], None], settings: dict[str, object], tmp_path: Path, found: Found
 ) -> None:
     training = Training(settings={"debugger_rules": json.dumps(settings)})
@@ -136,20 +138,20 @@ def test_a_fault_in_training_is_found(
     results = rules.evaluate(recorded, rules.make(settings))
     fired = found[fault.__name__.replace("_", " ")] = times(results)
     assert set(faults.FAULTS[fault]) <= set(fired)
-    if training.config().debugger:  # the rules found the same while it ran
+    if training.config().debugger:  # the rules found the same while the training ran
         live = Counter(record.rule for record in recorded if isinstance(record, Fired))
         assert live == Counter({name: min(20, count) for name, count in fired.items()})
 
 
 @pytest.mark.parametrize("host", hosts.FAULTS, ids=lambda host: host.__name__)
-def test_a_fault_of_a_host_is_found_in_planted_figures(
+def test_a_rule_finds_a_fault_of_a_host(
     host: Callable[[int], dict[str, float]],
     healthy: list[Record],
     settings: dict[str, object],
     found: Found,
 ) -> None:
     results = rules.evaluate(with_samples(healthy, host), rules.make(settings))
-    fired = found[f"{host.__name__.replace('_', ' ')} (planted figures)"] = times(results)
+    fired = found[f"{host.__name__.replace('_', ' ')} (synthetic host)"] = times(results)
     assert set(fired) == set(hosts.FAULTS[host])
 
 
@@ -161,7 +163,7 @@ def test_every_rule_has_its_fault(found: Found, capsys: pytest.CaptureFixture[st
         print("\n" + shown(found))
 
 
-def test_outliers_are_listed_with_what_was_different(tmp_path: Path) -> None:
+def test_outliers_have_their_cause(tmp_path: Path) -> None:
     training = Training()
     faults.sleeping_step_every_50(training)
     results = rules.evaluate(training.run(tmp_path), rules.make({}))
@@ -169,7 +171,7 @@ def test_outliers_are_listed_with_what_was_different(tmp_path: Path) -> None:
     table = next(one for one in outlier.details["steps"] if one["mode"] == "train")
     assert [one["step"] for one in table["longest"]] == list(range(49, 600, 50))
     assert table["outliers"] == 12
-    assert outlier.datapoints == 599 + 24 * 3 - 1  # all steps but the first of each mode
+    assert outlier.datapoints == 599 + 24 * 3 - 1  # all steps except the first of each mode
     for one in table["longest"]:
         assert one["longer"] == "forward"
         assert one["longer_by"] == pytest.approx(0.5 * (1 - 12 / 599), rel=0.02)

@@ -1,4 +1,4 @@
-"""Whatever is in the files: readers pass over it, in bounded time and memory."""
+"""Readers skip damaged content, in bounded time and memory."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ from debugger.formats.tfevents.events import Event, Value, decode, encode
 from debugger.formats.tfevents.wire import Damaged
 from debugger.records import Record, Span, Statistics, Step, System, Tensors
 
-HELD = Statistics(0.5, 1.5, -1.0, 2.0, 3.0, 0.75, 0.25, 0.0, 64)
+STATISTICS = Statistics(0.5, 1.5, -1.0, 2.0, 3.0, 0.75, 0.25, 0.0, 64)
 
 
 def recording() -> Iterator[Record]:
@@ -28,25 +28,25 @@ def recording() -> Iterator[Record]:
         at = 1_795_372_000.0 + step
         spans = (Span(records.DATA_WAIT, at, 0.25), Span(records.FORWARD, at + 0.25, 0.25))
         yield Step(at + 0.5, "train", step, 0, at, spans, 8, 1.0)
-        yield Tensors(at + 0.5, "train", step, records.GRADIENTS, {"fc.weight": HELD})
+        yield Tensors(at + 0.5, "train", step, records.GRADIENTS, {"fc.weight": STATISTICS})
         yield System(at + 0.5, {"cpu/0": 50.0, "memory": 20.0})
     yield records.End(at + 1, "completed")
 
 
 @pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of smdebug's form, in which nothing is damaged."""
-    folder = tmp_path_factory.mktemp("sound") / "job"
+def intact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in smdebug's format without damage."""
+    folder = tmp_path_factory.mktemp("intact") / "job"
     formats.to_smdebug(recording(), folder)
     return folder
 
 
 @contextmanager
-def damaged(sound: Path, data: st.DataObject) -> Iterator[Path]:
-    """Truncate a file, change bytes of it, or put others in its place."""
+def damaged(intact: Path, data: st.DataObject) -> Iterator[Path]:
+    """Truncate a file, change some bytes, or replace its content."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "job"
-        shutil.copytree(sound, folder)
+        shutil.copytree(intact, folder)
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         path = data.draw(st.sampled_from(files))
         content = bytearray(path.read_bytes())
@@ -67,9 +67,9 @@ def damaged(sound: Path, data: st.DataObject) -> Iterator[Path]:
 
 @settings(deadline=None, max_examples=60)
 @given(data=st.data())
-def test_no_damage_to_a_file_stops_the_reading(sound: Path, data: st.DataObject) -> None:
-    whole = len(list(formats.read(sound)))
-    with damaged(sound, data) as folder:
+def test_a_damaged_file_raises_no_error(intact: Path, data: st.DataObject) -> None:
+    whole = len(list(formats.read(intact)))
+    with damaged(intact, data) as folder:
         read = list(formats.read(folder))
     assert len(read) <= whole + 20
     for one in read:
@@ -138,12 +138,12 @@ LISTED = st.dictionaries(st.text(max_size=4), st.fixed_dictionaries({"tensor_nam
     index=INDEX | JSON,
     listed=st.fixed_dictionaries({"collections": LISTED | JSON}),
 )
-def test_json_of_any_shape_is_read_or_passed_over(
-    sound: Path, events: list[Any], samples: list[Any], index: Any, listed: Any
+def test_json_of_any_shape_is_read_or_skipped(
+    intact: Path, events: list[Any], samples: list[Any], index: Any, listed: Any
 ) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "job"
-        shutil.copytree(sound, folder)
+        shutil.copytree(intact, folder)
         (timeline,) = folder.rglob("*_pythontimeline.json")
         timeline.write_text("[\n" + ",\n".join(map(json.dumps, events)) + "\n]")
         (system,) = folder.rglob("system/*/*/*.json")
@@ -158,7 +158,7 @@ def test_json_of_any_shape_is_read_or_passed_over(
 
 @settings(deadline=None, max_examples=300)
 @given(st.binary(max_size=200))
-def test_bytes_are_an_event_or_damaged(message: bytes) -> None:
+def test_any_bytes_decode_to_an_event_or_raise_damaged(message: bytes) -> None:
     try:
         event = decode(memoryview(message))
     except Damaged:
@@ -174,7 +174,7 @@ def test_bytes_are_an_event_or_damaged(message: bytes) -> None:
     st.integers(-(2**63), 2**63 - 1),
     st.text(max_size=9),
 )
-def test_an_event_comes_back_as_it_was_written(
+def test_an_event_survives_encoding_and_decoding(
     kind: str, shape: list[int], step: int, tag: str
 ) -> None:
     tensor = np.arange(np.prod(shape, dtype=int)).reshape(shape).astype(kind)
@@ -203,17 +203,17 @@ LARGE = wire.put_bytes(2, wire.put_number(1, 1 << 40))  # a dimension
     ],
     ids=["a shape larger than the content", "half an element", "a length past the end"],
 )
-def test_a_tensor_that_is_not_what_it_says_is_damaged(message: bytes) -> None:
+def test_a_tensor_that_contradicts_its_header_is_damaged(message: bytes) -> None:
     with pytest.raises(Damaged):
         decode(memoryview(message))
 
 
-def test_a_length_that_lies_costs_no_memory(tmp_path: Path) -> None:
+def test_a_false_length_allocates_no_memory(tmp_path: Path) -> None:
     path = tmp_path / "x.tfevents"
     length = (1 << 40).to_bytes(8, "little")
     path.write_bytes(length + tfrecord.checksum(length).to_bytes(4, "little") + b"x" * 100)
     timeline = tmp_path / "0-algo-1_pythontimeline.json.tmp"
-    timeline.write_bytes(b"[" + b"9" * (16 << 20))  # one line, and no event
+    timeline.write_bytes(b"[" + b"9" * (16 << 20))  # one line that is not an event
     tracemalloc.start()
     assert list(tfrecord.records(path)) == []
     assert [type(one) for one in formats.read(tmp_path)] == []

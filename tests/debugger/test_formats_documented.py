@@ -27,19 +27,19 @@ def test_every_kind_of_record_is_described_with_its_fields_in_order() -> None:
     assert kinds | {"Statistics": fields(Statistics)} == SECTIONS
 
 
-def test_what_arrays_hold_is_described_in_their_order() -> None:
+def test_the_content_of_arrays_is_described_in_order() -> None:
     for kind in (Span, Operator):
         assert f"`[{', '.join(fields(kind))}]`" in SECTION
 
 
-def test_phases_collections_and_version_are_those_of_the_code() -> None:
+def test_phases_collections_and_version_are_described() -> None:
     names = {one for name, one in vars(records).items() if name.isupper() and isinstance(one, str)}
     assert {records.FORWARD, records.WEIGHTS} < names
     assert [one for one in sorted(names - {records.LOSSES}) if f"`{one}`" not in SECTION] == []
     assert f'`"format": {recording.FORMAT}`' in SECTION
 
 
-def test_the_line_shown_is_one() -> None:
+def test_the_example_line_is_a_record() -> None:
     (line,) = re.findall(r'^\{"kind":.*\}$', SECTION, re.MULTILINE)
     read = recording._record(line.encode(), "algo-1", 0)
     assert isinstance(read, records.Step)

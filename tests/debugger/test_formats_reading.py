@@ -1,4 +1,4 @@
-"""Folders as SageMaker, smdebug and kill -9 leave them."""
+"""Folders written by SageMaker and smdebug, complete or interrupted."""
 
 import json
 import math
@@ -22,7 +22,7 @@ TIMELINE = "1795372360977037_0-algo-1_pythontimeline.json"
 
 @pytest.fixture
 def job(tmp_path: Path) -> Path:
-    """What a job leaves in S3: a timeline and the host agent's samples."""
+    """The files of a job in S3: a timeline and samples of the host agent."""
     output = tmp_path / "prefix" / "job-1" / "profiler-output"
     timeline = output / "framework" / "pevents" / "2026112218"
     system = output / "system" / "incremental" / "2026112218"
@@ -40,7 +40,7 @@ def of(kind: type[Record], read: list[Record]) -> list[Any]:
     return [one for one in read if isinstance(one, kind)]
 
 
-def test_a_jobs_folder_in_s3_is_put_together(job: Path) -> None:
+def test_the_files_of_a_job_in_s3_are_merged(job: Path) -> None:
     read = list(formats.read(job))
     start = read[0]
     assert isinstance(start, Start)
@@ -55,7 +55,7 @@ def test_a_jobs_folder_in_s3_is_put_together(job: Path) -> None:
     assert initialisation.at == steps[0].start
     assert finalisation.name == records.FINALISATION
     assert (finalisation.start, finalisation.at) == (steps[-1].at, 1795372381.5)
-    assert not of(End, read)  # the files do not say
+    assert not of(End, read)  # the files do not have it
     first = samples[0]
     assert first.values == pytest.approx(
         {
@@ -73,7 +73,7 @@ def test_a_jobs_folder_in_s3_is_put_together(job: Path) -> None:
     assert [one.values["memory"] for one in samples] == [4.5, 4.8, 5.0]
 
 
-def test_a_step_has_the_wait_before_it_and_its_phases(job: Path) -> None:
+def test_a_step_has_its_phases_and_the_wait_before_it(job: Path) -> None:
     step = of(Step, list(formats.read(job)))[0]
     base = 1795372359.612429
     assert step.start == pytest.approx(base + 0.125139, abs=2e-6)
@@ -96,13 +96,13 @@ def test_a_timeline_still_being_written_is_read(job: Path, tmp_path: Path) -> No
     assert 0 < len(of(Step, list(formats.read(job)))) <= steps
 
 
-def test_a_process_is_known_by_its_rank_though_the_file_has_its_process_id(job: Path) -> None:
+def test_a_process_id_in_the_file_name_becomes_rank_0(job: Path) -> None:
     (whole,) = job.rglob(TIMELINE)
     whole.rename(whole.with_name(TIMELINE.replace("_0-algo-1", "_17647-algo-1")))
     assert {one.rank for one in of(Step, list(formats.read(job)))} == {0}
 
 
-def test_evaluation_is_what_its_steps_make_up(job: Path) -> None:
+def test_evaluation_steps_become_an_evaluation(job: Path) -> None:
     (whole,) = job.rglob(TIMELINE)
     text = whole.read_text()
     assert text.count('"name":"Step:ModeKeys.TRAIN"') > 3
@@ -113,7 +113,7 @@ def test_evaluation_is_what_its_steps_make_up(job: Path) -> None:
     assert (evaluation.start, evaluation.at) == (steps[0].start, steps[-1].at)
 
 
-def test_operators_are_added_up_by_device_less_what_they_call(job: Path) -> None:
+def test_operators_are_summed_by_device_without_the_operators_they_call(job: Path) -> None:
     (whole,) = job.rglob(TIMELINE)
     start = {"start_time_since_epoch_in_micros": 1795372360000000}
     events: list[dict[str, Any]] = [
@@ -141,7 +141,7 @@ def test_operators_are_added_up_by_device_less_what_they_call(job: Path) -> None
     assert [one.name for one in gpu.operators] == ["gemm"]
 
 
-def test_samples_of_cpu_and_gpu_taken_one_after_the_other_are_one(tmp_path: Path) -> None:
+def test_samples_of_cpu_and_gpu_close_in_time_become_one(tmp_path: Path) -> None:
     folder = tmp_path / "system" / "incremental" / "2026112218"
     folder.mkdir(parents=True)
     lines = [
@@ -158,7 +158,7 @@ def test_samples_of_cpu_and_gpu_taken_one_after_the_other_are_one(tmp_path: Path
     assert samples[1].values == {"cpu/0": 20.0, "cpu": 20.0, "gpu/0": 40.0}
 
 
-def test_an_event_file_without_index_and_collections_is_read_up_to_where_it_is_torn(
+def test_an_incomplete_event_file_without_index_is_read_as_far_as_possible(
     tmp_path: Path,
 ) -> None:
     folder = tmp_path / "events" / "000000000006"
@@ -195,7 +195,7 @@ def array(values: list[float]) -> np.ndarray:
     return np.array(values, np.float32)
 
 
-def test_tensors_that_are_not_finite_say_so() -> None:
+def test_statistics_count_values_that_are_not_finite() -> None:
     held = statistics(np.array([1.0, math.nan, math.inf, 0.0], np.float16))
     assert (held.nonfinite, held.mean, held.max, held.zeros) == (0.5, 0.5, 1.0, 0.25)
     none = statistics(np.array([math.nan]))
@@ -206,7 +206,7 @@ def test_tensors_that_are_not_finite_say_so() -> None:
     assert huge.std == pytest.approx(1e300)
 
 
-def test_ours_is_read_wherever_it_lies_and_alone(job: Path) -> None:
+def test_a_recording_of_kennel_is_found_below_a_folder_and_read_alone(job: Path) -> None:
     with Writer(job / "a" / "recording", "algo-1", 0) as writer:
         writer.write(records.Note(5.0, "ours"))
     assert [type(one) for one in formats.read(job)] == [records.Note]
@@ -216,7 +216,7 @@ def test_ours_is_read_wherever_it_lies_and_alone(job: Path) -> None:
         formats.read(job)
 
 
-def test_what_cannot_be_read_is_refused_with_what_was_looked_for(job: Path) -> None:
+def test_a_folder_without_a_recording_or_with_several_is_an_error(job: Path) -> None:
     with pytest.raises(RecordingError, match=r"tfevents.*pythontimeline.*samples|metrics"):
         formats.read(FILES.parent / "nowhere")
     (first,) = (job / "prefix").iterdir()

@@ -1,4 +1,4 @@
-"""Files of the real smdebug, value by value as it reads them itself; and ours as it reads them."""
+"""Files of the real smdebug, compared with what smdebug reads; and exports, read by smdebug."""
 
 import json
 import math
@@ -20,8 +20,8 @@ from debugger.recording import RecordingError, Writer
 from debugger.records import Record, Scalar, Span, Statistics, Step, System, Tensors
 from tests.debugger.smdebug_reader import smdebug_reads
 
-# Trains with smdebug's own API, as a user's script does, and its own config files; what is ours is
-# but the repairs, without which it writes nothing.
+# Trains with smdebug's API and config files, as a script of a user does. Only the repairs are from
+# Kennel; without them smdebug writes nothing.
 JOB = """
 import os, sys, json
 from pathlib import Path
@@ -81,7 +81,7 @@ HOOK: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def job(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as a job of smdebug's leaves it."""
+    """The folder of a job with smdebug."""
     base = tmp_path_factory.mktemp("job-of-smdebug")
     config = base / "input" / "config"
     config.mkdir(parents=True)
@@ -92,7 +92,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Path:
     minute = int(time.time()) // 60 * 60
     samples = base / "profiler-output" / "system" / "incremental" / "2026112200"
     samples.mkdir(parents=True)
-    (samples / f"{minute}.algo-1.json").touch()  # without one, PandasFrame reads nothing
+    (samples / f"{minute}.algo-1.json").touch()  # without this file, PandasFrame reads nothing
     done = subprocess.run(
         [sys.executable, "-c", JOB, str(base)],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
@@ -107,47 +107,47 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def read(job: Path) -> list[Record]:
-    """What we read in it."""
+    """The records that Kennel reads from it."""
     return list(formats.read(job))
 
 
-HELD = Statistics(0.5, 1.5, -1.0, 2.0, 3.0, 0.75, 0.25, 0.0, 64, dead=0.125)
+STATISTICS = Statistics(0.5, 1.5, -1.0, 2.0, 3.0, 0.75, 0.25, 0.0, 64, dead=0.125)
 
 
 def recording(rank: int) -> Iterator[Record]:
-    who: dict[str, Any] = {"rank": rank, "host": "algo-1"}
+    source: dict[str, Any] = {"rank": rank, "host": "algo-1"}
     at = 1_795_372_000.0 + rank / 1000
-    yield records.Start(at, "ours", 2, at - 2, {"architecture": "resnet18"}, **who)
-    yield records.Phase(at, records.INITIALISATION, at - 2, 0, **who)
+    yield records.Start(at, "ours", 2, at - 2, {"architecture": "resnet18"}, **source)
+    yield records.Phase(at, records.INITIALISATION, at - 2, 0, **source)
     for step in range(60):
         spans = tuple(
             Span(phase, at + 0.125 * count, 0.125)
             for count, phase in enumerate(records.STEP_PHASES)
         )
-        yield Step(at + 0.625, "train", step, 0, at, spans, 8, 1 / (step + 1), **who)
+        yield Step(at + 0.625, "train", step, 0, at, spans, 8, 1 / (step + 1), **source)
         if step % 20 == 0:
             for collection in (records.WEIGHTS, records.GRADIENTS):
-                values = {"fc.weight": HELD, "fc.bias": HELD}
-                yield Tensors(at + 0.625, "train", step, collection, values, **who)
-            activations = {"layer1.relu": HELD, "layer1.relu:1": HELD}
-            yield Tensors(at + 0.625, "train", step, records.ACTIVATIONS, activations, **who)
+                values = {"fc.weight": STATISTICS, "fc.bias": STATISTICS}
+                yield Tensors(at + 0.625, "train", step, collection, values, **source)
+            activations = {"layer1.relu": STATISTICS, "layer1.relu:1": STATISTICS}
+            yield Tensors(at + 0.625, "train", step, records.ACTIVATIONS, activations, **source)
         if rank == 0:
             cores = {"cpu": 45.0, "cpu/0": 50.0, "cpu/1": 40.0, "iowait": 5.0}
             others = {"memory": 12.5, "gpu/0": 70.0, "gpu_memory/0": 30.0, "disk_read": 1e6}
-            yield System(at + 0.625, cores | others, **who)
+            yield System(at + 0.625, cores | others, **source)
         at += 1.0
     for _ in range(3):
         forward = (Span(records.DATA_WAIT, at, 0.25), Span(records.FORWARD, at + 0.25, 0.25))
-        yield Step(at + 0.5, "eval", 59, 0, at, forward, 8, 0.25, **who)
+        yield Step(at + 0.5, "eval", 59, 0, at, forward, 8, 0.25, **source)
         at += 0.5
-    yield records.Phase(at, records.EVALUATION, at - 1.5, 59, **who)
-    yield Scalar(at, "validation:loss", 60, 1, 0.25, **who)
-    yield records.End(at, "completed", **who)
+    yield records.Phase(at, records.EVALUATION, at - 1.5, 59, **source)
+    yield Scalar(at, "validation:loss", 60, 1, 0.25, **source)
+    yield records.End(at, "completed", **source)
 
 
 @pytest.fixture(scope="module")
 def ours(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A recording of two processes, with a whole tensor."""
+    """A recording of two processes, with a complete tensor."""
     folder = tmp_path_factory.mktemp("ours")
     for rank in (0, 1):
         with Writer(folder, "algo-1", rank) as writer:
@@ -161,7 +161,7 @@ def ours(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def exported(ours: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same in smdebug's form."""
+    """The same recording in smdebug's format."""
     folder = tmp_path_factory.mktemp("exports") / "job-7"
     formats.to_smdebug(formats.read(ours), folder, ours)
     return folder
@@ -171,7 +171,7 @@ def exported(ours: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def by_smdebug(
     job: Path, ours: Path, exported: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Any]:
-    """What smdebug reads of its own files and of ours, in one process: its import takes seconds."""
+    """What smdebug reads: its own files and exports. One process, because its import is slow."""
     events = tmp_path_factory.mktemp("events")
     formats.to_tensorboard(formats.read(ours), events)
     wanted = {
@@ -186,7 +186,7 @@ def by_smdebug(
 
 @pytest.fixture(scope="module")
 def theirs(by_smdebug: dict[str, Any]) -> Any:
-    """What smdebug reads of its own tensors."""
+    """What smdebug reads from its own tensors."""
     return by_smdebug["tensors"]
 
 
@@ -203,7 +203,8 @@ def values_of(read: list[Record]) -> dict[tuple[str, str, str], list[tuple[int, 
     return found
 
 
-def test_each_tensor_of_smdebugs_has_the_values_that_it_reads(
+@pytest.mark.slow
+def test_each_tensor_of_smdebug_has_the_values_that_smdebug_reads(
     read: list[Record], theirs: Any
 ) -> None:
     known = names.Names.of(theirs["collections"])
@@ -221,12 +222,12 @@ def test_each_tensor_of_smdebugs_has_the_values_that_it_reads(
                 assert [step for step, _ in got] == [one["step"] for one in wanted], tensor
             for (_, held), one in zip(got, wanted, strict=True):
                 compared += compare(held, one)
-    assert not ours, "we read tensors that smdebug does not"
+    assert not ours, "Kennel reads tensors that smdebug does not"
     assert compared > 200
 
 
 def compare(held: Statistics, one: Any) -> int:
-    """Hold statistics against a whole tensor or its reductions; return how many there were."""
+    """Compare statistics with a complete tensor or its reductions; return how many values."""
     if one["value"] is not None:
         assert held == statistics(np.array(one["value"], one["dtype"]))
         return 9
@@ -235,7 +236,7 @@ def compare(held: Statistics, one: Any) -> int:
         if kind == "variance":
             assert held.std == pytest.approx(math.sqrt(value))
         elif kind == "l1":
-            assert math.isnan(held.mean_abs)  # of a size that was not saved
+            assert math.isnan(held.mean_abs)  # its size was not saved
         else:
             assert getattr(held, kinds.get(kind, "mean_abs")) == value
     if "mean" in one["reductions"]:
@@ -244,10 +245,11 @@ def compare(held: Statistics, one: Any) -> int:
         assert math.isnan(held.mean)
         assert held.size == 0
     assert math.isnan(held.zeros)
-    assert held.nonfinite == 0  # or its reductions were none either
+    assert held.nonfinite == 0  # otherwise its reductions would not be finite
     return len(one["reductions"])
 
 
+@pytest.mark.slow
 def test_names_are_those_of_a_recording(read: list[Record]) -> None:
     found = {(collection, name) for mode, collection, name in values_of(read) if mode == "train"}
     parameters = {"conv.weight", "conv.bias", "fc.weight", "fc.bias"}
@@ -257,7 +259,8 @@ def test_names_are_those_of_a_recording(read: list[Record]) -> None:
     assert {name for kind, name in found if kind == records.INPUTS} == {"images"}
 
 
-def test_losses_are_those_of_the_steps(read: list[Record], theirs: Any) -> None:
+@pytest.mark.slow
+def test_steps_have_the_losses(read: list[Record], theirs: Any) -> None:
     for mode in ("TRAIN", "EVAL"):
         wanted = [
             one["value"]
@@ -267,11 +270,12 @@ def test_losses_are_those_of_the_steps(read: list[Record], theirs: Any) -> None:
         assert [one.loss for one in steps_of(read, mode.lower())] == wanted
         assert len(wanted) == {"TRAIN": 8, "EVAL": 6}[mode]
     evaluated = [one.step for one in steps_of(read, "eval")]
-    assert evaluated == [3, 3, 3, 7, 7, 7]  # the training steps that they followed
+    assert evaluated == [3, 3, 3, 7, 7, 7]  # the training steps before them
     scalars = [one for one in read if isinstance(one, Scalar)]
     assert [(one.name, one.value) for one in scalars] == [("accuracy", 0.0), ("accuracy", 0.25)]
 
 
+@pytest.mark.slow
 def test_tensors_alone_have_steps_without_times(job: Path, theirs: Any) -> None:
     alone = list(formats.read(job / "debug-output"))
     losses = [one["value"] for one in theirs["tensors"]["CrossEntropyLoss_output_0"]]
@@ -281,7 +285,8 @@ def test_tensors_alone_have_steps_without_times(job: Path, theirs: Any) -> None:
     assert evaluated == [3, 3, 3, 7, 7, 7]
 
 
-def test_the_timeline_is_what_pandas_frame_reads(
+@pytest.mark.slow
+def test_the_timeline_is_the_same_as_in_pandas_frame(
     read: list[Record], by_smdebug: dict[str, Any]
 ) -> None:
     framework = by_smdebug["profile"]["framework"]
@@ -304,13 +309,14 @@ def test_the_timeline_is_what_pandas_frame_reads(
 
 
 def near(found: list[tuple[int, int]], wanted: list[tuple[int, int]]) -> bool:
-    """Whether they are the same to a microsecond or two: seconds in float64 hold no less."""
+    """Whether they are equal to two microseconds, the precision of seconds in float64."""
     assert len(found) == len(wanted) > 0
     return bool(np.abs(np.subtract(found, wanted)).max() <= 2)
 
 
-# ---- ours, as smdebug reads them -------------------------------------------------------------
-def test_smdebug_reads_our_tensors(by_smdebug: dict[str, Any]) -> None:
+# ---- exports, read by smdebug ----------------------------------------------------------------
+@pytest.mark.slow
+def test_smdebug_reads_exported_tensors(by_smdebug: dict[str, Any]) -> None:
     read = by_smdebug["our tensors"]
     assert read["collections"]["biases"] == ["gradient/resnet18_fc.bias", "resnet18_fc.bias"][1:]
     assert set(read["collections"]["gradients"]) == {
@@ -338,28 +344,29 @@ def test_smdebug_reads_our_tensors(by_smdebug: dict[str, Any]) -> None:
     assert read["tensors"]["scalar/validation:loss"][0]["value"] == 0.25
 
 
-def test_pandas_frame_reads_our_timeline_and_samples(by_smdebug: dict[str, Any]) -> None:
+@pytest.mark.slow
+def test_pandas_frame_reads_an_exported_timeline_and_samples(by_smdebug: dict[str, Any]) -> None:
     read = by_smdebug["our profile"]
     counts: dict[str, int] = {}
     for one in read["framework"]:
         counts[one["process"]] = counts.get(one["process"], 0) + 1
-    both = 2
+    processes = 2
     assert counts == {
-        "DataLoaderIter": both * 63,
-        "Copy": both * 60,
-        "Forward": both * 63,
-        "Backward(post-forward)": both * 60,
-        "Optimizer": both * 60,
-        "Step:ModeKeys.TRAIN": both * 60,
-        "Step:ModeKeys.EVAL": both * 3,
-        "Evaluation": both,
+        "DataLoaderIter": processes * 63,
+        "Copy": processes * 60,
+        "Forward": processes * 63,
+        "Backward(post-forward)": processes * 60,
+        "Optimizer": processes * 60,
+        "Step:ModeKeys.TRAIN": processes * 60,
+        "Step:ModeKeys.EVAL": processes * 3,
+        "Evaluation": processes,
     }
     first = min(
         one["start_time_us"] for one in read["framework"] if one["process"] == "Step:ModeKeys.TRAIN"
     )
     assert first == 1_795_372_000_125_000
     assert {one["training_phase"]: one["duration_max_us"] for one in read["statistics"]} == {
-        "Step:ModeKeys.TRAIN": 501_000,  # of two processes, a thousandth of a second apart
+        "Step:ModeKeys.TRAIN": 501_000,  # two processes, one millisecond apart
         "Step:ModeKeys.EVAL": 251_000,
     }
     assert len(read["system"]) == 60 * 8
@@ -380,7 +387,7 @@ def test_pandas_frame_reads_our_timeline_and_samples(by_smdebug: dict[str, Any])
     }
 
 
-def test_and_so_do_we(ours: Path, exported: Path) -> None:
+def test_an_export_reads_back_as_the_same_recording(ours: Path, exported: Path) -> None:
     before, after = list(formats.read(ours)), list(formats.read(exported))
     start = after[0]
     assert isinstance(start, records.Start)
@@ -410,12 +417,13 @@ def test_and_so_do_we(ours: Path, exported: Path) -> None:
     ]  # fmt: skip
 
 
-def test_nothing_is_written_into_a_folder_that_holds_something(ours: Path, exported: Path) -> None:
+def test_an_export_into_a_folder_with_files_is_an_error(ours: Path, exported: Path) -> None:
     with pytest.raises(RecordingError, match="not empty"):
         formats.to_smdebug(formats.read(ours), exported)
 
 
-def test_tensorboard_event_files_have_sound_checksums_and_all_figures(
+@pytest.mark.slow
+def test_tensorboard_event_files_have_valid_checksums_and_all_curves(
     by_smdebug: dict[str, Any],
 ) -> None:
     version, *events = by_smdebug["our events"]

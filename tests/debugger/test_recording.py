@@ -30,21 +30,21 @@ def write(folder: Path, written: list[records.Record], rank: int = 0) -> None:
             writer.write(record)
 
 
-def test_every_kind_of_record_comes_back_as_it_was(tmp_path: Path) -> None:
+def test_every_kind_of_record_survives_writing_and_reading(tmp_path: Path) -> None:
     write(tmp_path, EVERYTHING)
-    assert repr(list(recording.read(tmp_path))) == repr(EVERYTHING)  # nan is not equal to itself
+    assert repr(list(recording.read(tmp_path))) == repr(EVERYTHING)  # nan != nan
     kinds = {type(record) for record in EVERYTHING} | {records.RawTensor}
     assert kinds == set(recording._KINDS.values())
     for line in (tmp_path / "algo-1-0" / "000001.jsonl").read_text().splitlines():
         json.loads(line, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
 
 
-def test_a_torn_line_and_what_is_unknown_are_passed_over(tmp_path: Path) -> None:
+def test_incomplete_lines_and_unknown_kinds_are_skipped(tmp_path: Path) -> None:
     write(tmp_path, EVERYTHING[:2])
     with (tmp_path / "algo-1-0" / "000001.jsonl").open("a") as file:
         file.write('{"kind":"Hologram","at":2.5}\n{"kind":"Note","at":2.5,"text":"x","new":1}\n')
         file.write('{"kind":"Scalar","at":3.0,"na')
-    write(tmp_path, EVERYTHING[-1:])  # the job was started again
+    write(tmp_path, EVERYTHING[-1:])  # the job was restarted
     found = list(recording.read(tmp_path))
     assert repr(found) == repr([*EVERYTHING[:2], records.Note(2.5, "x"), EVERYTHING[-1]])
 
@@ -58,11 +58,11 @@ def test_processes_are_merged_by_time(tmp_path: Path) -> None:
     assert found == [("a", 0), ("b", 1), ("c", 0)]
 
 
-def test_whole_tensors_are_files_of_their_own(tmp_path: Path) -> None:
+def test_complete_tensors_are_separate_files(tmp_path: Path) -> None:
     value = np.arange(6, dtype=np.float32).reshape(2, 3)
     with recording.Writer(tmp_path, "algo-1", 0) as writer:
         writer.write_tensor(1.0, "train", 7, records.WEIGHTS, "layer1/0.weight", value)
-        (record,) = recording.read(tmp_path)  # not closed: what was written can be read
+        (record,) = recording.read(tmp_path)  # readable although the writer is not closed
     assert isinstance(record, records.RawTensor)
     assert record.name == "layer1/0.weight"
     assert np.array_equal(recording.load_tensor(tmp_path, record), value)
@@ -74,14 +74,16 @@ def test_whole_tensors_are_files_of_their_own(tmp_path: Path) -> None:
         recording.load_tensor(tmp_path, outside)
 
 
-def test_a_file_is_closed_when_it_is_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_file_begins_when_one_is_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(recording, "_BYTES", 100)
     write(tmp_path, [records.Note(float(at), "x" * 40) for at in range(10)])
     assert len(list((tmp_path / "algo-1-0").glob("*.jsonl"))) > 2
     assert [record.at for record in recording.read(tmp_path)] == list(range(10))
 
 
-def test_no_recording_and_a_newer_one_are_refused_with_the_reason(tmp_path: Path) -> None:
+def test_a_missing_recording_and_a_newer_format_are_errors(tmp_path: Path) -> None:
     with pytest.raises(recording.RecordingError, match="holds no recording"):
         list(recording.read(tmp_path))
     write(tmp_path, EVERYTHING[:1])

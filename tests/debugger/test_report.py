@@ -1,4 +1,4 @@
-"""The report's facts against what was planted in a recording, and the page that shows them."""
+"""The facts of the report, compared with a synthetic recording; and the page."""
 
 import dataclasses
 import html.parser
@@ -25,9 +25,12 @@ from tests.debugger.recorded import START, Made
 SMALL = Made(steps=600, epochs=2, slow_every=100, layers=12, tensors_every=100, classes=("a", "b"))
 
 
-def report(tmp_path: Path, made: Made = SMALL) -> tuple[Report, str]:
-    made.write(tmp_path / "recording")
-    return written(tmp_path)
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, str]:
+    """The facts and the page of a small job."""
+    folder = tmp_path_factory.mktemp("small")
+    SMALL.write(folder / "recording")
+    return written(folder)
 
 
 def text(page: Path) -> str:
@@ -37,13 +40,13 @@ def text(page: Path) -> str:
 def written(tmp_path: Path, *, running: bool = False) -> tuple[Report, str]:
     page, facts = tmp_path / "report.html", tmp_path / "report.json"
     made = write(tmp_path / "recording", page, facts, running=running)
-    # Values that were rounded or lost on the way would not come back equal.
+    # Fails if a value is rounded or lost.
     assert Report.model_validate_json(facts.read_text()) == made
     return made, text(page)
 
 
-def test_the_time_is_split_as_it_was_spent(tmp_path: Path) -> None:
-    facts, page = report(tmp_path)
+def test_the_time_split_matches_the_recorded_times(small: tuple[Report, str]) -> None:
+    facts, page = small
     took = {part.name: part.seconds for part in facts.time.parts}
     assert took["initialisation"] == pytest.approx(SMALL.initialisation, rel=0.02)
     assert took["data_wait"] == pytest.approx(600 * 0.04 + 6 * SMALL.slow, rel=0.02)
@@ -53,15 +56,15 @@ def test_the_time_is_split_as_it_was_spent(tmp_path: Path) -> None:
     assert took["other"] == pytest.approx(600 * SMALL.between, rel=0.02)
     assert sum(took.values()) == pytest.approx(facts.time.seconds)
     assert facts.job.status == "completed"
-    # Waiting, between the steps, and the first epoch's checkpoint: the last one is finalisation.
+    # Data wait, time between steps, and the first checkpoint; the last one is finalisation.
     planted = 600 * 0.04 + 6 * SMALL.slow + 600 * SMALL.between + SMALL.checkpoint
     assert facts.time.others == pytest.approx(planted, rel=0.02)
     others = facts.time.others / facts.time.loop
     assert f"{100 * others:.0f} % of the loop was neither TRAIN nor EVAL" in page
 
 
-def test_outliers_are_listed_with_what_was_different(tmp_path: Path) -> None:
-    facts, page = report(tmp_path)
+def test_outliers_have_their_cause(small: tuple[Report, str]) -> None:
+    facts, page = small
     assert facts.steps
     assert {one.step for one in facts.steps.outliers} == {99, 199, 299, 399, 499, 599}
     assert facts.steps.outlier_every == 100
@@ -73,15 +76,17 @@ def test_outliers_are_listed_with_what_was_different(tmp_path: Path) -> None:
     assert "They occur mostly every 100 steps." in page
 
 
-def test_advice_is_dearest_first(tmp_path: Path) -> None:
-    facts, _ = report(tmp_path)
+def test_advice_is_sorted_by_cost(small: tuple[Report, str]) -> None:
+    facts, _ = small
     costs = [one.seconds for one in facts.advice]
     assert len(costs) >= 3
     assert costs == sorted(costs, reverse=True)
 
 
-def test_rules_are_there_most_triggered_first_with_all_that_aws_tells(tmp_path: Path) -> None:
-    facts, page = report(tmp_path)
+def test_rules_are_sorted_by_firings_and_shown_with_their_results(
+    small: tuple[Report, str],
+) -> None:
+    facts, page = small
     counts = [one.times for one in facts.rules]
     assert counts == sorted(counts, reverse=True)
     relu = next(one for one in facts.rules if one.rule == "DeadRelu")
@@ -89,13 +94,13 @@ def test_rules_are_there_most_triggered_first_with_all_that_aws_tells(tmp_path: 
     assert relu.aws["RuleTriggered"] == relu.times
     for shown in (relu.description, relu.advice, relu.first[0].text):
         assert html.escape(shown) in page
-    silent = [one for one in facts.rules if one.status == "no data"]
-    assert silent
-    assert all(html.escape(str(one.details["needs"])) in page for one in silent)
+    without_data = [one for one in facts.rules if one.status == "no data"]
+    assert without_data
+    assert all(html.escape(str(one.details["needs"])) in page for one in without_data)
 
 
-class Telling(Rule):
-    """Tells of numpy's types, as a rule of the user's own may."""
+class NumpyRule(Rule):
+    """Returns numpy types, as a rule of a user can do."""
 
     kind = "tensor"
     description, advice, source, needs = "d", "a", "s", "n"
@@ -109,9 +114,9 @@ class Telling(Rule):
         return {"count": np.int64(3), "where": Path("here")}
 
 
-def test_a_rule_may_tell_of_numpys_types(tmp_path: Path) -> None:
+def test_a_rule_can_return_numpy_types(tmp_path: Path) -> None:
     gathered = Gathered()
-    rule = Telling(Telling.Parameters())
+    rule = NumpyRule(NumpyRule.Parameters())
     for record in SMALL.records():
         gathered.add(record)
         list(rule.feed(record))
@@ -121,8 +126,8 @@ def test_a_rule_may_tell_of_numpys_types(tmp_path: Path) -> None:
     assert again.rules[0].first[0].evidence == {"several": [0, 1, 2], "one": 0.5}
 
 
-def test_curves_classes_operators_and_machines_are_facts_too(tmp_path: Path) -> None:
-    facts, page = report(tmp_path)
+def test_curves_classes_operators_and_machines_are_facts(small: tuple[Report, str]) -> None:
+    facts, page = small
     assert [one.epoch for one in facts.curves["validation:accuracy"]] == [0, 1]
     assert facts.confusion
     assert [one.pictures for one in facts.confusion.classes] == [7, 8]
@@ -157,7 +162,7 @@ def test_a_job_without_an_end_ended_abruptly(tmp_path: Path) -> None:
     assert "ended abruptly" not in page
 
 
-def test_a_job_that_was_interrupted_and_started_again_has_two_attempts(tmp_path: Path) -> None:
+def test_a_restarted_job_has_two_attempts(tmp_path: Path) -> None:
     gap = 5_000.0
     with Writer(tmp_path / "recording", "algo-1", 0) as writer:
         for record in cut(SMALL, 150):
@@ -176,7 +181,7 @@ def test_a_job_that_was_interrupted_and_started_again_has_two_attempts(tmp_path:
     assert facts.time.seconds < 300
 
 
-def test_several_ranks_and_hosts_are_told_apart(tmp_path: Path) -> None:
+def test_ranks_and_hosts_are_distinguished(tmp_path: Path) -> None:
     SMALL.write(tmp_path / "recording", "algo-1", 0)
     dataclasses.replace(SMALL, slow=9.0).write(tmp_path / "recording", "algo-2", 1)
     facts, page = written(tmp_path)
@@ -192,7 +197,7 @@ def test_several_ranks_and_hosts_are_told_apart(tmp_path: Path) -> None:
 
 
 class Elements(html.parser.HTMLParser):
-    """Collects names of elements, their attributes, and what scripts there are."""
+    """Collects the names and attributes of all elements."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -208,7 +213,7 @@ class Elements(html.parser.HTMLParser):
 HOSTILE = "</script><script>alert(1)</script>\" onload='alert(2)' <img src=x onerror=alert(3)>&amp;"
 
 
-def test_hostile_names_are_text(tmp_path: Path) -> None:
+def test_hostile_names_are_shown_as_text(tmp_path: Path) -> None:
     made = dataclasses.replace(SMALL, job=HOSTILE, classes=(HOSTILE, HOSTILE + "2"))
     made.write(tmp_path / "recording")
     with Writer(tmp_path / "recording", "algo-1", 0) as writer:
@@ -223,8 +228,8 @@ def test_hostile_names_are_text(tmp_path: Path) -> None:
     assert all(value.startswith("data:") for name, value in found.attributes if name == "src")
 
 
-def test_the_page_refers_to_nothing_outside_of_it(tmp_path: Path) -> None:
-    _, page = report(tmp_path)
+def test_the_page_has_no_external_references(small: tuple[Report, str]) -> None:
+    _, page = small
     found = Elements(page)
     for name, value in found.attributes:
         if name in ("src", "href", "data", "action", "poster", "srcset"):
@@ -234,7 +239,7 @@ def test_the_page_refers_to_nothing_outside_of_it(tmp_path: Path) -> None:
     assert found.names.count("main") == 1
 
 
-def test_figures_that_are_no_numbers_are_shown_as_such(tmp_path: Path) -> None:
+def test_values_that_are_not_finite_are_shown(tmp_path: Path) -> None:
     with Writer(tmp_path / "recording", "algo-1", 0) as writer:
         writer.write(Start(START, "j", 1, START, {}))
         for step in range(30):
@@ -252,7 +257,7 @@ def test_figures_that_are_no_numbers_are_shown_as_such(tmp_path: Path) -> None:
     assert "50 % of it was NaN or infinite" in text(page)
 
 
-def test_a_recording_with_next_to_nothing_has_a_report_that_says_so(tmp_path: Path) -> None:
+def test_a_report_of_an_almost_empty_recording(tmp_path: Path) -> None:
     with Writer(tmp_path / "recording", "algo-1", 0) as writer:
         writer.write(Start(START + 1, "j", 1, START, {}))
     facts, page = written(tmp_path)
@@ -263,13 +268,13 @@ def test_a_recording_with_next_to_nothing_has_a_report_that_says_so(tmp_path: Pa
     assert "No tensors were recorded" in page
 
 
-def test_a_folder_without_a_recording_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_a_recording_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="holds no recording"):
         write(tmp_path, tmp_path / "report.html")
     assert not (tmp_path / "report.html").exists()
 
 
-def test_drawing_fewer_points_loses_no_extreme() -> None:
+def test_columns_keep_minimum_and_maximum() -> None:
     random = np.random.default_rng(0)
     x, y = np.arange(50_000.0), random.standard_normal(50_000)
     y[31_415] = 1_000.0
@@ -283,14 +288,14 @@ def test_drawing_fewer_points_loses_no_extreme() -> None:
         assert drawn.low[column] <= drawn.mid[column] <= drawn.high[column]
 
 
-def test_few_points_are_drawn_as_they_are() -> None:
+def test_few_points_are_drawn_without_columns() -> None:
     x, y = np.arange(20.0), np.r_[np.arange(19.0), np.nan]
     drawn = charts.columns(x, y, 0, 20)
     assert drawn.single_values
     assert drawn.x.tolist() == list(range(19))
 
 
-def test_a_heat_maps_picture_is_a_png_of_its_levels() -> None:
+def test_a_heat_map_is_a_png_of_its_levels() -> None:
     values = np.array([[1e-6, 1e-3], [0.0, np.inf], [np.nan, 1.0]])
     scale = heatmap.scale(values, logarithmic=True)
     levels = scale.levels(values)
@@ -300,6 +305,6 @@ def test_a_heat_maps_picture_is_a_png_of_its_levels() -> None:
     assert levels[0, 0] == 0
     assert levels[2, 1] == 249
     assert levels[0, 1] == pytest.approx(249 / 2, abs=1)
-    # Zero, infinite and absent are colours of their own, the last one transparent.
+    # Zero, infinite and absent have separate colours; absent is transparent.
     assert len({int(levels[i, j]) for i, j in ((1, 0), (1, 1), (2, 0))}) == 3
     assert np.asarray(picture.convert("RGBA"))[2, 0, 3] == 0

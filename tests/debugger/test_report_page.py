@@ -1,4 +1,4 @@
-"""The page of the user's job, 4,000 s and 10,000 steps, in Chromium: wide, narrow, light, dark."""
+"""The page of a job of 4,000 s and 10,000 steps in Chromium: wide, narrow, light, dark."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -10,6 +10,8 @@ from debugger.report import write
 from tests.debugger.chromium import Browser, browser
 from tests.debugger.recorded import Made
 from tests.debugger.test_report import HOSTILE, SMALL
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -31,22 +33,22 @@ def test_a_job_of_4000_seconds_and_10000_steps_takes_less_than_3_mb(page: Path) 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1400, 390])
-def test_it_is_shown_without_an_error_a_request_or_a_scrollbar(
+def test_the_page_has_no_errors_requests_or_horizontal_scrollbar(
     chromium: Browser, page: Path, width: int, dark: bool
 ) -> None:
     chromium.open(page, width, dark=dark)
     assert chromium.value("document.documentElement.clientWidth") == width
-    # Wider than the window would be a bar at its foot; wide tables scroll in frames of their own.
+    # The page must not scroll horizontally; wide tables scroll in their own frame.
     assert chromium.value("document.documentElement.scrollWidth") == width
     chromium.value("document.querySelectorAll('details').forEach((one) => one.open = true)")
     assert chromium.value("document.documentElement.scrollWidth") == width
     ground = chromium.value("getComputedStyle(document.body).backgroundColor")
     assert (sum(map(int, ground.removeprefix("rgb(").removesuffix(")").split(","))) < 200) == dark
-    assert chromium.said == []
-    assert chromium.asked == [page.as_uri()]
+    assert chromium.messages == []
+    assert chromium.requests == [page.as_uri()]
 
 
-# WCAG 2.2, 1.4.3: the contrast of text and what is behind it, 4.5 at least.
+# WCAG 2.2, 1.4.3: the contrast between text and background must be at least 4.5.
 CONTRAST = """
 [...document.querySelectorAll('body *')].flatMap((one) => {
   const says = [...one.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
@@ -66,12 +68,12 @@ CONTRAST = """
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_all_words_stand_out_from_their_ground(chromium: Browser, page: Path, dark: bool) -> None:
+def test_all_text_has_enough_contrast(chromium: Browser, page: Path, dark: bool) -> None:
     chromium.open(page, 1400, dark=dark)
     assert chromium.value(CONTRAST) == []
 
 
-def test_the_pointer_is_told_what_it_is_over_in_every_chart_of_the_timeline(
+def test_every_chart_of_the_timeline_shows_the_values_under_the_pointer(
     chromium: Browser, page: Path
 ) -> None:
     chromium.open(page, 1400)
@@ -94,14 +96,14 @@ def test_the_pointer_is_told_what_it_is_over_in_every_chart_of_the_timeline(
         "(({x, y}) => [x, y])(document.querySelector('.map').getBoundingClientRect())"
     )
     chromium.move(box[0] + 1, box[1] + 1)
-    told = chromium.value(
+    reading = chromium.value(
         "document.querySelector('.map').parentElement.querySelector('.reading').textContent"
     )
-    assert told.startswith("conv1.weight, step 0: about ")
-    assert chromium.said == []
+    assert reading.startswith("conv1.weight, step 0: about ")
+    assert chromium.messages == []
 
 
-def test_without_scripts_nothing_is_missing(chromium: Browser, page: Path) -> None:
+def test_the_page_is_complete_without_scripts(chromium: Browser, page: Path) -> None:
     drawn = "[document.querySelectorAll('svg path').length, document.body.innerText.length]"
     chromium.open(page, 1400)
     whole = chromium.value(drawn)
@@ -114,11 +116,11 @@ def test_without_scripts_nothing_is_missing(chromium: Browser, page: Path) -> No
         chromium.call("Emulation.setScriptExecutionDisabled", value=False)
 
 
-def test_it_prints(chromium: Browser, page: Path) -> None:
+def test_the_page_can_be_printed(chromium: Browser, page: Path) -> None:
     chromium.open(page, 1400, dark=True)
     printed = chromium.call("Page.printToPDF", printBackground=False)["data"]
     assert len(printed) > 100_000
-    assert chromium.said == []
+    assert chromium.messages == []
 
 
 def test_a_hostile_name_does_not_run(chromium: Browser, tmp_path: Path) -> None:
@@ -127,5 +129,5 @@ def test_a_hostile_name_does_not_run(chromium: Browser, tmp_path: Path) -> None:
     chromium.open(tmp_path / "report.html", 390)
     assert chromium.value("document.querySelector('h1').textContent").startswith(HOSTILE)
     assert chromium.value("document.documentElement.scrollWidth") == 390
-    assert chromium.said == []
-    assert chromium.asked == [(tmp_path / "report.html").as_uri()]
+    assert chromium.messages == []
+    assert chromium.requests == [(tmp_path / "report.html").as_uri()]

@@ -1,4 +1,4 @@
-"""Rules are set, found, run live and afterwards, and answer in AWS's schema."""
+"""Rules: settings, rules of other packages, live runs, and results in the schema of AWS."""
 
 import json
 import sys
@@ -27,7 +27,7 @@ def step(number: int, loss: float = 1.0) -> Step:
     return Step(float(number + 1), "train", number, 0, float(number), (), 8, loss)
 
 
-def test_every_rule_is_there_and_says_what_it_is() -> None:
+def test_every_rule_exists_and_describes_itself() -> None:
     made = rules.make({})
     assert [type(rule).__name__ for rule in made] == LISTED
     for rule in made:
@@ -38,7 +38,7 @@ def test_every_rule_is_there_and_says_what_it_is() -> None:
         assert rule.parameters.action == "report"
 
 
-def test_a_rule_is_switched_off_and_set() -> None:
+def test_a_rule_can_be_switched_off_and_set() -> None:
     made = {
         type(rule).__name__: rule
         for rule in rules.make(
@@ -51,8 +51,8 @@ def test_a_rule_is_switched_off_and_set() -> None:
     assert made["AllZero"].parameters.threshold == 100
 
 
-def test_everything_wrong_with_the_settings_is_told_at_once() -> None:
-    with pytest.raises(rules.RuleSettingsError) as told:
+def test_all_problems_of_the_settings_are_reported_together() -> None:
+    with pytest.raises(rules.RuleSettingsError) as raised:
         rules.make(
             {
                 "StepOutliers": {},
@@ -62,7 +62,7 @@ def test_everything_wrong_with_the_settings_is_told_at_once() -> None:
                 "Overfit": 5,
             }
         )
-    text = str(told.value)
+    text = str(raised.value)
     for part in (
         "StepOutliers: no such rule (did you mean StepOutlier?)",
         "vanishinggradient: no such rule (did you mean VanishingGradient?)",
@@ -81,7 +81,7 @@ PLUGIN = DOCS.partition("### A rule of your own")[2].partition("```python")[2].p
 def test_the_docs_table_has_every_rule_with_its_defaults() -> None:
     table = DOCS.partition("| rule | fires when | defaults |")[2].partition("\n\n")[0]
     rows = [line.strip("| ").split(" | ") for line in table.splitlines()[2:]]
-    told = {row[0]: row[2].rstrip("| ") if len(row) > 2 else "" for row in rows}
+    documented = {row[0]: row[2].rstrip("| ") if len(row) > 2 else "" for row in rows}
     defaults = {
         rule.__name__: ", ".join(
             f"`{name}` {field.default!r}"
@@ -90,12 +90,12 @@ def test_the_docs_table_has_every_rule_with_its_defaults() -> None:
         )
         for rule in BUILT_IN
     }
-    assert told == defaults
+    assert documented == defaults
 
 
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A distribution that brings a rule, as pip would lay it out."""
+    """A package with a rule, in the layout that pip installs."""
     about = tmp_path / "too_good-1.0.dist-info"
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: too-good\nVersion: 1.0\n")
@@ -106,7 +106,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     sys.modules.pop("too_good_rule", None)
 
 
-def test_a_package_brings_a_rule_of_its_own(installed: Path) -> None:
+def test_another_package_can_provide_a_rule(installed: Path) -> None:
     (rule,) = [one for one in rules.make({"TooGood": {"limit": 0.5}}) if one.needs.endswith("cy")]
     score = Scalar(1.0, "validation:accuracy", 7, 1, 0.75)
     (result,) = rules.evaluate([score], [rule])
@@ -120,7 +120,7 @@ def test_a_package_brings_a_rule_of_its_own(installed: Path) -> None:
         rules.make({"TooGod": {}})
 
 
-def test_a_package_whose_rule_is_broken_is_named(installed: Path) -> None:
+def test_an_error_in_the_rule_of_a_package_names_the_package(installed: Path) -> None:
     (installed / "too_good_rule.py").write_text("import nowhere_to_be_found\n")
     with pytest.raises(
         rules.RuleSettingsError, match="TooGood: too_good_rule:TooGood does not load"
@@ -139,7 +139,7 @@ def test_a_package_whose_rule_is_broken_is_named(installed: Path) -> None:
         ("Path = pathlib:Path", "is not a subclass of debugger.rules.Rule"),
     ],
 )
-def test_a_package_cannot_bring_something_else(installed: Path, points: str, reason: str) -> None:
+def test_a_package_can_only_provide_rules(installed: Path, points: str, reason: str) -> None:
     (installed / "too_good-1.0.dist-info" / "entry_points.txt").write_text(
         f"[kennel.rules]\n{points}\n"
     )
@@ -153,19 +153,19 @@ class Counting(rules.Rule):
 
     kind = "tensor"
     description = advice = source = needs = "counting"
-    whole: bool = False
+    working: bool = False
 
     def see(self, record: Record) -> Iterator[Fired]:
         if isinstance(record, Step):
             self.datapoints += 1
-            yield self.fire(record, record.step, f"it is {self.whole or 1 / (record.loss or 0)}")
+            yield self.fire(record, record.step, f"it is {self.working or 1 / (record.loss or 0)}")
 
 
 def counting(action: str = "report") -> Counting:
     return Counting(rules.RuleParameters.model_validate({"action": action}))
 
 
-def test_live_tells_what_fired_and_what_to_do_twenty_times() -> None:
+def test_live_returns_the_first_twenty_firings_with_their_action() -> None:
     rule = counting("stop")
     live = Live([rule])
     reactions = [reaction for number in range(30) for reaction in live.feed(step(number))]
@@ -178,26 +178,26 @@ def test_live_tells_what_fired_and_what_to_do_twenty_times() -> None:
     assert (result.times, len(result.first), result.datapoints) == (30, 20, 30)
 
 
-def test_a_rule_that_breaks_is_switched_off_with_a_note_and_the_others_go_on() -> None:
-    broken, whole = counting(), Counting(rules.RuleParameters(), whole=True)
-    live = Live([broken, whole])
+def test_a_rule_that_raises_is_switched_off_and_the_others_continue() -> None:
+    broken, working = counting(), Counting(rules.RuleParameters(), working=True)
+    live = Live([broken, working])
     live.feed(step(0))
     note, fired = (reaction.record for reaction in live.feed(step(1, loss=0.0)))
     assert isinstance(note, Note)
     assert "Counting is switched off: ZeroDivisionError" in note.text
     assert isinstance(fired, Fired)
     assert len(live.feed(step(2))) == 1
-    assert whole.result().times == 3
+    assert working.result().times == 3
     assert "ZeroDivisionError" in broken.result().details["broken"]
 
 
-def test_a_rule_without_what_it_looks_at_says_what_it_needs() -> None:
+def test_a_rule_without_data_says_what_it_needs() -> None:
     for result in rules.evaluate([], rules.make({})):
         assert result.status == "no data"
         assert result.details["needs"]
 
 
-def test_results_are_json_in_aws_s_schema() -> None:
+def test_results_are_json_in_the_schema_of_aws() -> None:
     losses = [step(number, loss=1.0 + number) for number in range(100)]
     for result in rules.evaluate(losses, rules.make({"LossNotDecreasing": {"num_steps": 5}})):
         aws = json.loads(json.dumps(result.to_aws()))
@@ -209,7 +209,7 @@ def test_results_are_json_in_aws_s_schema() -> None:
             assert "num_steps:5\ndiff_percent:0.1" in aws["RuleParameters"]
 
 
-def test_the_profiler_report_holds_all_profiler_rules_most_triggered_first() -> None:
+def test_the_profiler_report_has_all_profiler_rules_sorted_by_firings() -> None:
     made = rules.make({"MaxInitializationTime": {"threshold": 0.001}})
     slow = [step(number) for number in range(3)]
     results = rules.evaluate([Start(-5.0, "job", 1, -10.0, {}), *slow], made)

@@ -1,4 +1,4 @@
-"""Where the rules part from AWS's naive definitions: what healthy jobs do, and what they do not."""
+"""Where the rules differ from AWS's definitions: healthy jobs must not fire, faulty ones must."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -36,7 +36,7 @@ def result(
 
 
 def tensors(collection: str, *values: Mapping[str, Statistics]) -> list[Record]:
-    """Return a record of each of the values, ten steps apart."""
+    """Return a record for each of the values, ten steps apart."""
     return [
         Tensors(float(number), "train", 10 * number, collection, one)
         for number, one in enumerate(values)
@@ -60,7 +60,7 @@ def training(losses: Sequence[float], seconds: Sequence[float] = ()) -> list[Rec
 # ---- gradients and weights -------------------------------------------------------------------
 
 
-def test_the_bias_before_a_batch_norm_has_no_gradient_in_good_health() -> None:
+def test_a_bias_before_a_batch_norm_needs_no_gradient() -> None:
     one = {"conv.weight": PLAIN, "conv.bias": replace(PLAIN, mean_abs=1e-10)}
     assert result("VanishingGradient", tensors(GRADIENTS, one)).status == "quiet"
     both = one | {"conv.weight": replace(PLAIN, mean_abs=1e-9)}
@@ -68,13 +68,13 @@ def test_the_bias_before_a_batch_norm_has_no_gradient_in_good_health() -> None:
     assert (found.times, found.first[0].evidence["modules"]) == (1, {"conv": 1e-9})
 
 
-def test_gradients_may_vanish_once_the_loss_has() -> None:
+def test_small_gradients_are_fine_when_the_loss_is_small() -> None:
     small = tensors(GRADIENTS, {"fc.weight": replace(PLAIN, mean_abs=1e-9)})
     assert result("VanishingGradient", [*training([1e-6]), *small]).times == 0
     assert result("VanishingGradient", [*training([1.0]), *small]).times == 1
 
 
-def test_a_loss_scale_is_found_by_trying() -> None:
+def test_infinite_gradients_are_fine_with_a_loss_scale() -> None:
     infinite = tensors(GRADIENTS, {"fc.weight": replace(PLAIN, nonfinite=0.5)})
     start = Start(0.0, "job", 1, 0.0, {"precision": "float16"})
     assert result("ExplodingTensor", [start, *infinite]).times == 0
@@ -85,45 +85,45 @@ def test_a_loss_scale_is_found_by_trying() -> None:
 @pytest.mark.parametrize(
     ("changes", "times"),
     [
-        ((0.0, 1e-4, 1e-3), 0),  # the rate begins at 0
-        ((1e-3, 1e-5, 1e-9, 1e-10), 0),  # and ends near it
-        ((1e-9, 1e-9, 1e-9), 2),  # but must not be so from the first step on
+        ((0.0, 1e-4, 1e-3), 0),  # the learning rate starts at 0
+        ((1e-3, 1e-5, 1e-9, 1e-10), 0),  # and ends near 0
+        ((1e-9, 1e-9, 1e-9), 2),  # but it must not stay near 0 from the first step on
         ((1e-3, 20.0), 1),
     ],
 )
-def test_how_far_weights_move(changes: tuple[float, ...], times: int) -> None:
+def test_updates_of_weights_are_checked(changes: tuple[float, ...], times: int) -> None:
     assert result("WeightUpdateRatio", weights(*changes)).times == times
 
 
-def test_a_weight_that_rests_while_others_move_is_found() -> None:
+def test_a_weight_that_does_not_change_while_others_do_is_found() -> None:
     moving = replace(PLAIN, change=1e-3)
     both = {"conv.weight": replace(PLAIN, change=0.0), "fc.weight": moving}
     found = result("WeightUpdateRatio", tensors(WEIGHTS, both))
     assert found.first[0].evidence["tensors"] == {"conv.weight": 0.0}
 
 
-def test_what_begins_at_zero_may_move_by_more_than_its_length() -> None:
+def test_a_weight_that_starts_at_zero_can_change_by_any_factor() -> None:
     assert result("WeightUpdateRatio", weights(1e9, l2=1e-3)).times == 0  # 1e-3 / 1e-12
     assert result("WeightUpdateRatio", weights(50.0, name="fc.bias")).times == 0
 
 
-def test_what_begins_at_zero_is_no_finding_unless_it_stays_there() -> None:
+def test_a_weight_that_starts_at_zero_is_a_finding_only_if_it_stays_zero() -> None:
     zero = {"bn.weight": ZERO, "bn.bias": ZERO}
     plain = {"bn.weight": PLAIN, "bn.bias": ZERO}
     assert result("AllZero", tensors(WEIGHTS, zero, plain, zero)).times == 0
     assert result("AllZero", tensors(WEIGHTS, zero, zero, plain)).times == 1
 
 
-def test_weights_that_are_not_trained_may_stay_as_they_are() -> None:
+def test_weights_that_are_not_trained_can_stay_unchanged() -> None:
     same = [{"conv.weight": PLAIN}] * 4
     assert result("UnchangedTensor", tensors(WEIGHTS, *same)).status == "no data"
     graded = tensors(GRADIENTS, {"conv.weight": PLAIN})
     assert result("UnchangedTensor", [*graded, *tensors(WEIGHTS, *same)]).times == 2
-    assert result("UnchangedTensor", weights(*[1e-6] * 4)).times == 0  # small steps are steps
+    assert result("UnchangedTensor", weights(*[1e-6] * 4)).times == 0  # small changes are changes
     assert result("UnchangedTensor", weights(*[0.0] * 4)).times == 2
 
 
-def test_a_variance_counts_once_a_bound_is_set() -> None:
+def test_variance_is_checked_only_with_a_bound() -> None:
     stream = tensors(WEIGHTS, {"fc.weight": PLAIN, "fc.bias": replace(PLAIN, std=50.0)})
     assert result("TensorVariance", stream).status == "no data"
     assert result("TensorVariance", stream, {"max_threshold": 1.0}).times == 0
@@ -144,7 +144,9 @@ def test_a_variance_counts_once_a_bound_is_set() -> None:
         (-0.5, 0.0, 0.5, 0),
     ],
 )
-def test_pictures_are_normalised(low: float, mean: float, high: float, times: int) -> None:
+def test_pictures_that_are_not_normalised_are_found(
+    low: float, mean: float, high: float, times: int
+) -> None:
     one = replace(PLAIN, min=low, mean=mean, max=high)
     stream = [*training([1.0]), *tensors(INPUTS, *[{"images": one}] * 63)]  # 8 pictures each
     assert result("CheckInputImages", stream).times == times
@@ -152,14 +154,14 @@ def test_pictures_are_normalised(low: float, mean: float, high: float, times: in
 
 
 def noisy(falls: float, steps: int = 400) -> list[float]:
-    """Return losses that swing by a third and fall by `falls` in all."""
+    """Return losses that oscillate by a third and fall by `falls` in total."""
     return [
         2.0 - falls * number / steps + 0.6 * ((number * 7919) % 101 / 100 - 0.5)
         for number in range(steps)
     ]
 
 
-def test_the_loss_may_swing_while_it_falls_but_not_stay_or_rise() -> None:
+def test_the_loss_can_oscillate_while_it_falls_but_must_not_stay_or_rise() -> None:
     assert result("LossNotDecreasing", training(noisy(1.0))).times == 0
     assert result("LossNotDecreasing", training(noisy(-1.0))).times > 30
     assert result("LossNotDecreasing", training([2.0] * 60)).times == 3
@@ -177,7 +179,7 @@ def epochs(*losses: tuple[float, float]) -> list[Record]:
     ]
 
 
-def test_validation_may_be_worse_than_training_as_long_as_it_improves() -> None:
+def test_validation_can_be_worse_than_training_while_it_improves() -> None:
     better = [(1 / epoch**2, 1 / epoch) for epoch in range(1, 9)]
     assert result("Overfit", epochs(*better)).times == 0
     worse = [*better, (0.01, 0.15), (0.01, 0.2), (0.01, 0.13), (0.01, 0.2)]
@@ -194,15 +196,15 @@ def confusion(
     return Confusion(1.0, mode, 0, 0, classes, counts)
 
 
-def test_few_pictures_say_nothing_of_the_balance_of_classes() -> None:
+def test_class_balance_is_checked_only_with_enough_pictures() -> None:
     few = confusion((0, 0, 30), (1, 1, 1), mode="train")
     assert result("ClassImbalance", [few] * 2).status == "no data"
-    found = result("ClassImbalance", [few] * 20)  # training batches are added up
+    found = result("ClassImbalance", [few] * 20)  # training batches are summed
     assert (found.datapoints, found.times) == (4, 4)
     assert found.details == {"pictures": {"train": {"0": 600, "1": 20, "2": 0}}}
 
 
-def test_a_rare_class_that_is_lost_is_found_where_the_others_are_not() -> None:
+def test_a_rare_class_that_fails_alone_is_found() -> None:
     counts = ((0, 0, 300), (1, 1, 280), (2, 0, 60))
     found = result("ClassImbalance", [confusion(*counts)])
     assert found.first[0].evidence["classes"] == {"2": 1.0}
@@ -210,7 +212,7 @@ def test_a_rare_class_that_is_lost_is_found_where_the_others_are_not() -> None:
     assert result("ClassImbalance", [confusion(*untrained)]).times == 0
 
 
-def test_confusion_is_systematic_and_stays() -> None:
+def test_confusion_must_be_large_and_repeat() -> None:
     mistaken = confusion((0, 0, 40), (1, 2, 12), (1, 1, 8), (2, 2, 40))
     better = confusion((0, 0, 40), (1, 2, 9), (1, 1, 11), (2, 2, 40))
     few = confusion((0, 0, 40), (1, 2, 5), (1, 1, 2), (2, 2, 40))
@@ -227,7 +229,7 @@ def test_confusion_is_systematic_and_stays() -> None:
 # ---- time ------------------------------------------------------------------------------------
 
 
-def test_slow_steps_are_outliers_from_a_hundred_on_and_more_than_ten() -> None:
+def test_outliers_need_over_a_hundred_steps_and_more_than_ten_slow_ones() -> None:
     seconds = [3.0 if number % 40 == 39 else 0.2 for number in range(480)]
     found = result("StepOutlier", [*training([1.0] * 480, seconds), end(130.0)])
     assert [fired.evidence["outliers"] for fired in found.first] == [11, 12]  # at 120 s, at the end
@@ -255,7 +257,7 @@ def test_profiled_and_first_steps_do_not_hide_the_outliers() -> None:
     assert hidden.times == 0
 
 
-def test_a_standstill_is_told_by_the_host_s_samples_once() -> None:
+def test_a_job_that_hangs_is_found_once_by_the_time_of_samples() -> None:
     def samples(begin: int, until: int) -> list[Record]:
         return [records.System(float(at), {"cpu": 1.0}) for at in range(begin, until, 60)]
 
@@ -269,7 +271,7 @@ def replace_at(at: float) -> Record:
     return Step(at, "train", 1, 0, at - 1, (), 8, 1.0)
 
 
-def test_a_job_started_again_is_no_standstill_and_its_first_step_no_outlier() -> None:
+def test_the_time_between_two_starts_does_not_count() -> None:
     later = Start(90_000.0, "job", 1, 89_990.0, {})
     stream = [*training([1.0]), later, replace_at(90_010.0)]
     assert result("StalledTraining", stream).times == 0
@@ -277,7 +279,7 @@ def test_a_job_started_again_is_no_standstill_and_its_first_step_no_outlier() ->
     assert slow.first[0].evidence["seconds"] == 19.0
 
 
-def test_activations_of_every_layer_are_looked_at() -> None:
+def test_activations_of_every_layer_are_checked() -> None:
     layers = {"relu": replace(PLAIN, dead=0.6), "other": replace(PLAIN, dead=0.4), "conv": PLAIN}
     found = result("DeadRelu", tensors(ACTIVATIONS, layers))
     assert (found.datapoints, found.first[0].evidence["layers"]) == (2, {"relu": 0.6})

@@ -1,8 +1,8 @@
-"""The user's findings, against a truth that is known: where the time went, which steps stood out.
+"""Time split and outliers, compared with known times.
 
-First a job as theirs was (4,088 s; initialisation 73 s, finalisation 1 s; a third of the loop
-outside TRAIN and EVAL; 212 steps looked at, StepOutlier seven times), made as records. Then a real
-short one, its delays measured by the test's own stopwatch.
+The first job is a reconstruction of a user's job: 4,088 s, initialisation 73 s, finalisation 1 s, a
+third of the loop outside of TRAIN and EVAL, 212 steps checked, StepOutlier fired seven times. The
+second is a short real training with measured delays.
 """
 
 import math
@@ -21,15 +21,15 @@ from tests.debugger.faults import Clock, Training
 
 START = 1_683_477_831.0  # 2023-05-07 16:43:51
 INITIALISATION, LOOP, FINALISATION = 73.0, 4013.4, 1.2
-STEPS, OUTLIERS = 213, 12  # the first step is not looked at
+STEPS, OUTLIERS = 213, 12  # the first step does not count
 EVALUATION = 120.0  # after each epoch of 71 steps
 OUTSIDE = LOOP / 3
-EARLY = range(20, 60, 4)  # ten steps that stand out at once
-LATE = (192, 193)  # the last two make them more than ten
+EARLY = range(20, 60, 4)  # the first ten outliers
+LATE = (192, 193)  # the last two outliers: now more than ten
 
 
 def planted() -> list[float]:
-    """Return the seconds of each step's work: all alike but for the outliers."""
+    """Return the duration of each step: all equal except the outliers."""
     work = LOOP - OUTSIDE - 3 * EVALUATION
     outliers = {*EARLY, *LATE}
     usual = work / (STEPS + 5 * len(outliers))
@@ -37,7 +37,7 @@ def planted() -> list[float]:
 
 
 def job() -> list[Record]:
-    """Return the records of the user's job; its outliers are in the backward pass."""
+    """Return the records of the job; the outliers are in the backward pass."""
     seconds = planted()
     wait, between = 0.4 * OUTSIDE / STEPS, 0.6 * OUTSIDE / STEPS
     at = START + INITIALISATION
@@ -66,7 +66,7 @@ def job() -> list[Record]:
 
 
 def scans_that_fire(made: list[Record]) -> int:
-    """Count, by the definition alone, the scans with more than ten outliers."""
+    """Count the scans with more than ten outliers, directly from the definition."""
     steps = [record for record in made if isinstance(record, Step)][1:]
     fired, scan = 0, made[0].at + 60
     for number, step in enumerate(steps, start=1):
@@ -81,7 +81,7 @@ def _many(seconds: list[float]) -> bool:
     return len(seconds) > 100 and sum(one > limit for one in seconds) > 10
 
 
-def test_the_user_s_job_yields_the_user_s_findings() -> None:
+def test_the_job_of_the_user_has_the_findings_of_the_user() -> None:
     made = job()
     results = {
         result.rule: result
@@ -126,13 +126,13 @@ def test_the_user_s_job_yields_the_user_s_findings() -> None:
     assert fired == {"StepOutlier", "MaxInitializationTime"}
 
 
-PACE = 0.2  # of the processor's time: slow ones too are quick beside the delays
+PACE = 0.2  # scale of CPU time, so that it is short compared with the delays
 
 
 class RealClock(Clock):
-    """Real time, without what other processes of a busy machine take of it.
+    """Real time without the time that other processes of a busy machine take.
 
-    That is, the processor time of the test's thread, and its delays as a stopwatch measures them.
+    It is the CPU time of the test's thread plus the measured delays.
     """
 
     def __init__(self) -> None:
@@ -152,7 +152,8 @@ class RealClock(Clock):
         self.waited[kind] = self.waited.get(kind, 0.0) + slept
 
 
-def test_a_real_run_s_delays_are_found_where_they_were_planted(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_delays_in_a_real_run_appear_in_the_right_phase(tmp_path: Path) -> None:
     clock = RealClock()
     training = Training(clock=clock, epochs=2, initialisation=3.0)
     training.in_wait = lambda _: clock.sleep("data_wait", 0.03)
@@ -160,7 +161,7 @@ def test_a_real_run_s_delays_are_found_where_they_were_planted(tmp_path: Path) -
     training.in_loop = lambda: clock.sleep("other", 0.5)
     begun = clock.mark()
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # all the work is this thread's
+    torch.set_num_threads(1)  # all work is in this thread
     try:
         recorded = training.run(tmp_path)
     finally:
@@ -173,7 +174,7 @@ def test_a_real_run_s_delays_are_found_where_they_were_planted(tmp_path: Path) -
     assert split.initialisation >= 3.0
     trained = {"forward": split.forward, "data_wait": split.data_wait, "other": split.other}
     for kind, found in trained.items():
-        assert found >= clock.waited[kind] - 0.001  # what it does beside sleeping comes on top
+        assert found >= clock.waited[kind] - 0.001  # plus the time of the work itself
     assert split.data_wait == pytest.approx(clock.waited["data_wait"], abs=close)
     assert split.other == pytest.approx(clock.waited["other"], abs=close)
     assert split.outside == pytest.approx(

@@ -1,4 +1,4 @@
-"""Where the time went, against times that are known."""
+"""The time split of records with known times."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from debugger.timeline import Timeline
 
 
 def step(at: float, number: int = 0, wait: float = 1.0) -> Step:
-    """A training step from `at` on: its wait, then 0.5 s of copy, 2 of forward and 1 of its own."""
+    """A training step from `at` on: the wait, 0.5 s of copy, 2 s of forward and 1.25 s of other."""
     spans = (
         Span(records.DATA_WAIT, at, wait),
         Span(records.COPY, at + wait, 0.5),
@@ -32,11 +32,11 @@ JOB: list[Record] = [
 ]
 
 
-def test_every_second_of_the_job_is_in_one_place() -> None:
+def test_every_second_of_the_job_counts_once() -> None:
     split = Timeline.of(JOB)
     assert (split.start, split.end, split.total) == (100.0, 132.0, 32.0)
     assert split.initialisation == 10.0
-    assert split.finalisation == 132.0 - 130.75  # the last checkpoint is part of it
+    assert split.finalisation == 132.0 - 130.75  # includes the last checkpoint
     assert split.loop == 130.75 - 110.0
     assert (split.data_wait, split.copy, split.forward) == (4.0, 1.5, 6.0)
     assert (split.recording, split.evaluation, split.checkpoint) == (0.75, 2.0, 2.0)
@@ -51,7 +51,7 @@ def test_a_job_without_an_end_has_no_finalisation() -> None:
     assert split.checkpoint == 2.5
 
 
-def test_a_job_that_was_started_again_is_added_up_without_the_time_between() -> None:
+def test_starts_are_added_up_without_the_time_between() -> None:
     again = [records.Start(203.0, "job", 1, 200.0, {}), step(205.0, 3)]
     split = Timeline.of([*JOB, *again])
     assert split.total == 32.0 + 9.75
@@ -59,7 +59,7 @@ def test_a_job_that_was_started_again_is_added_up_without_the_time_between() -> 
     assert split.train == 4 * 3.5
 
 
-def test_it_can_be_asked_on_the_way_and_only_its_own_process_counts() -> None:
+def test_a_split_is_available_at_any_time_and_for_one_process() -> None:
     timeline = Timeline()
     for record in JOB[:6]:
         timeline.add(record)
@@ -68,7 +68,7 @@ def test_it_can_be_asked_on_the_way_and_only_its_own_process_counts() -> None:
     assert Timeline.of([JOB[0], other, *JOB[1:]]) == Timeline.of(JOB)
 
 
-def test_what_ran_at_the_same_time_counts_once() -> None:
+def test_parallel_phases_count_once() -> None:
     busy = Step(3.0, "train", 0, 0, 0.0, (Span(records.FORWARD, 0.0, 3.0),), 8)
     waited = Step(
         5.0,
