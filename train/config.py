@@ -1,7 +1,7 @@
-"""What a training job can be told: every hyperparameter, its type, range, default and meaning.
+"""The hyperparameters of a training job: type, range, default and meaning.
 
-SageMaker hands hyperparameters over as strings; all that is wrong with them is reported at once.
-Imports no torch, so that the launcher can check a job before it costs anything.
+SageMaker passes hyperparameters as strings; all problems are reported at once. This module imports
+no torch, so that the `kennel` command can check a job before it costs anything.
 """
 
 import difflib
@@ -24,7 +24,7 @@ from classifier.architectures import canonical
 from debugger.records import COLLECTIONS
 from train import validators
 
-# Names people bring along, and ours.
+# Names that people use elsewhere, and ours.
 ALIASES = {
     "lr": "learning_rate",
     "backbone_lr": "backbone_learning_rate",
@@ -38,12 +38,12 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 Rate = Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]
 
 
-# Words for which the empty string, which otherwise means unset, says something.
-Words = Annotated[str, BeforeValidator(lambda given: "" if given is None else str(given))]
+# Text for which the empty string is a value; elsewhere it means unset.
+Text = Annotated[str, BeforeValidator(lambda given: "" if given is None else str(given))]
 
 
 class ConfigError(ValueError):
-    """Hyperparameters that cannot be used: every problem, one to a line."""
+    """Hyperparameters that cannot be used: every problem, one on each line."""
 
 
 class TrainConfig(BaseModel):
@@ -57,20 +57,20 @@ class TrainConfig(BaseModel):
     weights: str = Field(
         "pretrained",
         description="`pretrained` (channel `pretrained`, else hub cache, else download), "
-        "`none` (random), or a file's path; a bundle or its `model.tar.gz` is gone on from",
+        "`none` (random), or a file's path; from a bundle or its `model.tar.gz` training continues",
     )
     trainable: str = Field(
         "head",
-        description="`head`, `all`, or the module from which on to train, such as `layer4`",
+        description="`head`, `all`, or a module such as `layer4`, which trains with all after it",
     )
     freeze_batch_norm: bool = Field(
-        False, description="keep batch-norm statistics fixed in the trained part too"
+        False, description="keep the batch-norm statistics of the trained part fixed too"
     )
     image_size: int | None = Field(
         None,
         ge=16,
         le=1024,
-        description="input height and width, pixels; the network's own if unset",
+        description="input height and width in pixels; the network's own if unset",
     )
 
     epochs: int = Field(3, ge=1, le=10_000, description="passes over the training pictures")
@@ -78,51 +78,54 @@ class TrainConfig(BaseModel):
         0,
         ge=0,
         le=10_000,
-        description="the first of them train the head alone, on a frozen backbone's features; the "
-        "rest what `trainable` says, with a warm-up and schedule of their own",
+        description="the first epochs train only the head, on features of the frozen backbone; the "
+        "others train what `trainable` says, with a warm-up and schedule of their own",
     )
     batch_size: int = Field(
-        64, ge=2, le=65_536, description="pictures a step, over all GPUs and hosts together"
+        64, ge=2, le=65_536, description="pictures in a step, over all GPUs and hosts"
     )
     accumulate: int = Field(
         1,
         ge=1,
         le=4096,
-        description="parts that a step's pictures go through the network in, one after the other, "
-        "where a GPU's memory does not hold them together",
+        description="parts in which a step's pictures go through the network, one after the other, "
+        "if they do not fit in a GPU's memory together",
     )
     fit_batch_size: bool = Field(
         False,
-        description="take the largest batch that the GPUs' memory holds instead; on a CPU "
-        "`batch_size`",
+        description="use the largest batch that fits in the GPUs' memory; on a CPU `batch_size`",
     )
     optimizer: Literal["sgd", "adamw"] = Field("sgd", description="`sgd` (Nesterov) or `adamw`")
     learning_rate: Rate = Field(0.01, description="peak rate of the head")
     find_learning_rate: bool = Field(
         False,
-        description="find it in a short trial run at rising rates instead; the backbone's keeps "
-        "its ratio to it",
+        description="find `learning_rate` in a short trial run at rising rates; the backbone's "
+        "rate keeps its ratio to it",
     )
     backbone_learning_rate: Rate | None = Field(
         None, description="peak rate of the trained backbone; a tenth of the head's if unset"
     )
     momentum: Fraction = Field(0.9, description="of SGD")
-    weight_decay: float = Field(1e-4, ge=0, le=1, description="of weights; never biases and norms")
+    weight_decay: float = Field(
+        1e-4, ge=0, le=1, description="of weights; never of biases and norms"
+    )
     schedule: Literal["cosine", "constant"] = Field("cosine", description="after the warm-up")
-    warmup_epochs: float = Field(0.0, ge=0, description="linear warm-up; part epochs allowed")
+    warmup_epochs: float = Field(
+        0.0, ge=0, description="length of the linear warm-up; fractions are allowed"
+    )
     clip_gradient_norm: float = Field(0.0, ge=0, description="0: off")
     feature_views: int | None = Field(
         None,
         ge=0,
         le=10_000,
-        description="random views of each picture that a frozen backbone computes; one an epoch "
-        "if unset, fewer come round again and are cheaper; 0: no features are kept",
+        description="random views of each picture that a frozen backbone computes: one for each "
+        "epoch if unset; fewer repeat and are cheaper; 0: no features are cached",
     )
-    sweep: Annotated[Words, AfterValidator(validators.lists)] = Field(
+    sweep: Annotated[Text, AfterValidator(validators.lists)] = Field(
         "",
-        description="lists of values by hyperparameter as JSON, such as "
-        '`{"learning_rate": [0.01, 0.1], "epochs": [2, 3]}`: all combinations are trained in this '
-        "one job; the backbone must be frozen",
+        description="JSON with lists of values by hyperparameter, such as "
+        '`{"learning_rate": [0.01, 0.1], "epochs": [2, 3]}`: this job trains all combinations; '
+        "the backbone must be frozen",
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto",
@@ -132,117 +135,128 @@ class TrainConfig(BaseModel):
 
     compile: bool = Field(
         False,
-        description="compile the network first (torch.compile): minutes at the start for faster "
-        "steps; needs a C++ compiler in the image",
+        description="compile the network (torch.compile), on GPUs only: minutes at the start for "
+        "faster steps; needs a C++ compiler in the image",
     )
 
     label_smoothing: Fraction = Field(
-        0.0, description="share of the target spread over all classes"
+        0.0, description="share of the target that is spread over all classes"
     )
     class_weights: Literal["none", "balanced"] = Field(
-        "none", description="`balanced`: each class's loss by the inverse of its count"
+        "none", description="`balanced`: weight each class's loss by the inverse of its count"
     )
     augment: Literal["none", "crop", "randaugment", "trivialaugment"] = Field(
         "crop", description="random crop (and policy) of the training pictures"
     )
     augment_on: Literal["auto", "workers", "device"] = Field(
         "auto",
-        description="where a policy is done: picture by picture in the decoding workers, or for a "
-        "batch at once on the device that trains; `auto`: there if it is a GPU",
+        description="where a policy is applied: to each picture in the decoding workers, or to a "
+        "batch on the device that trains; `auto`: on the device if it is a GPU",
     )
-    horizontal_flip: bool = Field(True, description="mirror half of them; off for text and digits")
+    horizontal_flip: bool = Field(
+        True, description="mirror half of the training pictures; turn off for text and digits"
+    )
     mixup: float = Field(0.0, ge=0, le=10, description="alpha of MixUp; 0: off")
     cutmix: float = Field(0.0, ge=0, le=10, description="alpha of CutMix; 0: off")
     test_time_flip: bool = Field(
         False,
-        description="the finished model looks at each picture as it is and mirrored, and answers "
-        "the mean, when tested and when serving: twice the work; off for text and digits",
+        description="the finished model evaluates each picture and its mirror image and returns "
+        "the mean, in the test and when serving: twice the work; not for text and digits",
     )
-    ema: Fraction = Field(0.0, description="decay of averaged weights, used for the result; 0: off")
+    ema: Fraction = Field(
+        0.0, description="decay of averaged weights, which become the result; 0: off"
+    )
     patience: int = Field(
         0, ge=0, description="epochs without better validation before stopping; 0: off"
     )
 
-    valid_fraction: Fraction = Field(0.15, description="split off train where there is no `valid`")
+    valid_fraction: Fraction = Field(
+        0.15, description="share split off train if there is no `valid`"
+    )
     test_fraction: Fraction = Field(
-        0.15, description="split off train where there is neither `valid` nor `test`"
+        0.15, description="share split off train if there is neither `valid` nor `test`"
     )
     max_unreadable: Fraction = Field(
-        0.01, description="share of unreadable pictures skipped before the job fails"
+        0.01, description="share of pictures that can be unreadable; the job fails above it"
     )
     shuffle_block: int = Field(
         1,
         ge=1,
         le=65_536,
-        description="pictures that stay together in the shuffle of packed shards and are read at "
-        "once: 16 to 64 for FastFile",
+        description="neighbours in packed shards that stay together in the shuffle, and are read "
+        "together: 16 to 64 for FastFile",
     )
     cache_gib: float | None = Field(
         None,
         ge=0,
         le=65_536,
-        description="memory for decoded pictures, GiB a host, which later epochs need not decode; "
-        "half of what is free if unset; 0: off",
+        description="memory on each host, in GiB, to cache decoded pictures for later epochs; "
+        "half of the free memory if unset; 0: off",
     )
     workers: int | None = Field(
-        None, ge=0, le=256, description="decoding processes a GPU; by cores and memory if unset"
+        None,
+        ge=0,
+        le=256,
+        description="decoding processes for each GPU; by cores and memory if unset",
     )
     checkpoint_minutes: float = Field(
-        10.0, gt=0, description="time between checkpoints inside an epoch"
+        10.0, gt=0, description="minutes between checkpoints within an epoch"
     )
     seed: int = Field(0, ge=0, lt=2**31, description="the same seed gives the same run")
 
-    debugger: bool = Field(True, description="record losses and tensors, and watch them by rules")
+    debugger: bool = Field(True, description="record losses and tensors, and check them with rules")
     debugger_interval: int = Field(
         50, ge=1, description="steps between records of tensors; losses are recorded every step"
     )
-    debugger_collections: Annotated[Words, AfterValidator(validators.collections)] = Field(
+    debugger_collections: Annotated[Text, AfterValidator(validators.collections)] = Field(
         ",".join(COLLECTIONS), description="which tensors are recorded"
     )
-    debugger_raw: Annotated[Words, AfterValidator(validators.pattern)] = Field(
-        "", description="a regular expression: tensors of these names are recorded whole too"
+    debugger_raw: Annotated[Text, AfterValidator(validators.pattern)] = Field(
+        "", description="a regular expression: tensors with matching names are also recorded whole"
     )
-    debugger_rules: Annotated[Words, AfterValidator(validators.rules)] = Field(
+    debugger_rules: Annotated[Text, AfterValidator(validators.rules)] = Field(
         "",
-        description="settings by rule as JSON, such as "
+        description="JSON with the settings of rules, such as "
         '`{"StepOutlier": {"stddev": 4, "action": "stop"}, "DeadRelu": false}`',
     )
-    profiler: bool = Field(True, description="record the timeline, the host and the operators")
-    profiler_interval: float = Field(
-        0.5, ge=0.1, le=60, description="seconds between samples of the host"
+    profiler: bool = Field(
+        True, description="record the timeline, the host's metrics and the operators"
     )
-    profiler_steps: Annotated[Words, AfterValidator(validators.window)] = Field(
-        "10:13", description="steps that torch.profiler watches; empty: none"
+    profiler_interval: float = Field(
+        0.5, ge=0.1, le=60, description="seconds between samples of the host's metrics"
+    )
+    profiler_steps: Annotated[Text, AfterValidator(validators.window)] = Field(
+        "10:13", description="steps that torch.profiler records; empty: none"
     )
 
     @model_validator(mode="after")
-    def _together(self) -> "TrainConfig":
+    def _check_combinations(self) -> "TrainConfig":
         if self.warmup_epochs >= self.epochs:
             raise ValueError(
                 f"warmup_epochs {self.warmup_epochs:g} must be less than epochs {self.epochs}"
             )
         if 2 * self.accumulate > self.batch_size:
             raise ValueError(
-                f"accumulate {self.accumulate} leaves fewer than two pictures a part: "
+                f"accumulate {self.accumulate} leaves fewer than two pictures for a part: "
                 f"at most half of batch_size {self.batch_size}"
             )
         if self.head_epochs:
-            self._two_stages()
+            self._check_stages()
         if self.valid_fraction + self.test_fraction > 0.9:
             raise ValueError("valid_fraction and test_fraction together must leave 0.1 for train")
         if self.weights == "none" and self.trainable == "head":
             raise ValueError(
-                "trainable=head keeps the backbone as it is, and weights=none makes it random: "
+                "trainable=head does not train the backbone, and weights=none makes it random: "
                 "set trainable=all, or give weights"
             )
         if self.sweep:
-            self._sweepable()
+            self._check_sweep()
         return self
 
-    def _two_stages(self) -> None:
+    def _check_stages(self) -> None:
         if self.trainable == "head":
             raise ValueError(
-                "head_epochs come before those that train more than the head, and trainable is "
+                "head_epochs come before epochs that train more than the head, but trainable is "
                 "head: set trainable=all or a module's name"
             )
         if self.head_epochs >= self.epochs:
@@ -255,25 +269,25 @@ class TrainConfig(BaseModel):
                 f"{self.head_epochs} of the head, then {self.epochs - self.head_epochs}"
             )
 
-    def _sweepable(self) -> None:
+    def _check_sweep(self) -> None:
         if self.trainable != "head":
             raise ValueError(
-                f"sweep trains many heads on one frozen backbone, and trainable is "
+                f"sweep trains many heads on one frozen backbone, but trainable is "
                 f"{self.trainable}: set trainable=head, or use a tuning job"
             )
         for name in ("mixup", "cutmix", "ema", "find_learning_rate", "fit_batch_size"):
             if getattr(self, name):
-                raise ValueError(f"sweep does not go with {name}: leave it out")
+                raise ValueError(f"sweep cannot be combined with {name}: leave it out")
         if self.feature_views == 0:
-            raise ValueError("sweep trains on features, and feature_views is 0: unset it")
+            raise ValueError("sweep trains on features, but feature_views is 0: unset it")
         for _ in self.trials():
             pass
 
     def trials(self) -> Iterator["TrainConfig"]:
-        """Yield what each trial of a sweep would be told as a job of its own; else this one.
+        """Yield the config of each trial of a sweep as a job's; without a sweep, this config.
 
         Raises:
-            ValueError: a job of its own would not take it.
+            ValueError: a trial has values that a job would refuse.
         """
         own = self.model_dump() | {"sweep": ""}
         lists: dict[str, list[Any]] = json.loads(self.sweep or "{}")
@@ -300,11 +314,11 @@ class TrainConfig(BaseModel):
 def from_hyperparameters(given: Mapping[str, Any]) -> TrainConfig:
     """Read SageMaker's hyperparameters.
 
-    Values may be JSON (as the SDKs encode them) or plain strings; `-` counts as `_` in names;
-    names that belong to SageMaker (`sagemaker_*`, `_tuning_*`) are passed over.
+    Values can be JSON (as the SDKs encode them) or plain strings. In names `-` counts as `_`. Names
+    that belong to SageMaker (`sagemaker_*`, `_tuning_*`) are ignored.
 
     Raises:
-        ConfigError: with every unknown name and ill-typed or impossible value.
+        ConfigError: with every unknown name and every value of a wrong type or out of range.
     """
     values: dict[str, Any] = {}
     problems: list[str] = []
@@ -342,7 +356,7 @@ def _plain(value: Any) -> Any:
             decoded = json.loads(text)
         except ValueError:
             decoded = text
-        # json reads 1e5 and true; a word stays a word, also in another encoding's quotes
+        # JSON also reads 1e5 and true; any other word stays text
         value = decoded if not isinstance(decoded, dict | list) else text
         if value in ("", "None"):
             return None

@@ -1,8 +1,8 @@
 """What the image's `train` runs: SageMaker's training contract, on sagemaker-training.
 
-The toolkit calls `main`. It starts train.job, through train.platform.launch when there are several
-GPUs or hosts, or the user's own script when the job names one. It forwards SIGTERM and turns a
-failure into its reason. Everything the platform sees of us is here.
+The toolkit calls `main`. It starts train.job, through train.platform.launch if there are several
+GPUs or hosts, or the user's own script if the job names one. It forwards SIGTERM and turns a
+failure into its reason. Everything that the platform sees of us is here.
 """
 
 import contextlib
@@ -16,11 +16,10 @@ from typing import Any
 
 import psutil
 
-from train.platform import script
+from train.platform import exits, script
 from train.recording.system import STARTED, own_start
 
-MODULE = "train.job"
-PROCESSES = "KENNEL_PROCESSES"  # training processes a host; on CPUs several only if it says so
+PROCESSES = "KENNEL_PROCESSES"  # training processes on each host; one by default on CPUs
 
 
 def main() -> None:
@@ -34,7 +33,7 @@ def main() -> None:
 
     os.environ[STARTED] = str(own_start())
     env = environment.Environment()
-    stopped = _hand_on_sigterm()
+    stopped = _forward_sigterm()
     if env.user_entry_point:
         script.run(env)
         return
@@ -43,21 +42,21 @@ def main() -> None:
     failure.unlink(missing_ok=True)
     code = subprocess.Popen(command(env)).wait()
     if stopped and (code < 0 or code == 128 + signal.SIGTERM):
-        # Asked to stop before train.job could note it: there is nothing to save yet.
+        # The signal came before train.job could handle it: there is nothing to save yet.
         print("stopped before training began", flush=True)
     elif code:
         raise errors.ClientError(reason(code, failure))
 
 
 def command(env: Any) -> list[str]:
-    """Return how to start train.job on this host.
+    """Return the command that starts train.job on this host.
 
     Args:
         env: sagemaker_training.environment.Environment.
     """
     processes = process_count(env)
     if processes == 1 and len(env.hosts) == 1:
-        return [sys.executable, "-m", MODULE]
+        return [sys.executable, "-m", exits.JOB]
     os.environ.setdefault("NCCL_SOCKET_IFNAME", str(env.network_interface_name))
     os.environ.setdefault("GLOO_SOCKET_IFNAME", str(env.network_interface_name))
     return [
@@ -69,59 +68,55 @@ def command(env: Any) -> list[str]:
 
 
 def process_count(env: Any) -> int:
-    """Return the training processes of this host: one a GPU, or what PROCESSES says.
+    """Return the number of training processes on this host: one for each GPU, or PROCESSES.
 
     Raises:
-        sagemaker_training.errors.ClientError: it cannot be so many.
+        sagemaker_training.errors.ClientError: PROCESSES is not a possible number.
     """
     from sagemaker_training import errors
 
     gpus = int(env.num_gpus)
-    told = os.environ.get(PROCESSES, "") or str(max(1, gpus))
-    if not told.isdecimal() or not 1 <= int(told) <= (gpus or 64):
+    given = os.environ.get(PROCESSES, "") or str(max(1, gpus))
+    if not given.isdecimal() or not 1 <= int(given) <= (gpus or 64):
         raise errors.ClientError(
-            f"ConfigError: the environment's {PROCESSES} is {told!r}: a number of training "
-            f"processes a host, at most {f'its {gpus} GPUs' if gpus else '64 on a CPU'}"
+            f"ConfigError: the environment variable {PROCESSES} is {given!r}: give the number of "
+            f"training processes on each host, at most {gpus or 64}"
         )
-    return int(told)
+    return int(given)
 
 
 def reason(code: int, failure: Path) -> str:
-    """Return why train.job ended with `code`: what it wrote, or what its exit tells."""
+    """Return why train.job ended with `code`: what it wrote, else what its exit code means."""
     if failure.is_file() and (text := failure.read_text(errors="replace").strip()):
         return text
-    if code in (-signal.SIGKILL, 128 + signal.SIGKILL):
-        return (
-            "training was killed (SIGKILL), most likely for want of memory: "
-            "lower batch_size or workers, or take a larger instance"
-        )
-    if code in (-signal.SIGBUS, 128 + signal.SIGBUS):
-        return "training died of a bus error, most likely for want of shared memory: set workers=0"
-    return f"training ended with exit code {code} and left no reason; see the log above"
+    killed = exits.signal_of(code)
+    if killed:
+        return f"training was killed ({exits.explain_signal(killed)})"
+    return f"training ended with exit code {code} and wrote no reason; see the log above"
 
 
-def _hand_on_sigterm() -> list[int]:
-    """Send SIGTERM on to the training processes; return a list that fills when it comes.
+def _forward_sigterm() -> list[int]:
+    """Forward SIGTERM to the training processes; return a list that is filled when it comes.
 
-    As process 1 of a container we would otherwise ignore it. torchrun would answer it by failing,
-    so the processes that it started are told and it is not.
+    Process 1 of a container would otherwise ignore it. torchrun would fail on it, so the signal
+    goes to the processes that torchrun started and not to torchrun.
     """
     received: list[int] = []
 
-    def hand_on(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    def forward(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
         received.append(number)
         descendants = psutil.Process().children(recursive=True)
         ranks = [process for process in descendants if _is_rank(process)]
         for process in ranks or psutil.Process().children():
-            with contextlib.suppress(psutil.NoSuchProcess):  # it ended by itself just now
+            with contextlib.suppress(psutil.NoSuchProcess):  # it ended just now
                 process.send_signal(number)
 
-    signal.signal(signal.SIGTERM, hand_on)
+    signal.signal(signal.SIGTERM, forward)
     return received
 
 
 def _is_rank(process: psutil.Process) -> bool:
-    """Whether it is a `-m train.job` itself, not its decoding worker nor torchrun."""
+    """Whether a process is a `-m train.job` itself, not its decoding worker and not torchrun."""
     try:
         parent = process.parent()
         return _runs_job(process) and not (parent and _runs_job(parent))
@@ -130,11 +125,11 @@ def _is_rank(process: psutil.Process) -> bool:
 
 
 def _runs_job(process: psutil.Process) -> bool:
-    return MODULE in process.cmdline()
+    return exits.JOB in process.cmdline()
 
 
 def start() -> None:
-    """Run as the `train` command would, for `python -m train.entry`."""
+    """Run as the `train` command does, for `python -m train.entry`."""
     os.environ.setdefault("SAGEMAKER_TRAINING_MODULE", "train.entry:main")
     from sagemaker_training import trainer
 

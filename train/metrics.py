@@ -1,6 +1,6 @@
-"""The metrics of a training job: what is printed, and the regex CloudWatch finds it by.
+"""The metrics of a training job: the printed lines, and the regexes that CloudWatch finds them by.
 
-Emitter and regex come from the same table. Imports no torch.
+Both come from the same table. This module imports no torch.
 """
 
 import json
@@ -16,14 +16,14 @@ _NUMBER = r"([-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)"
 
 @dataclass(frozen=True)
 class Metric:
-    """One figure of a job, by the name that CloudWatch and a tuning job know it under."""
+    """One figure of a job, under the name that CloudWatch and tuning jobs use."""
 
     name: str
     meaning: str
 
     @property
     def regex(self) -> str:
-        """A CloudWatch metric regex with the value as its one group."""
+        """A CloudWatch metric regex whose only group is the value."""
         return rf"\[metric\] {self.name}={_NUMBER} "
 
     def line(self, value: float, epoch: int) -> str:
@@ -35,13 +35,13 @@ METRICS = {
     metric.name: metric
     for metric in (
         Metric("train:loss", "mean loss over the epoch's training pictures, as optimised"),
-        Metric("train:accuracy", "share right among them, while training, augmented"),
-        Metric("train:learning_rate", "the head's rate at the epoch's end"),
-        Metric("train:images_per_second", "training pictures a second, all processes"),
+        Metric("train:accuracy", "share of them classified right during training, augmented"),
+        Metric("train:learning_rate", "the head's learning rate at the end of the epoch"),
+        Metric("train:images_per_second", "training pictures a second over all processes"),
         Metric("validation:loss", "mean cross-entropy of the validation pictures"),
         Metric("validation:accuracy", "top-1: the objective for tuning"),
-        Metric("validation:top5_accuracy", "the right class is among the five likeliest"),
-        Metric("validation:macro_f1", "F1 averaged over classes, each counted alike"),
+        Metric("validation:top5_accuracy", "share with the right class among the five most likely"),
+        Metric("validation:macro_f1", "F1 averaged over classes with equal weight"),
         Metric("test:loss", "mean cross-entropy of the test pictures, measured once at the end"),
         Metric("test:accuracy", "top-1 of the best weights"),
         Metric("test:top5_accuracy", "top-5 of the best weights"),
@@ -53,9 +53,9 @@ OBJECTIVE = METRICS["validation:accuracy"]
 
 
 def emit(name: str, value: float, epoch: int) -> None:
-    """Print one metric, as one write, so that no other process's line lands inside it.
+    """Print one metric in one write, so that no other process can write into its line.
 
-    A value that is not finite is printed as a plain line: CloudWatch would refuse it.
+    A value that is not finite is printed as a plain line, because CloudWatch would refuse it.
     """
     line = METRICS[name].line(value, epoch)
     if not math.isfinite(value):
@@ -65,13 +65,13 @@ def emit(name: str, value: float, epoch: int) -> None:
 
 
 def emit_trial(facts: Mapping[str, object]) -> None:
-    """Print how one trial of a sweep ended, as one write."""
+    """Print the result of one trial of a sweep in one write."""
     sys.stdout.write(f"[trial] {json.dumps(facts)}\n")
     sys.stdout.flush()
 
 
 def trial(line: str) -> dict[str, Any] | None:
-    """Return the facts in a line of `emit_trial`, None of any other line."""
+    """Return the facts in a line of `emit_trial`; None for any other line."""
     found = re.search(r"\[trial\] (\{.*\})\s*$", line)
     facts: dict[str, Any] | None = json.loads(found[1]) if found else None
     return facts

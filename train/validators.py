@@ -1,4 +1,4 @@
-"""Hyperparameters that are text with a form of its own: each is checked, and returned as it is."""
+"""Hyperparameters that are structured text: each function checks one and returns it unchanged."""
 
 import json
 import math
@@ -11,7 +11,9 @@ def collections(text: str) -> str:
     """Check names of collections."""
     unknown = [name for name in re.findall(r"[^\s,]+", text) if name not in COLLECTIONS]
     if unknown:
-        raise ValueError(f"no collection {', '.join(unknown)}: choose of {', '.join(COLLECTIONS)}")
+        raise ValueError(
+            f"no collection {', '.join(unknown)}: choose from {', '.join(COLLECTIONS)}"
+        )
     return text
 
 
@@ -28,18 +30,20 @@ def window(text: str) -> str:
     """Check a span of steps."""
     match = re.fullmatch(r"(\d+):(\d+)", text)
     if text and not (match and int(match[1]) < int(match[2])):
-        raise ValueError('two step numbers such as "10:13", the first the lower, or "" for none')
+        raise ValueError(
+            'give two step numbers such as "10:13", the lower one first, or "" for none'
+        )
     return text
 
 
 def rules(text: str) -> str:
-    """Check settings by rule, as JSON."""
+    """Check the settings of rules, as JSON."""
     try:
         given = json.loads(text or "{}")
     except ValueError as error:
         raise ValueError(f"not JSON: {error}") from error
     if not isinstance(given, dict):
-        raise ValueError('an object by rule, such as {"StepOutlier": {"stddev": 4}}')
+        raise ValueError('give a JSON object by rule, such as {"StepOutlier": {"stddev": 4}}')
     if given:
         from debugger import rules
 
@@ -47,7 +51,7 @@ def rules(text: str) -> str:
     return text
 
 
-# What the trials of one job may differ in: nothing that the features of a picture depend on.
+# The trials of one job can differ in these: a picture's features do not depend on them.
 SWEPT = (
     *("learning_rate", "batch_size", "epochs", "momentum", "weight_decay"),
     *("warmup_epochs", "label_smoothing", "clip_gradient_norm", "patience"),
@@ -64,10 +68,12 @@ def lists(text: str) -> str:
     if not isinstance(given, dict) or not all(
         isinstance(values, list) and values for values in given.values()
     ):
-        raise ValueError('lists by hyperparameter, such as {"learning_rate": [0.01, 0.1]}')
+        raise ValueError('give lists by hyperparameter, such as {"learning_rate": [0.01, 0.1]}')
     unknown = [name for name in given if name not in SWEPT]
     if unknown:
         raise ValueError(f"{', '.join(unknown)} cannot be swept, only {', '.join(SWEPT)}")
     if (count := math.prod(map(len, given.values()))) > MOST_TRIALS:
-        raise ValueError(f"{count} trials, and one job takes {MOST_TRIALS}: drop some values")
+        raise ValueError(
+            f"{count} trials, but one job takes at most {MOST_TRIALS}: remove some values"
+        )
     return text

@@ -284,7 +284,7 @@ CONFLICTS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "an unknown collection": (
         {"debugger": {"collections": ["weights", "bias"]}},
-        "debugger.collections: no collection bias: choose of losses, weights, gradients, "
+        "debugger.collections: no collection bias: choose from losses, weights, gradients, "
         "activations, inputs (given 'weights,bias')",
     ),
     "managed rules without the debugger": (

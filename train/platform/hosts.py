@@ -1,7 +1,7 @@
-"""What the hosts of a job tell each other beside training: that they live, are done, or failed.
+"""Messages between the hosts of a job: each reports that it is alive, done or failed.
 
-A host whose peer is gone may wait in a collective for minutes; here it learns of it within seconds,
-and of the first cause.
+A host that has lost another can wait in a collective operation for minutes. These messages tell it
+within seconds, together with the first cause.
 """
 
 import contextlib
@@ -12,22 +12,22 @@ from datetime import timedelta
 
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
-START = timedelta(minutes=15)  # hosts of one job may begin that far apart
+START = timedelta(minutes=15)  # the hosts of one job can start so far apart
 ANSWER = timedelta(seconds=20)
-BEAT = 1.0  # seconds
-SILENT = 40.0  # seconds without a beat: the host is gone
-HEARSAY = 20.0  # seconds: torchrun ends the processes beside one that failed before it says so
-PARTING = 15.0  # seconds that the first host waits for others to have heard
+HEARTBEAT = 1.0  # seconds
+SILENT = 40.0  # seconds without a heartbeat after which a host counts as lost
+GRACE = 20.0  # seconds: torchrun first ends the other processes of the host that failed
+LINGER = 15.0  # seconds that the first host waits for the others to read its messages
 
 
 class Hosts:
-    """This host's part; the first host keeps the store, at `address` and `port`.
+    """The messages of this host. The first host runs the store that holds them.
 
     Args:
-        hosts: the names of all, in the same order everywhere.
-        host: this one.
-        address: where the first host is reached.
-        port: a TCP port of it.
+        hosts: the names of all hosts, in the same order on each.
+        host: the name of this host.
+        address: of the first host.
+        port: a TCP port of the first host.
         failed: called once, from another thread, when another host has failed.
     """
 
@@ -47,51 +47,55 @@ class Hosts:
         self._watch.start()
 
     def done(self) -> str:
-        """Tell that this host is done, wait for the others; return the cause if one failed."""
-        with self._lost_if_it_fails():
+        """Report that this host is done and wait for the others; return the cause if one failed."""
+        with self._lost_on_error():
             self._store.set(f"done/{self._host}", "")
             self._store.add("done", 1)
             while not self.cause and self._store.add("done", 0) < len(self._hosts):
-                time.sleep(BEAT / 2)
-        self._part()
+                time.sleep(HEARTBEAT / 2)
+        self._leave()
         return self.cause
 
     def fail(self, cause: str, *, first: bool) -> str:
-        """Tell that this host failed; return the first cause of all, which may be another's.
+        """Report that this host failed; return the first cause, which can be another host's.
 
-        Unless this is the `first` one for certain, another host is given time to tell its own.
+        If another host may have failed first, it gets time to report its cause.
+
+        Args:
+            cause: of this host.
+            first: whether this host certainly failed first.
         """
-        until = time.monotonic() + (0 if first else HEARSAY)
+        until = time.monotonic() + (0 if first else GRACE)
         while not self.cause and time.monotonic() < until:
-            time.sleep(BEAT / 4)
-        with self._lost_if_it_fails(cause):
-            told = self._store.compare_set("cause", "", cause).decode()
-            self.cause = self.cause or told
-        self._part()
+            time.sleep(HEARTBEAT / 4)
+        with self._lost_on_error(cause):
+            stored = self._store.compare_set("cause", "", cause).decode()
+            self.cause = self.cause or stored
+        self._leave()
         return self.cause or cause
 
-    def _part(self) -> None:
-        """Leave; the first host keeps the store until the others have left."""
+    def _leave(self) -> None:
+        """Leave; the first host keeps the store running until the others have left."""
         self._ended.set()
         self._watch.join()
         with contextlib.suppress(RuntimeError):
             left = self._store.add("left", 1)
-            until = time.monotonic() + PARTING
+            until = time.monotonic() + LINGER
             while self._first and left < len(self._hosts) and time.monotonic() < until:
-                time.sleep(BEAT / 4)
+                time.sleep(HEARTBEAT / 4)
                 left = self._store.add("left", 0)
 
     def _run(self) -> None:
         while True:
-            with self._lost_if_it_fails():
-                self._look()
+            with self._lost_on_error():
+                self._exchange()
             if self.cause:
                 self._failed()
                 return
-            if self._ended.wait(BEAT):
+            if self._ended.wait(HEARTBEAT):
                 return
 
-    def _look(self) -> None:
+    def _exchange(self) -> None:
         self._store.add(f"beat/{self._host}", 1)
         if self._store.check(["cause"]):
             self.cause = self._store.get("cause").decode()
@@ -99,20 +103,22 @@ class Hosts:
         now = time.monotonic()
         for other, (beats, at) in self._heard.items():
             found = self._store.add(f"beat/{other}", 0)
-            if found != beats or not found:  # a host that has not begun yet is waited for
+            if (
+                found != beats or not found
+            ):  # a host that has not started yet does not count as lost
                 self._heard[other] = (found, now)
             elif now - at > SILENT and not self._store.check([f"done/{other}"]):
-                gone = f"HostLost: nothing was heard of host {other} for {SILENT:.0f} s"
+                gone = f"HostLost: no heartbeat from host {other} for {SILENT:.0f} s"
                 self.cause = self._store.compare_set("cause", "", gone).decode()
 
     @contextlib.contextmanager
-    def _lost_if_it_fails(self, otherwise: str = "") -> Iterator[None]:
-        """The store is gone when the first host is."""
+    def _lost_on_error(self, otherwise: str = "") -> Iterator[None]:
+        """Treat an error of the store as the loss of the first host, which runs it."""
         try:
             yield
         except RuntimeError as error:
             self.cause = (
                 self.cause
                 or otherwise
-                or (f"HostLost: host {self._hosts[0]} cannot be reached any more ({error})")
+                or (f"HostLost: host {self._hosts[0]} cannot be reached ({error})")
             )

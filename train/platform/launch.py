@@ -1,4 +1,4 @@
-"""The processes of this host in a job of several: torchrun's library, and what the hosts agree on.
+"""The processes of this host in a job with several: torchrun's library, and messages between hosts.
 
 `python -m train.platform.launch --processes 8 --hosts algo-1,algo-2 --host algo-2 --failure FILE`
 is started by train/entry.py. Its exit code is 0 when all hosts have finished. Otherwise the failure
@@ -17,12 +17,12 @@ from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+from train.platform import exits
 from train.platform.hosts import Hosts
 
-MODULE = "train.job"
 PORT = 7777
-GRACE = 10  # seconds that the processes beside a failed one have to end
-ASKED = "stopped by SIGTERM before training began"
+GRACE = 10  # seconds that the other processes have to end after one failed
+STOPPED = "stopped by SIGTERM before training began"
 
 
 def main() -> int:
@@ -45,7 +45,7 @@ def main() -> int:
     code, cause, first = _run(config, given)
     if hosts:
         cause = hosts.fail(cause, first=first) if code else hosts.done()
-    if cause == ASKED:
+    if cause == STOPPED:
         return 128 + signal.SIGTERM
     if cause:
         code = 1
@@ -55,7 +55,7 @@ def main() -> int:
 
 
 def configure(processes: int, hosts: list[str], host: str, address: str, port: int) -> LaunchConfig:
-    """Return what torchrun would be told."""
+    """Return torchrun's configuration."""
     alone = len(hosts) == 1
     return LaunchConfig(
         min_nodes=len(hosts),
@@ -72,44 +72,43 @@ def configure(processes: int, hosts: list[str], host: str, address: str, port: i
 
 
 def _run(config: LaunchConfig, given: argparse.Namespace) -> tuple[int, str, bool]:
-    """Run the processes; return the exit code, unless it is 0 why, and whether it began here."""
+    """Run the processes; return the exit code, the cause if it is not 0, and if it began here."""
     try:
-        elastic_launch(config, sys.executable)("-m", MODULE)
+        elastic_launch(config, sys.executable)("-m", exits.JOB)
     except SignalException:
-        return 1, ASKED, True
+        return 1, STOPPED, True
     except ChildFailedError as failed:
         ends = {rank: one.exitcode for rank, one in failed.failures.items()}
         written = _written(given.failure)
         if set(ends.values()) == {-signal.SIGTERM} and not written:
-            return 1, ASKED, True
+            return 1, STOPPED, True
         first = bool(written) or min(ends.values()) < 0
         return 1, explain(ends, given.host, written), first
-    except Exception as error:  # of the rendezvous: whatever the hosts' sockets raise
-        return 1, f"{type(error).__name__}: the hosts did not come together: {error}", False
+    except Exception as error:  # from the rendezvous: whatever the hosts' sockets raise
+        return 1, f"{type(error).__name__}: the hosts could not connect: {error}", False
     return 0, "", False
 
 
 def explain(ends: dict[int, int], host: str, written: str) -> str:
-    """Return why a host's processes ended so.
+    """Return why the processes of a host ended.
 
     Args:
         ends: exit codes by rank.
         host: its name.
-        written: by the process that failed of itself, in the failure file; or nothing.
+        written: the failure file of the process that failed first; empty if there is none.
     """
-    killed = {rank: -code for rank, code in ends.items() if code < 0}
     if written:
         return written
-    for rank, number in killed.items():
-        name = signal.Signals(number).name
-        likely = {
-            signal.SIGKILL: ", most likely for want of memory: lower batch_size or workers, or "
-            "take a larger instance",
-            signal.SIGBUS: ", most likely for want of shared memory: set workers=0",
-        }.get(signal.Signals(number), "")
-        return f"ProcessKilled: process {rank} on {host} was killed ({name}){likely}"
-    shown = ", ".join(f"process {rank} with {code}" for rank, code in ends.items())
-    return f"ProcessFailed: on {host} ended {shown}, for want of another process; see the log above"
+    for rank, code in ends.items():
+        killed = exits.signal_of(code) if code < 0 else None
+        if killed:
+            reason = exits.explain_signal(killed)
+            return f"ProcessKilled: process {rank} on {host} was killed ({reason})"
+    codes = ", ".join(f"process {rank} with {code}" for rank, code in ends.items())
+    return (
+        f"ProcessFailed: processes on {host} ended because another process was lost: {codes}; "
+        "see the log above"
+    )
 
 
 def _written(failure: Path) -> str:
@@ -119,10 +118,10 @@ def _written(failure: Path) -> str:
 
 
 def _kill() -> None:
-    """End this host's processes, which may wait for one that is gone."""
+    """Kill this host's processes: they can wait for a process that is gone."""
     for process in psutil.Process().children():
         with contextlib.suppress(psutil.NoSuchProcess):
-            if MODULE in process.cmdline():
+            if exits.JOB in process.cmdline():
                 process.kill()
 
 

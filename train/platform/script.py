@@ -1,6 +1,7 @@
-"""The user's own script instead of ours, run as the stock toolkit runs it (script mode).
+"""Script mode: the user's own script instead of ours, run as the stock toolkit runs it.
 
-The toolkit's own capture of errors tears a traceback at its reads; the end of stderr is kept here.
+The toolkit's own capture of errors splits a traceback at each read, so the end of stderr is stored
+here.
 """
 
 import os
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-KEPT = 16_384  # bytes of stderr
+TAIL = 16_384  # bytes of stderr that are stored
 
 
 def run(env: Any) -> None:
@@ -19,13 +20,13 @@ def run(env: Any) -> None:
         env: sagemaker_training.environment.Environment.
 
     Raises:
-        sagemaker_training.errors.ClientError: it failed; its last words come first, because the
-            platform shows the first 1,024 characters of a reason.
+        sagemaker_training.errors.ClientError: the script failed. Its last line comes first, because
+            the platform shows the first 1,024 characters of a reason.
     """
     from sagemaker_training import entry_point, errors, runner
 
     distributed = env.additional_framework_parameters.get("sagemaker_torch_distributed_enabled")
-    with kept_stderr() as kept:
+    with stderr_tail() as tail:
         try:
             entry_point.run(
                 uri=env.module_dir,
@@ -40,35 +41,38 @@ def run(env: Any) -> None:
             return
         except errors.ExecuteUserScriptError as error:
             failed = error
-    said = bytes(kept).decode(errors="replace").strip() or "it wrote nothing to stderr"
+    stderr = bytes(tail).decode(errors="replace").strip() or "it wrote nothing to stderr"
     raise errors.ClientError(
-        f"{said.splitlines()[-1]}\n\n{env.user_entry_point} ended with exit code "
-        f"{failed.return_code}; the end of its stderr:\n{said}"
+        f"{stderr.splitlines()[-1]}\n\n{env.user_entry_point} ended with exit code "
+        f"{failed.return_code}; the end of its stderr:\n{stderr}"
     )
 
 
 @contextmanager
-def kept_stderr() -> Iterator[bytearray]:
-    """Have this process and its children write stderr as before; give its end, once left."""
-    kept = bytearray()
+def stderr_tail() -> Iterator[bytearray]:
+    """Yield a buffer that holds the end of stderr, of this process and its children, at the exit.
+
+    Everything is still written to stderr.
+    """
+    tail = bytearray()
     outside = os.dup(2)
     reading, writing = os.pipe()
     os.dup2(writing, 2)
     os.close(writing)
 
-    def hand_on() -> None:
-        while piece := os.read(reading, KEPT):
+    def forward() -> None:
+        while piece := os.read(reading, TAIL):
             os.write(outside, piece)
-            kept.extend(piece)
-            del kept[:-KEPT]
+            tail.extend(piece)
+            del tail[:-TAIL]
 
-    thread = threading.Thread(target=hand_on, daemon=True)
+    thread = threading.Thread(target=forward, daemon=True)
     thread.start()
     try:
-        yield kept
+        yield tail
     finally:
-        os.dup2(outside, 2)  # the pipe's last writer here is gone
-        thread.join(timeout=20)  # a child that the script left behind may hold on to it
+        os.dup2(outside, 2)  # this process no longer writes to the pipe
+        thread.join(timeout=20)  # a child of the script can still hold it open
         if not thread.is_alive():
             os.close(outside)
             os.close(reading)

@@ -96,7 +96,7 @@ def test_a_sweep_stops_when_asked(weights: Path, few_digits: Path, tmp_path: Pat
     ("given", "message"),
     [
         ({"sweep": '{"learning_rate": [0.1]}', "trainable": "all"}, "trainable is all: set"),
-        ({"sweep": '{"learning_rate": [0.1]}', "mixup": 0.2}, "does not go with mixup"),
+        ({"sweep": '{"learning_rate": [0.1]}', "mixup": 0.2}, "cannot be combined with mixup"),
         ({"sweep": '{"learning_rate": [0.1]}', "feature_views": 0}, "feature_views is 0: unset"),
         ({"sweep": "{"}, "sweep: not JSON"),
         ({"sweep": '{"learning_rate": 0.1}'}, "sweep: lists by hyperparameter"),

@@ -83,7 +83,7 @@ def test_a_killed_process_ends_both_hosts_and_is_named_on_both(
     assert [process.returncode for process in processes] == [1, 1], "\n".join(logs)
     for job in jobs:
         assert job.failure.startswith(
-            "ProcessKilled: process 3 on 127.0.0.1 was killed (SIGKILL), most likely for want of"
+            "ProcessKilled: process 3 on 127.0.0.1 was killed (SIGKILL, most likely out of"
         )
 
 
@@ -109,8 +109,8 @@ def test_a_process_that_raises_ends_both_hosts_with_its_reason(
 @pytest.mark.parametrize(
     ("ends", "written", "words"),
     [
-        ({3: -9, 2: 1}, "", "process 3 on algo-2 was killed (SIGKILL), most likely for want of"),
-        ({0: -7}, "", "was killed (SIGBUS), most likely for want of shared memory: set workers=0"),
+        ({3: -9, 2: 1}, "", "process 3 on algo-2 was killed (SIGKILL, most likely out of"),
+        ({0: -7}, "", "was killed (SIGBUS, most likely out of shared memory: set workers=0"),
         ({1: -11}, "", "process 1 on algo-2 was killed (SIGSEGV)"),
         ({1: 1, 2: -9}, "DataError: no photos", "DataError: no photos"),
         ({1: 1}, "", "process 1 with 1, for want of another process"),
