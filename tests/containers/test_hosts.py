@@ -87,5 +87,5 @@ def test_a_killed_process_ends_both_hosts_with_its_reason(
         print(f"both hosts had ended {time.monotonic() - begin:.0f} s after the kill")
         for job, container in hosts:
             assert job.failure.startswith(
-                "ProcessKilled: process 3 on algo-2 was killed (SIGKILL)"
+                "ProcessKilled: process 3 on algo-2 was killed (SIGKILL"
             ), container.log

@@ -65,7 +65,7 @@ def test_sigterm_writes_a_checkpoint_and_a_restart_continues(
         assert first.exit_code == 0, first.log
     saved = job.checkpoints[-1]
     with images.container(*job.options, images.train, "train") as second:
-        second.wait_for(lambda: f"going on from {saved.name}" in second.log, 120)
+        second.wait_for(lambda: f"resuming from {saved.name}" in second.log, 120)
         second.wait_for(lambda: "[metric] validation:loss=" in second.log, 300)
         assert "epoch=1\n" not in second.log
         second.stop(grace_s=90)

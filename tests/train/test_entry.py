@@ -106,7 +106,7 @@ def test_a_second_start_after_the_end_measures_and_leaves_the_same(
     shutil.rmtree(again / "model")
     code, log = OptMl(again).run()
     assert code == 0, log
-    assert "going on from step-" in log
+    assert "resuming from step-" in log
     one, other = bundle.load(job.model), bundle.load(again / "model")
     assert torch.equal(one.golden.logits, other.golden.logits)
 
@@ -134,7 +134,7 @@ def test_sigterm_saves_and_a_second_start_ends_like_an_unbroken_run(
 
     code, log = job.run()
     assert code == 0, log
-    assert "going on from step-" in log
+    assert "resuming from step-" in log
     assert log.count("validation:accuracy=") < 3
     weights = [bundle.load(one.model).network.state_dict() for one in (unbroken, job)]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
@@ -231,7 +231,7 @@ def test_a_killed_process_is_explained(few_digits: Path, tmp_path: Path) -> None
     os.kill(int(found.stdout.split()[0]), signal.SIGKILL)
     process.communicate(timeout=600)
     assert process.returncode == 1
-    assert "training was killed (SIGKILL), most likely for want of memory" in job.failure
+    assert "training was killed (SIGKILL, most likely out of memory" in job.failure
 
 
 def test_two_hosts_train_together(few_digits: Path, tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_a_host_that_lost_another_tells_the_others_cause(pair: Pair) -> None:
 
 
 def test_without_a_better_cause_its_own_counts(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hosts, "HEARSAY", 0.0)
+    monkeypatch.setattr(hosts, "GRACE", 0.0)
     (one, other), told = pair()
     with ThreadPoolExecutor() as pool:
         lost = pool.submit(other.fail, "lost the connection", first=False)
@@ -76,7 +76,7 @@ def test_a_silent_host_is_given_up(pair: Pair, monkeypatch: pytest.MonkeyPatch) 
     other._watch.join()
     monkeypatch.setattr(hosts, "SILENT", 3.0)
     assert told[0].wait(LONG)
-    assert one.cause.startswith("HostLost: nothing was heard of host algo-2 for")
+    assert one.cause.startswith("HostLost: no heartbeat from host algo-2 for")
     with ThreadPoolExecutor() as pool:
         left = pool.submit(other._part)
         assert one.fail("killed", first=False).startswith("HostLost")

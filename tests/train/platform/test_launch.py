@@ -64,7 +64,7 @@ def test_sigterm_ends_both_hosts_well_and_one_process_goes_on(
     alone = OptMl.lay_out(tmp_path / "alone", {"train": few_digits}, SMALL)
     shutil.copy(saved, alone.root / "checkpoints")
     process = start(alone, 1)
-    wait_for(process, f"going on from {saved.name}")
+    wait_for(process, f"resuming from {saved.name}")
     wait_for(process, "validation:macro_f1")
     process.send_signal(signal.SIGTERM)
     log = process.communicate(timeout=LONG)[0]
@@ -113,7 +113,7 @@ def test_a_process_that_raises_ends_both_hosts_with_its_reason(
         ({0: -7}, "", "was killed (SIGBUS, most likely out of shared memory: set workers=0"),
         ({1: -11}, "", "process 1 on algo-2 was killed (SIGSEGV)"),
         ({1: 1, 2: -9}, "DataError: no photos", "DataError: no photos"),
-        ({1: 1}, "", "process 1 with 1, for want of another process"),
+        ({1: 1}, "", "another process was lost: process 1 with 1"),
     ],
 )
 def test_why_processes_ended(ends: dict[int, int], written: str, words: str) -> None:
@@ -131,4 +131,4 @@ def test_a_wrong_number_of_processes_is_refused(few_digits: Path, tmp_path: Path
     job = OptMl.lay_out(tmp_path, {"train": few_digits}, SMALL)
     code, log = job.run(KENNEL_PROCESSES="many")
     assert code == 1, log
-    assert "KENNEL_PROCESSES is 'many': a number of training processes" in job.failure
+    assert "KENNEL_PROCESSES is 'many': give the number of training processes" in job.failure
