@@ -75,10 +75,10 @@ def build(architecture: str, classes: int, *, image_size: int | None = None) -> 
     if classes < 1:
         raise ValueError(f"a classifier needs at least one class, not {classes}")
     if other := added(name):
-        network = other.build(classes, image_size or other.transform.crop)
-        if (outputs := head(network).out_features) != classes:
+        built = other.build(classes, image_size or other.transform.crop)
+        if (outputs := head(built).out_features) != classes:
             raise ValueError(f"architecture {name}: {outputs} outputs for {classes} classes")
-        return network
+        return built
     options: dict[str, Any] = {"weights": None, "num_classes": classes}
     if name in ("googlenet", "inception_v3"):
         # As torchvision's pretrained weights need it: inputs rescaled inside, no auxiliary heads.
@@ -86,16 +86,13 @@ def build(architecture: str, classes: int, *, image_size: int | None = None) -> 
     if name.startswith("vit_") and image_size:
         options["image_size"] = image_size
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", category=FutureWarning
-        )  # torchvision warns about GoogLeNet
+        warnings.filterwarnings("ignore", category=FutureWarning)  # GoogLeNet's
         try:
-            network = torchvision.models.get_model(name, **options)
+            network: nn.Module = torchvision.models.get_model(name, **options)
         except (ValueError, AssertionError) as error:
             raise ValueError(f"{name} cannot be built for {image_size} pixels: {error}") from error
     if name.startswith("squeezenet"):
-        # Its own head is a convolution before a ReLU. A linear layer after pooling, as in the
-        # others.
+        # Its own head is a convolution before a ReLU. As in the others, make it a linear layer.
         network.classifier = nn.Sequential(
             nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.5), nn.Linear(512, classes)
         )
