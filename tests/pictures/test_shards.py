@@ -189,5 +189,7 @@ def test_an_index_that_cannot_be_trusted_is_refused(damage: str, copy: Path) -> 
         index.unlink()
     else:
         index.write_text("[]")
-    with pytest.raises(DataError, match=r"index\.json is (no index|damaged|of form 99).*pack anew"):
+    with pytest.raises(
+        DataError, match=r"index\.json (is not an index|is damaged|has format 99).*pack again"
+    ):
         splits(copy)

@@ -82,7 +82,7 @@ def test_no_memory_is_said_and_survived(
 ) -> None:
     room = DecodedCache([pictures], workers=1, processes=1, wanted=2**62)
     assert room.of(pictures, 64) is None
-    assert "no memory for decoded pictures" in capsys.readouterr().out
+    assert "no memory to cache decoded pictures" in capsys.readouterr().out
     assert room.of(pictures, 64) is None
     assert capsys.readouterr().out == ""  # said once
 

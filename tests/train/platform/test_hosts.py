@@ -78,6 +78,6 @@ def test_a_silent_host_is_given_up(pair: Pair, monkeypatch: pytest.MonkeyPatch) 
     assert told[0].wait(LONG)
     assert one.cause.startswith("HostLost: no heartbeat from host algo-2 for")
     with ThreadPoolExecutor() as pool:
-        left = pool.submit(other._part)
+        left = pool.submit(other._leave)
         assert one.fail("killed", first=False).startswith("HostLost")
         left.result(LONG)

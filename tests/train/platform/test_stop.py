@@ -48,10 +48,10 @@ def test_without_a_request_all_batches_come() -> None:
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        (-signal.SIGKILL, "want of memory: lower batch_size or workers"),
-        (128 + signal.SIGKILL, "want of memory"),
+        (-signal.SIGKILL, "out of memory: lower batch_size or workers"),
+        (128 + signal.SIGKILL, "out of memory"),
         (-signal.SIGBUS, "shared memory: set workers=0"),
-        (3, "exit code 3 and left no reason"),
+        (3, "exit code 3 and wrote no reason"),
     ],
 )
 def test_an_exit_without_words_is_explained(code: int, words: str, tmp_path: Path) -> None:

@@ -267,7 +267,7 @@ def test_a_rule_that_stops_before_there_is_a_model_fails_the_job(
 ) -> None:
     rules = {"VanishingGradient": {"threshold": 1e9, "action": "stop"}}
     job = Recorded.lay_out(tmp_path, few_digits, debugger_rules=json.dumps(rules))
-    with pytest.raises(RuntimeError, match=r"stopped by rule Van.* no epoch was done"):
+    with pytest.raises(RuntimeError, match=r"stopped by rule Van.* no epoch was finished"):
         job.run()
     (end,) = job.records(End)
     assert end.status == "failed"

@@ -138,7 +138,7 @@ def test_config_text_is_never_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"debugger_collections": "weights,wieghts"}, "no collection wieghts: choose of losses"),
+        ({"debugger_collections": "weights,wieghts"}, "no collection wieghts: choose from losses"),
         ({"debugger_raw": "("}, "not a regular expression"),
         ({"debugger_rules": "{"}, "not JSON"),
         ({"debugger_rules": '{"NoRule": {}}'}, "NoRule: no such rule"),

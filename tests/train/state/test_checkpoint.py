@@ -100,7 +100,7 @@ def test_whatever_happens_to_the_files_only_a_whole_state_is_taken(
     assert (found[1] if found else None) == (whole[-1] if whole else None)
     if found:
         assert equal(found[0], state(paths.index(found[1]) + 1))
-    assert ("training begins anew" in capsys.readouterr().out) == (not whole)
+    assert ("training starts from the beginning" in capsys.readouterr().out) == (not whole)
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
