@@ -27,8 +27,8 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield found
 
 
-def test_a_job_of_4000_seconds_and_10000_steps_takes_less_than_3_mb(page: Path) -> None:
-    assert page.stat().st_size < 3_000_000
+def test_a_job_of_4000_seconds_and_10000_steps_takes_less_than_1_mb(page: Path) -> None:
+    assert page.stat().st_size < 1_000_000
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

@@ -104,7 +104,7 @@ def test_a_folder_without_a_recording(at: Path, nowhere: None) -> None:
     (at / "empty").mkdir()
     done = kennel("report", "empty")
     assert done.code == 1
-    assert "holds nothing to read" in done.err
+    assert "holds no recording" in done.err
     assert not (at / "empty-report.html").exists()
 
 

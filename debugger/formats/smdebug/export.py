@@ -1,4 +1,4 @@
-"""Writes a recording in the formats of smdebug and SageMaker, for notebooks that read those."""
+"""Writes a recording in the formats of smdebug and SageMaker, for notebooks that read them."""
 
 import re
 from collections.abc import Iterable

@@ -145,7 +145,7 @@ def time(report: facts.Report) -> Html:
 def _aws(split: facts.Time) -> Html:
     begin, end = split.parts[0], split.parts[-1]
     loop, train = split.loop or 1.0, split.train or 1.0
-    columns = [Column("part"), Column("seconds", figure=True), Column("of the")]
+    columns = [Column("part"), Column("seconds", figure=True), Column("part of")]
     columns.append(Column("share", figure=True))
     whole = split.seconds or 1.0
     rows = [

@@ -45,7 +45,7 @@ class Dataloader(Rule):
         "cores only use memory."
     )
     source = "AWS built-in rule Dataloader: workers below 70 % or above 200 % of the cores"
-    needs = "training steps, and profiler=on"
+    needs = "training steps, and profiler=true"
 
     _processes: dict[tuple[str, int], _Process] = field(default_factory=dict)
 

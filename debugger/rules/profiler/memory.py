@@ -88,7 +88,7 @@ class MemoryIncrease(Rule):
         "of pictures. Check the loop and the data set; each worker has a copy of the data set."
     )
     source = "Kennel, no AWS rule"
-    needs = "profiler=on, and 420 samples (3.5 minutes at 0.5 s)"
+    needs = "profiler=true, and 420 samples (3.5 minutes at 0.5 s)"
 
     _hosts: dict[str, _Host] = field(default_factory=lambda: defaultdict(_Host))
 

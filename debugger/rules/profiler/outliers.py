@@ -107,7 +107,7 @@ class StepOutlier(Rule):
         "(logging, checkpoints). If the host was busy then, check what else runs on it."
     )
     source = "AWS built-in rule StepOutlier: 3 standard deviations, 10 outliers, 100 steps"
-    needs = "more than 100 steps of a mode, and profiler=on"
+    needs = "more than 100 steps of a mode, and profiler=true"
 
     _steps: dict[Key, _Steps] = field(default_factory=lambda: defaultdict(_Steps))
     _fresh: set[Key] = field(default_factory=set)  # no step since this start yet

@@ -48,7 +48,7 @@ class OverallSystemUsage(Rule):
     description = "How busy the hosts were."
     advice = "Look for metrics near 0 % or 100 %: perhaps another instance type fits better."
     source = "AWS built-in rule OverallSystemUsage"
-    needs = "profiler=on"
+    needs = "profiler=true"
 
     _hosts: dict[str, dict[str, _Values]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(_Values))
@@ -85,7 +85,7 @@ class OverallFrameworkMetrics(Rule):
         "checkpoint or other."
     )
     source = "AWS built-in rule OverallFrameworkMetrics"
-    needs = "training steps, and profiler=on"
+    needs = "training steps, and profiler=true"
 
     _timelines: dict[str, Timeline] = field(default_factory=lambda: defaultdict(Timeline))
 
@@ -118,7 +118,7 @@ class ProfilerReport(Rule):
     description = "The results of all profiler rules."
     advice = "Check the rules that fired, most often first."
     source = "AWS built-in rule ProfilerReport"
-    needs = "profiler=on"
+    needs = "profiler=true"
 
     rules: list[Rule] = field(default_factory=list)
 

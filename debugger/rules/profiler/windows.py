@@ -9,7 +9,7 @@ from debugger.records import System
 from debugger.rules.rule import Rule
 
 SCAN_US = 60_000_000  # AWS scans the metrics of a job every minute
-NEEDS = "a GPU, profiler=on, and more than `patience` samples (1,000 are 8 minutes at 0.5 s)"
+NEEDS = "a GPU, profiler=true, and more than `patience` samples (1,000 are 8 minutes at 0.5 s)"
 
 
 @dataclass
