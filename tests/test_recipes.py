@@ -2,7 +2,9 @@
 
 import importlib
 import importlib.util
+import os
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +40,24 @@ def run(code: str) -> dict[str, object]:
     module: dict[str, object] = {"__name__": "recipe"}
     exec(code, module)  # noqa: S102
     return module
+
+
+@pytest.mark.slow
+def test_one_job_in_the_debugger(tmp_path: Path) -> None:
+    commands = blocks("One job in the debugger", "console")[0].replace("\\\n", "")
+    script = "set -e\n" + re.sub(r"^\$ ", "", commands, flags=re.MULTILINE)
+    done = subprocess.run(
+        ["bash", "-c", script.replace(".venv/bin/python", sys.executable)],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        input="continue\nquit\n",
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert "(Pdb)" in done.stdout, done.stderr
+    assert (tmp_path / "run" / "job" / "model" / "kennel.json").is_file(), done.stdout + done.stderr
 
 
 @pytest.fixture
