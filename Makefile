@@ -22,7 +22,7 @@ LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-h
 VENV := .venv/.locked
 LOCAL := $(PYTHON) -m scripts.make.local
 
-.PHONY: help venv lock check test test-slow test-containers demo build push register local-train local-serve invoke clean
+.PHONY: help venv lock check map test test-slow test-containers demo build push register local-train local-serve invoke clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' Makefile | while read -r verb line; do printf '%-16s %s\n' "$$verb" "$$line"; done
@@ -64,6 +64,10 @@ check: $(VENV)  ## ruff, mypy and the arrows between the rooms
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+	.venv/bin/python -m scripts.make.house
+
+map: $(VENV)  ## the folders of the code: files, imports between them, circles
+	.venv/bin/python -m scripts.make.house
 
 # By file: what is made for a file's tests is made once. In order: the files with few tests are not the
 # short ones.
