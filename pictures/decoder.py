@@ -1,6 +1,6 @@
-"""The one image decoder: bytes in, an upright RGB picture out, for training and serving alike.
+"""The one image decoder, for training and serving: bytes in, an upright RGB picture out.
 
-The format is told from the bytes, never from a name or a declared type.
+The bytes decide what the format is, never a file name or a declared type.
 """
 
 import io
@@ -10,9 +10,9 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
-MAX_PIXELS = 2**26  # 67 megapixels: more than a 50-megapixel phone takes, 200 MB as RGB
+MAX_PIXELS = 2**26  # 67 megapixels: more than a 50-megapixel phone makes; 200 MB as RGB
 
-# Pictures people do send and that we do not read: (offset, magic bytes, name).
+# Formats that people send and that we do not read: (offset, magic bytes, name).
 _FOREIGN = (
     (4, b"ftypheic", "HEIC"),
     (4, b"ftypheix", "HEIC"),
@@ -25,7 +25,7 @@ _FOREIGN = (
     (0, b"%PDF", "PDF"),
     (0, b"<svg", "SVG"),
 )
-_ORIENTATION = 0x0112  # the EXIF tag, with the turn that makes each value upright
+_ORIENTATION = 0x0112  # the EXIF tag; below, the operation that makes each of its values upright
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -38,19 +38,19 @@ _UPRIGHT = {
 
 
 class ImageError(ValueError):
-    """A picture that cannot be used; the message is fit for the person who sent it."""
+    """A picture that cannot be used; the message is written for the person who sent it."""
 
 
 class UnreadableImage(ImageError):
-    """No picture, or a damaged one."""
+    """Not a picture, or a damaged one."""
 
 
 class UnsupportedImage(ImageError):
-    """A picture in a format or pixel type that Kennel does not take."""
+    """A picture in a format or pixel type that Kennel does not read."""
 
 
 class OversizeImage(ImageError):
-    """More pixels than allowed, known from the header alone."""
+    """More pixels than allowed; the header says so."""
 
 
 def decode(
@@ -58,15 +58,15 @@ def decode(
 ) -> Image.Image:
     """Decode an encoded picture.
 
-    Takes JPEG, PNG, WebP, BMP, TIFF and GIF (the first frame): greyscale, palette, alpha
-    (laid on white), CMYK and 16-bit (the upper eight bits). EXIF orientation is applied.
+    Reads JPEG, PNG, WebP, BMP, TIFF and GIF (the first frame): greyscale, palette, alpha (on a
+    white background), CMYK and 16-bit (the upper eight bits). EXIF orientation is applied.
 
     Args:
         data: the encoded bytes.
-        max_pixels: width x height allowed; checked before any pixel is decoded.
-        at_least: pixels that the shorter side is needed with. A JPEG twice, four or eight times
-            as large is decoded at a half, a quarter or an eighth, in as much less time and memory.
-            None gives every pixel.
+        max_pixels: the largest width x height; checked before any pixel is decoded.
+        at_least: the pixels that the shorter side must have. A JPEG that is two, four or eight
+            times as large is decoded at a half, a quarter or an eighth of its size, which saves
+            time and memory. None decodes every pixel.
 
     Returns:
         A loaded image in mode RGB, upright.
@@ -86,13 +86,13 @@ def decode(
         if at_least is not None:
             image.draft(None, (at_least, at_least))  # JPEG only; never below this size
         image.load()
-        # Pillow's TIFF reader turns the picture itself while loading.
+        # Pillow's TIFF reader makes the picture upright itself.
         turn = None if image.format == "TIFF" else _UPRIGHT.get(orientation)
         rgb = _to_rgb(image)
         return rgb if turn is None else rgb.transpose(turn)
     except (ImageError, MemoryError):
         raise
-    except Exception as error:  # Pillow's readers raise whatever a broken file leads them to
+    except Exception as error:  # Pillow's readers raise any exception on a broken file
         raise UnreadableImage(
             f"the {image.format} picture is damaged or cut short ({error}): send it again"
         ) from error
@@ -117,12 +117,12 @@ def _open(data: bytes) -> Image.Image:
         raise OversizeImage(f"the picture has too many pixels ({error})") from error
     except MemoryError:
         raise
-    except Exception as error:  # a header that leads a reader astray
+    except Exception as error:  # a header that confuses a reader
         raise UnreadableImage(f"the picture's header is damaged ({error})") from error
 
 
 def _orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation, 1 (upright) where there is none or it is damaged."""
+    """Return the EXIF orientation; 1 (upright) if there is none or it is damaged."""
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
     except (ValueError, TypeError, SyntaxError, KeyError, EOFError, OSError, struct.error):
