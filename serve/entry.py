@@ -76,6 +76,9 @@ class Server:
         (self._run_dir / "tmp").mkdir()
         port = self._settings.model_server_port or free_port()
         needed = [*self._settings.model_dir.glob("*"), Path(sys.executable), Path(__file__), java()]
+        if self._settings.code:
+            folder = user_code.check(self._settings.code, self._settings.model_dir)
+            needed += [folder, *folder.glob("*.py")]
         # In multi-model mode the bundles arrive later, and nobody knows who will be able to read
         # them.
         user = None if self._settings.multi_model else privileges.unprivileged_user(needed)

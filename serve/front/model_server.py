@@ -81,7 +81,7 @@ def configuration(settings: Settings, port: int, management_port: int) -> str:
     ours = {
         # Or environment variables could replace the loopback addresses below.
         "enable_envvars_config": "false",
-        # The library of the asynchronous logger fails on newer Javas, and we log little.
+        # The library of the asynchronous logger has problems with newer Javas, and we log little.
         "async_logging": "false",
         "default_service_handler": _HANDLER,
         "inference_address": f"http://127.0.0.1:{port}",

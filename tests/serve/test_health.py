@@ -17,7 +17,7 @@ from tests.serve.running import until
 
 @pytest.fixture
 def socket_path() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory() as short:  # a socket's path may not be long
+    with tempfile.TemporaryDirectory() as short:  # the path of a socket must be short
         yield Path(short) / "health.sock"
 
 

@@ -124,7 +124,7 @@ def test_available_memory_is_at_most_the_memory_of_the_machine() -> None:
     assert 0 < machine.available_memory_mb() <= machine.memory_mb()
 
 
-def test_networks_on_their_own_share_nothing_but_what_is_equal() -> None:
+def test_networks_share_only_equal_tensors() -> None:
     pool = TensorPool()
     one, two = torch.nn.Linear(4, 4), torch.nn.Linear(4, 4)
     two.load_state_dict({"weight": one.weight, "bias": one.bias + 1})
@@ -135,7 +135,7 @@ def test_networks_on_their_own_share_nothing_but_what_is_equal() -> None:
 
 
 @pytest.mark.slow
-def test_the_server_keeps_the_contract_and_its_models_outlive_a_worker(
+def test_the_server_implements_the_contract_and_models_survive_a_worker(
     trained: Path, tmp_path: Path, logits: Infer, nginx: None
 ) -> None:
     shutil.copytree(trained / "model", tmp_path / "models" / "dogs")

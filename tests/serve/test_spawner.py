@@ -51,7 +51,7 @@ def test_the_script_runs_without_a_spawner_that_dies_during_the_request(tmp_path
 
 
 @pytest.mark.usefixtures("nginx")
-def test_workers_come_back_when_their_spawner_and_their_parent_are_killed_too(
+def test_workers_are_replaced_when_spawner_and_parent_are_killed_too(
     victim: Callable[[], Running],
 ) -> None:
     running = victim()
@@ -64,7 +64,7 @@ def test_workers_come_back_when_their_spawner_and_their_parent_are_killed_too(
 
 
 @pytest.mark.usefixtures("nginx")
-def test_no_request_is_lost_when_the_script_that_java_started_is_killed(
+def test_no_request_is_lost_when_the_launcher_is_killed(
     trained: Path, logits: Callable[[bytes], list[float]]
 ) -> None:
     # A batch waits long for more requests, so these are still in the server.

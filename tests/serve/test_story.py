@@ -21,6 +21,7 @@ def test_a_server_starts_answers_and_stops_without_losing_a_request(
     ):
         running.wait_for_ping(200)
         assert running.pings == [503, 200]
+        assert running.parts("kennel-spawner")
         answer, refused = clients.map(running.classify, [picture(5), b"text"])
         assert answer.status == 200
         assert answer.json() == pytest.approx(logits(picture(5)), abs=1e-4)

@@ -1,4 +1,4 @@
-"""The module that KENNEL_CODE names, its siblings, and the names that it must leave to us."""
+"""The module that KENNEL_CODE names, its siblings, and the names that it must not use."""
 
 import re
 import subprocess
