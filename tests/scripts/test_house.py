@@ -1,6 +1,9 @@
 """`make map`: what it finds in a graph of imports."""
 
+from pathlib import Path
+
 import networkx
+import pytest
 
 from scripts.make import house
 
@@ -19,10 +22,16 @@ def test_an_arrow_leads_from_a_folder_to_another() -> None:
     assert house.arrows(graph) == {"train": {"train.state"}}
 
 
-def test_an_import_for_annotations_counts() -> None:
-    """scripts/verbs/data.py imports pictures.checks for type checking only."""
-    graph = house.build()
-    assert graph.has_edge("scripts.verbs.data", "pictures.checks")
+def test_an_import_for_annotations_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    room = tmp_path / "attic"
+    room.mkdir()
+    (room / "__init__.py").touch()
+    (room / "box.py").write_text("from attic import lid\n")
+    (room / "lid.py").write_text(
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from attic import box\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert house.circles(house.build(("attic",))) == [["attic.box", "attic.lid"]]
 
 
 def test_the_house_has_no_circle_and_no_crowded_folder() -> None:
