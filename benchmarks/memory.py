@@ -18,6 +18,7 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ from benchmarks.measuring import RESULTS, this_machine, write
 from classifier import networks
 from pictures import shards
 from train import job as training
-from train.job import Job
+from train.platform.environment import Job
 from train.platform.stop import Stop
 
 CLASSES, SIDE = 10, 32
@@ -81,7 +82,7 @@ def generate(out: Path, count: int, seed: int) -> None:
     def pictures() -> Iterator[tuple[str, str, Callable[[], bytes]]]:
         for number in range(count):
             content = contents[number % len(contents)]
-            yield f"class-{number % CLASSES}", f"{number:07d}.jpg", lambda content=content: content
+            yield f"class-{number % CLASSES}", f"{number:07d}.jpg", partial(bytes, content)
 
     for _ in shards.write(out, pictures(), shuffle=seed, shard_bytes=2**26):
         pass

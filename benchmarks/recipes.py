@@ -19,12 +19,11 @@ from typing import Any
 import torch
 
 from benchmarks.measuring import RESULTS, spread, this_machine, write
-from benchmarks.training import REAL
+from benchmarks.training import REAL, job_in
 from pictures import channels
 from train import loop
 from train.config import TrainConfig
 from train.features import chunks
-from train.job import Job
 from train.platform.stop import Interrupted, Stop
 from train.recording.hooks import Hooks
 
@@ -104,7 +103,7 @@ def run(folder: Path, photos: Path, settings: dict[str, Any], stop: Stop) -> boo
     checkpoints.mkdir(parents=True, exist_ok=True)
     clock = folder / "seconds"
     before = float(clock.read_text()) if clock.is_file() else 0.0
-    job = Job({}, {}, *(folder / name for name in ("m", "o", "f", "c")), checkpoints)
+    job = job_in(folder, checkpoints)
     splits = channels.find(
         {name: photos / name for name in ("train", "valid", "test")},
         seed=0,
@@ -118,7 +117,7 @@ def run(folder: Path, photos: Path, settings: dict[str, Any], stop: Stop) -> boo
         return False
     finally:
         clock.write_text(str(before + time.monotonic() - began))
-    figures = json.loads((folder / "o" / "metrics.json").read_text())
+    figures = json.loads((job.output_dir / "metrics.json").read_text())
     facts = {
         "photos": len(splits.train),
         "settings": settings | {"weights": Path(settings["weights"]).name},

@@ -97,10 +97,22 @@ class Bench:
     def kennel(self, **settings: object) -> tuple[Run, nn.Module]:
         """Return a run of Kennel on the photos, and its network."""
         defaults = {"architecture": self.architecture, "weights": str(self.weights)}
-        defaults |= {"batch_size": 32, "precision": FAST}
-        job = Job({}, {}, *(self.root / name for name in ("m", "o", "f", "c")), None)
+        defaults |= {"batch_size": "32", "precision": FAST}
         config = TrainConfig.model_validate(defaults | settings)
-        return set_up(config, self.splits, job, Stop(), Hooks())
+        return set_up(config, self.splits, job_in(self.root, None), Stop(), Hooks())
+
+
+def job_in(root: Path, checkpoints: Path | None) -> Job:
+    """Return a job that writes to a folder, without channels and hyperparameters."""
+    return Job(
+        channels={},
+        hyperparameters={},
+        model_dir=root / "model",
+        output_dir=root / "output",
+        failure_file=root / "failure",
+        config_dir=root / "config",
+        checkpoints=checkpoints,
+    )
 
 
 def choose(folder: Path, count: int) -> None:
@@ -197,11 +209,9 @@ def full(bench: Bench) -> dict[str, float]:
 
 def synthetic(bench: Bench) -> dict[str, float]:
     """Time second epochs, when kernels exist; decoded pictures are not cached."""
-    settings: dict[str, object] = {"trainable": "all", "cache_gib": 0}
-    return {
-        "kennel full, warm": kennel_epochs(bench, 2, **settings)[1],
-        "kennel full, synthetic": kennel_epochs(bench, 2, synthetic=True, **settings)[1],
-    }
+    warm = kennel_epochs(bench, 2, trainable="all", cache_gib=0)
+    ready = kennel_epochs(bench, 2, synthetic=True, trainable="all", cache_gib=0)
+    return {"kennel full, warm": warm[1], "kennel full, synthetic": ready[1]}
 
 
 def ratios(turns: list[dict[str, float]]) -> dict[str, dict[str, float]]:
