@@ -58,6 +58,7 @@ def _moto_address() -> Iterator[str]:
 def moto(_moto_address: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """moto's server as AWS; its address."""
     use_endpoint(monkeypatch, _moto_address)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # what moto lacks fails every time
     return _moto_address
 
 

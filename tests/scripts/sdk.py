@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kept import once
+from tests.build_cache import make_once
 
 ROOT = Path(__file__).parents[2]
 # uv's messages on a machine without a network.
@@ -19,7 +19,7 @@ def interpreter(lock: str) -> str:
     """The Python of an environment with the packages of docker/locks/`lock`; cached in build/."""
     names = ROOT / "docker" / "locks" / lock
     digest = hashlib.sha256(names.read_bytes() + sys.version.encode()).hexdigest()[:16]
-    cached = once(f"{names.stem}-{digest}", lambda folder: _make(folder, names))
+    cached = make_once(f"{names.stem}-{digest}", lambda folder: _make(folder, names))
     return str(cached / "bin" / "python")
 
 
