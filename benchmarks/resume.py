@@ -18,7 +18,7 @@ import torch
 
 from benchmarks.measuring import RESULTS, write
 from scripts.make import digits
-from tests.train import resuming
+from tests.train import kill_and_resume
 
 
 def main() -> int:
@@ -32,12 +32,12 @@ def main() -> int:
         root = Path(folder)
         digits.write(root / "digits", limit=200)
         began = time.monotonic()
-        resuming.survive(root / "unbroken", root / "digits", options.epochs, 0, seed=0)
+        kill_and_resume.survive(root / "unbroken", root / "digits", options.epochs, 0, seed=0)
         unbroken = time.monotonic() - began
-        killed = resuming.survive(
+        killed = kill_and_resume.survive(
             root / "killed", root / "digits", options.epochs, options.kills, seed=options.seed
         )
-        one, other = (resuming.weights(root / name) for name in ("unbroken", "killed"))
+        one, other = (kill_and_resume.weights(root / name) for name in ("unbroken", "killed"))
     alike = all(torch.equal(one[name], other[name]) for name in one)
     piece = {
         "command": f"python -m benchmarks.resume --kills {options.kills} --epochs {options.epochs} "

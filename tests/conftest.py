@@ -1,4 +1,4 @@
-"""Fixtures that several rooms share: pictures made on the spot, and the real ones where present."""
+"""Fixtures of several rooms: generated digits, and real photos and weights if they are there."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from scripts.make import digits
 from tests import dogs
 from tests.opt_ml import OptMl
 
-# Drawn examples are the same each time, and a machine may take as long for one as it takes.
+# The drawn examples are the same in every run, and a slow machine can take any time for one.
 settings.register_profile(
     "kennel",
     deadline=None,
@@ -33,7 +33,7 @@ def few_digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The folder with real dog photos and ImageNet weights, whose licences forbid shipping them."""
+    """The folder of real dog photos and ImageNet weights, which their licences forbid to ship."""
     if not (REAL / "dogs").is_dir():
         pytest.skip("needs the real photos and weights in ../shared/data, which are not shipped")
     return REAL
@@ -41,5 +41,5 @@ def real_data() -> Path:
 
 @pytest.fixture(scope="session")
 def dogs_job(real_data: Path) -> OptMl:
-    """A finished job: ResNet50's head trained on ten breeds, as the first user's job would."""
+    """A finished job: ResNet50's head, trained on photos of ten breeds."""
     return dogs.train(real_data)

@@ -1,4 +1,4 @@
-"""What SageMaker lays out before it runs a training container: /opt/ml, here in any folder."""
+"""The folder /opt/ml as SageMaker prepares it for a training container, here at any path."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class OptMl:
-    """A job's /opt/ml."""
+    """The /opt/ml of a job."""
 
     root: Path
 
@@ -26,7 +26,7 @@ class OptMl:
         host: str = "algo-1",
         interface: str = "lo",
     ) -> "OptMl":
-        """Write the config files and link the channels; strings are JSON, as the SDKs send them."""
+        """Write the config files and link the channels; values are JSON, as the SDKs send them."""
         for folder in ("input/config", "input/data", "model", "output/data", "checkpoints"):
             (root / folder).mkdir(parents=True, exist_ok=True)
         for name, source in channels.items():
@@ -57,7 +57,7 @@ class OptMl:
         return sorted((self.root / "checkpoints").rglob("step-*.safetensors"))
 
     def start(self, **env: str) -> "subprocess.Popen[str]":
-        """Run the training entry as the image's `train` does, its output in one pipe."""
+        """Start the training entry as the image's `train` does; its whole log is in one pipe."""
         return subprocess.Popen(
             [sys.executable, "-m", "train.entry"],
             env=os.environ | {"SAGEMAKER_BASE_DIR": str(self.root), "OMP_NUM_THREADS": "2"} | env,
@@ -67,18 +67,18 @@ class OptMl:
         )
 
     def run(self, timeout: float = 600, **env: str) -> tuple[int, str]:
-        """Run to the end and return exit code and log."""
+        """Run the job to its end and return exit code and log."""
         process = self.start(**env)
         log, _ = process.communicate(timeout=timeout)
         return process.returncode, log
 
 
 def wait_for(process: "subprocess.Popen[str]", text: str) -> str:
-    """Read the log until `text` is in it."""
+    """Read the log up to the line that contains `text`, and return it."""
     assert process.stdout
-    seen = ""
+    log = ""
     for line in process.stdout:
-        seen += line
+        log += line
         if text in line:
-            return seen
-    raise AssertionError(f"the job ended without {text!r}:\n{seen}")
+            return log
+    raise AssertionError(f"the job ended and did not log {text!r}:\n{log}")

@@ -10,7 +10,7 @@ import torch
 from classifier import bundle, networks
 from classifier.architectures import canonical
 from classifier.weights import WeightsError, load_pretrained
-from tests.train import heads
+from tests.train import head_jobs
 from train import loop
 from train.config import ConfigError, TrainConfig, from_hyperparameters
 from train.platform.stop import Stop
@@ -105,8 +105,8 @@ def test_it_trains_to_a_bundle_that_replays(
             **{"epochs": 1, "workers": 0, "debugger": False, "profiler": False},
         }
     )
-    job = heads.job(tmp_path / "job")
-    loop.train(config, heads.find(few_digits), job, Stop(), Hooks())
+    job = head_jobs.job(tmp_path / "job")
+    loop.train(config, head_jobs.find(few_digits), job, Stop(), Hooks())
     loaded = bundle.load(job.model_dir)
     assert loaded.description.architecture == "tinynet"
     assert loaded.description.transform.crop == 32

@@ -9,7 +9,7 @@ from PIL import Image
 
 from classifier import bundle, mirror, networks
 from serve.predictor import Predictor
-from tests.train import heads
+from tests.train import head_jobs
 
 
 def test_the_output_is_the_mean_of_both_views_in_evaluation_only() -> None:
@@ -32,8 +32,8 @@ def test_the_output_is_the_mean_of_both_views_in_evaluation_only() -> None:
 def test_the_bundle_and_the_server_flip_if_the_job_did(
     flip: bool, few_digits: Path, tmp_path: Path
 ) -> None:
-    settings = heads.config(heads.backbone(tmp_path), epochs=1, test_time_flip=flip)
-    heads.train(tmp_path, few_digits, settings)
+    settings = head_jobs.config(head_jobs.backbone(tmp_path), epochs=1, test_time_flip=flip)
+    head_jobs.train(tmp_path, few_digits, settings)
     saved = bundle.load(tmp_path / "model")
     assert json.loads((tmp_path / "model" / "kennel.json").read_text())["format"] == 2 + flip
     assert mirror.looks_twice(saved.network) == flip

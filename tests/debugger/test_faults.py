@@ -14,7 +14,7 @@ from debugger.records import End, Fired, Record
 from debugger.rules.settings import BUILT_IN
 from tests.debugger import faults, hosts
 from tests.debugger.faults import Training
-from tests.kept import BUILD
+from tests.build_cache import BUILD
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,7 @@ import torch
 from pictures import channels, shards
 from pictures.picture import DataError, Splits
 from scripts.photos import packing
-from tests.train import heads
+from tests.train import head_jobs
 from tests.train.recorded import Recorded
 from train.batches.augment import training_transform
 from train.batches.loading import Pictures, loader
@@ -126,7 +126,7 @@ def test_blocks_read_in_workers_are_the_folders_pictures(
     workers: int, few_digits: Path, packed: Path
 ) -> None:
     """Side by side or not, what comes is the picture that was asked for."""
-    transform = training_transform(TrainConfig(), heads.TRANSFORM)
+    transform = training_transform(TrainConfig(), head_jobs.TRANSFORM)
     there, here = splits(few_digits).train, splits(packed).train
     layout = shard_layout(here)
     images = [
@@ -166,7 +166,7 @@ def test_a_damaged_picture_is_left_out_and_named(copy: Path) -> None:
     with place.shard.open("r+b") as file:
         file.seek(place.start + 7)
         file.write(b"\xff\x00\xff")
-    dataset = Pictures(pictures, heads.TRANSFORM, seed=0)
+    dataset = Pictures(pictures, head_jobs.TRANSFORM, seed=0)
     (batch,) = loader(dataset, Order(8, 8, seed=None), workers=0)
     assert len(batch.labels) == 7
     ((path, reason),) = batch.unreadable

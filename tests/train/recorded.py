@@ -1,4 +1,4 @@
-"""A real training job in this process, on few digits, and what it recorded."""
+"""A training job in this process on few digits, and its recording."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ SMALL: Mapping[str, object] = {
     "epochs": 2,
     "batch_size": 32,
     "workers": 0,
-    "precision": "fp32",  # the same on any processor
+    "precision": "fp32",  # the same results on any processor
     "profiler_steps": "",
 }
 
@@ -31,7 +31,7 @@ R = TypeVar("R", bound=Record)
 
 @dataclass(frozen=True)
 class Recorded:
-    """A job, its folders below `root`."""
+    """A job and the folders that it writes to."""
 
     job: Job
 

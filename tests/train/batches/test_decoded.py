@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pictures.picture import Picture
-from tests.train import heads
+from tests.train import head_jobs
 from train.batches.augment import training_transform
 from train.batches.decoded import Decoded, DecodedCache
 from train.batches.loading import Pictures, loader
@@ -23,7 +23,7 @@ SIZE = 3 * 32 * 32  # bytes of a digit, decoded
 def pictures(few_digits: Path, tmp_path: Path) -> tuple[Picture, ...]:
     """Forty pictures in files of this test's own."""
     found = []
-    for number, picture in enumerate(heads.find(few_digits).train[:40]):
+    for number, picture in enumerate(head_jobs.find(few_digits).train[:40]):
         path = tmp_path / f"{number}.png"
         path.write_bytes(picture.read())
         found.append(Picture(path, picture.label))
@@ -34,7 +34,7 @@ def epochs(
     pictures: tuple[Picture, ...], decoded: Decoded | None, workers: int
 ) -> list[torch.Tensor]:
     """Return the images of three epochs; the files are gone after the first."""
-    transform = training_transform(TrainConfig(), heads.TRANSFORM)
+    transform = training_transform(TrainConfig(), head_jobs.TRANSFORM)
     dataset = Pictures(pictures, transform, 3, decoded)
     order = Order(len(pictures), 8, seed=3)
     batches = loader(dataset, order, workers=workers)
@@ -59,7 +59,7 @@ def test_kept_pictures_are_the_decoders_and_are_not_decoded_again(
 
 
 def test_what_does_not_fit_is_decoded_each_time(pictures: tuple[Picture, ...]) -> None:
-    transform = training_transform(TrainConfig(), heads.TRANSFORM)
+    transform = training_transform(TrainConfig(), head_jobs.TRANSFORM)
     decoded = Decoded(len(pictures), 10 * SIZE, workers=0)
     kept, anew = (Pictures(pictures, transform, 3, one) for one in (decoded, None))
     for key in [(epoch, index) for epoch in (0, 1) for index in range(len(pictures))]:
@@ -88,7 +88,7 @@ def test_no_memory_is_said_and_survived(
 
 
 def test_it_can_be_switched_off_and_one_epoch_has_no_use_for_it(few_digits: Path) -> None:
-    splits = heads.find(few_digits)
+    splits = head_jobs.find(few_digits)
     assert make_cache(TrainConfig(epochs=3), splits, 1, 1) is not None
     assert make_cache(TrainConfig(epochs=1), splits, 1, 1) is None
     assert make_cache(TrainConfig(epochs=3, cache_gib=0), splits, 1, 1) is None

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from classifier import bundle
-from tests.train import heads
+from tests.train import head_jobs
 from train.features import chunks, features
 from train.platform.stop import Interrupted, Stop
 from train.recording.hooks import Hooks
@@ -17,7 +17,7 @@ from train.state.setup import set_up
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return heads.backbone(tmp_path_factory.mktemp("weights"))
+    return head_jobs.backbone(tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture
@@ -41,8 +41,8 @@ def test_the_head_is_the_one_that_the_whole_network_would_have_had(
     settings: dict[str, object], weights: Path, few_digits: Path, tmp_path: Path
 ) -> None:
     from_features, through = (
-        heads.train(
-            tmp_path / name, few_digits, heads.config(weights, feature_views=views, **settings)
+        head_jobs.train(
+            tmp_path / name, few_digits, head_jobs.config(weights, feature_views=views, **settings)
         )
         for name, views in (("features", None), ("network", 0))
     )
@@ -54,17 +54,17 @@ def test_the_head_is_the_one_that_the_whole_network_would_have_had(
 def test_a_run_that_was_stopped_anywhere_ends_with_the_same_bits(
     looks: int, weights: Path, few_digits: Path, tmp_path: Path, unbroken: torch.Tensor
 ) -> None:
-    config = heads.config(weights)
+    config = head_jobs.config(weights)
     with pytest.raises(Interrupted):
-        heads.train(tmp_path, few_digits, config, heads.After(looks))
-    assert torch.equal(heads.train(tmp_path, few_digits, config), unbroken)
+        head_jobs.train(tmp_path, few_digits, config, head_jobs.StopAfter(looks))
+    assert torch.equal(head_jobs.train(tmp_path, few_digits, config), unbroken)
 
 
 @pytest.fixture(scope="module")
 def unbroken(
     weights: Path, few_digits: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> torch.Tensor:
-    return heads.train(tmp_path_factory.mktemp("job"), few_digits, heads.config(weights))
+    return head_jobs.train(tmp_path_factory.mktemp("job"), few_digits, head_jobs.config(weights))
 
 
 def test_a_second_job_computes_nothing_and_a_damaged_chunk_anew(
@@ -75,18 +75,18 @@ def test_a_second_job_computes_nothing_and_a_damaged_chunk_anew(
     unbroken: torch.Tensor,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    config = heads.config(weights)
-    assert torch.equal(heads.train(tmp_path / "1", few_digits, config), unbroken)
+    config = head_jobs.config(weights)
+    assert torch.equal(head_jobs.train(tmp_path / "1", few_digits, config), unbroken)
     files = {path: path.stat().st_mtime_ns for path in kept.iterdir()}
     assert len(files) == 4  # three views, and validation
-    assert torch.equal(heads.train(tmp_path / "2", few_digits, config), unbroken)
+    assert torch.equal(head_jobs.train(tmp_path / "2", few_digits, config), unbroken)
     assert {path: path.stat().st_mtime_ns for path in kept.iterdir()} == files
 
     damaged = next(iter(files))
     data = bytearray(damaged.read_bytes())
     data[-1] ^= 1
     damaged.write_bytes(data)
-    assert torch.equal(heads.train(tmp_path / "3", few_digits, config), unbroken)
+    assert torch.equal(head_jobs.train(tmp_path / "3", few_digits, config), unbroken)
     assert f"features {damaged} are damaged" in capsys.readouterr().out
     assert kept.exists()
 
@@ -96,14 +96,14 @@ def test_a_picture_replaced_by_one_of_its_size_and_date_is_noticed(
 ) -> None:
     data = tmp_path / "digits"
     shutil.copytree(few_digits, data)
-    config = heads.config(weights, epochs=1)
-    first = heads.train(tmp_path / "1", data, config)
+    config = head_jobs.config(weights, epochs=1)
+    first = head_jobs.train(tmp_path / "1", data, config)
     picture = next((data / "train" / "1").iterdir())
     stat = picture.stat()
     other = next((data / "train" / "7").iterdir()).read_bytes()
     picture.write_bytes(other[: stat.st_size].ljust(stat.st_size, b"\0"))
     os.utime(picture, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    assert not torch.equal(heads.train(tmp_path / "2", data, config), first)
+    assert not torch.equal(head_jobs.train(tmp_path / "2", data, config), first)
 
 
 def test_unreadable_pictures_are_named_from_kept_features_too(
@@ -116,10 +116,10 @@ def test_unreadable_pictures_are_named_from_kept_features_too(
     data = tmp_path / "digits"
     shutil.copytree(few_digits, data)
     (data / "train" / "3" / "empty.png").write_bytes(b"")
-    config = heads.config(weights, epochs=1)
+    config = head_jobs.config(weights, epochs=1)
     logs = []
     for name in ("1", "2"):
-        heads.train(tmp_path / name, data, config)
+        head_jobs.train(tmp_path / name, data, config)
         logs.append(capsys.readouterr().out)
     assert all(log.count("skipped unreadable picture") == 1 for log in logs)
     assert "empty.png: the picture is empty (0 bytes)" in logs[1]
@@ -146,9 +146,9 @@ def test_how_many_views_are_taken(
     tmp_path: Path,
 ) -> None:
     run, network = set_up(
-        heads.config(weights, **settings),
-        heads.find(few_digits),
-        heads.job(tmp_path),
+        head_jobs.config(weights, **settings),
+        head_jobs.find(few_digits),
+        head_jobs.job(tmp_path),
         Stop(),
         Hooks(),
     )
@@ -158,9 +158,9 @@ def test_how_many_views_are_taken(
 
 def test_views_come_round(weights: Path, few_digits: Path, tmp_path: Path) -> None:
     run, network = set_up(
-        heads.config(weights, feature_views=2),
-        heads.find(few_digits),
-        heads.job(tmp_path),
+        head_jobs.config(weights, feature_views=2),
+        head_jobs.find(few_digits),
+        head_jobs.job(tmp_path),
         Stop(),
         Hooks(),
     )
@@ -177,7 +177,11 @@ def test_chunks_of_several_thousands_are_put_together(
     weights: Path, few_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, network = set_up(
-        heads.config(weights), heads.find(few_digits), heads.job(tmp_path), Stop(), Hooks()
+        head_jobs.config(weights),
+        head_jobs.find(few_digits),
+        head_jobs.job(tmp_path),
+        Stop(),
+        Hooks(),
     )
     pictures = run.splits.train
     order = list(range(len(pictures)))[::-3]
@@ -206,10 +210,10 @@ def test_the_bundle_is_calibrated_on_the_validation_pictures(
 ) -> None:
     found = []
     for name, settings in (
-        ("job", heads.config(weights)),
-        ("sweep", heads.config(weights, sweep='{"epochs": [3]}')),
+        ("job", head_jobs.config(weights)),
+        ("sweep", head_jobs.config(weights, sweep='{"epochs": [3]}')),
     ):
-        heads.train(tmp_path / name, few_digits, settings)
+        head_jobs.train(tmp_path / name, few_digits, settings)
         found.append(bundle.load(tmp_path / name / "model").description)
     job, sweep = found
     assert job.temperature != 1.0  # it is not always right

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from classifier import bundle
-from tests.train import heads
+from tests.train import head_jobs
 from train import metrics
 from train.config import ConfigError, from_hyperparameters
 from train.platform.stop import Interrupted, Stop
@@ -18,7 +18,7 @@ GRID = {"learning_rate": [0.001, 0.05], "batch_size": [16, 32], "epochs": [1, 2]
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return heads.backbone(tmp_path_factory.mktemp("weights"))
+    return head_jobs.backbone(tmp_path_factory.mktemp("weights"))
 
 
 @pytest.mark.parametrize(
@@ -42,8 +42,8 @@ def test_each_trial_ends_as_a_job_of_its_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("KENNEL_FEATURES", str(tmp_path / "features"))
-    config = heads.config(weights, sweep=json.dumps(grid), **settings)
-    best = heads.train(tmp_path / "sweep", few_digits, config)
+    config = head_jobs.config(weights, sweep=json.dumps(grid), **settings)
+    best = head_jobs.train(tmp_path / "sweep", few_digits, config)
     log = capsys.readouterr().out
     swept = json.loads((tmp_path / "sweep" / "data" / "sweep.json").read_text())
     lines = [facts for line in log.splitlines() if (facts := metrics.trial(line))]
@@ -51,7 +51,7 @@ def test_each_trial_ends_as_a_job_of_its_own(
     for trial, own in zip(swept["trials"], config.trials(), strict=True):
         assert {name: trial[name] for name in grid} == {n: getattr(own, n) for n in grid}
         alone = tmp_path / str(trial["trial"])
-        head = heads.train(alone, few_digits, own)
+        head = head_jobs.train(alone, few_digits, own)
         history = json.loads((alone / "data" / "metrics.json").read_text())["history"]
         for one, other in zip(trial["history"], history, strict=True):
             assert one["validation:accuracy"] == pytest.approx(
@@ -67,8 +67,8 @@ def test_the_best_is_left_with_its_own_hyperparameters(
     weights: Path, few_digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     grid = {"learning_rate": [1e-6, 0.05], "label_smoothing": [0.0, 0.1], "weight_decay": [0, 0.01]}
-    config = heads.config(weights, epochs=2, sweep=json.dumps(grid))
-    heads.train(tmp_path, few_digits, config)
+    config = head_jobs.config(weights, epochs=2, sweep=json.dumps(grid))
+    head_jobs.train(tmp_path, few_digits, config)
     log = capsys.readouterr().out
     rows = list(csv.DictReader((tmp_path / "data" / "sweep.csv").read_text().splitlines()))
     assert len(rows) == 8
@@ -88,7 +88,9 @@ def test_a_sweep_stops_when_asked(weights: Path, few_digits: Path, tmp_path: Pat
     stop = Stop()
     stop.requested = True
     with pytest.raises(Interrupted):
-        heads.train(tmp_path, few_digits, heads.config(weights, sweep='{"epochs": [1]}'), stop)
+        head_jobs.train(
+            tmp_path, few_digits, head_jobs.config(weights, sweep='{"epochs": [1]}'), stop
+        )
     assert not (tmp_path / "model" / bundle.DESCRIPTION).exists()
 
 

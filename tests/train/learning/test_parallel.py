@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from classifier import bundle
-from tests.train import heads, together
+from tests.train import head_jobs, multiprocess
 from train.config import TrainConfig
 
 
@@ -63,7 +63,7 @@ def test_two_processes_have_the_loss_curve_of_one(
 ) -> None:
     for world in (1, 2):
         given = config(max_unreadable=0.2, **settings)
-        together.train(tmp_path / str(world), digits, given, world)
+        multiprocess.train(tmp_path / str(world), digits, given, world)
     one, two = (figures(tmp_path / name) for name in "12")
     alike(one, two, 1e-3, 1e-2)
     assert set(one["unreadable"]) == set(two["unreadable"])
@@ -74,17 +74,17 @@ def test_two_processes_have_the_loss_curve_of_one(
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return heads.backbone(tmp_path_factory.mktemp("weights"))
+    return head_jobs.backbone(tmp_path_factory.mktemp("weights"))
 
 
 def test_the_head_learns_the_same_from_features_that_two_processes_computed(
     weights: Path, digits: Path, tmp_path: Path
 ) -> None:
-    settings = heads.config(weights, max_unreadable=0.2, batch_size=48)
+    settings = head_jobs.config(weights, max_unreadable=0.2, batch_size=48)
     for world in (1, 2):
-        together.train(tmp_path / str(world), digits, settings, world)
+        multiprocess.train(tmp_path / str(world), digits, settings, world)
     torch.testing.assert_close(
-        heads.head(tmp_path / "1"), heads.head(tmp_path / "2"), rtol=1e-3, atol=1e-5
+        head_jobs.head(tmp_path / "1"), head_jobs.head(tmp_path / "2"), rtol=1e-3, atol=1e-5
     )
     one, two = (figures(tmp_path / name) for name in "12")
     alike(one, two, 1e-4, 1e-4, 1e-4)
@@ -94,23 +94,23 @@ def test_the_head_learns_the_same_from_features_that_two_processes_computed(
 def test_two_stages_are_the_same_in_two_processes(
     weights: Path, digits: Path, tmp_path: Path
 ) -> None:
-    settings = heads.config(
+    settings = head_jobs.config(
         weights,
         **{"max_unreadable": 0.2, "trainable": "layer4", "epochs": 3, "head_epochs": 2},
         **{"batch_size": 48, "learning_rate": 0.005, "freeze_batch_norm": True},
     )
     for world in (1, 2):
-        together.train(tmp_path / str(world), digits, settings, world)
+        multiprocess.train(tmp_path / str(world), digits, settings, world)
     one, two = (figures(tmp_path / name) for name in "12")
     alike(one, two, 1e-4, 1e-4, 1e-4)
 
 
 def test_two_processes_sweep_as_one(weights: Path, digits: Path, tmp_path: Path) -> None:
     grid = '{"learning_rate": [0.001, 0.05], "epochs": [1, 2]}'
-    settings = heads.config(weights, max_unreadable=0.2, sweep=grid)
+    settings = head_jobs.config(weights, max_unreadable=0.2, sweep=grid)
     for world in (1, 2):
-        together.train(tmp_path / str(world), digits, settings, world)
-    assert torch.equal(heads.head(tmp_path / "1"), heads.head(tmp_path / "2"))
+        multiprocess.train(tmp_path / str(world), digits, settings, world)
+    assert torch.equal(head_jobs.head(tmp_path / "1"), head_jobs.head(tmp_path / "2"))
     one, two = (json.loads((tmp_path / n / "data" / "sweep.json").read_text()) for n in "12")
     assert one["best"] == two["best"]
     for mine, yours in zip(one["trials"], two["trials"], strict=True):
@@ -121,5 +121,5 @@ def test_two_processes_sweep_as_one(weights: Path, digits: Path, tmp_path: Path)
 def test_processes_with_different_photos_are_refused(
     digits: Path, few_digits: Path, tmp_path: Path
 ) -> None:
-    said = together.differ(tmp_path, (digits, few_digits))
+    said = multiprocess.check_photos(tmp_path, (digits, few_digits))
     assert all("S3DataDistributionType to FullyReplicated" in one for one in said)

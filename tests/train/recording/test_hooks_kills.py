@@ -13,7 +13,7 @@ import pytest
 from debugger import recording
 from debugger.records import End, Record, Start, Step, Tensors
 from debugger.report import write
-from tests.train import kills
+from tests.train import endless
 
 WRITERS, JOBS = 42, 8
 
@@ -21,7 +21,7 @@ WRITERS, JOBS = 42, 8
 def killed(run: Callable[..., None], *given: Any, folder: Path, at: int) -> list[Record]:
     """Run in a process, kill it once its recording has so many bytes, and read that."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.train.kills"])
+    context.set_forkserver_preload(["tests.train.endless"])
     process = context.Process(target=run, args=given)
     process.start()
     try:
@@ -50,11 +50,11 @@ def test_a_recording_survives_a_kill(tmp_path: Path) -> None:
     places = random.Random(0)  # noqa: S311
     for number in range(WRITERS):
         folder = tmp_path / str(number)
-        found = killed(kills.write, folder, folder=folder, at=places.randrange(1, 1 << 18))
+        found = killed(endless.write, folder, folder=folder, at=places.randrange(1, 1 << 18))
         whole(found)
         lengths.append(len(found))
         tensors = [record for record in found if isinstance(record, Tensors)]
-        assert all(record.values == kills.LAYERS for record in tensors)
+        assert all(record.values == endless.LAYERS for record in tensors)
     assert len(set(lengths)) > WRITERS // 4  # they were killed at different places
 
 
@@ -66,7 +66,7 @@ def test_a_training_jobs_recording_survives_a_kill(
         root = tmp_path / str(number)
         folder = root / "checkpoints" / "recording"
         place = places.randrange(1, 1 << 18)
-        found = killed(kills.train, root, few_digits, folder=folder, at=place)
+        found = killed(endless.train, root, few_digits, folder=folder, at=place)
         whole(found)
         assert not found or isinstance(found[0], Start)  # none where it died in its first write
     write(folder, root / "report.html", root / "report.json")

@@ -188,7 +188,7 @@ def test_what_broke_smdebug_does_not(given: str, tmp_path: Path) -> None:
         check=False,
     )
     assert done.stdout.endswith("trained to the end\n"), done.stdout + done.stderr
-    assert ("smdebug is off, training goes on without it" in done.stdout) == (given == "broken")
+    assert ("smdebug is off, training continues without it" in done.stdout) == (given == "broken")
     steps = [one for one in formats.read(tmp_path) if isinstance(one, Step)]
     gradients = [
         one

@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from classifier import bundle
-from tests.train import heads
+from tests.train import head_jobs
 from train.platform.stop import Interrupted
 from train.stages import fitting
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return heads.backbone(tmp_path_factory.mktemp("weights"))
+    return head_jobs.backbone(tmp_path_factory.mktemp("weights"))
 
 
 def test_a_rate_is_found_whatever_was_told_and_kept_by_a_second_start(
@@ -24,13 +24,13 @@ def test_a_rate_is_found_whatever_was_told_and_kept_by_a_second_start(
     """One that could not learn is told; the trial run is stopped once, training another time."""
     found = []
     for name, told, looks in (("a", 1e-5, []), ("b", 5.0, []), ("c", 5.0, [8, 30])):
-        settings = heads.config(
+        settings = head_jobs.config(
             weights, find_learning_rate=True, learning_rate=told, backbone_learning_rate=told / 10
         )
         for number in looks:
             with pytest.raises(Interrupted):
-                heads.train(tmp_path / name, few_digits, settings, heads.After(number))
-        heads.train(tmp_path / name, few_digits, settings)
+                head_jobs.train(tmp_path / name, few_digits, settings, head_jobs.StopAfter(number))
+        head_jobs.train(tmp_path / name, few_digits, settings)
         figures = json.loads((tmp_path / name / "data" / "metrics.json").read_text())
         found.append(figures["learning_rate"])
         assert figures["history"][-1]["train:loss"] < figures["history"][0]["train:loss"]
@@ -61,6 +61,6 @@ def test_the_largest_power_of_two_that_fits(room: int, size: int) -> None:
 def test_without_a_gpu_the_batch_is_as_told(
     weights: Path, few_digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    heads.train(tmp_path, few_digits, heads.config(weights, epochs=1, fit_batch_size=True))
+    head_jobs.train(tmp_path, few_digits, head_jobs.config(weights, epochs=1, fit_batch_size=True))
     assert "batch_size 32: there is no GPU to fit it to" in capsys.readouterr().out
     assert json.loads((tmp_path / "data" / "metrics.json").read_text())["batch_size"] == 32

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from classifier import bundle
-from tests.train import heads
+from tests.train import head_jobs
 from train.config import ConfigError, TrainConfig, from_hyperparameters
 from train.platform.stop import Interrupted
 from train.state import checkpoint
@@ -16,12 +16,12 @@ from train.state import checkpoint
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return heads.backbone(tmp_path_factory.mktemp("weights"))
+    return head_jobs.backbone(tmp_path_factory.mktemp("weights"))
 
 
 def config(weights: Path, **settings: object) -> TrainConfig:
     told = {"trainable": "layer4", "epochs": 4, "head_epochs": 2, "batch_size": 64}
-    return heads.config(weights, **(told | settings))
+    return head_jobs.config(weights, **(told | settings))
 
 
 def history(root: Path) -> list[dict[str, Any]]:
@@ -34,7 +34,7 @@ def history(root: Path) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def unbroken(weights: Path, few_digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("job")
-    heads.train(root, few_digits, config(weights))
+    head_jobs.train(root, few_digits, config(weights))
     return root
 
 
@@ -42,7 +42,7 @@ def test_the_first_stage_is_a_job_that_trains_the_head(
     weights: Path, few_digits: Path, tmp_path: Path, unbroken: Path
 ) -> None:
     head = config(weights, trainable="head", epochs=2, head_epochs=0)
-    heads.train(tmp_path, few_digits, head)
+    head_jobs.train(tmp_path, few_digits, head)
     for one, other in zip(history(unbroken), history(tmp_path), strict=False):
         for name in ("train:loss", "validation:loss", "train:learning_rate"):
             assert one[name] == pytest.approx(other[name], rel=1e-6)
@@ -67,8 +67,8 @@ def test_a_stop_anywhere_ends_with_the_same_bits(
     looks: int, weights: Path, few_digits: Path, tmp_path: Path, unbroken: Path
 ) -> None:
     with pytest.raises(Interrupted):
-        heads.train(tmp_path, few_digits, config(weights), heads.After(looks))
-    heads.train(tmp_path, few_digits, config(weights))
+        head_jobs.train(tmp_path, few_digits, config(weights), head_jobs.StopAfter(looks))
+    head_jobs.train(tmp_path, few_digits, config(weights))
     one, other = (bundle.load(root / "model").network.state_dict() for root in (unbroken, tmp_path))
     assert all(torch.equal(one[name], other[name]) for name in one)
 

@@ -1,4 +1,4 @@
-"""What tests/train/test_hooks_kills.py kills: in processes forked from one that imported torch."""
+"""Endless recordings, which recording/test_hooks_kills.py kills in a process of their own."""
 
 import itertools
 from pathlib import Path
@@ -9,12 +9,12 @@ from debugger.records import Span, Start, Statistics, Step, Tensors
 from tests.train.recorded import Recorded
 from train.recording.sink import Sink
 
-SOME = Statistics(0.1, 0.2, -1.0, 1.0, 2.0, 0.1, 0.0, 0.0, 100)
-LAYERS = {f"layer{number}.weight": SOME for number in range(100)}
+STATISTICS = Statistics(0.1, 0.2, -1.0, 1.0, 2.0, 0.1, 0.0, 0.0, 100)
+LAYERS = {f"layer{number}.weight": STATISTICS for number in range(100)}
 
 
 def write(folder: Path) -> None:
-    """Record steps and tensors as fast as the disk takes them, for ever."""
+    """Record steps and tensors without end, as fast as the disk allows."""
     sink = Sink(folder, "algo-1", 0, lambda: 0.0)
     sink.open(Start(0.0, "job", 1, 0.0, {}))
     for step in itertools.count():
@@ -24,7 +24,7 @@ def write(folder: Path) -> None:
 
 
 def train(root: Path, digits: Path) -> None:
-    """Run a training job that would take hours."""
+    """Run a training job that takes hours."""
     torch.set_num_threads(1)
     job = Recorded.lay_out(
         root, digits, epochs=10_000, debugger_interval=3, debugger_raw="classifier"

@@ -1,4 +1,4 @@
-"""Jobs that train a head on a frozen backbone, in this process: a small network, few digits."""
+"""Jobs in this process that train a head on a frozen backbone: a small network, few digits."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ TRANSFORM = EvaluationTransform(resize=36, crop=32)
 
 
 def backbone(folder: Path) -> Path:
-    """Write a network's weights, drawn at random but always the same; return the file."""
+    """Write random weights of a network, the same in every run; return the file."""
     torch.manual_seed(0)
     network = networks.build("resnet18", CLASSES)
     file = folder / "resnet18.pth"
@@ -36,7 +36,7 @@ def config(weights: Path, **settings: object) -> TrainConfig:
         "batch_size": 32,
         "learning_rate": 0.05,
         "workers": 0,
-        "precision": "fp32",  # compared to the last bits, on any processor
+        "precision": "fp32",  # results are compared bit by bit, on any processor
     }
     return TrainConfig.model_validate(small | settings)
 
@@ -60,7 +60,7 @@ def find(data: Path) -> Splits:
 
 
 def train(root: Path, data: Path, settings: TrainConfig, stop: Stop | None = None) -> torch.Tensor:
-    """Run a job to its end; return the head of the bundle, weights and biases [classes, F + 1]."""
+    """Run a job to its end; return the bundle's head, weights and biases [classes, F + 1]."""
     loop.train(settings, find(data), job(root), stop or Stop(), Hooks())
     return head(root)
 
@@ -70,14 +70,14 @@ def head(root: Path) -> torch.Tensor:
     return torch.cat([layer.weight, layer.bias[:, None]], dim=1)
 
 
-class After(Stop):
-    """Asks for a stop at the nth look, as SIGTERM would."""
+class StopAfter(Stop):
+    """Stops the job at the check after `checks` checks, as SIGTERM would."""
 
-    def __init__(self, looks: int) -> None:
+    def __init__(self, checks: int) -> None:
         super().__init__()
-        self.looks = looks
+        self.checks = checks
 
     def check(self, number: int = 0) -> None:
-        self.looks -= 1
-        self.requested = self.looks < 0
+        self.checks -= 1
+        self.requested = self.checks < 0
         super().check(number)

@@ -1,4 +1,4 @@
-"""A small training job that is killed again and again, each time in a process of its own."""
+"""A small training job that is killed several times, each time in a process of its own."""
 
 import multiprocessing
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from classifier import bundle
-from tests.train import heads
+from tests.train import head_jobs
 from train import loop
 from train.config import TrainConfig
 from train.platform.stop import Stop
@@ -18,7 +18,7 @@ from train.recording.hooks import Hooks
 
 
 def config(epochs: int) -> TrainConfig:
-    """Every kind of state at work, and a checkpoint after every step."""
+    """Return a config with every kind of state, and a checkpoint after every step."""
     return TrainConfig.model_validate(
         {
             **{"architecture": "mobilenet_v3_small", "weights": "none", "trainable": "all"},
@@ -30,23 +30,23 @@ def config(epochs: int) -> TrainConfig:
     )
 
 
-class Halting(Stop):
-    """Goes no further than to the nth look, so that a kill finds the job alive however late."""
+class Pause(Stop):
+    """Pauses the job after `checks` checks, so that a late kill still finds it alive."""
 
-    def __init__(self, looks: int) -> None:
+    def __init__(self, checks: int) -> None:
         super().__init__()
-        self._looks = looks
+        self._checks = checks
 
     def check(self, number: int = 0) -> None:
-        self._looks -= 1
-        if self._looks < 0:
+        self._checks -= 1
+        if self._checks < 0:
             time.sleep(600)
         super().check(number)
 
 
 def train(root: Path, data: Path, epochs: int, stop: Stop) -> None:
     torch.set_num_threads(1)
-    loop.train(config(epochs), heads.find(data), heads.job(root), stop, Hooks())
+    loop.train(config(epochs), head_jobs.find(data), head_jobs.job(root), stop, Hooks())
 
 
 def weights(root: Path) -> dict[str, torch.Tensor]:
@@ -54,17 +54,17 @@ def weights(root: Path) -> dict[str, torch.Tensor]:
 
 
 def survive(root: Path, data: Path, epochs: int, kills: int, seed: int) -> int:
-    """Kill a job at `kills` random moments, let it end, and return how often it was killed.
+    """Kill a job at `kills` random moments, then let it end; return how often it was killed.
 
-    Each start is killed after it has saved a checkpoint, at any moment of the next steps. It looks
-    three times, at least, before it saves one, at the end of an epoch.
+    Each start is killed at a random moment after it has saved a checkpoint. Before that it checks
+    for a stop at most three times, at the end of an epoch.
     """
     draw = random.Random(seed)  # noqa: S311
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.train.resuming"])
+    context.set_forkserver_preload(["tests.train.kill_and_resume"])
     killed = 0
     while True:
-        stop = Halting(draw.randint(3, 5)) if killed < kills else Stop()
+        stop = Pause(draw.randint(3, 5)) if killed < kills else Stop()
         process = context.Process(target=train, args=(root, data, epochs, stop))
         process.start()
         assert process.pid
