@@ -1,1 +1,1 @@
-"""What a job records while it runs: losses, tensors, timeline, system."""
+"""Records a job while it runs: losses, tensors, timeline, system metrics."""

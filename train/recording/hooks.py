@@ -1,4 +1,4 @@
-"""What the training loop reports while it runs: marks that do nothing unless a job is recorded.
+"""The calls with which the training loop reports what it does; they do nothing by default.
 
     with hooks:                                        # the job
         with hooks.phase(EVALUATION): …                # a phase of it
@@ -27,7 +27,7 @@ _NOTHING: AbstractContextManager[None] = nullcontext()
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known about a job once it is set up.
+    """The facts of a job that are known once it is set up.
 
     `precision` is autocast's type, None for float32 throughout; `workers` are decoding processes.
     """
@@ -40,7 +40,7 @@ class Facts:
 
 
 class Step:
-    """One batch on its way through the loop."""
+    """One pass of the loop over one batch."""
 
     def phase(self, name: str) -> AbstractContextManager[None]:  # noqa: ARG002
         """Time a phase of the step: copy, forward, backward or optimizer.
@@ -51,14 +51,14 @@ class Step:
         return _NOTHING
 
     def result(self, loss: torch.Tensor, labels: torch.Tensor, answers: torch.Tensor) -> None:
-        """Note the mean loss, labels [B] and answers [B] without waiting for the device."""
+        """Report the mean loss, labels [B] and answers [B] without waiting for the device."""
 
 
 _STEP = Step()
 
 
 class Hooks(AbstractContextManager["Hooks"]):
-    """The marks of a whole job. At the end of its `with` block it records the job's status."""
+    """The reports of a whole job. The end of its `with` block records the job's status."""
 
     def __enter__(self) -> Self:
         return self
@@ -72,7 +72,7 @@ class Hooks(AbstractContextManager["Hooks"]):
         return None
 
     def watch(self, facts: Facts, network: nn.Module) -> None:
-        """Note what runs, once it is set up; `network` is neither wrapped nor compiled."""
+        """Report the facts and the network, which is neither wrapped nor compiled."""
 
     def steps(
         self,
@@ -83,7 +83,7 @@ class Hooks(AbstractContextManager["Hooks"]):
     ) -> Iterator[tuple[Step, Batch]]:
         """Yield each batch with its step; `first` is the number of the first step.
 
-        Steps of an evaluation carry the epoch and number of the training step before them.
+        Steps of an evaluation have the epoch and number of the training step before them.
         """
         for batch in batches:
             yield _STEP, batch
@@ -93,7 +93,7 @@ class Hooks(AbstractContextManager["Hooks"]):
         return _NOTHING
 
     def confusion(self, matrix: torch.Tensor) -> None:
-        """Note an evaluation's confusion matrix, int64 [classes, classes]."""
+        """Report an evaluation's confusion matrix, int64 [classes, classes]."""
 
     def metrics(self, values: Mapping[str, float], epoch: int) -> None:
-        """Note an epoch's metrics."""
+        """Report an epoch's metrics."""

@@ -1,6 +1,6 @@
-"""Records a job while it runs: what the loop reports to the hooks becomes records on the disk.
+"""Records a job while it runs: the hooks write each report of the loop to the disk.
 
-No failure in here fails the training: a part that fails is switched off, logged once and noted.
+An error in here never fails the training: the part that failed is switched off and logged once.
 """
 
 import dataclasses
@@ -43,7 +43,7 @@ def start(config: TrainConfig, job: Job, stop: Stop) -> hooks.Hooks:
 
 
 class Recorder(hooks.Hooks):
-    """The hooks of a job that is recorded."""
+    """The hooks of a recorded job."""
 
     def __init__(
         self, settings: Settings, job: Job, stop: Stop, config: Mapping[str, object]
@@ -51,10 +51,10 @@ class Recorder(hooks.Hooks):
         self._settings, self._job, self._config = settings, job, config
         self._host = HostClock()
         self._source: dict[str, Any] = {"rank": job.rank, "host": host()}
-        watching = settings.debugger and job.is_main
+        runs_rules = settings.debugger and job.is_main
         self._sink = Sink(
             *(settings.folder, self._source["host"], job.rank, self._host.mark),
-            rules.make(settings.rules) if watching else (),
+            rules.make(settings.rules) if runs_rules else (),
             stop.ask,
         )
         self._sampler: Sampler | None = None
@@ -62,13 +62,13 @@ class Recorder(hooks.Hooks):
         if settings.profiler and settings.window and job.is_main:
             window = Window(*settings.window, self._write, self._source)
         self._steps = Steps(self._sink, settings, self._source, self._host, self._host, window)
-        self._began = self._steps.last = self._host.mark()
-        self._process_started = process_started()  # once: two readings of the clocks differ
+        self._started = self._steps.last = self._host.mark()
+        self._process_started = process_started()  # once, because two readings of a clock differ
         self._initialised = False
 
     # ---- the job -------------------------------------------------------------------------------
     def watch(self, facts: hooks.Facts, network: nn.Module) -> None:
-        """Write the Start, now that its facts are known."""
+        """Write the Start record."""
         self._sink.attempt("recording", lambda: self._watch(facts, network))
 
     def _watch(self, facts: hooks.Facts, network: nn.Module) -> None:
@@ -123,13 +123,14 @@ class Recorder(hooks.Hooks):
             end = records.End(now, "failed", f"{kind.__name__}: {error}", **self._source)
         self._write(end)
         if end.status != "failed" and dist.is_initialized():
-            self._sink.attempt("waiting for the others", dist.barrier)  # they write their ends
+            # The report needs the End records of all processes.
+            self._sink.attempt("waiting for the other processes", dist.barrier)
         if self._sink.writing and self._job.is_main:
             self._sink.attempt("report", self._report)
         self._sink.close()
 
     def _report(self) -> None:
-        """Leave report.html and report.json in the output folder."""
+        """Write report.html and report.json to the output folder."""
         out = self._job.output_dir
         out.mkdir(parents=True, exist_ok=True)
         html, json = out / "report.html", out / "report.json"
@@ -137,19 +138,19 @@ class Recorder(hooks.Hooks):
 
     def _start_sampler(self) -> None:
         process = psutil.Process()
-        if self._job.local_world_size > 1:  # torchrun's, whose children are all of this host
+        if self._job.local_world_size > 1:  # torchrun, the parent of all processes on this host
             process = process.parent() or process
-        self._sampler = Sampler(self._settings.profiler_interval, self._take_sample, process)
+        self._sampler = Sampler(self._settings.profiler_interval, self._write_sample, process)
         self._sampler.start()
 
-    def _take_sample(self, sample: Callable[[], dict[str, float]]) -> None:
+    def _write_sample(self, sample: Callable[[], dict[str, float]]) -> None:
         self._sink.attempt(
             "system",
             lambda: self._write(records.System(self._host.mark(), sample(), **self._source)),
         )
 
     def _open(self, facts: Mapping[str, Any]) -> None:
-        known = {
+        common = {
             "batch_size": self._config.get("batch_size"),
             "cores": len(os.sched_getaffinity(0)),
             "world": self._job.world_size,
@@ -164,23 +165,25 @@ class Recorder(hooks.Hooks):
         started = self._process_started
         self._sink.open(
             records.Start(
-                self._began, name, self._job.world_size, started, {**known, **facts}, **self._source
+                *(self._started, name, self._job.world_size, started),
+                {**common, **facts},
+                **self._source,
             )
         )
 
-    # ---- what the loop tells -------------------------------------------------------------------
+    # ---- reports of the loop -------------------------------------------------------------------
     def steps(
         self, mode: records.Mode, batches: Iterable[Batch], epoch: int = 0, first: int = 0
     ) -> Iterator[tuple[hooks.Step, Batch]]:
-        """Yield batches with their steps, each written once the device has done it."""
-        self._begun()
+        """Yield batches with their steps; each is written once the device has finished it."""
+        self._end_initialisation()
         yield from self._steps.follow(mode, batches, epoch, first)
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Time a phase of the job."""
         self._steps.finish()
-        self._begun()
+        self._end_initialisation()
         start = self._host.mark()
         try:
             yield
@@ -209,7 +212,8 @@ class Recorder(hooks.Hooks):
         for name, value in values.items():
             self._write(records.Scalar(now, name, self._steps.number, epoch, value, **self._source))
 
-    def _begun(self) -> None:
+    def _end_initialisation(self) -> None:
+        """Write the phase from the start of the process to the first report, once."""
         if not self._initialised:
             self._initialised = True
             now = self._host.mark()

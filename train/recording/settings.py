@@ -1,8 +1,9 @@
-"""What is recorded, and where: the hyperparameters, and SageMaker's own config files over them.
+"""What is recorded, and where: hyperparameters, then SageMaker's own config files over them.
 
-debughookconfig.json and profilerconfig.json are what CreateTrainingJob's DebugHookConfig and
-ProfilerConfig become on the instance. They are data from outside: read as JSON, never evaluated
-(smdebug gives parts of them to Python's `eval`). What cannot be followed is said, and left.
+CreateTrainingJob's DebugHookConfig and ProfilerConfig are debughookconfig.json and
+profilerconfig.json on the instance. Their contents come from outside: they are read as JSON and
+never evaluated (smdebug gives parts of them to Python's `eval`). Unusable settings are logged and
+ignored.
 """
 
 import json
@@ -18,8 +19,8 @@ from train.config import TrainConfig
 from train.platform.environment import Job
 
 FOLDER = "recording"
-# smdebug's built-in collections that ours hold under another name.
-_SAME = {
+# smdebug's built-in collections, and the collections that hold their tensors here.
+_ALIASES = {
     "biases": WEIGHTS,
     "relu_input": ACTIVATIONS,
     "relu_output": ACTIVATIONS,
@@ -28,12 +29,12 @@ _SAME = {
     "tanh_input": ACTIVATIONS,
     "tanh_output": ACTIVATIONS,
 }
-# Parameters that SageMaker and smdebug know and that have no meaning here.
-_PASSED_OVER = re.compile(
+# Parameters of SageMaker and smdebug that have no meaning here.
+_IGNORED = re.compile(
     r"smdebug|export_tensorboard|tensorboard_path|reductions|norms|abs_\w+|save_raw_tensor"
     r"|include_workers|(eval|predict|global)\.\w+"
 )
-_PROFILING_PASSED_OVER = re.compile(
+_IGNORED_PROFILING = re.compile(
     r"LocalPath|GeneralMetricsConfig|PythonProfilingConfig|DataloaderProfilingConfig"
     r"|SMDataParallelProfilingConfig|HorovodProfilingConfig|Rotate\w+|FileOpenFailThreshold"
 )
@@ -43,8 +44,8 @@ _PROFILING_PASSED_OVER = re.compile(
 class Settings:
     """What a job records.
 
-    `intervals` are steps between records, by collection; `window` is (first step, end) of
-    torch.profiler; `notes` say what of SageMaker's files could not be followed.
+    `intervals` are steps between records, by collection; `window` is torch.profiler's first step
+    and the step before which it ends; `notes` name the ignored settings of SageMaker's files.
     """
 
     folder: Path
@@ -65,7 +66,7 @@ class Settings:
 
     @classmethod
     def of(cls, config: TrainConfig, job: Job) -> "Settings":
-        """Return those of a job."""
+        """Return the settings of a job."""
         first, _, end = config.profiler_steps.partition(":")
         names = re.findall(r"[^\s,]+", config.debugger_collections)
         settings = cls(
@@ -78,79 +79,81 @@ class Settings:
             profiler_interval=config.profiler_interval,
             window=(int(first), int(end)) if end else None,
         )
-        for file, follow in (
+        for file, apply in (
             ("debughookconfig.json", _with_hook_config),
             ("profilerconfig.json", _with_profiler_config),
         ):
             try:
                 given = json.loads((job.config_dir / file).read_text())
                 notes: list[str] = []
-                settings = follow(settings, given, notes) if given else settings
+                settings = apply(settings, given, notes) if given else settings
             except FileNotFoundError:
                 continue
             except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
-                notes = [f"cannot be followed ({type(error).__name__}: {error})"]
-            said = tuple(f"{file}: {note}" for note in notes)
-            settings = replace(settings, notes=(*settings.notes, *said))
+                notes = [f"ignored, because it is not valid ({type(error).__name__}: {error})"]
+            named = tuple(f"{file}: {note}" for note in notes)
+            settings = replace(settings, notes=(*settings.notes, *named))
         return settings
 
 
 def _with_hook_config(settings: Settings, given: dict[str, Any], notes: list[str]) -> Settings:
-    """Follow LocalPath, HookParameters and CollectionConfigurations; note what is not known."""
+    """Apply LocalPath, HookParameters and CollectionConfigurations; note unknown settings."""
     hook = dict(given.get("HookParameters") or {})
-    every = _interval(hook)
+    default = _pop_interval(hook)
     intervals = {
-        name: every if every and name != LOSSES else steps
+        name: default if default and name != LOSSES else steps
         for name, steps in settings.intervals.items()
     }
-    asked: dict[str, int] = {}
+    requested: dict[str, int] = {}
     raw = [settings.raw] if settings.raw else []
-    notes += [f"{name} is not known" for name in hook if not _PASSED_OVER.fullmatch(name)]
+    notes += [f"unknown parameter {name}" for name in hook if not _IGNORED.fullmatch(name)]
     for collection in given.get("CollectionConfigurations") or ():
         name = collection["CollectionName"]
         parameters = dict(collection.get("CollectionParameters") or {})
-        pattern, whole = parameters.pop("include_regex", ""), _true(parameters, "save_raw_tensor")
-        own = _SAME.get(name, name)
-        interval = _interval(parameters) or intervals.get(own) or every or 50
+        pattern = parameters.pop("include_regex", "")
+        whole = _pop_flag(parameters, "save_raw_tensor")
+        own = _ALIASES.get(name, name)
+        interval = _pop_interval(parameters) or intervals.get(own) or default or 50
         if own in COLLECTIONS:
-            asked[own] = min(interval, asked.get(own, interval))
+            requested[own] = min(interval, requested.get(own, interval))
         elif name == "all":
-            asked = {one: min(interval, asked.get(one, interval)) for one in COLLECTIONS}
+            requested = {each: min(interval, requested.get(each, interval)) for each in COLLECTIONS}
         elif not (pattern and whole):
             notes.append(
-                f"collection {name} is passed over: those known are {', '.join(COLLECTIONS)}, "
-                "and any other with include_regex and save_raw_tensor"
+                f"collection {name} is ignored: use {', '.join(COLLECTIONS)}, or give it "
+                "include_regex and save_raw_tensor"
             )
         if pattern and whole:
             re.compile(pattern)
             raw.append(pattern)
-        notes += [f"{name}.{one} is not known" for one in parameters if not _known(one)]
+        unknown = [key for key in parameters if not _IGNORED.fullmatch(key)]
+        notes += [f"unknown parameter {name}.{key}" for key in unknown]
     return replace(
         settings,
         folder=Path(given["LocalPath"]) if given.get("LocalPath") else settings.folder,
-        intervals=asked or intervals,
-        raw="|".join(f"(?:{one})" for one in raw),
+        intervals=requested or intervals,
+        raw="|".join(f"(?:{pattern})" for pattern in raw),
     )
 
 
 def _with_profiler_config(settings: Settings, given: dict[str, Any], notes: list[str]) -> Settings:
-    """Follow DisableProfiler, the interval and the steps of DetailedProfilingConfig."""
+    """Apply DisableProfiler, the interval and the steps of DetailedProfilingConfig."""
     given = dict(given)
-    disabled = _true(given, "DisableProfiler")
+    disabled = _pop_flag(given, "DisableProfiler")
     if disabled and settings.profiler:
-        notes.append("DisableProfiler, so neither host nor operators are recorded")
+        notes.append("DisableProfiler is set: no system metrics and no operators are recorded")
     milliseconds = given.pop("ProfilingIntervalInMilliseconds", None)
     window = settings.window
     parameters = given.pop("ProfilingParameters", None) or {}
     for name, value in parameters.items():
         if name == "DetailedProfilingConfig":
-            asked = json.loads(value) if isinstance(value, str) else value
-            if "StartStep" in asked:
-                first = int(asked["StartStep"])
-                window = (first, first + max(1, int(asked.get("NumSteps", 1))))
-        elif not _PROFILING_PASSED_OVER.fullmatch(name):
-            notes.append(f"{name} is not known")
-    notes += [f"{name} is not known" for name in given if name != "S3OutputPath"]
+            detailed = json.loads(value) if isinstance(value, str) else value
+            if "StartStep" in detailed:
+                first = int(detailed["StartStep"])
+                window = (first, first + max(1, int(detailed.get("NumSteps", 1))))
+        elif not _IGNORED_PROFILING.fullmatch(name):
+            notes.append(f"unknown parameter {name}")
+    notes += [f"unknown parameter {name}" for name in given if name != "S3OutputPath"]
     return replace(
         settings,
         profiler=settings.profiler and not disabled,
@@ -159,8 +162,8 @@ def _with_profiler_config(settings: Settings, given: dict[str, Any], notes: list
     )
 
 
-def _interval(parameters: dict[str, Any]) -> int:
-    """Take the steps between two records out of `parameters`; 0 where they do not say."""
+def _pop_interval(parameters: dict[str, Any]) -> int:
+    """Remove the steps between two records from `parameters` and return them; 0 if not given."""
     own = parameters.pop("train.save_interval", None)
     shared = parameters.pop("save_interval", None)
     interval = int(own or shared or 0)
@@ -169,14 +172,10 @@ def _interval(parameters: dict[str, Any]) -> int:
     return interval
 
 
-def _true(parameters: dict[str, Any], name: str) -> bool:
+def _pop_flag(parameters: dict[str, Any], name: str) -> bool:
     return str(parameters.pop(name, "")).lower() == "true"
 
 
-def _known(name: str) -> bool:
-    return bool(_PASSED_OVER.fullmatch(name))
-
-
 def host() -> str:
-    """Return this host's name, as SageMaker calls it."""
+    """Return SageMaker's name of this host."""
     return os.environ.get("SM_CURRENT_HOST", "algo-1")

@@ -1,4 +1,4 @@
-"""Where records go: the disk and the rules. What fails is said once, and training goes on."""
+"""Writes records to the disk and passes them to the rules; logs a failure once and goes on."""
 
 import os
 import shutil
@@ -15,10 +15,10 @@ from debugger.rules.rule import Rule
 
 
 class Sink:
-    """Takes records from the training loop and the sampler's thread alike.
+    """Writes the records of the training loop and of the sampler's thread.
 
-    Until `open`, they are kept, for a recording begins with its Start. `rules` are shown each of
-    them; `stop` is called with the reason when one asks for it.
+    A recording begins with its Start record, so earlier records are buffered until `open`. `rules`
+    see every record; `stop` is called with the reason if a rule asks to stop the job.
     """
 
     def __init__(
@@ -32,32 +32,32 @@ class Sink:
     ) -> None:
         self.folder, self._host, self._rank, self._now = folder, host, rank, now
         self._live, self._stop = Live(tuple(rules)), stop
-        self._lock = threading.RLock()  # a rule's firing is written while its record is
-        self._kept: list[Record] | None = []
+        self._lock = threading.RLock()  # reentrant: writing a record can write a rule's firing
+        self._buffer: list[Record] | None = []
         self._writer: recording.Writer | None = None
         self._off: set[str] = set()
 
     def open(self, start: Record) -> None:
-        """Write the Start and what was kept, if writing works at all."""
+        """Write the Start and the buffered records, if the folder passes a test."""
         with self._lock:
-            kept, self._kept = self._kept, None
+            buffered, self._buffer = self._buffer, None
             try:
                 self._test()
                 self._writer = recording.Writer(self.folder, self._host, self._rank)
             except Exception as error:
                 print(
-                    f"WARNING: recording is off: {self.folder} failed its test: {_shown(error)}; "
-                    "there will be no report. Mend the folder's disk, or name another by LocalPath "
-                    "in debughookconfig.json. Training goes on.",
+                    f"WARNING: recording is off: cannot write to {self.folder} ({_describe(error)})"
+                    "; there will be no report. Repair the folder's disk, or set LocalPath in "
+                    "debughookconfig.json. Training continues.",
                     flush=True,
                 )
-            for record in (start, *(kept or ())):
+            for record in (start, *(buffered or ())):
                 self.write(record)
 
     @property
     def opened(self) -> bool:
-        """Whether there was a Start."""
-        return self._kept is None
+        """Whether `open` was called."""
+        return self._buffer is None
 
     @property
     def writing(self) -> bool:
@@ -65,16 +65,16 @@ class Sink:
         return self._writer is not None
 
     def write(self, record: Record) -> None:
-        """Write a record, and show it to the rules."""
+        """Write a record, and pass it to the rules."""
         with self._lock:
-            if self._kept is not None:
-                self._kept.append(record)
+            if self._buffer is not None:
+                self._buffer.append(record)
                 return
             writer = self._writer
             if writer:
                 self.attempt("recording", lambda: writer.write(record))
             if not isinstance(record, Fired | Note):
-                self.attempt("rules", lambda: self._show(record))
+                self.attempt("rules", lambda: self._feed_rules(record))
 
     def write_tensor(
         self, at: float, mode: Mode, step: int, collection: str, name: str, value: np.ndarray
@@ -93,7 +93,7 @@ class Sink:
         self.write(Note(self._now(), text, rank=self._rank, host=self._host))
 
     def attempt(self, part: str, act: Callable[[], object]) -> None:
-        """Do something for a part of the recorder; once it failed, that part is off for good."""
+        """Call `act` for a part of the recorder; an error switches that part off for good."""
         if part in self._off:
             return
         try:
@@ -102,7 +102,7 @@ class Sink:
             self._off.add(part)
             if part == "recording":
                 self._writer = None
-            text = f"WARNING: {part} is off from here on: {_shown(error)}. Training goes on."
+            text = f"WARNING: {part} is off from now on: {_describe(error)}. Training continues."
             print(text, flush=True)
             self.note(text)
 
@@ -112,35 +112,36 @@ class Sink:
             if self._writer:
                 self._writer.close()
 
-    def _show(self, record: Record) -> None:
+    def _feed_rules(self, record: Record) -> None:
         for reaction in self._live.feed(record):
-            said = reaction.record
-            self.write(said)
-            if isinstance(said, Note):
-                print(said.text, flush=True)
-            elif reaction.action != "report":
-                print(f"rule {said.rule} fired at step {said.step}: {said.text}", flush=True)
-            if isinstance(said, Fired) and reaction.action == "stop":
-                self._stop(f"stopped by rule {said.rule}: {said.text}")
+            answer = reaction.record
+            self.write(answer)
+            if isinstance(answer, Note):
+                print(answer.text, flush=True)
+                continue
+            if reaction.action != "report":
+                print(f"rule {answer.rule} fired at step {answer.step}: {answer.text}", flush=True)
+            if reaction.action == "stop":
+                self._stop(f"stopped by rule {answer.rule}: {answer.text}")
 
     def _test(self) -> None:
-        """Write a value and read it back: a recorder that is silently broken is worse than none.
+        """Write a value and read it back, so that a broken disk is noticed at the start.
 
         Raises:
-            OSError, RecordingError: neither worked.
-            ValueError: something else came back.
+            OSError, RecordingError: it cannot be written or read.
+            ValueError: another value was read.
         """
         folder = self.folder / f".test.{self._host}.{self._rank}.{os.getpid()}"
-        given = Scalar(self._now(), "test", 0, 0, 0.1, rank=self._rank, host=self._host)
+        written = Scalar(self._now(), "test", 0, 0, 0.1, rank=self._rank, host=self._host)
         try:
             with recording.Writer(folder, self._host, self._rank) as writer:
-                writer.write(given)
+                writer.write(written)
             found = list(recording.read(folder))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        if found != [given]:
-            raise ValueError(f"wrote {given} and read {found}")
+        if found != [written]:
+            raise ValueError(f"wrote {written} and read {found}")
 
 
-def _shown(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"

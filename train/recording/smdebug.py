@@ -1,9 +1,9 @@
-"""smdebug beside our own hooks: AWS's library for those whose notebooks and rules read its files.
+"""Runs AWS's smdebug next to our own hooks, for users whose notebooks and rules read its files.
 
-On where `SMDEBUG=1` is in the environment, or debughookconfig.json says `"smdebug": "true"` among
-its HookParameters; else nothing of it is imported. smdebug 1.0.34 was last built for torch 1.13 and
-numpy 1: `_repair` says what is mended. It never fails a training job: what fails is said, once, and
-smdebug is off from there on.
+It is on if the environment has `SMDEBUG=1`, or debughookconfig.json has `"smdebug": "true"` in
+HookParameters; otherwise nothing of it is imported. smdebug 1.0.34 was built for torch 1.13 and
+numpy 1; `_repair` replaces what no longer works. An error of smdebug never fails a training job: it
+is logged once and switches smdebug off.
 """
 
 import ast
@@ -47,16 +47,16 @@ def with_smdebug(
     with contextlib.suppress(OSError, ValueError, TypeError):
         given = dict(json.loads(config.read_text()))
     parameters = given.get("HookParameters")
-    requested = parameters.get("smdebug") if isinstance(parameters, dict) else ""
-    asked = str(env.get("SMDEBUG") or requested).lower()
-    if asked not in ("1", "true", "yes", "on"):
+    configured = parameters.get("smdebug") if isinstance(parameters, dict) else ""
+    wanted = str(env.get("SMDEBUG") or configured).lower()
+    if wanted not in ("1", "true", "yes", "on"):
         return others
     given.setdefault("LocalPath", str(base / "output" / "tensors"))
     return Smdebug(others, given, base, interval)
 
 
 class Smdebug(hooks.Hooks):
-    """Hands every mark on to our own hooks, and tells smdebug's."""
+    """Forwards every report to our own hooks, and to smdebug's hook."""
 
     def __init__(
         self, others: hooks.Hooks, config: dict[str, Any], base: Path, interval: int
@@ -72,30 +72,30 @@ class Smdebug(hooks.Hooks):
         return self
 
     def __exit__(self, *exception: Any) -> None:
-        self.tell(lambda: self.hook.close())
+        self.call(lambda: self.hook.close())
         self._others.__exit__(*exception)
 
     def watch(self, facts: hooks.Facts, network: nn.Module) -> None:
-        """Forward, and remember the network for the first step."""
+        """Forward, and keep the network for the first step."""
         self._others.watch(facts, network)
         self._network = network
 
     def steps(
         self, mode: Mode, batches: Iterable[Batch], epoch: int = 0, first: int = 0
     ) -> Iterator[tuple[hooks.Step, Batch]]:
-        """Yield the steps, each told to smdebug too."""
-        # Not before the first step: a network that smdebug has hooked can no longer be copied.
+        """Yield the steps, and report each to smdebug too."""
+        # Not before the first step, because a network with smdebug's hooks cannot be copied.
         if mode == "train" and self.hook is None and self._network is not None:
             self.attempt(lambda: self._register(first))
-        self.tell(lambda: self.hook.set_mode(_mode(mode)))
-        waited = time.time()
+        self.call(lambda: self.hook.set_mode(_mode(mode)))
+        ended = time.time()
         for step, batch in self._others.steps(mode, batches, epoch, first):
-            came, before = time.time(), self._number()
+            started, before = time.time(), self._number()
             yield _Step(step, self), batch
-            if self._number() != before:  # an averaged network is not hooked
-                self.trace("DataLoaderIter", waited, came)
-            self.tell(self._end_step)
-            waited = time.time()
+            if self._number() != before:  # an averaged network has no hook and counts no step
+                self.trace("DataLoaderIter", ended, started)
+            self.call(self._end_step)
+            ended = time.time()
 
     def phase(self, name: str) -> AbstractContextManager[None]:
         """Forward."""
@@ -110,8 +110,8 @@ class Smdebug(hooks.Hooks):
         self._others.metrics(values, epoch)
 
     def trace(self, phase: str, start: float, end: float) -> None:
-        """Add an event to smdebug's timeline, seconds since 1970 as the host saw them."""
-        self.tell(
+        """Add an event to smdebug's timeline, in seconds since 1970 by the host's clock."""
+        self.call(
             lambda: self.hook.record_trace_events(
                 training_phase=phase,
                 op_name=phase,
@@ -123,7 +123,7 @@ class Smdebug(hooks.Hooks):
         )
 
     def attempt(self, act: Callable[[], object]) -> None:
-        """Have smdebug do something; the first thing that fails is the last that it does."""
+        """Call `act`, unless smdebug is off; an error switches it off."""
         if self._off:
             return
         try:
@@ -131,8 +131,8 @@ class Smdebug(hooks.Hooks):
         except Exception:
             self._switch_off(traceback.format_exc())
 
-    def tell(self, act: Callable[[], object]) -> None:
-        """Have smdebug's hook do something, once there is one."""
+    def call(self, act: Callable[[], object]) -> None:
+        """Call `act` if smdebug's hook exists; an error switches it off."""
         if self.hook:
             self.attempt(act)
 
@@ -142,7 +142,7 @@ class Smdebug(hooks.Hooks):
         _forget_earlier_start(folder)
         smdebug = _imported(self._base)
         hook = self._make(smdebug)
-        # It lets errors of a job with a configuration of its own through to the training.
+        # With any other configuration smdebug raises its errors into the training loop.
         hook.has_default_configuration = lambda: True
         atexit.unregister(hook._cleanup)  # `__exit__` closes it
         hook.step = first - 1
@@ -153,7 +153,7 @@ class Smdebug(hooks.Hooks):
         print(f"smdebug: saving to {folder}", flush=True)
 
     def _make(self, smdebug: Any) -> Any:
-        """Return the hook: as the config file has it, else losses always and all else reduced."""
+        """Return the hook of the config file; by default losses, and all other tensors reduced."""
         if len(self._config) > 1:
             with tempfile.TemporaryDirectory() as scratch:
                 path = Path(scratch) / "debughookconfig.json"
@@ -169,26 +169,26 @@ class Smdebug(hooks.Hooks):
         return hook
 
     def _end_step(self) -> None:
-        """End it with the optimizer, though smdebug would have it end with the forward pass."""
+        """End the step after the optimizer; smdebug would end it after the forward pass."""
         if self.hook.step_event:
             self.hook.step_event.update_end_time(time.time())
         if _agent().disable_smdebug:
-            self._switch_off("it met an error, which it has logged above")
+            self._switch_off("see its error above")
 
     def _number(self) -> int:
         return int(self.hook.mode_steps.get(self.hook.mode, -1)) if self.hook else -1
 
     def _switch_off(self, reason: str) -> None:
         self._off = True
-        print(f"WARNING: smdebug is off, training goes on without it: {reason}", flush=True)
+        print(f"WARNING: smdebug is off, training continues without it: {reason}", flush=True)
         with contextlib.suppress(Exception):
             _agent().disable_smdebug = True
-        with contextlib.suppress(Exception):  # what it wrote so far can then be read
+        with contextlib.suppress(Exception):  # makes the files so far readable
             self.hook.close()
 
 
 class _Step(hooks.Step):
-    """A step of our own hooks, whose backward pass, optimizer and loss smdebug is told of."""
+    """Reports a step to our own hooks; its backward pass, optimizer and loss to smdebug too."""
 
     def __init__(self, other: hooks.Step, smdebug: Smdebug) -> None:
         self._other, self._smdebug = other, smdebug
@@ -203,14 +203,14 @@ class _Step(hooks.Step):
 
     def result(self, loss: torch.Tensor, labels: torch.Tensor, answers: torch.Tensor) -> None:
         self._other.result(loss, labels, answers)
-        # In place of register_loss, which takes no function and no module of another class.
-        self._smdebug.tell(
+        # register_loss would take only some classes of modules, and no function.
+        self._smdebug.call(
             lambda: self._smdebug.hook.record_tensor_value("CrossEntropyLoss", loss.detach())
         )
 
 
 def _forget_earlier_start(folder: Path) -> None:
-    """Remove what an earlier start left: with it smdebug refuses the folder or stays silent."""
+    """Remove files of an earlier start that make smdebug refuse the folder or write nothing."""
     for name in ("training_job_end.ts", "claim.smd"):
         (folder / name).unlink(missing_ok=True)
     for path in [*folder.glob("index/*/*.tmp"), *folder.glob("events/*/*.tmp")]:
@@ -218,7 +218,7 @@ def _forget_earlier_start(folder: Path) -> None:
 
 
 def _agent() -> Any:
-    """Return what catches smdebug's errors and then switches it off."""
+    """Return the object that catches smdebug's errors and then switches it off."""
     return importlib.import_module("smdebug.core.utils").error_handling_agent
 
 
@@ -228,43 +228,45 @@ def _mode(mode: Mode) -> Any:
 
 
 def _imported(base: Path) -> Any:
-    """Import smdebug, mended."""
-    # Its generated protobuf code is older than what the compiled implementation takes.
+    """Import smdebug and repair it."""
+    # Its generated code is too old for the compiled implementation of protobuf.
     os.environ.setdefault("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", "python")
     os.environ.setdefault("SMDEBUG_LOG_LEVEL", "warning")
     config = base / "input" / "config" / "profilerconfig.json"
     os.environ.setdefault("SMPROFILER_CONFIG_PATH", str(config))
-    # It would walk the checkpoint folder at every step; the loop knows where a restart goes on.
+    # It would search the checkpoint folder in every step; the loop knows where a restart resumes.
     os.environ["CHECKPOINT_CONFIG_FILE_PATH"] = ""
     _repair()
     return importlib.import_module("smdebug.pytorch")
 
 
 def _repair() -> None:
-    """Mend what newer Python, numpy and torch broke, and what was never safe."""
+    """Replace functions that newer Python, numpy and torch broke, and one that was never safe."""
     parser: Any = importlib.import_module("smdebug.profiler.profiler_config_parser")
-    parser.ProfilerConfigParser._parse_metrics_config = _parse_metrics_config  # before the hook's
+    parser.ProfilerConfigParser._parse_metrics_config = (
+        _parse_metrics_config  # before the hook calls it
+    )
     util: Any = importlib.import_module("smdebug.core.tfevent.util")
     writer: Any = importlib.import_module("smdebug.core.writer")
     summary: Any = importlib.import_module("smdebug.core.tfevent.summary")
     hook = importlib.import_module("smdebug.pytorch.hook").Hook
 
-    def make_tensor_proto(nparray_data: Any, tag: str) -> Any:  # ndarray.tostring is gone
+    def make_tensor_proto(nparray_data: Any, tag: str) -> Any:  # numpy removed ndarray.tostring
         numeric, kind = util._get_proto_dtype(nparray_data.dtype)
         dims = [util.TensorShapeProto.Dim(size=n, name=f"{tag}_{n}") for n in nparray_data.shape]
         shape = util.TensorShapeProto(dim=dims)
         if numeric:
             data = nparray_data.tobytes()
             return util.TensorProto(dtype=kind, tensor_content=data, tensor_shape=shape)
-        strings = [str(one).encode() for one in nparray_data]
+        strings = [str(value).encode() for value in nparray_data]
         return util.TensorProto(string_val=strings, tensor_shape=shape)
 
     scalar_summary = summary.scalar_summary
 
-    def scalar(tag: str, value: Any) -> Any:  # float() takes no array of one element
+    def scalar(tag: str, value: Any) -> Any:  # float() no longer takes an array of one element
         return scalar_summary(tag, summary.make_numpy_array(value).reshape(()))
 
-    def make_numpy_array(value: Any) -> Any:  # numpy has neither bfloat16 nor float8
+    def make_numpy_array(value: Any) -> Any:  # numpy has no bfloat16 and no float8
         if not isinstance(value, torch.Tensor):
             return summary.make_numpy_array(value)
         value = value.detach()
@@ -281,7 +283,7 @@ def _repair() -> None:
 def _parse_metrics_config(
     self: Any, config: Mapping[str, Any], config_name: Any, invalid_status: Any
 ) -> dict[str, Any]:
-    """Read a part of profilerconfig.json, which smdebug would have executed as Python."""
+    """Parse a part of profilerconfig.json, which smdebug would execute as Python."""
     given = config.get(config_name.value, "{}")
     for parse in (json.loads, ast.literal_eval):
         with contextlib.suppress(ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
@@ -295,16 +297,16 @@ def _parse_metrics_config(
 
 
 def _register_module(hook: Any, network: nn.Module) -> None:
-    """Register smdebug's hook; on the root alone where the network is compiled.
+    """Register smdebug's hook, on the root module only if the network is compiled.
 
-    A hook on every module would break a compiled graph into as many; what the inner modules give
-    out is then not recorded, parameters and gradients are.
+    A hook on every module would break a compiled graph into pieces. Parameters and gradients are
+    still recorded; outputs of inner modules are not.
     """
     agent = _agent()
     compiled = network._compiled_call_impl is not None
     hidden: Any = torch.compiler.disable if compiled else lambda function: function
     make_backward_hook = hook.backward_hook
-    # What runs in the backward pass is not guarded by smdebug as what runs in the forward pass is.
+    # smdebug catches its own errors in the forward pass, but not in the backward pass.
     hook.backward_hook = lambda tensor: hidden(
         agent.catch_smdebug_errors()(make_backward_hook(tensor))
     )

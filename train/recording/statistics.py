@@ -1,4 +1,4 @@
-"""Tensors into a few numbers each, on their device, and to the host in one transfer."""
+"""Reduces tensors to a few numbers each on their device; one transfer brings them to the host."""
 
 import math
 from dataclasses import dataclass, field
@@ -8,21 +8,21 @@ from torch.linalg import vector_norm
 
 from debugger.records import Statistics
 
-# A channel counts as dead when it is active in fewer than this share of places, and as saturated
-# when it is not flat in fewer.
+# A channel counts as dead if less than this share of its values is positive, and as saturated if
+# less than this share of its inputs is in the range where the function is not flat.
 INACTIVE = 0.01
 _BASE = ("mean", "std", "min", "max", "l2", "mean_abs", "zeros", "nonfinite")
 
 
 @torch.no_grad()
 def reduce(tensor: torch.Tensor) -> torch.Tensor:
-    """Return float32 [8]: the first fields of Statistics. On a GPU nothing is waited for.
+    """Return float32 [8], the first fields of Statistics, without waiting for a GPU.
 
-    Two passes for `std`: a difference of squares would lose it where the mean is large.
+    `std` takes two passes, because a difference of squares loses its digits if the mean is large.
     """
     values = flat(tensor)
     size = values.numel()
-    total = values.abs().sum()  # several times as fast as a norm, on a CPU
+    total = values.abs().sum()  # several times faster than a norm on a CPU
     zeros = size - torch.count_nonzero(values)
     if values.device.type == "cpu" and math.isfinite(total):
         mean = values.mean() if size else total
@@ -50,7 +50,7 @@ def reduce(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def flat(tensor: torch.Tensor) -> torch.Tensor:
-    """Return its values as float32 [n]; a view where possible, channels_last included."""
+    """Return the values as float32 [n]; a view if possible, for channels_last too."""
     values = tensor.detach()
     if not values.is_contiguous() and values.dim() == 4:
         values = values.permute(0, 2, 3, 1)
@@ -60,13 +60,13 @@ def flat(tensor: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def dead(output: torch.Tensor) -> torch.Tensor:
-    """Return the share of channels (dimension 1) of a ReLU's output that are hardly ever active."""
+    """Return the share of dead channels (dimension 1) in a ReLU's output; see INACTIVE."""
     return _rare(output > 0)
 
 
 @torch.no_grad()
 def saturated(given: torch.Tensor, low: float, high: float) -> torch.Tensor:
-    """Return the share of channels whose input is hardly ever between `low` and `high`."""
+    """Return the share of channels whose input is almost never between `low` and `high`."""
     return _rare((given > low) & (given < high))
 
 
@@ -77,11 +77,11 @@ def _rare(active: torch.Tensor) -> torch.Tensor:
 
 @dataclass
 class Table:
-    """Statistics of a collection's tensors at a step, gathered on the device."""
+    """Statistics of a collection's tensors at one step, collected on the device."""
 
     names: list[str] = field(default_factory=list)
     _sizes: list[int] = field(default_factory=list)
-    _extras: list[dict[str, int]] = field(default_factory=list)  # where in the row they are
+    _extras: list[dict[str, int]] = field(default_factory=list)  # positions in the row
     _rows: list[torch.Tensor] = field(default_factory=list)
     _values: torch.Tensor | None = None
 
@@ -94,27 +94,21 @@ class Table:
         self._rows.append(torch.cat(row))
 
     def fetch(self) -> None:
-        """Begin to copy them to the host; they are there once the device has come so far."""
+        """Start to copy the statistics to the host; the copy ends with the device's work so far."""
         if self._rows:
             self._values = torch.cat(self._rows).to("cpu", non_blocking=True)
         self._rows = []
 
     def read(self) -> dict[str, Statistics]:
-        """Return what was fetched."""
+        """Return the statistics that `fetch` copied, by tensor."""
         assert self._values is not None or not self.names
-        numbers = (
-            []
-            if self._values is None
-            else [
-                float(f"{one:.7g}")
-                for one in self._values.tolist()  # a float32 has no more
-            ]
-        )
+        values = [] if self._values is None else self._values.tolist()
+        numbers = [float(f"{value:.7g}") for value in values]  # the digits of a float32
         found: dict[str, Statistics] = {}
         for name, size, extras in zip(self.names, self._sizes, self._extras, strict=True):
             row, numbers = numbers[: len(_BASE) + len(extras)], numbers[len(_BASE) + len(extras) :]
             mean, std, low, high, l2, mean_abs, zeros, nonfinite = row[: len(_BASE)]
-            # Not a number: a change from zero.
+            # A change from zero is not a number.
             more = {key: row[at] for key, at in extras.items() if not math.isnan(row[at])}
             found[name] = Statistics(
                 mean, std, low, high, l2, mean_abs, zeros, nonfinite, size, **more

@@ -1,4 +1,4 @@
-"""The steps of a recorded job: each is written once the device has done it."""
+"""The steps of a recorded job: each is written once the device has finished it."""
 
 import itertools
 from collections import Counter, deque
@@ -22,7 +22,7 @@ from train.recording.timeline import Clock, HostClock, Trace
 
 @dataclass
 class Step(hooks.Step):
-    """A step at work, and what is known of it; written when the device has done it."""
+    """A step and its results; it is written once the device has finished it."""
 
     sink: Sink
     mode: records.Mode
@@ -33,12 +33,12 @@ class Step(hooks.Step):
     size: int = 0
     loss: torch.Tensor | None = None
     pair: tuple[torch.Tensor, torch.Tensor] | None = None  # labels and answers
-    passed: bool = False  # the first part of it, the one that is looked at, has
+    probed: bool = False  # only the first part of an accumulated step is probed
     pairs: torch.Tensor | None = None  # int64 [2, n], of this and earlier steps, if due
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Time it, and look at the tensors where they can be seen."""
+        """Time the phase; probe activations in the forward pass, the rest around the optimizer."""
         probe = self.probe
         if probe and name == OPTIMIZER:
             with self.trace.phase(RECORDING):
@@ -50,11 +50,11 @@ class Step(hooks.Step):
                 self.sink.attempt("tensors", probe.after_optimizer)
 
     def result(self, loss: torch.Tensor, labels: torch.Tensor, answers: torch.Tensor) -> None:
-        """Keep them where they are."""
+        """Store them on the device."""
         self.loss, self.pair = loss.detach(), (labels, answers)
 
     def end(self) -> None:
-        """Begin to copy the figures to the host; they are there once the end is reached."""
+        """Start to copy the results to the host; the copy ends before the step's last mark."""
         with self.trace.phase(RECORDING) if self.probe or self.pairs is not None else nullcontext():
             if self.loss is not None:
                 self.loss = self.loss.to("cpu", non_blocking=True)
@@ -65,9 +65,9 @@ class Step(hooks.Step):
         self.trace.end()
 
     def _probing(self, name: str) -> AbstractContextManager[None]:
-        if not self.probe or name != FORWARD or self.passed:
+        if not self.probe or name != FORWARD or self.probed:
             return nullcontext()
-        self.passed = True
+        self.probed = True
         return self.probe.forward(
             lambda: self.trace.phase(RECORDING), lambda act: self.sink.attempt("tensors", act)
         )
@@ -75,10 +75,10 @@ class Step(hooks.Step):
 
 @dataclass
 class Steps:
-    """Times the steps of a job, and looks at the tensors of some.
+    """Times the steps of a job, and probes the tensors of some of them.
 
-    `number` and `epoch` are those of the training step at work or last done, `last` is when that
-    ended. Of `network`, None in all processes but one, the tensors are recorded.
+    `number` and `epoch` are those of the current or last training step; `last` is the time at which
+    it ended. `network` is the network whose tensors are recorded, in the main process only.
     """
 
     sink: Sink
@@ -88,19 +88,19 @@ class Steps:
     clock: Clock[Any]
     window: Window | None
     network: nn.Module | None = None
-    scaled: bool = False  # the loss, and so the gradients, for float16
+    scaled: bool = False  # whether loss and gradients are scaled, for float16
     classes: int = 0
     number: int = 0
     epoch: int = 0
     last: float = 0.0
-    _step: Step | None = None  # at work
-    _waiting: deque[Step] = field(default_factory=deque)  # for the device
+    _step: Step | None = None  # the current one
+    _waiting: deque[Step] = field(default_factory=deque)  # not yet finished by the device
     _answers: list[tuple[torch.Tensor, torch.Tensor]] = field(default_factory=list)
 
     def follow(
         self, mode: records.Mode, batches: Iterable[Batch], epoch: int = 0, first: int = 0
     ) -> Iterator[tuple[hooks.Step, Batch]]:
-        """Yield batches with their steps, each written once the device has done it."""
+        """Yield batches with their steps; each is written once the device has finished it."""
         training = mode == "train"
         if training:
             self.number, self.epoch = max(0, first - 1), epoch
@@ -124,15 +124,15 @@ class Steps:
             self.sink.attempt("timeline", self._flush_answers)
 
     def _anchor(self) -> None:
-        self.drain()  # an anchored clock no longer tells the time of marks before
+        self.drain()  # a clock that is set again has no times for earlier marks
         self.clock.anchor()
 
     def _profile(self, number: int, *, end: bool = False) -> None:
-        """Begin or end torch.profiler's window before step `number`, where it is time."""
+        """Start or end torch.profiler before step `number`, if that is due."""
         window = self.window
-        if window and (window.running if end else window.wants(number)):
+        if window and (window.running if end else window.is_due(number)):
             start = self.host.mark()
-            act = window.close if end else window.before
+            act = window.close if end else window.toggle
             self.sink.attempt("operators", lambda: act(number))
             now = self.host.mark()
             self.sink.write(records.Phase(now, RECORDING, start, number, **self.source))
@@ -152,7 +152,7 @@ class Steps:
         return tensors.TensorProbe(network, due, self.settings.raw, scaled=self.scaled)
 
     def finish(self) -> None:
-        """End the step at work, and write those that the device is done with."""
+        """End the current step, and write the steps that the device has finished."""
         step, self._step = self._step, None
         if step:
             self.sink.attempt("timeline", lambda: self._end(step))
@@ -168,7 +168,7 @@ class Steps:
             self._write(self._waiting.popleft())
 
     def _write(self, step: Step) -> None:
-        """Write all of a step that the device has done."""
+        """Write all records of a step that the device has finished."""
         start, end, spans = step.trace.times()
         loss = float(step.loss) if step.loss is not None and self._records(LOSSES) else None
         self.sink.write(
@@ -197,17 +197,16 @@ class Steps:
                 records.Tensors(at, step.mode, step.number, collection, values, **self.source)
             )
         for collection, name, value in probe.whole:
-            told = (at, step.mode, step.number, collection, name, value.numpy())
-            self.sink.write_tensor(*told)
+            self.sink.write_tensor(at, step.mode, step.number, collection, name, value.numpy())
 
     def end(self) -> None:
-        """Write all that is left, at the job's end."""
+        """Write everything that is left, at the end of the job."""
         self.drain()
         self._profile(self.number + 1, end=True)
         self._flush_answers()
 
     def drain(self) -> None:
-        """Write what still waits for the device, after waiting for it."""
+        """Wait for the device, and write all steps."""
         self.finish()
         if self._waiting and self.clock is not self.host:
             torch.cuda.current_stream().synchronize()
@@ -220,7 +219,7 @@ class Steps:
         return torch.cat(pairs, dim=1)
 
     def _flush_answers(self) -> None:
-        """Write the rest of an epoch's answers; its end waits for the device anyway."""
+        """Write the remaining answers of an epoch, whose end waits for the device anyway."""
         if self._answers:
             now = self.host.mark()
             self._write_answers(now, self._take_answers().cpu())

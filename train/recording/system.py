@@ -1,4 +1,4 @@
-"""The host while the job runs: when the job's process began, and samples of cores, memory, GPUs."""
+"""Samples of the host's cores, memory, disks, network and GPUs, and the start of the job."""
 
 import contextlib
 import importlib
@@ -11,20 +11,20 @@ from typing import Any
 import psutil
 
 STARTED = "KENNEL_PROCESS_STARTED"  # set by train/entry.py, whose process is the job's first
-_LOOK_AROUND = 10.0  # seconds between looks for new processes of the job
+_REFRESH = 10.0  # seconds between searches for new processes of the job
 
 
 def process_started() -> float:
     """Return when the operating system started the job on this host, in seconds since 1970."""
-    told = os.environ.get(STARTED)
-    return float(told) if told else own_start()
+    given = os.environ.get(STARTED)
+    return float(given) if given else own_start()
 
 
 def own_start() -> float:
     """Return when the operating system started this process.
 
-    By the time since boot, which is kept in hundredths of a second: psutil's counts from a boot
-    time in whole seconds.
+    It is computed from the time since boot, which Linux keeps in hundredths of a second; psutil
+    computes it from the boot time, which has whole seconds.
     """
     try:
         with open("/proc/self/stat", "rb") as file:  # noqa: PTH123
@@ -36,42 +36,45 @@ def own_start() -> float:
 
 
 class Sampler(threading.Thread):
-    """Has `take` take a sample of the host every `interval` seconds, until `stop`."""
+    """Calls `record` with a function that samples the host, every `interval` seconds until `stop`.
+
+    `record` must not raise.
+    """
 
     def __init__(
         self,
         interval: float,
-        take: Callable[[Callable[[], dict[str, float]]], None],
+        record: Callable[[Callable[[], dict[str, float]]], None],
         root: psutil.Process,
     ) -> None:
         super().__init__(name="kennel-system", daemon=True)
-        self._interval, self._take = interval, take
+        self._interval, self._record = interval, record
         self._ended = threading.Event()
         self._host = Host(root)
 
     def run(self) -> None:
-        """Sample; `take` calls the function it is given, and sees to it that nothing is raised."""
+        """Run in the thread."""
         while not self._ended.wait(self._interval):
-            self._take(self._host.sample)
+            self._record(self._host.sample)
 
     def stop(self) -> None:
-        """End, after the sample at work."""
+        """End the thread, after the current sample."""
         self._ended.set()
-        self.join(timeout=60)  # a driver that hangs holds up no job
+        self.join(timeout=60)  # a driver that hangs must not hang the job
 
 
 class Host:
-    """Counts of this host, and what they were at the sample before.
+    """The counters of this host, each compared with its value at the previous sample.
 
-    Percentages are of the whole host, as SageMaker's own agent gives them, bytes a second too;
-    `process_memory` is of the job's processes: `root` and what it started; what they share, such as
-    decoded pictures, has a limit of its own and is not in it.
+    Percentages and bytes per second are of the whole host, as SageMaker's own agent gives them.
+    `process_memory` is that of the job's processes: `root` and its descendants. Memory that they
+    share, such as the cache of decoded pictures, has a limit of its own and is not included.
     """
 
     def __init__(self, root: psutil.Process) -> None:
         self._root = root
         self._processes: list[psutil.Process] = []
-        self._looked = -_LOOK_AROUND
+        self._refreshed = -_REFRESH
         self._gpus = _gpus()
         self._at = time.monotonic()
         self._times = psutil.cpu_times(percpu=True)
@@ -86,7 +89,7 @@ class Host:
         values["process_memory"] = float(self._resident(now))
         before, self._traffic = self._traffic, _traffic()
         for name, count in self._traffic.items():
-            # Less than before where a network interface or a disk has gone, with its counts.
+            # The count falls when a network interface or a disk is removed.
             values[name] = round(max(0.0, count - before.get(name, count)) / seconds, 1)
         for number, (library, handle) in enumerate(self._gpus):
             memory = library.nvmlDeviceGetMemoryInfo(handle)
@@ -95,15 +98,13 @@ class Host:
         return values
 
     def _cores(self) -> dict[str, float]:
-        """Return what each core did, and all of them on average, in percent."""
+        """Return the use of each core and the average of all, in percent."""
         before, self._times = self._times, psutil.cpu_times(percpu=True)
         busy, waiting = [], []
         for then, now in zip(before, self._times, strict=False):
-            idle, wait = (
-                now.idle - then.idle,
-                getattr(now, "iowait", 0) - getattr(then, "iowait", 0),
-            )
-            # guest time is counted in user time already
+            idle = now.idle - then.idle
+            wait = getattr(now, "iowait", 0) - getattr(then, "iowait", 0)
+            # user time includes guest time
             total = sum(now) - sum(then) - _guest(now) + _guest(then)
             busy.append(_percent(total - idle - wait, total))
             waiting.append(_percent(wait, total))
@@ -114,9 +115,9 @@ class Host:
         return values | {f"cpu/{number}": share for number, share in enumerate(busy)}
 
     def _resident(self, now: float) -> int:
-        """Return the bytes that the job's processes hold, each for itself."""
-        if now - self._looked >= _LOOK_AROUND:
-            self._looked = now
+        """Return the bytes of memory that the job's processes hold and do not share."""
+        if now - self._refreshed >= _REFRESH:
+            self._refreshed = now
             with contextlib.suppress(psutil.NoSuchProcess):
                 self._processes = [self._root, *self._root.children(recursive=True)]
         held = 0
@@ -136,7 +137,7 @@ def _percent(part: float, whole: float) -> float:
 
 
 def _traffic() -> dict[str, float]:
-    """Return bytes since boot; none of a kind that the host does not count."""
+    """Return the bytes since boot, of the kinds that the host counts."""
     found: dict[str, float] = {}
     if disk := psutil.disk_io_counters():
         found |= {"disk_read": disk.read_bytes, "disk_written": disk.write_bytes}
@@ -146,11 +147,11 @@ def _traffic() -> dict[str, float]:
 
 
 def _gpus() -> list[tuple[Any, Any]]:
-    """Return NVML and its handle of each GPU; none where driver or nvidia-ml-py is missing."""
+    """Return NVML and its handle of each GPU; none if the driver or nvidia-ml-py is missing."""
     try:
         library = importlib.import_module("pynvml")
         library.nvmlInit()
         count = library.nvmlDeviceGetCount()
         return [(library, library.nvmlDeviceGetHandleByIndex(number)) for number in range(count)]
-    except Exception:  # whatever NVML raises: its errors are classes of its own
+    except Exception:  # NVML has error classes of its own
         return []

@@ -1,7 +1,7 @@
-"""The tensors of a recorded step: looked at where they are, as they pass.
+"""Reduces the tensors of a recorded step on their device, during the step.
 
-Hooks are on the modules only while such a step's forward pass runs, so that a copy of the network,
-an average of it or an export never carries them.
+The modules have hooks only while the forward pass of a recorded step runs, so that a copy, an
+average or an export of the network never contains hooks.
 """
 
 import math
@@ -17,21 +17,22 @@ from debugger.records import ACTIVATIONS, GRADIENTS, INPUTS, WEIGHTS, Statistics
 from train.recording import statistics
 from train.recording.statistics import Table
 
-# Numbers of an activation that are looked at: the first pictures of the batch that hold so many.
+# Of an activation, the first pictures of the batch with about so many values are reduced.
 ENOUGH = 1 << 20
 RELU = (nn.ReLU, nn.ReLU6)
-# Beyond these a sigmoid and a tanh are flat in float32 (AWS's rule SaturatedActivation).
+# Outside these inputs a sigmoid and a tanh are flat in float32 (AWS's rule SaturatedActivation).
 FLAT = {nn.Sigmoid: (-23.0, 16.99999), nn.Tanh: (-9.4999, 9.4999)}
 _SKIPPED = (nn.Dropout, nn.Identity, nn.Flatten)
 
-Around = Callable[[], AbstractContextManager[None]]
+Timer = Callable[[], AbstractContextManager[None]]
+Guard = Callable[[Callable[[], None]], None]
 
 
 class TensorProbe:
-    """What one step shows of the network's tensors.
+    """Reads the network's tensors in one step.
 
-    Where gradients were `scaled`, for float16, a step whose gradients overflowed is no step: the
-    optimizer passes it over and the scale is lowered. They are then not told.
+    If gradients are `scaled`, for float16, a step whose gradients overflow is skipped: the weights
+    stay and the scale is lowered. The gradients of such a step are not recorded.
     """
 
     def __init__(
@@ -39,43 +40,43 @@ class TensorProbe:
     ) -> None:
         self.network, self._scaled = network, scaled
         self.tables = {name: Table() for name in collections}
-        self.whole: list[tuple[str, str, torch.Tensor]] = []  # collection, name, on the host
+        self.whole: list[tuple[str, str, torch.Tensor]] = []  # collection, name, copy on the host
         self._raw = re.compile(raw) if raw else None
         self._before: list[torch.Tensor] = []
 
     @contextmanager
-    def forward(self, own: Around, guard: Callable[[Callable[[], None]], None]) -> Iterator[None]:
-        """Look at the inputs and at every leaf module's output while a forward pass runs.
+    def forward(self, timer: Timer, guard: Guard) -> Iterator[None]:
+        """Read the inputs and the output of every leaf module while a forward pass runs.
 
-        A compiled network runs as it was written, this once: hooks on its modules would break its
-        graph in pieces.
+        A compiled network runs uncompiled in this pass, because hooks on its modules would break
+        its graph into pieces.
 
         Args:
-            own: a context for the time that looking takes.
-            guard: calls a function, and sees to it that its errors do no harm.
+            timer: returns a context for the time that this class takes.
+            guard: calls a function and handles its errors.
         """
         calls: Counter[str] = Counter()
 
-        def look(name: str, module: nn.Module, given: tuple[object, ...], output: object) -> None:
+        def read(name: str, module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
             calls[name] += 1
             if isinstance(output, torch.Tensor) and output.is_floating_point() and output.dim():
-                shown = name if calls[name] == 1 else f"{name}:{calls[name]}"
-                self._activation(shown, module, given, output)
+                numbered = name if calls[name] == 1 else f"{name}:{calls[name]}"
+                self._read_activation(numbered, module, inputs, output)
 
         def hook(name: str) -> Callable[[nn.Module, tuple[object, ...], object], None]:
-            def run(module: nn.Module, given: tuple[object, ...], output: object) -> None:
-                with own():
-                    guard(lambda: look(name, module, given, output))
+            def run(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
+                with timer():
+                    guard(lambda: read(name, module, inputs, output))
 
             return run
 
-        def inputs(module: nn.Module, given: tuple[object, ...]) -> None:  # noqa: ARG001
-            with own():
-                guard(lambda: self._inputs(given))
+        def input_hook(module: nn.Module, inputs: tuple[object, ...]) -> None:  # noqa: ARG001
+            with timer():
+                guard(lambda: self._read_inputs(inputs))
 
         handles = []
         if INPUTS in self.tables:
-            handles.append(self.network.register_forward_pre_hook(inputs))
+            handles.append(self.network.register_forward_pre_hook(input_hook))
         if ACTIVATIONS in self.tables:
             for name, module in leaves(self.network).items():
                 handles.append(module.register_forward_hook(hook(name)))
@@ -87,18 +88,18 @@ class TensorProbe:
                 handle.remove()
 
     def before_optimizer(self) -> None:
-        """Look at the gradients, unscaled by now, and keep the weights to tell their change."""
+        """Read the gradients, which are unscaled by now, and copy the weights for comparison."""
         trained = self._trained()
         if GRADIENTS in self.tables:
             for name, parameter in trained.items():
                 if parameter.grad is not None:
-                    self._take(GRADIENTS, name, parameter.grad)
+                    self._reduce(GRADIENTS, name, parameter.grad)
         if WEIGHTS in self.tables:
             self._before = [parameter.detach().clone() for parameter in trained.values()]
 
     @torch.no_grad()
     def after_optimizer(self) -> None:
-        """Look at the weights and at what the step changed."""
+        """Read the weights and how much the step changed them."""
         if WEIGHTS not in self.tables or not self._before:
             return
         trained = self._trained()
@@ -108,39 +109,39 @@ class TensorProbe:
         updates = torch._foreach_norm(self._before)
         self._before = []
         for (name, parameter), norm, update in zip(trained.items(), norms, updates, strict=True):
-            self._take(WEIGHTS, name, parameter, change=_ratio(update, norm))
+            self._reduce(WEIGHTS, name, parameter, change=_ratio(update, norm))
 
     def fetch(self) -> None:
-        """Begin to copy all of it to the host."""
+        """Start to copy the statistics to the host."""
         for table in self.tables.values():
             table.fetch()
 
     def read(self) -> Iterator[tuple[str, Mapping[str, Statistics]]]:
-        """Yield the statistics by collection, once the device has come so far."""
+        """Yield the statistics by collection, once the device has finished the step."""
         for collection, table in self.tables.items():
             values = table.read()
-            passed_over = self._scaled and any(one.nonfinite for one in values.values())
-            if values and not (collection == GRADIENTS and passed_over):
+            skipped = self._scaled and any(one.nonfinite for one in values.values())
+            if values and not (collection == GRADIENTS and skipped):
                 yield collection, values
 
-    def _inputs(self, given: tuple[object, ...]) -> None:
-        if given and isinstance(given[0], torch.Tensor):
-            self._take(INPUTS, "images", given[0])
+    def _read_inputs(self, inputs: tuple[object, ...]) -> None:
+        if inputs and isinstance(inputs[0], torch.Tensor):
+            self._reduce(INPUTS, "images", inputs[0])
 
-    def _activation(
-        self, name: str, module: nn.Module, given: tuple[object, ...], output: torch.Tensor
+    def _read_activation(
+        self, name: str, module: nn.Module, inputs: tuple[object, ...], output: torch.Tensor
     ) -> None:
         pictures = max(1, ENOUGH // max(1, output[:1].numel()))
-        some = output.detach()[:pictures]
+        part = output.detach()[:pictures]
         extras: dict[str, torch.Tensor] = {}
-        if isinstance(module, RELU) and some.dim() > 1:
-            extras["dead"] = statistics.dead(some)
+        if isinstance(module, RELU) and part.dim() > 1:
+            extras["dead"] = statistics.dead(part)
         flat = FLAT.get(type(module))
-        if flat and some.dim() > 1 and isinstance(given[0], torch.Tensor):
-            extras["saturated"] = statistics.saturated(given[0].detach()[:pictures], *flat)
-        self._take(ACTIVATIONS, name, some, whole=output, **extras)
+        if flat and part.dim() > 1 and isinstance(inputs[0], torch.Tensor):
+            extras["saturated"] = statistics.saturated(inputs[0].detach()[:pictures], *flat)
+        self._reduce(ACTIVATIONS, name, part, whole=output, **extras)
 
-    def _take(
+    def _reduce(
         self,
         collection: str,
         name: str,
@@ -151,17 +152,18 @@ class TensorProbe:
         self.tables[collection].add(name, tensor, **extras)
         if self._raw and self._raw.search(name):
             value = (tensor if whole is None else whole).detach()
-            if value.dtype == torch.bfloat16:  # numpy has none
+            if value.dtype == torch.bfloat16:  # which numpy does not have
                 value = value.float()
             copy = torch.empty_like(value, device="cpu", pin_memory=value.is_cuda)
             self.whole.append((collection, name, copy.copy_(value, non_blocking=True)))
 
     def _trained(self) -> dict[str, nn.Parameter]:
-        return {name: one for name, one in self.network.named_parameters() if one.requires_grad}
+        parameters = self.network.named_parameters()
+        return {name: parameter for name, parameter in parameters if parameter.requires_grad}
 
 
 def leaves(network: nn.Module) -> dict[str, nn.Module]:
-    """Return the modules without modules in them whose outputs say something, by name."""
+    """Return the modules without children by name, without those whose output says little."""
     return {
         name: module
         for name, module in network.named_modules()
@@ -170,11 +172,11 @@ def leaves(network: nn.Module) -> dict[str, nn.Module]:
 
 
 def _eager() -> AbstractContextManager[object]:
-    """Run compiled modules as they were written; where nothing is compiled, do nothing."""
+    """Return a context in which compiled modules run uncompiled."""
     stance: AbstractContextManager[object] = torch.compiler.set_stance("force_eager")
     return stance
 
 
 def _ratio(update: torch.Tensor, norm: torch.Tensor) -> torch.Tensor:
-    """Return a weight's change; not a number where it was zero before, as new biases are."""
+    """Return the relative change of a weight; not a number if it was zero, as new biases are."""
     return torch.where(norm > 0, update / norm, math.nan)

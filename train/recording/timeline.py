@@ -1,4 +1,4 @@
-"""When things happened: marks on the host's clock, or on the GPU's, which nothing waits for."""
+"""Marks the start and end of phases on the host's clock, or on the GPU's without waiting for it."""
 
 import time
 from collections.abc import Iterator
@@ -13,33 +13,33 @@ M = TypeVar("M")
 
 
 class Clock(Protocol[M]):
-    """Gives marks; what time they mean may be known only later."""
+    """Makes marks, whose times can be known later."""
 
     def mark(self) -> M:
-        """Mark this point in the work of the device."""
+        """Mark the current point in the work of the device."""
         ...
 
     def reached(self, mark: M) -> bool:
-        """Whether the device has come to it."""
+        """Whether the device has reached the mark."""
         ...
 
     def time(self, mark: M) -> float:
-        """Return when it did, in seconds since 1970; to be asked in the order of the marks."""
+        """Return when it did, in seconds since 1970; call it in the order of the marks."""
         ...
 
     def anchor(self) -> None:
-        """Set it by the host's clock; called when the device has nothing to do."""
+        """Set the clock by the host's clock; called when the device is idle."""
         ...
 
 
 class HostClock:
-    """A clock that never goes back, set by the host's at the beginning."""
+    """A clock that never goes back, set once by the host's clock."""
 
     def __init__(self) -> None:
         self._offset = time.time() - time.perf_counter()
 
     def mark(self) -> float:
-        """Return now, in seconds since 1970."""
+        """Return the time in seconds since 1970."""
         return self._offset + time.perf_counter()
 
     def reached(self, mark: float) -> bool:  # noqa: ARG002
@@ -47,17 +47,17 @@ class HostClock:
         return True
 
     def time(self, mark: float) -> float:
-        """Return it."""
+        """Return the mark, which is a time already."""
         return mark
 
     def anchor(self) -> None:
-        """There is nothing to set."""
+        """Do nothing."""
 
 
 class CudaClock:
-    """Marks are CUDA events of the current stream: a phase takes what the GPU takes for it.
+    """Marks are CUDA events of the current stream: the time of a phase is the GPU's time for it.
 
-    Each time is counted from the mark before, for an event gives milliseconds as a float32.
+    Each time is computed from the previous mark, because events give milliseconds as a float32.
     """
 
     def __init__(self, host: HostClock) -> None:
@@ -65,7 +65,7 @@ class CudaClock:
         self.anchor()
 
     def anchor(self) -> None:
-        """Set it; waits for the work already given to the device."""
+        """Set the clock; waits for the work that the device has been given."""
         self._last = self.mark()
         self._last.synchronize()
         self._time = self._host.mark()
@@ -77,18 +77,18 @@ class CudaClock:
         return event
 
     def reached(self, mark: torch.cuda.Event) -> bool:
-        """Ask without waiting."""
+        """Return whether the event has passed, without waiting."""
         return bool(mark.query())  # type: ignore[no-untyped-call]
 
     def time(self, mark: torch.cuda.Event) -> float:
-        """Return the time of the mark before and what passed since, in seconds since 1970."""
+        """Return the previous mark's time plus the time since, in seconds since 1970."""
         self._time += self._last.elapsed_time(mark) / 1e3
         self._last = mark
         return self._time
 
 
 class Trace(Generic[M]):
-    """The marks of one step: it begins when this is made, and ends at `end`."""
+    """The marks of one step, from the creation of this object to `end`."""
 
     def __init__(self, clock: Clock[M]) -> None:
         self._clock = clock
@@ -97,7 +97,7 @@ class Trace(Generic[M]):
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Mark the beginning and the end of a phase."""
+        """Mark the start and the end of a phase."""
         begin = self._mark()
         yield
         self._spans.append((name, begin, self._mark()))
@@ -107,13 +107,13 @@ class Trace(Generic[M]):
         self._mark()
 
     def reached(self) -> bool:
-        """Whether the device has done all of it."""
+        """Whether the device has finished the step."""
         return self._clock.reached(self._marks[-1])
 
     def times(self) -> tuple[float, float, tuple[Span, ...]]:
-        """Return beginning, end and phases.
+        """Return start, end and phases.
 
-        What the recorder did inside a phase is not counted in it, but in one of its own.
+        Time that the recorder spent inside a phase is not part of it; it is a phase of its own.
         """
         at = [self._clock.time(mark) for mark in self._marks]
         own = [(a, b) for name, a, b in self._spans if name == RECORDING]
