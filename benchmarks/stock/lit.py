@@ -1,3 +1,4 @@
+# mypy: disable-error-code="import-not-found, misc"
 """LitServe around Kennel's decoder and predictor: `lit.py PORT`, the bundle in $STOCK_BUNDLE."""
 
 import os
