@@ -8,7 +8,7 @@ import pytest
 
 from tests.scripts.digits_job import changes
 from tests.scripts.kennel import kennel
-from tests.train import heads
+from tests.train import head_jobs
 
 DOGS = str(Path(__file__).parents[2] / "experiments" / "dogs.toml")
 DIGITS = str(Path(__file__).parents[2] / "experiments" / "digits.toml")
@@ -38,7 +38,7 @@ def test_the_table_and_the_best_trial_come_from_the_log(
     s3 = boto3.client("s3")
     s3.create_bucket(Bucket="kennel-digits")
     assert kennel("data", "upload", str(few_digits), "s3://kennel-digits/swept").code == 0
-    s3.upload_file(str(heads.backbone(tmp_path)), "kennel-digits", "weights/resnet18.pth")
+    s3.upload_file(str(head_jobs.backbone(tmp_path)), "kennel-digits", "weights/resnet18.pth")
     channels = {name: f"s3://kennel-digits/swept/{name}" for name in ("train", "valid", "test")}
     channels["pretrained"] = "s3://kennel-digits/weights"
     ranges = "{learning_rate=[0.000001, 0.05], batch_size=[16, 32], epochs=[1, 2]}"
