@@ -1,4 +1,4 @@
-"""The one decoder: every format people send, upright and RGB; everything else refused by name."""
+"""The decoder returns every common format upright and in RGB, and refuses others by name."""
 
 import io
 from typing import Any
@@ -20,14 +20,14 @@ def encode(image: Image.Image, form: str, **options: Any) -> bytes:
 
 @pytest.fixture
 def arrow() -> Image.Image:
-    """24 x 16, black but for a red top left quarter: no turn of it looks like another."""
+    """24 x 16, black with a red top left quarter: each orientation looks different."""
     image = Image.new("RGB", (24, 16))
     image.paste((255, 0, 0), (0, 0, 12, 8))
     return image
 
 
 def corner(image: Image.Image) -> str:
-    """Where the red quarter is."""
+    """Return the position of the red quarter."""
     pixels = np.asarray(image).astype(int)[..., 0]
     height, width = pixels.shape
     for name, rows, columns in (
@@ -52,10 +52,10 @@ def test_every_format_gives_the_same_rgb(form: str, arrow: Image.Image) -> None:
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_every_orientation_comes_out_upright(
+def test_every_orientation_is_decoded_upright(
     form: str, orientation: int, arrow: Image.Image
 ) -> None:
-    turns = {  # how a camera held in that way would have stored the upright picture
+    turns = {  # how a camera in this orientation stores the upright picture
         1: None,
         2: Image.Transpose.FLIP_LEFT_RIGHT,
         3: Image.Transpose.ROTATE_180,
@@ -74,7 +74,7 @@ def test_every_orientation_comes_out_upright(
     assert corner(image) == "top left"
 
 
-def test_greyscale_palette_and_cmyk(arrow: Image.Image) -> None:
+def test_greyscale_palette_and_cmyk_become_rgb(arrow: Image.Image) -> None:
     assert decode(encode(arrow.convert("L"), "JPEG")).mode == "RGB"
     assert decode(encode(arrow.convert("1"), "PNG")).mode == "RGB"
     palette = decode(encode(arrow.convert("P"), "PNG"))
@@ -85,7 +85,7 @@ def test_greyscale_palette_and_cmyk(arrow: Image.Image) -> None:
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "PA"])
-def test_transparency_is_laid_on_white(mode: str) -> None:
+def test_transparent_pixels_become_white(mode: str) -> None:
     clear = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
     data = encode(clear if mode == "PA" else clear.convert(mode), "PNG")
     if mode == "PA":
@@ -93,14 +93,14 @@ def test_transparency_is_laid_on_white(mode: str) -> None:
     assert decode(data).getpixel((3, 3)) == (255, 255, 255)
 
 
-def test_sixteen_bits_keep_their_upper_eight() -> None:
+def test_of_sixteen_bits_the_upper_eight_are_used() -> None:
     ramp = np.linspace(0, 0xFFFF, 256).astype(np.uint16).reshape(16, 16)
     for form in ("PNG", "TIFF"):
         pixels = np.asarray(decode(encode(Image.fromarray(ramp), form)))
         assert (pixels[..., 0] == ramp >> 8).all()
 
 
-def test_the_first_frame_of_an_animation() -> None:
+def test_of_an_animation_the_first_frame_is_decoded() -> None:
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "green", "blue")]
     for form in ("GIF", "WEBP", "PNG", "TIFF"):
         options: dict[str, Any] = {"save_all": True, "append_images": frames[1:]}
@@ -109,14 +109,14 @@ def test_the_first_frame_of_an_animation() -> None:
         assert max(green, blue) < 15, form
 
 
-def test_the_phones_multi_picture_jpeg() -> None:
+def test_of_a_phones_multi_picture_jpeg_the_first_is_decoded() -> None:
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
     image = decode(encode(frames[0], "MPO", save_all=True, append_images=frames[1:]))
     assert image.getpixel((4, 4))[0] > 240  # type: ignore[index]
 
 
-@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")  # Pillow says so, and reads on
-def test_a_damaged_orientation_is_passed_over(arrow: Image.Image) -> None:
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")  # Pillow warns and continues
+def test_a_damaged_orientation_is_ignored(arrow: Image.Image) -> None:
     data = encode(arrow, "JPEG", exif=b"Exif\x00\x00MM\x00\x2a\xff\xff\xff\xff")
     assert corner(decode(data)) == "top left"
 
@@ -130,13 +130,13 @@ def test_a_damaged_orientation_is_passed_over(arrow: Image.Image) -> None:
         (b"\x89PNG\r\n\x1a\n" + bytes(20), "not a picture|damaged"),
     ],
 )
-def test_what_is_no_picture_is_refused(data: bytes, message: str) -> None:
+def test_data_that_is_not_a_picture_is_refused(data: bytes, message: str) -> None:
     with pytest.raises(UnreadableImage, match=message):
         decode(data)
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP"])
-def test_a_picture_cut_short_is_refused(form: str) -> None:
+def test_a_truncated_picture_is_refused(form: str) -> None:
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))
     data = encode(noise, form)
     with pytest.raises(UnreadableImage, match=r"cut short|not a picture|damaged"):
@@ -152,12 +152,12 @@ def test_a_picture_cut_short_is_refused(form: str) -> None:
         (b"%PDF-1.7", "PDF"),
     ],
 )
-def test_other_kinds_of_picture_are_named(head: bytes, name: str) -> None:
+def test_unsupported_formats_are_named(head: bytes, name: str) -> None:
     with pytest.raises(UnsupportedImage, match=f"{name} is not taken: convert it"):
         decode(head + bytes(64))
 
 
-def test_floating_point_pixels_are_not_guessed_at() -> None:
+def test_pixels_of_float_or_32_bits_are_refused() -> None:
     with pytest.raises(UnsupportedImage, match="pixels of type F"):
         decode(encode(Image.new("F", (8, 8), 0.5), "TIFF"))
     with pytest.raises(UnsupportedImage, match="32-bit pixels"):
@@ -165,14 +165,14 @@ def test_floating_point_pixels_are_not_guessed_at() -> None:
 
 
 def test_the_size_is_checked_before_pixels_are_decoded() -> None:
-    bomb = encode(Image.new("L", (9000, 9000)), "PNG")  # 81 megapixels in some 80 KB
+    bomb = encode(Image.new("L", (9000, 9000)), "PNG")  # 81 megapixels in about 80 KB
     with pytest.raises(OversizeImage, match=r"9000 x 9000 pixels; at most 67,108,864"):
         decode(bomb)
     with pytest.raises(OversizeImage, match="24 x 16 pixels; at most 100 "):
         decode(encode(Image.new("RGB", (24, 16)), "JPEG"), max_pixels=100)
 
 
-def test_a_header_that_claims_far_too_much() -> None:
+def test_a_header_with_a_huge_size_is_refused() -> None:
     data = bytearray(encode(Image.new("L", (8, 8)), "BMP"))
     data[18:26] = (60_000).to_bytes(4, "little") * 2  # width and height
     with pytest.raises(OversizeImage):
@@ -190,7 +190,7 @@ def test_a_header_that_claims_far_too_much() -> None:
         ((100, 80), 256, (100, 80)),
     ],
 )
-def test_a_large_jpeg_is_decoded_no_larger_than_needed(
+def test_a_large_jpeg_is_decoded_at_the_smallest_size_that_is_enough(
     size: tuple[int, int], at_least: int | None, expected: tuple[int, int]
 ) -> None:
     image = decode(encode(Image.new("RGB", size, "navy"), "JPEG"), at_least=at_least)
@@ -198,7 +198,7 @@ def test_a_large_jpeg_is_decoded_no_larger_than_needed(
     assert image.getpixel((50, 50)) == pytest.approx((0, 0, 128), abs=3)
 
 
-def test_shrinking_while_decoding_turns_too_and_leaves_lossless_formats_whole() -> None:
+def test_a_reduced_jpeg_is_upright_and_lossless_formats_are_not_reduced() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     wide = Image.new("RGB", (800, 640))
@@ -207,9 +207,9 @@ def test_shrinking_while_decoding_turns_too_and_leaves_lossless_formats_whole() 
         assert decode(encode(wide, form), at_least=256).size == (800, 640)
 
 
-def test_a_shrunk_jpeg_looks_like_the_whole_one() -> None:
+def test_a_reduced_jpeg_looks_like_the_full_size() -> None:
     coarse = np.random.default_rng(0).integers(0, 255, (6, 8, 3), np.uint8)
     data = encode(Image.fromarray(coarse).resize((1600, 1200), Image.Resampling.BICUBIC), "JPEG")
     whole = np.asarray(decode(data).resize((320, 240)), dtype=int)
-    shrunk = np.asarray(decode(data, at_least=240).resize((320, 240)), dtype=int)
-    assert np.abs(whole - shrunk).mean() < 1.5
+    reduced = np.asarray(decode(data, at_least=240).resize((320, 240)), dtype=int)
+    assert np.abs(whole - reduced).mean() < 1.5

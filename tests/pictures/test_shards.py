@@ -1,4 +1,4 @@
-"""Packed shards: the folder they were made from, to the bit, and a clear word where damaged."""
+"""Packed shards give exactly the pictures of their folder, and damage is explained."""
 
 import itertools
 import json
@@ -37,18 +37,18 @@ def splits(root: Path, **named: Path) -> Splits:
     return channels.find(given, seed=0, valid_fraction=0.2, test_fraction=0.1)
 
 
-def test_shards_hold_the_folders_pictures(few_digits: Path, packed: Path) -> None:
-    there, here = splits(few_digits), splits(packed)
-    assert here.folders == there.folders
-    for one, other in zip(
-        (*there.train, *there.valid, *there.test),
-        (*here.train, *here.valid, *here.test),
+def test_shards_contain_the_folders_pictures(few_digits: Path, packed: Path) -> None:
+    folder, shard = splits(few_digits), splits(packed)
+    assert shard.folders == folder.folders
+    for original, copied in zip(
+        (*folder.train, *folder.valid, *folder.test),
+        (*shard.train, *shard.valid, *shard.test),
         strict=True,
     ):
-        assert other.place
-        assert one.label == other.label
-        assert one.path.relative_to(few_digits) == other.path.relative_to(packed)
-        assert one.read() == other.read()
+        assert copied.place
+        assert original.label == copied.label
+        assert original.path.relative_to(few_digits) == copied.path.relative_to(packed)
+        assert original.read() == copied.read()
 
 
 def test_shards_are_plain_tar_files(few_digits: Path, packed: Path) -> None:
@@ -64,24 +64,24 @@ def test_shards_are_plain_tar_files(few_digits: Path, packed: Path) -> None:
     train = few_digits / "train"
     there = {p.relative_to(train).as_posix(): p for p in train.rglob("*") if p.is_file()}
     assert found == {name: path.read_bytes() for name, path in there.items()}
-    assert list(found) != sorted(found)  # laid in random order
+    assert list(found) != sorted(found)  # in random order
 
 
-def test_names_that_tar_writes_otherwise(tmp_path: Path) -> None:
-    """Long ones and those beyond ASCII have a header more before the picture."""
+def test_long_and_unicode_names_are_read_back(tmp_path: Path) -> None:
+    """Tar writes an extra header before files with such names."""
     names = ["kurz.jpg", "ünï/çødé.jpg", "n" * 200 + ".jpg", "a" * 90 + "/" + "b" * 120 + ".jpg"]
     given = [("Hünd", name, name.encode) for name in names]
     list(shards.write(tmp_path / "s", given, shuffle=None))
     found = shards.read(tmp_path / "s")
     assert [one.name for one in found] == names
     assert [one.place.read() for one in found] == [name.encode() for name in names]
-    together = shards.read_together([one.place for one in found])
-    assert together == [name.encode() for name in names]
+    contents = shards.read_together([entry.place for entry in found])
+    assert contents == [name.encode() for name in names]
     with tarfile.open(tmp_path / "s" / "00000.tar") as tar:
         assert tar.getnames() == [f"Hünd/{name}" for name in names]
 
 
-def test_training_on_shards_is_training_on_the_folder_to_the_bit(
+def test_training_on_shards_gives_exactly_the_weights_of_the_folder(
     few_digits: Path, packed: Path, tmp_path: Path
 ) -> None:
     quiet = {"debugger": False, "profiler": False, "epochs": 1}
@@ -92,7 +92,7 @@ def test_training_on_shards_is_training_on_the_folder_to_the_bit(
     assert all(torch.equal(value, shard[name]) for name, value in folder.items())
 
 
-def test_train_alone_is_split_as_the_folder_would_be(few_digits: Path, packed: Path) -> None:
+def test_train_alone_is_split_like_the_folder(few_digits: Path, packed: Path) -> None:
     there = splits(few_digits, train=few_digits / "train")
     here = splits(packed, train=packed / "train")
     assert len(here.valid) > 10
@@ -100,7 +100,7 @@ def test_train_alone_is_split_as_the_folder_would_be(few_digits: Path, packed: P
         assert [p.path.name for p in one] == [p.path.name for p in other]
 
 
-def test_blocks_are_read_at_once_and_each_picture_comes_once(packed: Path) -> None:
+def test_blocks_stay_together_and_each_picture_comes_once(packed: Path) -> None:
     pictures = splits(packed).train
     layout = shard_layout(pictures)
     assert layout
@@ -114,7 +114,7 @@ def test_blocks_are_read_at_once_and_each_picture_comes_once(packed: Path) -> No
     place = {index: at for at, index in enumerate(layout)}
     pairs = [pair for own in batches for batch in own for pair in itertools.pairwise(batch)]
     near = sum(place[b] - place[a] == 1 for a, b in pairs)
-    assert near / len(pairs) > 0.7  # in full shuffles, one in 140
+    assert near / len(pairs) > 0.7  # in a full shuffle, one in 140
     orders[0].epoch = 1
     assert [[i for _, i in batch] for batch in orders[0]] != batches[0]
     orders[0].epoch, orders[0].first = 0, 2
@@ -122,10 +122,9 @@ def test_blocks_are_read_at_once_and_each_picture_comes_once(packed: Path) -> No
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_blocks_read_in_workers_are_the_folders_pictures(
+def test_blocks_read_by_workers_contain_the_folders_pictures(
     workers: int, few_digits: Path, packed: Path
 ) -> None:
-    """Side by side or not, what comes is the picture that was asked for."""
     transform = training_transform(TrainConfig(), head_jobs.TRANSFORM)
     there, here = splits(few_digits).train, splits(packed).train
     layout = shard_layout(here)
@@ -145,7 +144,7 @@ def test_blocks_read_in_workers_are_the_folders_pictures(
     assert torch.equal(*images)
 
 
-def test_a_shard_cut_short_is_named(copy: Path) -> None:
+def test_a_truncated_shard_is_named(copy: Path) -> None:
     shard = copy / "train" / "00001.tar"
     with shard.open("r+b") as file:
         file.truncate(shard.stat().st_size - 5000)
@@ -159,7 +158,7 @@ def test_a_missing_shard_is_named(copy: Path) -> None:
         splits(copy)
 
 
-def test_a_damaged_picture_is_left_out_and_named(copy: Path) -> None:
+def test_a_damaged_picture_is_skipped_and_named(copy: Path) -> None:
     pictures = splits(copy).train[:8]
     place = pictures[5].place
     assert place
@@ -175,7 +174,7 @@ def test_a_damaged_picture_is_left_out_and_named(copy: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["cut", "edited", "newer", "other", "gone"])
-def test_an_index_that_cannot_be_trusted_is_refused(damage: str, copy: Path) -> None:
+def test_a_damaged_index_is_refused(damage: str, copy: Path) -> None:
     index = copy / "train" / shards.INDEX
     contents = json.loads(index.read_text())
     if damage == "cut":

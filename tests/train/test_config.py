@@ -1,4 +1,4 @@
-"""Hyperparameters: read from whatever strings SageMaker sends, refused all at once."""
+"""Hyperparameters are read from SageMaker's strings; all errors are reported at once."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 from train.config import ConfigError, TrainConfig, from_hyperparameters
 
 
-def test_every_way_the_sdks_write_a_value() -> None:
+def test_values_are_read_in_every_form_that_the_sdks_send() -> None:
     config = from_hyperparameters(
         {
             "epochs": "5",
@@ -27,13 +27,13 @@ def test_every_way_the_sdks_write_a_value() -> None:
     assert config.image_size is None
 
 
-def test_hyphens_and_the_names_people_bring() -> None:
+def test_hyphens_and_common_aliases_are_accepted() -> None:
     config = from_hyperparameters({"batch-size": "16", "lr": "0.1", "model": "resnext50"})
     assert (config.batch_size, config.learning_rate) == (16, 0.1)
     assert config.architecture == "resnext50_32x4d"
 
 
-def test_sagemakers_own_are_passed_over() -> None:
+def test_sagemakers_own_hyperparameters_are_ignored() -> None:
     given = {"sagemaker_region": '"eu-west-1"', "_tuning_objective_metric": "validation:accuracy"}
     assert from_hyperparameters(given) == TrainConfig()
 
@@ -71,16 +71,18 @@ def test_every_problem_is_reported_at_once() -> None:
         ({"zzz": "1"}, "zzz: no such hyperparameter$"),
     ],
 )
-def test_what_cannot_be_together_is_explained(given: dict[str, str], message: str) -> None:
+def test_values_that_contradict_each_other_are_explained(
+    given: dict[str, str], message: str
+) -> None:
     with pytest.raises(ConfigError, match=message):
         from_hyperparameters(given)
 
 
-def test_a_config_survives_the_way_through_strings() -> None:
+def test_a_config_written_as_strings_is_read_back_equal() -> None:
     config = TrainConfig(epochs=7, mixup=0.2, trainable="layer4", image_size=64)
     strings = {name: json.dumps(value) for name, value in config.model_dump().items()}
     assert from_hyperparameters(strings) == config
 
 
-def test_every_hyperparameter_says_what_it_is() -> None:
+def test_every_hyperparameter_has_a_description() -> None:
     assert all(field.description for field in TrainConfig.model_fields.values())

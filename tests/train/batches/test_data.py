@@ -1,4 +1,4 @@
-"""Batches: each picture once, the same on any number of workers, and unreadable ones counted."""
+"""Batches hold each picture once, equal for any number of workers; unreadable ones are counted."""
 
 import itertools
 from collections.abc import Sequence
@@ -32,12 +32,12 @@ def test_evaluation_takes_each_picture_once(world: int, count: int) -> None:
     orders = [Order(count, 16, seed=None, rank=r, world_size=world) for r in range(world)]
     seen = [index for order in orders for batch in order for _, index in batch]
     assert sorted(seen) == list(range(count))
-    assert len({len(list(order)) for order in orders}) == 1  # alike, or collectives would hang
+    assert len({len(list(order)) for order in orders}) == 1  # or collective operations would hang
 
 
 @pytest.mark.parametrize("world", [1, 2, 4])
 @pytest.mark.parametrize("count", [64, 65, 66, 71])
-def test_training_takes_the_same_batches_whatever_the_number_of_processes(
+def test_training_takes_the_same_batches_with_any_number_of_processes(
     world: int, count: int
 ) -> None:
     alone = list(Order(count, 16, seed=5))
@@ -47,13 +47,13 @@ def test_training_takes_the_same_batches_whatever_the_number_of_processes(
         assert sorted(key for part in parts for key in part) == sorted(whole)
         assert max(map(len, parts)) - min(map(len, parts)) <= 1
     seen = [index for batch in alone for _, index in batch]
-    assert len(seen) == len(set(seen)) == count - (count == 65)  # one alone has no batch norm
+    assert len(seen) == len(set(seen)) == count - (count == 65)  # batch norm needs two
 
 
-def test_an_epoch_gone_on_with_by_other_processes_takes_each_picture_once() -> None:
-    for then, now, first in itertools.product((1, 2, 3), (1, 2, 4), (0, 2, 4)):
+def test_an_epoch_resumed_by_another_number_of_processes_takes_each_picture_once() -> None:
+    for before, after, first in itertools.product((1, 2, 3), (1, 2, 4), (0, 2, 4)):
         seen = []
-        for world, part in ((then, slice(first)), (now, slice(first, None))):
+        for world, part in ((before, slice(first)), (after, slice(first, None))):
             for rank in range(world):
                 order = Order(70, 16, seed=3, rank=rank, world_size=world)
                 order.epoch = 2
@@ -61,7 +61,7 @@ def test_an_epoch_gone_on_with_by_other_processes_takes_each_picture_once() -> N
         assert sorted(seen) == [(2, index) for index in range(70)]
 
 
-def test_each_epoch_has_another_order_and_the_same_again() -> None:
+def test_each_epoch_has_its_own_order_which_is_the_same_in_every_run() -> None:
     order = Order(50, 10, seed=1)
     first = list(order)
     assert first == list(order)
@@ -69,7 +69,7 @@ def test_each_epoch_has_another_order_and_the_same_again() -> None:
     assert [i for b in order for _, i in b] != [i for b in first for _, i in b]
 
 
-def test_an_epoch_goes_on_from_its_middle() -> None:
+def test_an_epoch_can_start_in_its_middle() -> None:
     order = Order(50, 10, seed=1)
     whole = list(order)
     order.first = 3
@@ -78,7 +78,7 @@ def test_an_epoch_goes_on_from_its_middle() -> None:
 
 
 def seen(pictures: Sequence[Picture], transform: Transform, *, workers: int = 0) -> torch.Tensor:
-    """Return an epoch of them, float32 [N, 3, 32, 32]."""
+    """Return the images of one epoch, float32 [N, 3, 32, 32]."""
     dataset = Pictures(pictures, transform, seed=3)
     batches = loader(dataset, Order(len(pictures), 8, seed=3), workers=workers)
     return torch.cat([batch.images_on(torch.device("cpu")) for batch in batches])
@@ -97,10 +97,10 @@ def test_random_transforms_do_not_depend_on_the_workers(
 
 
 @pytest.mark.parametrize("augment", ["randaugment", "trivialaugment"])
-def test_a_policy_is_much_the_same_on_the_device_as_in_the_workers(
+def test_a_policy_has_nearly_the_same_effect_on_the_device_and_in_the_workers(
     augment: str, pictures: tuple[Picture, ...]
 ) -> None:
-    """Pillow rounds otherwise, and cuts what comes from outside at the pixel."""
+    """Pillow rounds differently, and has hard edges where pixels from outside come in."""
     config = TrainConfig.model_validate({"augment": augment})
     by_workers, by_device = (
         seen(pictures, training_transform(config, TRANSFORM, on_device=where))
@@ -111,17 +111,19 @@ def test_a_policy_is_much_the_same_on_the_device_as_in_the_workers(
     assert (by_workers - by_device).abs().mean() < 0.05 * changed
 
 
-def test_another_epoch_sees_the_picture_otherwise(pictures: tuple[Picture, ...]) -> None:
+def test_another_epoch_augments_the_picture_differently(pictures: tuple[Picture, ...]) -> None:
     dataset = Pictures(pictures, training_transform(TrainConfig(), TRANSFORM), seed=3)
-    once, again, later = dataset[0, 5][0], dataset[0, 5][0], dataset[1, 5][0]
-    assert isinstance(once, torch.Tensor)
+    first, again, later = dataset[0, 5][0], dataset[0, 5][0], dataset[1, 5][0]
+    assert isinstance(first, torch.Tensor)
     assert isinstance(again, torch.Tensor)
     assert isinstance(later, torch.Tensor)
-    assert torch.equal(once, again)
-    assert not torch.equal(once, later)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, later)
 
 
-def test_nothing_random_without_augmentation(pictures: tuple[Picture, ...]) -> None:
+def test_without_augmentation_training_uses_the_evaluation_transform(
+    pictures: tuple[Picture, ...],
+) -> None:
     config = TrainConfig(augment="none", horizontal_flip=False)
     assert training_transform(config, TRANSFORM) is TRANSFORM
 
@@ -138,20 +140,20 @@ def test_a_batch_is_normalised_as_the_server_normalises_a_picture(
     assert torch.equal(images, alone)
 
 
-def test_large_photos_are_decoded_no_larger_than_a_crop_needs(tmp_path: Path) -> None:
+def test_large_photos_are_decoded_at_the_smallest_size_that_a_crop_needs(tmp_path: Path) -> None:
     path = tmp_path / "large.jpg"
     Image.linear_gradient("L").resize((640, 480)).convert("RGB").save(path)
-    decoded = Decoded(1, 2**20, workers=0)
+    cache = Decoded(1, 2**20, workers=0)
     transform = training_transform(TrainConfig(), TRANSFORM)
-    image = Pictures([Picture(path, 0)], transform, 0, decoded)[0, 0][0]
+    image = Pictures([Picture(path, 0)], transform, 0, cache)[0, 0][0]
     assert isinstance(image, torch.Tensor)
     assert image.shape == (3, 32, 32)
-    kept = decoded.get(0)
-    assert kept
-    assert kept.size == (160, 120)  # an eighth would have 60, and 64 are needed
+    cached = cache.get(0)
+    assert cached
+    assert cached.size == (160, 120)  # at an eighth, the height is 60, but 64 is needed
 
 
-def test_reading_a_picture_leaves_the_random_state_alone(pictures: tuple[Picture, ...]) -> None:
+def test_reading_a_picture_does_not_change_the_random_state(pictures: tuple[Picture, ...]) -> None:
     dataset = Pictures(pictures, training_transform(TrainConfig(), TRANSFORM), seed=3)
     torch.manual_seed(9)
     expected = torch.rand(1)
@@ -160,7 +162,7 @@ def test_reading_a_picture_leaves_the_random_state_alone(pictures: tuple[Picture
     assert torch.equal(torch.rand(1), expected)
 
 
-def test_unreadable_pictures_are_left_out_and_named(
+def test_unreadable_pictures_are_skipped_and_logged_once(
     pictures: tuple[Picture, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "empty.jpg").write_bytes(b"")
@@ -171,21 +173,21 @@ def test_unreadable_pictures_are_left_out_and_named(
     assert batch.images.shape[0] == len(batch.labels) == 5
     unreadable = Unreadable(share=0.5, total=8)
     unreadable.add(batch.unreadable)
-    unreadable.add(batch.unreadable)  # the next epoch: not counted, not named again
+    unreadable.add(batch.unreadable)  # the next epoch: not counted and not logged again
     log = capsys.readouterr().out
     assert log.count("skipped unreadable picture") == 3
     assert "empty.jpg: the picture is empty (0 bytes)" in log
     assert "gone.jpg" in log
 
 
-def test_too_many_unreadable_pictures_end_the_job() -> None:
+def test_too_many_unreadable_pictures_fail_the_job() -> None:
     unreadable = Unreadable(share=0.01, total=150)  # two are allowed
     unreadable.add([("a.jpg", "empty"), ("b.jpg", "empty")])
     with pytest.raises(DataError, match=r"3 of 150 pictures cannot be read, 2 are allowed \(max_u"):
         unreadable.add([("c.jpg", "cut short")])
 
 
-def test_a_batch_with_nothing_readable_is_empty(tmp_path: Path) -> None:
+def test_a_batch_without_readable_pictures_is_empty(tmp_path: Path) -> None:
     dataset = Pictures([Picture(tmp_path / "gone.jpg", 0)] * 2, TRANSFORM, seed=0)
     (batch,) = loader(dataset, Order(2, 2, seed=None), workers=0)
     assert len(batch.labels) == 0
@@ -195,13 +197,13 @@ def test_a_batch_with_nothing_readable_is_empty(tmp_path: Path) -> None:
 def test_workers_are_limited_by_shared_memory() -> None:
     wanted = TrainConfig(workers=2, batch_size=2)
     assert worker_count(wanted, crop=32, processes=1) == (2, "")
-    greedy = TrainConfig(workers=200, batch_size=65_536)
-    count, note = worker_count(greedy, crop=600, processes=1)
+    excessive = TrainConfig(workers=200, batch_size=65_536)
+    count, note = worker_count(excessive, crop=600, processes=1)
     assert count < 200
     assert "shm-size" in note
 
 
-def test_seeds_are_spread() -> None:
+def test_mixed_seeds_are_distinct() -> None:
     seeds = {mix(0, epoch, index) for epoch in range(30) for index in range(300)}
     assert len(seeds) == 9000
     assert all(0 <= seed < 2**63 for seed in seeds)

@@ -1,4 +1,4 @@
-"""A policy for a batch at once: what torchvision draws, and what it makes of each picture alone."""
+"""A policy applied to a whole batch draws and computes what torchvision does for each picture."""
 
 import itertools
 from collections.abc import Sequence
@@ -11,12 +11,13 @@ from classifier.transform import Interpolation
 from train.batches import policy
 
 DRAWS = 400
-SUMS = {"ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate", "Color"}  # of products
+# Operations that add products, whose sums can round differently.
+SUMS = {"ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate", "Color"}
 
 
 @pytest.fixture(scope="module")
 def image() -> torch.Tensor:
-    """uint8 [3, 48, 48]: a slope with noise on it, so that no two places look alike."""
+    """uint8 [3, 48, 48]: a gradient with noise, so that no two places are equal."""
     draw = torch.Generator().manual_seed(0)
     slope = torch.arange(48).float()
     colours = torch.stack(
@@ -49,7 +50,7 @@ def one_by_one(
 
 
 @pytest.mark.parametrize("name", ["trivialaugment", "randaugment"])
-def test_a_batch_comes_out_as_torchvision_makes_each_picture(
+def test_a_batch_equals_torchvisions_result_for_each_picture(
     name: str, image: torch.Tensor
 ) -> None:
     operations = drawn(name, image)
@@ -63,14 +64,16 @@ def test_a_batch_comes_out_as_torchvision_makes_each_picture(
     ):
         off = (got.int() - expected.int()).abs()
         summed = {step for step, _ in steps} & SUMS
-        # The last bit of a sum may round to the next level, which an operation after it may widen.
+        # A sum can round to the next level, and a later operation can widen the difference.
         assert (off > 0).float().mean() <= (0.01 if summed else 0), steps
         assert off.max() <= 1 or len(steps) > 1, steps
 
 
 @pytest.mark.parametrize("interpolation", ["nearest", "bicubic"])
-def test_other_interpolations(interpolation: Interpolation, image: torch.Tensor) -> None:
-    """Torchvision does not move tensors bicubically: a turn by nothing must give the picture."""
+def test_other_interpolations_give_known_results(
+    interpolation: Interpolation, image: torch.Tensor
+) -> None:
+    """Torchvision has no bicubic mode for tensors, so operations with known results are checked."""
     turned = policy.apply(
         image.expand(3, -1, -1, -1),
         [(("Rotate", 0.0),), (("TranslateX", 5.0),), (("ShearY", 0.4), ("ShearY", -0.4))],
@@ -81,7 +84,7 @@ def test_other_interpolations(interpolation: Interpolation, image: torch.Tensor)
     assert not turned[1, :, :, :5].any()
 
 
-def test_the_batch_given_stays_and_its_order_of_memory_too(image: torch.Tensor) -> None:
+def test_the_given_batch_is_not_changed_and_the_memory_format_is_kept(image: torch.Tensor) -> None:
     given = image.repeat(4, 1, 1, 1).to(memory_format=torch.channels_last)
     before = given.clone()
     changed = policy.apply(given, [(("Solarize", 0.5),), (), (("Rotate", 90.0),), ()], "bilinear")
@@ -94,7 +97,7 @@ def test_the_batch_given_stays_and_its_order_of_memory_too(image: torch.Tensor) 
 
 def test_a_picture_is_the_same_in_any_batch(image: torch.Tensor) -> None:
     operations = drawn("randaugment", image)[:40]
-    together = policy.apply(image.expand(40, -1, -1, -1), operations, "bilinear")
+    whole = policy.apply(image.expand(40, -1, -1, -1), operations, "bilinear")
     for at, (first, last) in enumerate(itertools.pairwise(range(0, 41, 8))):
         part = policy.apply(image.expand(8, -1, -1, -1), operations[first:last], "bilinear")
-        assert torch.equal(part, together[first:last]), at
+        assert torch.equal(part, whole[first:last]), at

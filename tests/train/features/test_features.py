@@ -1,4 +1,4 @@
-"""A frozen backbone's features: the head learns from them what it learns through the network."""
+"""Training on a frozen backbone's features gives the same head as training the whole network."""
 
 import os
 import shutil
@@ -21,8 +21,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that keeps features across jobs."""
+def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that stores features across jobs."""
     monkeypatch.setenv(features.FOLDER, str(tmp_path / "features"))
     return tmp_path / "features"
 
@@ -37,7 +37,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
     ids=["augmented", "plain", "policy on the device", "every option"],
 )
-def test_the_head_is_the_one_that_the_whole_network_would_have_had(
+def test_the_head_equals_the_head_trained_with_the_whole_network(
     settings: dict[str, object], weights: Path, few_digits: Path, tmp_path: Path
 ) -> None:
     from_features, through = (
@@ -46,17 +46,17 @@ def test_the_head_is_the_one_that_the_whole_network_would_have_had(
         )
         for name, views in (("features", None), ("network", 0))
     )
-    # The batches that went through the backbone differ, and with them the last bits.
+    # The backbone gets other batches, so the last bits differ.
     torch.testing.assert_close(from_features, through, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("looks", [2, 9, 17])
-def test_a_run_that_was_stopped_anywhere_ends_with_the_same_bits(
-    looks: int, weights: Path, few_digits: Path, tmp_path: Path, unbroken: torch.Tensor
+@pytest.mark.parametrize("checks", [2, 9, 17])
+def test_a_job_stopped_anywhere_resumes_to_the_same_weights(
+    checks: int, weights: Path, few_digits: Path, tmp_path: Path, unbroken: torch.Tensor
 ) -> None:
     config = head_jobs.config(weights)
     with pytest.raises(Interrupted):
-        head_jobs.train(tmp_path, few_digits, config, head_jobs.StopAfter(looks))
+        head_jobs.train(tmp_path, few_digits, config, head_jobs.StopAfter(checks))
     assert torch.equal(head_jobs.train(tmp_path, few_digits, config), unbroken)
 
 
@@ -67,20 +67,20 @@ def unbroken(
     return head_jobs.train(tmp_path_factory.mktemp("job"), few_digits, head_jobs.config(weights))
 
 
-def test_a_second_job_computes_nothing_and_a_damaged_chunk_anew(
+def test_a_second_job_reuses_features_and_recomputes_a_damaged_chunk(
     weights: Path,
     few_digits: Path,
     tmp_path: Path,
-    kept: Path,
+    stored: Path,
     unbroken: torch.Tensor,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     config = head_jobs.config(weights)
     assert torch.equal(head_jobs.train(tmp_path / "1", few_digits, config), unbroken)
-    files = {path: path.stat().st_mtime_ns for path in kept.iterdir()}
-    assert len(files) == 4  # three views, and validation
+    files = {path: path.stat().st_mtime_ns for path in stored.iterdir()}
+    assert len(files) == 4  # three views and the validation pictures
     assert torch.equal(head_jobs.train(tmp_path / "2", few_digits, config), unbroken)
-    assert {path: path.stat().st_mtime_ns for path in kept.iterdir()} == files
+    assert {path: path.stat().st_mtime_ns for path in stored.iterdir()} == files
 
     damaged = next(iter(files))
     data = bytearray(damaged.read_bytes())
@@ -88,11 +88,11 @@ def test_a_second_job_computes_nothing_and_a_damaged_chunk_anew(
     damaged.write_bytes(data)
     assert torch.equal(head_jobs.train(tmp_path / "3", few_digits, config), unbroken)
     assert f"features {damaged} are damaged" in capsys.readouterr().out
-    assert kept.exists()
+    assert stored.exists()
 
 
-def test_a_picture_replaced_by_one_of_its_size_and_date_is_noticed(
-    weights: Path, few_digits: Path, tmp_path: Path, kept: Path
+def test_a_replaced_picture_of_the_same_size_and_date_is_noticed(
+    weights: Path, few_digits: Path, tmp_path: Path, stored: Path
 ) -> None:
     data = tmp_path / "digits"
     shutil.copytree(few_digits, data)
@@ -106,11 +106,11 @@ def test_a_picture_replaced_by_one_of_its_size_and_date_is_noticed(
     assert not torch.equal(head_jobs.train(tmp_path / "2", data, config), first)
 
 
-def test_unreadable_pictures_are_named_from_kept_features_too(
+def test_unreadable_pictures_are_logged_with_stored_features_too(
     weights: Path,
     few_digits: Path,
     tmp_path: Path,
-    kept: Path,
+    stored: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     data = tmp_path / "digits"
@@ -138,7 +138,7 @@ def test_unreadable_pictures_are_named_from_kept_features_too(
         ({"sweep": '{"epochs": [1, 5]}'}, 5),
     ],
 )
-def test_how_many_views_are_taken(
+def test_the_number_of_views(
     settings: dict[str, object],
     views: int | None,
     weights: Path,
@@ -156,7 +156,7 @@ def test_how_many_views_are_taken(
     assert (chosen.views if chosen else None) == views
 
 
-def test_views_come_round(weights: Path, few_digits: Path, tmp_path: Path) -> None:
+def test_epochs_reuse_views_in_turn(weights: Path, few_digits: Path, tmp_path: Path) -> None:
     run, network = set_up(
         head_jobs.config(weights, feature_views=2),
         head_jobs.find(few_digits),
@@ -169,11 +169,11 @@ def test_views_come_round(weights: Path, few_digits: Path, tmp_path: Path) -> No
     views = [chosen.view(run.splits.train, epoch) for epoch in range(4)]
     assert views[0] is views[2]
     assert views[1] is views[3]
-    one, other = (view.batch([5]).images for view in views[:2])
-    assert not torch.equal(one, other)
+    first, second = (view.batch([5]).images for view in views[:2])
+    assert not torch.equal(first, second)
 
 
-def test_chunks_of_several_thousands_are_put_together(
+def test_a_batch_can_come_from_several_chunks(
     weights: Path, few_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, network = set_up(
@@ -195,7 +195,7 @@ def test_chunks_of_several_thousands_are_put_together(
     assert found[0].labels.tolist() == [pictures[i].label for i in order]
 
 
-def test_a_folder_that_cannot_be_written_says_what_to_change(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_explained(tmp_path: Path) -> None:
     folder = tmp_path / "features"
     store = chunks.Chunks(folder)
     shutil.rmtree(folder)
@@ -216,7 +216,7 @@ def test_the_bundle_is_calibrated_on_the_validation_pictures(
         head_jobs.train(tmp_path / name, few_digits, settings)
         found.append(bundle.load(tmp_path / name / "model").description)
     job, sweep = found
-    assert job.temperature != 1.0  # it is not always right
+    assert job.temperature != 1.0  # some answers are wrong
     assert sweep.temperature == pytest.approx(job.temperature, rel=1e-3)
     assert job.novelty
     assert sweep.novelty

@@ -1,4 +1,4 @@
-"""A sweep: every trial as a job of its own would have ended, and the best one as the bundle."""
+"""Every trial of a sweep gives the result of its own job, and the best one becomes the bundle."""
 
 import csv
 import json
@@ -32,7 +32,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
     ids=["sgd", "every option"],
 )
-def test_each_trial_ends_as_a_job_of_its_own(
+def test_each_trial_gives_the_result_of_its_own_job(
     grid: dict[str, list[object]],
     settings: dict[str, object],
     weights: Path,
@@ -53,17 +53,17 @@ def test_each_trial_ends_as_a_job_of_its_own(
         alone = tmp_path / str(trial["trial"])
         head = head_jobs.train(alone, few_digits, own)
         history = json.loads((alone / "data" / "metrics.json").read_text())["history"]
-        for one, other in zip(trial["history"], history, strict=True):
-            assert one["validation:accuracy"] == pytest.approx(
-                other["validation:accuracy"], abs=1e-3
+        for ours, expected in zip(trial["history"], history, strict=True):
+            assert ours["validation:accuracy"] == pytest.approx(
+                expected["validation:accuracy"], abs=1e-3
             )
-            assert one["train:loss"] == pytest.approx(other["train:loss"], rel=1e-4)
-            assert one["train:learning_rate"] == other["train:learning_rate"]
+            assert ours["train:loss"] == pytest.approx(expected["train:loss"], rel=1e-4)
+            assert ours["train:learning_rate"] == expected["train:learning_rate"]
         if trial["trial"] == swept["best"]:
             torch.testing.assert_close(best, head, rtol=1e-3, atol=1e-5)
 
 
-def test_the_best_is_left_with_its_own_hyperparameters(
+def test_the_bundle_is_the_best_trial_with_its_hyperparameters(
     weights: Path, few_digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     grid = {"learning_rate": [1e-6, 0.05], "label_smoothing": [0.0, 0.1], "weight_decay": [0, 0.01]}
@@ -74,17 +74,17 @@ def test_the_best_is_left_with_its_own_hyperparameters(
     assert len(rows) == 8
     accuracies = [float(row["validation:accuracy"]) for row in rows]
     assert accuracies == sorted(accuracies, reverse=True)
-    left = bundle.load(tmp_path / "model").description
-    told = left.training["hyperparameters"]
-    assert isinstance(told, dict)
-    assert told["learning_rate"] == 0.05
-    assert told["sweep"] == ""
-    assert left.metrics["validation:accuracy"] == accuracies[0]
-    assert log.count("[metric] validation:accuracy=") == 2  # the winner's epochs alone
+    best = bundle.load(tmp_path / "model").description
+    hyperparameters = best.training["hyperparameters"]
+    assert isinstance(hyperparameters, dict)
+    assert hyperparameters["learning_rate"] == 0.05
+    assert hyperparameters["sweep"] == ""
+    assert best.metrics["validation:accuracy"] == accuracies[0]
+    assert log.count("[metric] validation:accuracy=") == 2  # only the winner's epochs
     assert "test accuracy" in log
 
 
-def test_a_sweep_stops_when_asked(weights: Path, few_digits: Path, tmp_path: Path) -> None:
+def test_a_sweep_can_be_stopped(weights: Path, few_digits: Path, tmp_path: Path) -> None:
     stop = Stop()
     stop.requested = True
     with pytest.raises(Interrupted):
@@ -108,6 +108,6 @@ def test_a_sweep_stops_when_asked(weights: Path, few_digits: Path, tmp_path: Pat
         ({"sweep": '{"epochs": [1]}', "warmup_epochs": 2}, "warmup_epochs 2 must be less"),
     ],
 )
-def test_what_cannot_be_swept_is_refused(given: dict[str, object], message: str) -> None:
+def test_an_impossible_sweep_is_refused(given: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         from_hyperparameters(given)

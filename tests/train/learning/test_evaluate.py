@@ -1,4 +1,4 @@
-"""Scores agree with scikit-learn's on the same answers."""
+"""Scores equal scikit-learn's for the same answers."""
 
 from contextlib import nullcontext
 
@@ -15,7 +15,7 @@ CLASSES = 7
 
 
 def measure(logits: torch.Tensor, labels: torch.Tensor, batch: int = 13) -> Scores:
-    """Score fixed answers: the pictures carry their own logits, 1 x 1 pixel, a channel a class."""
+    """Score fixed logits: each picture of 1 x 1 pixel has its logits as channels."""
     pictures = logits[:, :, None, None]
     batches = [
         Batch(pictures[i : i + batch], labels[i : i + batch]) for i in range(0, len(labels), batch)
@@ -35,7 +35,7 @@ def answers() -> tuple[torch.Tensor, torch.Tensor]:
     return logits, labels
 
 
-def test_scores_are_scikit_learns(answers: tuple[torch.Tensor, torch.Tensor]) -> None:
+def test_scores_equal_scikit_learns(answers: tuple[torch.Tensor, torch.Tensor]) -> None:
     logits, labels = answers
     scores = measure(logits, labels)
     truth, given = labels.numpy(), logits.argmax(1).numpy()
@@ -52,19 +52,23 @@ def test_scores_are_scikit_learns(answers: tuple[torch.Tensor, torch.Tensor]) ->
     assert scores.macro_f1 == pytest.approx(reference.f1_score(truth, given, average="macro"))
 
 
-def test_the_last_small_batch_weighs_no_more(answers: tuple[torch.Tensor, torch.Tensor]) -> None:
-    one, many = measure(*answers, batch=100), measure(*answers, batch=33)
-    assert one.loss == pytest.approx(many.loss)
-    assert one.accuracy == many.accuracy
+def test_pictures_of_a_small_last_batch_weigh_the_same(
+    answers: tuple[torch.Tensor, torch.Tensor],
+) -> None:
+    whole, parts = measure(*answers, batch=100), measure(*answers, batch=33)
+    assert whole.loss == pytest.approx(parts.loss)
+    assert whole.accuracy == parts.accuracy
 
 
-def test_a_class_without_pictures_or_answers_scores_nothing() -> None:
+def test_a_class_without_pictures_or_answers_scores_zero() -> None:
     logits = torch.tensor([[5.0, 0, 0], [5.0, 0, 0]])
     scores = measure(logits, torch.tensor([0, 1]))
     assert scores.recall.tolist() == [1, 0, 0]
     assert scores.precision.tolist() == [0.5, 0, 0]
-    assert scores.macro_f1 == pytest.approx((2 / 3 + 0) / 2)  # the third has no pictures
+    assert scores.macro_f1 == pytest.approx(
+        (2 / 3 + 0) / 2
+    )  # without the third, which has no pictures
 
 
-def test_fewer_classes_than_five() -> None:
+def test_top5_accuracy_with_fewer_than_five_classes_is_one() -> None:
     assert measure(torch.eye(3), torch.arange(3)).top5_accuracy == 1

@@ -1,4 +1,4 @@
-"""A network in two halves is the same network, and what is frozen is known."""
+"""A network split into two parts computes the same, and its frozen part is known."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ import torch
 from classifier import networks
 from train.learning import frozen, optimizer
 
-# One of each family whose end is built in its own way.
+# One of each family whose last layers differ, and the number of modules in the second part.
 FAMILIES = {
     "resnet18": 1,
     "alexnet": 7,
@@ -20,7 +20,7 @@ FAMILIES = {
 
 
 @pytest.mark.parametrize("architecture", FAMILIES)
-def test_the_two_halves_are_the_whole_in_training_with_dropout_too(architecture: str) -> None:
+def test_the_two_parts_equal_the_network_also_with_dropout(architecture: str) -> None:
     network = networks.build(architecture, 3)
     optimizer.freeze(network, "head")
     optimizer.set_training_mode(network, freeze_batch_norm=False)
@@ -30,14 +30,14 @@ def test_the_two_halves_are_the_whole_in_training_with_dropout_too(architecture:
     front, tail = frozen.split(network)
     with torch.no_grad():
         features = front(images)
-        assert torch.equal(features, front(images))  # nothing random is in it
+        assert torch.equal(features, front(images))  # no random layers
     torch.manual_seed(5)
     assert torch.equal(tail(features), whole)
     assert features.ndim == 2
     assert len(tail) == FAMILIES[architecture]
 
 
-def test_what_changes_is_what_is_trained_and_its_statistics() -> None:
+def test_trained_parameters_and_their_statistics_change() -> None:
     network = networks.build("resnet18", 3)
     optimizer.freeze(network, "head")
     assert frozen.only_head_is_trained(network)
@@ -50,7 +50,7 @@ def test_what_changes_is_what_is_trained_and_its_statistics() -> None:
     assert frozen.changing(network) == set(network.state_dict())
 
 
-def test_the_digest_tells_backbones_apart_and_not_heads() -> None:
+def test_the_digest_depends_on_the_backbone_and_not_on_the_head() -> None:
     network = networks.build("resnet18", 3)
     optimizer.freeze(network, "head")
     before = frozen.digest(network)

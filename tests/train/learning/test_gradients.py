@@ -1,4 +1,4 @@
-"""Gradient accumulation: the gradients and figures of one batch, a step's pictures in parts."""
+"""Gradient accumulation gives the gradients and metrics of the whole batch."""
 
 from pathlib import Path
 
@@ -15,7 +15,9 @@ from train.stages.stage import compile_network
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("mixed", [False, True])
-def test_parts_weigh_what_their_pictures_weigh(weighted: bool, mixed: bool) -> None:
+def test_the_weighted_losses_of_parts_add_up_to_the_loss_of_the_batch(
+    weighted: bool, mixed: bool
+) -> None:
     draw = torch.Generator().manual_seed(0)
     by_class = torch.rand(5, generator=draw) if weighted else None
     criterion = nn.CrossEntropyLoss(by_class, label_smoothing=0.1)
@@ -40,10 +42,10 @@ def test_parts_weigh_what_their_pictures_weigh(weighted: bool, mixed: bool) -> N
     ],
     ids=["weighted", "mixed"],
 )
-def test_training_in_parts_is_training_at_once(
+def test_training_in_parts_gives_the_weights_of_training_at_once(
     settings: dict[str, object], few_digits: Path, tmp_path: Path
 ) -> None:
-    """Batch norm is frozen and nothing dropped out; what differs are the last bits."""
+    """Without trained batch norm and dropout, only the last bits differ."""
     fixed = {"architecture": "shufflenet_v2_x0_5", "freeze_batch_norm": True, "precision": "fp32"}
     quiet = {"debugger": False, "profiler": False, "epochs": 1}
     once, parts = (
@@ -57,9 +59,9 @@ def test_training_in_parts_is_training_at_once(
         torch.testing.assert_close(value, weights[name], rtol=1e-3, atol=1e-5, msg=name)
 
 
-def test_a_step_in_parts_is_recorded_as_one(few_digits: Path, tmp_path: Path) -> None:
-    told = {"accumulate": 4, "debugger_interval": 1, "epochs": 1}
-    job = Recorded.lay_out(tmp_path, few_digits, **told).run()
+def test_a_step_in_parts_is_recorded_as_one_step(few_digits: Path, tmp_path: Path) -> None:
+    given = {"accumulate": 4, "debugger_interval": 1, "epochs": 1}
+    job = Recorded.lay_out(tmp_path, few_digits, **given).run()
     steps = [step for step in job.records(Step) if step.mode == "train"]
     assert [step.step for step in steps] == list(range(5))
     assert sum(step.size for step in steps) == 140

@@ -1,4 +1,4 @@
-"""What is trained, at which rate; what is frozen stays as it is."""
+"""Which parameters are trained, at which rate; frozen ones do not change."""
 
 import pytest
 import torch
@@ -22,13 +22,13 @@ def trained(network: nn.Module) -> set[str]:
         ("all", {"conv1", "bn1", "layer1", "layer2", "layer3", "layer4", "fc"}),
     ],
 )
-def test_what_is_trainable(trainable: str, parts: set[str]) -> None:
+def test_trainable_selects_the_parts(trainable: str, parts: set[str]) -> None:
     network = networks.build("resnet18", 3)
     freeze(network, trainable)
     assert trained(network) == parts
 
 
-def test_a_module_inside_another_network() -> None:
+def test_trainable_can_name_a_nested_module() -> None:
     network = networks.build("mobilenet_v3_small", 3)
     freeze(network, "features.11")
     names = [name for name, p in network.named_parameters() if p.requires_grad]
@@ -36,7 +36,7 @@ def test_a_module_inside_another_network() -> None:
     assert any(name.startswith("features.11.") for name in names)
 
 
-def test_a_part_that_is_not_there_is_refused_with_those_that_are() -> None:
+def test_an_unknown_module_is_refused_with_the_known_names() -> None:
     with pytest.raises(ConfigError, match=r"no module 'layer5'.*layer1, layer2, layer3, layer4"):
         freeze(networks.build("resnet18", 3), "layer5")
 
@@ -57,7 +57,7 @@ def test_frozen_batch_norm_keeps_its_statistics(frozen_norm: bool) -> None:
     assert {name.split(".")[0] for name in changed} == (set() if frozen_norm else {"layer4"})
 
 
-def test_dropout_drops_in_the_trained_part_only() -> None:
+def test_dropout_is_active_in_the_trained_part_only() -> None:
     network = networks.build("mobilenet_v3_small", 3)
     freeze(network, "head")
     set_training_mode(network, freeze_batch_norm=False)
@@ -66,7 +66,7 @@ def test_dropout_drops_in_the_trained_part_only() -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_head_and_backbone_have_rates_of_their_own(optimizer: str) -> None:
+def test_head_and_backbone_have_separate_rates(optimizer: str) -> None:
     network = networks.build("resnet18", 3)
     freeze(network, "layer4")
     config = TrainConfig.model_validate(
@@ -83,11 +83,11 @@ def test_head_and_backbone_have_rates_of_their_own(optimizer: str) -> None:
             assert id(parameter) not in rate
 
 
-def test_the_backbone_takes_a_tenth_unless_told() -> None:
+def test_the_backbones_default_rate_is_a_tenth() -> None:
     assert TrainConfig(learning_rate=0.05).backbone_rate == pytest.approx(0.005)
 
 
-def test_warm_up_then_cosine() -> None:
+def test_the_schedule_warms_up_and_then_follows_a_cosine() -> None:
     config = TrainConfig(epochs=10, warmup_epochs=2)
     factors = [schedule(config, step, 100) for step in range(1000)]
     assert factors[:200] == sorted(factors[:200])
@@ -98,7 +98,7 @@ def test_warm_up_then_cosine() -> None:
     assert factors[-1] < 0.001
 
 
-def test_constant_stays() -> None:
+def test_the_constant_schedule_is_constant() -> None:
     config = TrainConfig(schedule="constant")
     assert {schedule(config, step, 10) for step in range(30)} == {1.0}
 

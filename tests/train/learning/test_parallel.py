@@ -1,4 +1,4 @@
-"""Several processes train what one would on the same batches, and each picture counts once."""
+"""Several processes train the same model as one process, and count each picture once."""
 
 import json
 import shutil
@@ -14,11 +14,11 @@ from train.config import TrainConfig
 
 
 def config(**settings: object) -> TrainConfig:
-    """Batch norm is trained, and the last batch of an epoch is uneven."""
+    """Return a config that trains batch norm; the last batch of an epoch is uneven."""
     small = {
         **{"architecture": "resnet18", "weights": "none", "trainable": "all", "workers": 0},
         **{"image_size": 32, "epochs": 2, "batch_size": 48, "learning_rate": 0.001},
-        "precision": "fp32",  # on any processor
+        "precision": "fp32",  # the same results on any processor
     }
     return TrainConfig.model_validate(small | settings)
 
@@ -28,7 +28,7 @@ def figures(root: Path) -> dict[str, Any]:
     return found
 
 
-def alike(one: dict[str, Any], other: dict[str, Any], *tolerances: float) -> None:
+def check_losses(one: dict[str, Any], other: dict[str, Any], *tolerances: float) -> None:
     """Check that losses agree, to a relative tolerance for each epoch.
 
     Sums are taken in another order. Batch norm on few small pictures makes more of that with every
@@ -58,14 +58,14 @@ def digits(few_digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
     ids=["sgd", "every option"],
 )
-def test_two_processes_have_the_loss_curve_of_one(
+def test_two_processes_have_the_loss_curve_of_one_process(
     settings: dict[str, object], digits: Path, tmp_path: Path
 ) -> None:
     for world in (1, 2):
         given = config(max_unreadable=0.2, **settings)
         multiprocess.train(tmp_path / str(world), digits, given, world)
     one, two = (figures(tmp_path / name) for name in "12")
-    alike(one, two, 1e-3, 1e-2)
+    check_losses(one, two, 1e-3, 1e-2)
     assert set(one["unreadable"]) == set(two["unreadable"])
     assert len(one["unreadable"]) == 2
     bundles = [bundle.load(tmp_path / name / "model").description for name in "12"]
@@ -77,7 +77,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return head_jobs.backbone(tmp_path_factory.mktemp("weights"))
 
 
-def test_the_head_learns_the_same_from_features_that_two_processes_computed(
+def test_a_head_on_features_of_two_processes_is_the_same(
     weights: Path, digits: Path, tmp_path: Path
 ) -> None:
     settings = head_jobs.config(weights, max_unreadable=0.2, batch_size=48)
@@ -87,11 +87,11 @@ def test_the_head_learns_the_same_from_features_that_two_processes_computed(
         head_jobs.head(tmp_path / "1"), head_jobs.head(tmp_path / "2"), rtol=1e-3, atol=1e-5
     )
     one, two = (figures(tmp_path / name) for name in "12")
-    alike(one, two, 1e-4, 1e-4, 1e-4)
+    check_losses(one, two, 1e-4, 1e-4, 1e-4)
     assert set(one["unreadable"]) == set(two["unreadable"])
 
 
-def test_two_stages_are_the_same_in_two_processes(
+def test_two_stages_in_two_processes_are_the_same(
     weights: Path, digits: Path, tmp_path: Path
 ) -> None:
     settings = head_jobs.config(
@@ -102,10 +102,10 @@ def test_two_stages_are_the_same_in_two_processes(
     for world in (1, 2):
         multiprocess.train(tmp_path / str(world), digits, settings, world)
     one, two = (figures(tmp_path / name) for name in "12")
-    alike(one, two, 1e-4, 1e-4, 1e-4)
+    check_losses(one, two, 1e-4, 1e-4, 1e-4)
 
 
-def test_two_processes_sweep_as_one(weights: Path, digits: Path, tmp_path: Path) -> None:
+def test_a_sweep_in_two_processes_is_the_same(weights: Path, digits: Path, tmp_path: Path) -> None:
     grid = '{"learning_rate": [0.001, 0.05], "epochs": [1, 2]}'
     settings = head_jobs.config(weights, max_unreadable=0.2, sweep=grid)
     for world in (1, 2):
@@ -121,5 +121,5 @@ def test_two_processes_sweep_as_one(weights: Path, digits: Path, tmp_path: Path)
 def test_processes_with_different_photos_are_refused(
     digits: Path, few_digits: Path, tmp_path: Path
 ) -> None:
-    said = multiprocess.check_photos(tmp_path, (digits, few_digits))
-    assert all("S3DataDistributionType to FullyReplicated" in one for one in said)
+    errors = multiprocess.check_photos(tmp_path, (digits, few_digits))
+    assert all("S3DataDistributionType to FullyReplicated" in one for one in errors)

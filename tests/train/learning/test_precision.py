@@ -1,4 +1,4 @@
-"""bfloat16 on a processor: when asked for."""
+"""CPUs compute in bfloat16 on request."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from train.state.setup import choose_precision
 CPU = torch.device("cpu")
 
 
-def test_processors_compute_in_float32_unless_told() -> None:
+def test_cpus_compute_in_float32_by_default() -> None:
     assert choose_precision("auto", CPU) is None
     assert choose_precision("fp32", CPU) is None
     assert choose_precision("bf16", CPU) is torch.bfloat16
@@ -20,9 +20,9 @@ def test_processors_compute_in_float32_unless_told() -> None:
         choose_precision("fp16", CPU)
 
 
-def test_a_job_in_bfloat16_leaves_a_bundle_in_float32(few_digits: Path, tmp_path: Path) -> None:
-    told = {"precision": "bf16", "debugger": False, "profiler": False}
-    job = Recorded.lay_out(tmp_path, few_digits, **told).run()
+def test_a_job_in_bfloat16_writes_a_bundle_in_float32(few_digits: Path, tmp_path: Path) -> None:
+    settings = {"precision": "bf16", "debugger": False, "profiler": False}
+    job = Recorded.lay_out(tmp_path, few_digits, **settings).run()
     floats = [value for value in job.weights.values() if value.is_floating_point()]
     assert all(value.dtype is torch.float32 for value in floats)
     assert all(value.isfinite().all() for value in floats)

@@ -1,4 +1,4 @@
-"""What hosts tell each other: done when all are, failed when one is, and by the first cause."""
+"""Hosts are done when all are done; if one fails, all fail with the first cause."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -11,73 +11,75 @@ from train.platform import hosts
 from train.platform.hosts import Hosts
 
 NAMES = ("algo-1", "algo-2")
-LONG = 120.0  # seconds for what takes one or two
+TIMEOUT = 120.0  # seconds; each wait takes one or two
 
 
 @pytest.fixture
 def pair() -> Iterator[Callable[[], tuple[list[Hosts], list[threading.Event]]]]:
-    """Two hosts of a job, as soon as they are asked for; `told` when they must end."""
+    """Return a function that starts two hosts; an event of each is set when it must end."""
 
     def start() -> tuple[list[Hosts], list[threading.Event]]:
         port = free_port()
-        told = [threading.Event() for _ in NAMES]
+        ended = [threading.Event() for _ in NAMES]
         made = [
             Hosts(NAMES, name, "localhost", port, event.set)
-            for name, event in zip(NAMES, told, strict=True)
+            for name, event in zip(NAMES, ended, strict=True)
         ]
-        return made, told
+        return made, ended
 
     with ThreadPoolExecutor() as pool:
-        yield lambda: pool.submit(start).result(LONG)
+        yield lambda: pool.submit(start).result(TIMEOUT)
 
 
 Pair = Callable[[], tuple[list[Hosts], list[threading.Event]]]
 
 
-def test_a_host_that_is_done_waits_for_the_other(pair: Pair) -> None:
-    (one, other), told = pair()
+def test_a_finished_host_waits_for_the_other(pair: Pair) -> None:
+    (first, second), ended = pair()
     with ThreadPoolExecutor() as pool:
-        early = pool.submit(one.done)
+        early = pool.submit(first.done)
         assert not early.done()
-        assert other.done() == ""
-        assert early.result(LONG) == ""
-    assert not any(event.is_set() for event in told)
+        assert second.done() == ""
+        assert early.result(TIMEOUT) == ""
+    assert not any(event.is_set() for event in ended)
 
 
-def test_the_first_cause_is_everyones(pair: Pair) -> None:
-    (one, other), told = pair()
+def test_a_failure_is_reported_on_both_hosts(pair: Pair) -> None:
+    (first, second), ended = pair()
     with ThreadPoolExecutor() as pool:
-        waiting = pool.submit(one.done)  # it had nothing left to do
-        assert other.fail("DataError: no photos", first=True) == "DataError: no photos"
-        assert waiting.result(LONG) == "DataError: no photos"
-    assert told[0].is_set()
+        waiting = pool.submit(first.done)  # it has nothing left to do
+        assert second.fail("DataError: no photos", first=True) == "DataError: no photos"
+        assert waiting.result(TIMEOUT) == "DataError: no photos"
+    assert ended[0].is_set()
 
 
-def test_a_host_that_lost_another_tells_the_others_cause(pair: Pair) -> None:
-    (one, other), _ = pair()
+def test_a_host_that_lost_another_reports_the_others_cause(pair: Pair) -> None:
+    (first, second), _ = pair()
     with ThreadPoolExecutor() as pool:
-        lost = pool.submit(other.fail, "lost the connection", first=False)
-        assert one.fail("the real one", first=True) == "the real one"
-        assert lost.result(LONG) == "the real one"
+        lost = pool.submit(second.fail, "lost the connection", first=False)
+        assert first.fail("the real one", first=True) == "the real one"
+        assert lost.result(TIMEOUT) == "the real one"
 
 
-def test_without_a_better_cause_its_own_counts(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_connection_is_the_cause_if_there_is_no_other(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(hosts, "GRACE", 0.0)
-    (one, other), told = pair()
+    (first, second), ended = pair()
     with ThreadPoolExecutor() as pool:
-        lost = pool.submit(other.fail, "lost the connection", first=False)
-        assert told[0].wait(LONG)
-        assert one.fail("killed", first=False) == lost.result(LONG) == "lost the connection"
+        lost = pool.submit(second.fail, "lost the connection", first=False)
+        assert ended[0].wait(TIMEOUT)
+        assert first.fail("killed", first=False) == lost.result(TIMEOUT) == "lost the connection"
 
 
-def test_a_silent_host_is_given_up(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    (one, other), told = pair()
-    other._ended.set()  # as if its machine were gone
-    other._watch.join()
+def test_a_host_without_heartbeat_is_lost(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    (first, second), ended = pair()
+    second._ended.set()  # as if its machine had failed
+    second._watch.join()
     monkeypatch.setattr(hosts, "SILENT", 3.0)
-    assert told[0].wait(LONG)
-    assert one.cause.startswith("HostLost: no heartbeat from host algo-2 for")
+    assert ended[0].wait(TIMEOUT)
+    assert first.cause.startswith("HostLost: no heartbeat from host algo-2 for")
     with ThreadPoolExecutor() as pool:
-        left = pool.submit(other._leave)
-        assert one.fail("killed", first=False).startswith("HostLost")
-        left.result(LONG)
+        left = pool.submit(second._leave)
+        assert first.fail("killed", first=False).startswith("HostLost")
+        left.result(TIMEOUT)

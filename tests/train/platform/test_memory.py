@@ -1,19 +1,19 @@
-"""What is freed goes back to the system, although there is something in use behind it."""
+"""Freed memory returns to the system, even below blocks that are in use."""
 
 import psutil
 
 from train.platform import memory
 
 
-def test_gaps_between_what_stays_are_given_back() -> None:
+def test_freed_gaps_between_live_blocks_are_returned() -> None:
     process = psutil.Process()
-    freed, kept = [], []
-    for _ in range(2000):  # of a size that malloc takes from its heap
+    freed, live = [], []
+    for _ in range(2000):  # sizes that malloc takes from its heap
         freed.append(b"x" * 50_000)
-        kept.append(b"x" * 5_000)
+        live.append(b"x" * 5_000)
     memory.release()
     before = process.memory_info().rss
     freed.clear()
     memory.release()
     assert before - process.memory_info().rss > 80_000_000
-    assert len(kept) == 2000
+    assert len(live) == 2000

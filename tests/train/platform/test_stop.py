@@ -1,4 +1,4 @@
-"""SIGTERM is noted at once and obeyed between two batches; a dead job's exit is explained."""
+"""SIGTERM stops training between two batches; the exit of a failed job is explained."""
 
 import contextlib
 import os
@@ -13,14 +13,14 @@ from train.platform.stop import Interrupted, Stop
 
 
 def work(stop: Stop, batches: int, *, killed_in: int) -> list[int]:
-    """Take batches, one of which a SIGTERM comes in; return those that were finished."""
+    """Process batches, with a SIGTERM during one of them; return the finished ones."""
     done: list[int] = []
     with contextlib.suppress(Interrupted):
         for batch in stop.watch(range(batches)):
             if batch == killed_in:
                 os.kill(os.getpid(), signal.SIGTERM)
             done.append(batch)
-        done.append(-1)  # all were taken, and nobody noticed
+        done.append(-1)  # the signal was lost
     return done
 
 
@@ -33,7 +33,7 @@ def stop() -> Iterator[Stop]:
     signal.signal(signal.SIGTERM, before)
 
 
-def test_the_batch_at_work_is_finished_first(stop: Stop) -> None:
+def test_the_current_batch_is_finished_first(stop: Stop) -> None:
     assert work(stop, 5, killed_in=2) == [0, 1, 2]
 
 
@@ -41,7 +41,7 @@ def test_a_stop_during_the_last_batch_is_not_lost(stop: Stop) -> None:
     assert work(stop, 3, killed_in=2) == [0, 1, 2]
 
 
-def test_without_a_request_all_batches_come() -> None:
+def test_without_a_request_all_batches_are_processed() -> None:
     assert list(Stop().watch("abc")) == ["a", "b", "c"]
 
 
@@ -54,10 +54,10 @@ def test_without_a_request_all_batches_come() -> None:
         (3, "exit code 3 and wrote no reason"),
     ],
 )
-def test_an_exit_without_words_is_explained(code: int, words: str, tmp_path: Path) -> None:
+def test_an_exit_code_is_explained(code: int, words: str, tmp_path: Path) -> None:
     assert words in reason(code, tmp_path / "failure")
 
 
-def test_what_the_job_wrote_comes_first(tmp_path: Path) -> None:
+def test_the_reason_that_the_job_wrote_comes_first(tmp_path: Path) -> None:
     (tmp_path / "failure").write_text("DataError: no photos\n\nTraceback …\n")
     assert reason(1, tmp_path / "failure").startswith("DataError: no photos")

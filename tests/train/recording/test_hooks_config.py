@@ -1,4 +1,4 @@
-"""SageMaker's debughookconfig.json and profilerconfig.json: followed, and never run."""
+"""SageMaker's debughookconfig.json and profilerconfig.json are applied and never executed."""
 
 import dataclasses
 import json
@@ -23,7 +23,7 @@ def settings(
     return Settings.of(from_hyperparameters(given), job)
 
 
-def test_hyperparameters_alone(tmp_path: Path) -> None:
+def test_settings_come_from_hyperparameters(tmp_path: Path) -> None:
     found = settings(
         tmp_path,
         debugger_interval="7",
@@ -39,12 +39,12 @@ def test_hyperparameters_alone(tmp_path: Path) -> None:
     assert settings(tmp_path, profiler_steps="").window is None
 
 
-def test_without_checkpoints_it_lies_in_the_output(tmp_path: Path) -> None:
+def test_without_a_checkpoint_folder_the_recording_is_in_the_output(tmp_path: Path) -> None:
     job = dataclasses.replace(Recorded.lay_out(tmp_path, tmp_path).job, checkpoints=None)
     assert Settings.of(TrainConfig(), job).folder == job.output_dir / "recording"
 
 
-def test_sagemakers_hook_config_is_followed(tmp_path: Path) -> None:
+def test_sagemakers_hook_config_is_applied(tmp_path: Path) -> None:
     """As the SDK's DebuggerHookConfig writes it, every value a string."""
     found = settings(
         tmp_path,
@@ -79,15 +79,15 @@ def test_sagemakers_hook_config_is_followed(tmp_path: Path) -> None:
     assert found.notes == ()
 
 
-def test_an_empty_hook_config_changes_nothing(tmp_path: Path) -> None:
-    """Accounts whose SDK switches the hook on by itself send only a place in S3."""
+def test_a_hook_config_without_settings_changes_nothing(tmp_path: Path) -> None:
+    """If the SDK enables the hook by default, it sends only an S3 path."""
     plain = settings(tmp_path)
     assert settings(tmp_path, {}) == plain
     bare = settings(tmp_path, {"S3OutputPath": "s3://b/", "CollectionConfigurations": None})
     assert bare == plain
 
 
-def test_sagemakers_profiler_config_is_followed(tmp_path: Path) -> None:
+def test_sagemakers_profiler_config_is_applied(tmp_path: Path) -> None:
     detailed = '{"StartStep": 4, "NumSteps": 2}'
     found = settings(
         tmp_path,
@@ -123,7 +123,7 @@ def test_sagemakers_profiler_config_is_followed(tmp_path: Path) -> None:
         ({"CollectionConfigurations": [{}]}, None, "ignored, because it is not valid (KeyError"),
     ],
 )
-def test_what_cannot_be_followed_is_said(
+def test_unusable_settings_are_noted_and_ignored(
     tmp_path: Path, hook: Any, profiler: Any, note: str
 ) -> None:
     found = settings(tmp_path, hook, profiler)
@@ -132,7 +132,7 @@ def test_what_cannot_be_followed_is_said(
     assert found.intervals == settings(tmp_path / "plain").intervals
 
 
-def test_config_text_is_never_run(tmp_path: Path) -> None:
+def test_text_in_a_config_file_is_never_executed(tmp_path: Path) -> None:
     bad = f"__import__('pathlib').Path({str(tmp_path / 'ran')!r}).touch()"
     found = settings(tmp_path, profiler={"ProfilingParameters": {"DetailedProfilingConfig": bad}})
     assert "is not valid" in found.notes[0]

@@ -1,4 +1,4 @@
-"""`kill -9` at a random place, fifty times: the recording opens, and has no end."""
+"""Fifty processes are killed (SIGKILL) at random moments; every recording can be read."""
 
 import multiprocessing
 import random
@@ -17,12 +17,14 @@ from tests.train import endless
 
 WRITERS, JOBS = 42, 8
 
+pytestmark = pytest.mark.slow
 
-def killed(run: Callable[..., None], *given: Any, folder: Path, at: int) -> list[Record]:
-    """Run in a process, kill it once its recording has so many bytes, and read that."""
+
+def kill(run: Callable[..., None], *arguments: Any, folder: Path, at: int) -> list[Record]:
+    """Call `run` in a process, kill it once its recording has `at` bytes; return the records."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.train.endless"])
-    process = context.Process(target=run, args=given)
+    process = context.Process(target=run, args=arguments)
     process.start()
     try:
         while written(folder) < at and process.is_alive():
@@ -38,8 +40,8 @@ def written(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.glob("[!.]*/*.jsonl"))
 
 
-def whole(found: list[Record]) -> None:
-    """Check that what is there is what was written, from the first on."""
+def check(found: list[Record]) -> None:
+    """Check that no step is missing, and that there is no end."""
     assert not any(isinstance(record, End) for record in found)
     steps = [record.step for record in found if isinstance(record, Step) and record.mode == "train"]
     assert steps == list(range(len(steps)))
@@ -50,12 +52,12 @@ def test_a_recording_survives_a_kill(tmp_path: Path) -> None:
     places = random.Random(0)  # noqa: S311
     for number in range(WRITERS):
         folder = tmp_path / str(number)
-        found = killed(endless.write, folder, folder=folder, at=places.randrange(1, 1 << 18))
-        whole(found)
+        found = kill(endless.write, folder, folder=folder, at=places.randrange(1, 1 << 18))
+        check(found)
         lengths.append(len(found))
         tensors = [record for record in found if isinstance(record, Tensors)]
         assert all(record.values == endless.LAYERS for record in tensors)
-    assert len(set(lengths)) > WRITERS // 4  # they were killed at different places
+    assert len(set(lengths)) > WRITERS // 4  # they were killed at different moments
 
 
 def test_a_training_jobs_recording_survives_a_kill(
@@ -66,8 +68,8 @@ def test_a_training_jobs_recording_survives_a_kill(
         root = tmp_path / str(number)
         folder = root / "checkpoints" / "recording"
         place = places.randrange(1, 1 << 18)
-        found = killed(endless.train, root, few_digits, folder=folder, at=place)
-        whole(found)
-        assert not found or isinstance(found[0], Start)  # none where it died in its first write
+        found = kill(endless.train, root, few_digits, folder=folder, at=place)
+        check(found)
+        assert not found or isinstance(found[0], Start)  # empty if killed in the first write
     write(folder, root / "report.html", root / "report.json")
     assert "abrupt" in (root / "report.html").read_text()

@@ -1,4 +1,4 @@
-"""The host is sampled, and a trace is added up, as others do it."""
+"""Samples of the host and the operators of a profile equal those of psutil and torch."""
 
 import subprocess
 import sys
@@ -14,10 +14,10 @@ from torch.profiler import ProfilerActivity, profile
 from train.recording import operators
 from train.recording.system import Host, Sampler, own_start
 
-HUNGRY = "import sys; held = bytearray(200 << 20); print('held', flush=True); sys.stdin.read()"
+HOLD_MEMORY = "import sys; held = bytearray(200 << 20); print('held', flush=True); sys.stdin.read()"
 
 
-def test_a_sample_names_all_there_is() -> None:
+def test_a_sample_contains_every_metric() -> None:
     host = Host(psutil.Process())
     time.sleep(0.1)
     values = host.sample()
@@ -28,10 +28,10 @@ def test_a_sample_names_all_there_is() -> None:
     assert all(values[name] >= 0 for name in ("network_received", "network_sent"))
 
 
-def test_a_core_at_work_shows() -> None:
+def test_a_busy_core_is_seen() -> None:
     host = Host(psutil.Process())
-    cores, given_up = [0.0], time.monotonic() + 60
-    while max(cores) <= 20 and time.monotonic() < given_up:  # a turn on the core may be long coming
+    cores, deadline = [0.0], time.monotonic() + 60
+    while max(cores) <= 20 and time.monotonic() < deadline:  # a busy machine can take long
         busy = time.thread_time() + 0.3
         while time.thread_time() < busy:
             pass
@@ -41,48 +41,50 @@ def test_a_core_at_work_shows() -> None:
     assert values["cpu"] == pytest.approx(sum(cores) / len(cores), abs=0.1)
 
 
-def test_the_memory_of_processes_that_the_job_started_counts() -> None:
-    # A tree of its own: what else this process has started may end at any time.
-    shell = ["sh", "-c", '"$0" -c "$1"; true', sys.executable, HUNGRY]
+def test_memory_includes_the_processes_that_the_job_started() -> None:
+    # Not the tree of this process, because its other children can end at any time.
+    shell = ["sh", "-c", '"$0" -c "$1"; true', sys.executable, HOLD_MEMORY]
     with subprocess.Popen(shell, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as job:
         assert job.stdout
         job.stdout.readline()
         root = psutil.Process(job.pid)
-        together = Host(root).sample()["process_memory"]
+        tree = Host(root).sample()["process_memory"]
         alone = root.memory_info().rss
         job.communicate()
-    assert together - alone > 150 << 20
+    assert tree - alone > 150 << 20
 
 
 def test_the_sampler_samples_until_it_is_stopped() -> None:
-    taken: list[dict[str, float]] = []
+    samples: list[dict[str, float]] = []
     enough = threading.Event()
 
     def take(sample: Callable[[], dict[str, float]]) -> None:
-        taken.append(sample())
-        if len(taken) == 3:
+        samples.append(sample())
+        if len(samples) == 3:
             enough.set()
 
     sampler = Sampler(0.05, take, psutil.Process())
     sampler.start()
     assert enough.wait(60)
     sampler.stop()
-    count = len(taken)
+    count = len(samples)
     time.sleep(0.2)
-    assert len(taken) == count
+    assert len(samples) == count
 
 
-def test_the_process_began_when_it_began() -> None:
-    assert own_start() == pytest.approx(psutil.Process().create_time(), abs=2)  # whole seconds
+def test_own_start_is_when_the_process_started() -> None:
+    assert own_start() == pytest.approx(
+        psutil.Process().create_time(), abs=2
+    )  # psutil has whole seconds
 
 
-def test_operators_are_added_up_as_torch_does() -> None:
+def test_operators_have_the_times_that_torch_computes() -> None:
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8))
-    with profile(activities=[ProfilerActivity.CPU]) as watched:
+    with profile(activities=[ProfilerActivity.CPU]) as profiled:
         for _ in range(3):
             network(torch.randn(2, 3, 16, 16)).sum().backward()
-    ours = {one.name: one for one in operators.on_cpu(operators._events(watched))}
-    theirs = {one.key: one for one in watched.key_averages()}
+    ours = {one.name: one for one in operators.on_cpu(operators._events(profiled))}
+    theirs = {one.key: one for one in profiled.key_averages()}
     assert len(ours) > 20
     for name, one in ours.items():
         assert one.calls == theirs[name].count, name
@@ -92,7 +94,7 @@ def test_operators_are_added_up_as_torch_does() -> None:
         assert one.total_seconds == pytest.approx(total, rel=0.01, abs=2e-6), name
 
 
-def test_what_a_gpu_ran_is_told_apart() -> None:
+def test_kernels_and_copies_of_a_gpu_are_separate_from_cpu_operators() -> None:
     events = [
         {"ph": "X", "cat": "cpu_op", "name": "aten::mm", "tid": 1, "ts": 0, "dur": 9},
         {"ph": "X", "cat": "kernel", "name": "gemm", "tid": 7, "ts": 3, "dur": 40.5},

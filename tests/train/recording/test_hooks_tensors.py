@@ -1,4 +1,4 @@
-"""Tensors in a few numbers: right, in every type and layout, and no graph is broken for them."""
+"""Statistics of tensors are right in every type and layout, and leave compiled graphs whole."""
 
 import copy
 import math
@@ -42,7 +42,7 @@ def as_tuple(found: Statistics) -> tuple[float, ...]:
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("broken", [False, True])
-def test_statistics_are_numpys(
+def test_statistics_equal_numpys(
     kind: torch.dtype, layout: torch.memory_format, broken: bool
 ) -> None:
     torch.manual_seed(0)
@@ -60,7 +60,7 @@ def test_a_small_spread_around_a_large_mean_is_not_lost() -> None:
     )
 
 
-def test_nothing_finite_is_not_a_number() -> None:
+def test_statistics_without_finite_values_are_not_a_number() -> None:
     found = reduced(torch.full((4,), math.nan))
     assert found.nonfinite == 1
     assert math.isnan(found.mean)
@@ -68,7 +68,7 @@ def test_nothing_finite_is_not_a_number() -> None:
 
 
 class Net(nn.Module):
-    """Every kind of layer that has figures of its own; the ReLU is used twice, in place."""
+    """A network with every kind of layer that has its own statistics; one ReLU is used twice."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,76 +91,76 @@ def step(
     network: nn.Module,
     called: nn.Module,
     optimizer: torch.optim.Optimizer,
-    look: TensorProbe | None,
+    probe: TensorProbe | None,
     precision: torch.dtype | None = None,
 ) -> dict[str, dict[str, Statistics]]:
-    """Take a training step as the loop does; return what was seen by collection."""
+    """Take a training step as the loop does; return the statistics by collection."""
     images = torch.randn(16, 3, 12, 12).to(memory_format=torch.channels_last)
-    looking = look.forward(nullcontext, lambda act: act()) if look else nullcontext()
+    probing = probe.forward(nullcontext, lambda act: act()) if probe else nullcontext()
     enabled = precision is not None
-    with looking, torch.autocast("cpu", precision or torch.bfloat16, enabled=enabled):
+    with probing, torch.autocast("cpu", precision or torch.bfloat16, enabled=enabled):
         loss = called(images).float().square().mean()
     loss.backward()
-    if look:
-        look.before_optimizer()
+    if probe:
+        probe.before_optimizer()
     optimizer.step()
-    if look:
-        look.after_optimizer()
-        look.fetch()
+    if probe:
+        probe.after_optimizer()
+        probe.fetch()
     optimizer.zero_grad(set_to_none=True)
-    return {name: dict(values) for name, values in look.read()} if look else {}
+    return {name: dict(values) for name, values in probe.read()} if probe else {}
 
 
-def made() -> tuple[Net, torch.optim.Optimizer]:
+def build() -> tuple[Net, torch.optim.Optimizer]:
     torch.manual_seed(1)
     network = Net().to(memory_format=torch.channels_last)
     return network, torch.optim.SGD(network.parameters(), 0.1)
 
 
 @pytest.mark.parametrize("precision", [None, torch.bfloat16, torch.float16])
-def test_all_collections_are_seen_in_every_precision(precision: torch.dtype | None) -> None:
-    network, optimizer = made()
+def test_all_collections_are_read_in_every_precision(precision: torch.dtype | None) -> None:
+    network, optimizer = build()
     before = {name: one.detach().clone() for name, one in network.named_parameters()}
-    seen = step(network, network, optimizer, TensorProbe(network, ALL, ""), precision)
-    assert set(seen) == set(ALL)
+    found = step(network, network, optimizer, TensorProbe(network, ALL, ""), precision)
+    assert set(found) == set(ALL)
     names = ["conv", "norm", "relu", "relu:2", "sigmoid", "tanh", "head"]
-    assert list(seen[ACTIVATIONS]) == names
-    assert seen[ACTIVATIONS]["relu"].dead is not None
-    assert seen[ACTIVATIONS]["tanh"].saturated == 0
-    # Batch norm's own output was seen before the ReLU wrote over it.
-    assert seen[ACTIVATIONS]["norm"].min < 0
-    assert seen[ACTIVATIONS]["relu"].min == 0
+    assert list(found[ACTIVATIONS]) == names
+    assert found[ACTIVATIONS]["relu"].dead is not None
+    assert found[ACTIVATIONS]["tanh"].saturated == 0
+    # The output of batch norm was read before the ReLU overwrote it.
+    assert found[ACTIVATIONS]["norm"].min < 0
+    assert found[ACTIVATIONS]["relu"].min == 0
     for name, parameter in network.named_parameters():
         now = parameter.detach()
         then = before[name].norm().item()
         update = (now - before[name]).norm().item() / then if then else None  # norm.bias is 0
-        assert seen[WEIGHTS][name].change == (update and pytest.approx(update, rel=1e-4))
-        assert seen[WEIGHTS][name].l2 == pytest.approx(now.norm().item(), rel=1e-4)
+        assert found[WEIGHTS][name].change == (update and pytest.approx(update, rel=1e-4))
+        assert found[WEIGHTS][name].l2 == pytest.approx(now.norm().item(), rel=1e-4)
 
 
 def test_dead_and_saturated_channels_are_counted() -> None:
-    network, optimizer = made()
+    network, optimizer = build()
     with torch.no_grad():
         network.norm.bias[:6] = -100  # six of eight channels are never active
         network.tanh.register_forward_pre_hook(lambda _, given: (given[0] * 1e4,))
-    seen = step(network, network, optimizer, TensorProbe(network, ALL, ""))[ACTIVATIONS]
-    assert seen["relu"].dead == 0.75
-    assert seen["tanh"].saturated == 1
+    found = step(network, network, optimizer, TensorProbe(network, ALL, ""))[ACTIVATIONS]
+    assert found["relu"].dead == 0.75
+    assert found["tanh"].saturated == 1
 
 
-def test_what_is_frozen_has_no_gradients() -> None:
-    network, optimizer = made()
+def test_frozen_parameters_have_no_gradients() -> None:
+    network, optimizer = build()
     network.conv.requires_grad_(False)
-    seen = step(network, network, optimizer, TensorProbe(network, ALL, ""))
-    assert list(seen[GRADIENTS]) == list(seen[WEIGHTS])
-    assert not any(name.startswith("conv") for name in seen[GRADIENTS])
-    assert "conv" in seen[ACTIVATIONS]
+    found = step(network, network, optimizer, TensorProbe(network, ALL, ""))
+    assert list(found[GRADIENTS]) == list(found[WEIGHTS])
+    assert not any(name.startswith("conv") for name in found[GRADIENTS])
+    assert "conv" in found[ACTIVATIONS]
 
 
-def test_no_hook_stays_on_the_network() -> None:
-    network, optimizer = made()
-    look = TensorProbe(network, ALL, "")
-    step(network, network, optimizer, look)
+def test_no_hook_remains_on_the_network() -> None:
+    network, optimizer = build()
+    probe = TensorProbe(network, ALL, "")
+    step(network, network, optimizer, probe)
     assert not any(
         module._forward_hooks or module._forward_pre_hooks for module in network.modules()
     )
@@ -168,7 +168,7 @@ def test_no_hook_stays_on_the_network() -> None:
 
 
 class Graphs:
-    """A compiler that runs graphs as they are and counts them."""
+    """A backend of torch.compile that runs graphs unchanged and counts them."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -178,18 +178,18 @@ class Graphs:
         return graph.forward
 
 
-def test_a_compiled_networks_graph_stays_whole() -> None:
+def test_the_graph_of_a_compiled_network_stays_whole() -> None:
     torch._dynamo.reset()
-    plain, plain_optimizer = made()
-    network, optimizer = made()
+    plain, plain_optimizer = build()
+    network, optimizer = build()
     graphs = Graphs()
     compiled: nn.Module = torch.compile(network, backend=graphs)  # type: ignore[assignment]
     for number in range(7):
         torch.manual_seed(100 + number)
-        look = TensorProbe(network, ALL, "") if number % 3 == 0 else None
-        seen = step(network, compiled, optimizer, look)
-        assert bool(seen) == (look is not None)
-        assert not look or "relu:2" in seen[ACTIVATIONS]
+        probe = TensorProbe(network, ALL, "") if number % 3 == 0 else None
+        found = step(network, compiled, optimizer, probe)
+        assert bool(found) == (probe is not None)
+        assert not probe or "relu:2" in found[ACTIVATIONS]
         torch.manual_seed(100 + number)
         step(plain, plain, plain_optimizer, None)
     assert graphs.count == 1  # one graph, compiled once
@@ -197,15 +197,15 @@ def test_a_compiled_networks_graph_stays_whole() -> None:
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
-class Odd(nn.Module):
-    """Its output is of a kind that cannot be reduced."""
+class SparseOutput(nn.Module):
+    """A module whose output cannot be reduced."""
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return images.to_sparse()
 
 
-def test_what_fails_inside_a_hook_reaches_its_guard_alone() -> None:
-    network = nn.Sequential(Odd())
+def test_an_error_in_a_hook_reaches_only_its_guard() -> None:
+    network = nn.Sequential(SparseOutput())
     caught: list[Exception] = []
 
     def guard(act: object) -> None:
@@ -222,12 +222,12 @@ def test_what_fails_inside_a_hook_reaches_its_guard_alone() -> None:
 
 
 @pytest.mark.parametrize("scaled", [True, False])
-def test_a_step_that_float16_passes_over_shows_no_gradients(scaled: bool) -> None:
-    network, _ = made()
+def test_gradients_of_a_step_that_float16_skips_are_not_recorded(scaled: bool) -> None:
+    network, _ = build()
     network(torch.randn(4, 3, 12, 12)).sum().backward()
     assert network.head.weight.grad is not None
     network.head.weight.grad[0, 0] = math.inf
-    look = TensorProbe(network, (GRADIENTS,), "", scaled=scaled)
-    look.before_optimizer()
-    look.fetch()
-    assert [name for name, _ in look.read()] == ([] if scaled else [GRADIENTS])
+    probe = TensorProbe(network, (GRADIENTS,), "", scaled=scaled)
+    probe.before_optimizer()
+    probe.fetch()
+    assert [name for name, _ in probe.read()] == ([] if scaled else [GRADIENTS])

@@ -1,3 +1,5 @@
+"""smdebug runs next to our own hooks and cannot fail a job."""
+
 import dataclasses
 import json
 import os
@@ -29,7 +31,7 @@ QUICK = {
 
 @pytest.fixture(scope="module")
 def job(few_digits: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[OptMl, str]:
-    """A whole job of ours with SMDEBUG=1, started into a folder that an earlier start had ended."""
+    """A finished job with SMDEBUG=1, whose folder contains files of an earlier start."""
     root = tmp_path_factory.mktemp("smdebug")
     opt = OptMl.lay_out(
         root,
@@ -38,8 +40,8 @@ def job(few_digits: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Opt
     )
     tensors = root / "output" / "tensors"
     tensors.mkdir(parents=True)
-    for left in ("training_job_end.ts", "claim.smd"):
-        (tensors / left).touch()
+    for earlier in ("training_job_end.ts", "claim.smd"):
+        (tensors / earlier).touch()
     profiler = {"ProfilingParameters": {"LocalPath": str(root / "output" / "profiler")}}
     (root / "input" / "config" / "profilerconfig.json").write_text(json.dumps(profiler))
     code, log = opt.run(SMDEBUG="1", OMP_NUM_THREADS="1")
@@ -47,7 +49,8 @@ def job(few_digits: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Opt
     return opt, log
 
 
-def test_a_jobs_files_are_read_by_smdebug(job: tuple[OptMl, str]) -> None:
+@pytest.mark.slow
+def test_smdebug_reads_the_files_of_a_job(job: tuple[OptMl, str]) -> None:
     opt, log = job
     assert f"smdebug: saving to {opt.root}/output/tensors" in log
     (found,) = smdebug_reads(("tensors", opt.root / "output" / "tensors"))
@@ -60,7 +63,8 @@ def test_a_jobs_files_are_read_by_smdebug(job: tuple[OptMl, str]) -> None:
     assert set(reduced[0]["reductions"]) == {"mean", "std", "min", "max", "l2", "abs_mean"}
 
 
-def test_and_by_us_the_losses_as_our_own_recorder_has_them(job: tuple[OptMl, str]) -> None:
+@pytest.mark.slow
+def test_smdebugs_files_have_the_values_of_our_own_recording(job: tuple[OptMl, str]) -> None:
     opt, _ = job
     theirs = list(formats.read(opt.root / "output" / "tensors"))
     assert isinstance(theirs[-1], End)
@@ -83,11 +87,12 @@ def test_and_by_us_the_losses_as_our_own_recorder_has_them(job: tuple[OptMl, str
             for found in (theirs, ours)
         ]
         assert l2[0].keys() == l2[1].keys()
-        if collection == GRADIENTS:  # ours are looked at after the step's update
+        if collection == GRADIENTS:  # our weights are those after the update
             assert l2[0] == pytest.approx(l2[1], rel=1e-4)
 
 
-def test_its_timeline_has_whole_steps(job: tuple[OptMl, str]) -> None:
+@pytest.mark.slow
+def test_smdebugs_timeline_has_complete_steps(job: tuple[OptMl, str]) -> None:
     opt, _ = job
     steps = [
         one
@@ -104,7 +109,7 @@ def test_its_timeline_has_whole_steps(job: tuple[OptMl, str]) -> None:
         assert step.at >= step.spans[-1].start + step.spans[-1].seconds - 1e-5
 
 
-def test_off_it_is_not_there_at_all(tmp_path: Path) -> None:
+def test_smdebug_is_not_imported_unless_requested(tmp_path: Path) -> None:
     others = hooks.Hooks()
     base = {"SAGEMAKER_BASE_DIR": str(tmp_path)}
     assert smdebug.with_smdebug(others, env=base) is others
@@ -119,7 +124,7 @@ def test_off_it_is_not_there_at_all(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("written", ["[1]", '{"HookParameters": [1]}', "{", '"smdebug"', ""])
-def test_a_config_file_that_makes_no_sense_asks_for_nothing(written: str, tmp_path: Path) -> None:
+def test_an_unreadable_config_file_does_not_turn_smdebug_on(written: str, tmp_path: Path) -> None:
     config = tmp_path / "input" / "config" / "debughookconfig.json"
     config.parent.mkdir(parents=True)
     config.write_text(written)
@@ -127,17 +132,17 @@ def test_a_config_file_that_makes_no_sense_asks_for_nothing(written: str, tmp_pa
     assert smdebug.with_smdebug(others, env={"SAGEMAKER_BASE_DIR": str(tmp_path)}) is others
 
 
-def test_every_mark_reaches_our_own_hooks() -> None:
+def test_every_report_is_forwarded_to_our_own_hooks() -> None:
     for ours, around in (
         (hooks.Hooks, smdebug.Smdebug),
         (hooks.Step, smdebug._Step),
     ):
-        marks = {name for name, one in vars(ours).items() if callable(one)} - {"__init__"}
-        assert marks - vars(around).keys() == set()
+        methods = {name for name, one in vars(ours).items() if callable(one)} - {"__init__"}
+        assert methods - vars(around).keys() == set()
 
 
-PLANTED = """
-import os, sys, types
+SCRIPT = """
+import os, sys
 from pathlib import Path
 import torch
 from torch import nn
@@ -152,13 +157,12 @@ graphs = []
 if given == "bfloat16, compiled":
     network.compile(backend=lambda graph, inputs: graphs.append(graph) or graph.forward)
 optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
-run = types.SimpleNamespace(config=types.SimpleNamespace(debugger_interval=1))
 batches = [torch.randn(4, 3, 8, 8, dtype=dtype) for _ in range(3)]
-with smdebug.with_smdebug(hooks.Hooks(), env=os.environ | {"SMDEBUG": "1"}) as marks:
-    marks.watch(run, network)
-    for at, (step, batch) in enumerate(marks.steps("train", batches, 0, 40)):
+with smdebug.with_smdebug(hooks.Hooks(), 1, env=os.environ | {"SMDEBUG": "1"}) as combined:
+    combined.watch(None, network)
+    for at, (step, batch) in enumerate(combined.steps("train", batches, 0, 40)):
         if given == "broken" and at == 1:
-            marks.hook._write_for_tensor = None
+            combined.hook._write_for_tensor = None
         with step.phase("forward"):
             loss = network(batch).float().pow(2).mean()
         with step.phase("backward"):
@@ -167,20 +171,23 @@ with smdebug.with_smdebug(hooks.Hooks(), env=os.environ | {"SMDEBUG": "1"}) as m
             optimizer.step()
         step.result(loss, batch, batch)
 convolving = [one for one in graphs if "conv2d" in one.code]
-if given == "bfloat16, compiled":  # the network's own graph is one, whatever else there is
+if given == "bfloat16, compiled":  # the network is one graph; small others can exist
     assert len(convolving) == 1 and "linear" in convolving[0].code and len(graphs) < 4, graphs
 print("trained to the end")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", ["bfloat16, compiled", "broken"])
-def test_what_broke_smdebug_does_not(given: str, tmp_path: Path) -> None:
-    evil = {"LocalPath": str(tmp_path / "profiler"), "DetailedProfilingConfig": "exit(3)"}
+def test_bfloat16_compiled_networks_and_errors_do_not_stop_training(
+    given: str, tmp_path: Path
+) -> None:
+    harmful = {"LocalPath": str(tmp_path / "profiler"), "DetailedProfilingConfig": "exit(3)"}
     config = tmp_path / "input" / "config" / "profilerconfig.json"
     config.parent.mkdir(parents=True)
-    config.write_text(json.dumps({"ProfilingParameters": evil}))
+    config.write_text(json.dumps({"ProfilingParameters": harmful}))
     done = subprocess.run(
-        [sys.executable, "-c", PLANTED, str(tmp_path), given],
+        [sys.executable, "-c", SCRIPT, str(tmp_path), given],
         env=os.environ | {"SAGEMAKER_BASE_DIR": str(tmp_path), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,

@@ -1,4 +1,4 @@
-"""Found, not told: the learning rate by a trial run, the batch by trying what fits."""
+"""A trial run finds the learning rate, and the largest batch that fits is found by trying."""
 
 import csv
 import json
@@ -18,18 +18,18 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return head_jobs.backbone(tmp_path_factory.mktemp("weights"))
 
 
-def test_a_rate_is_found_whatever_was_told_and_kept_by_a_second_start(
+def test_the_rate_found_depends_neither_on_the_given_rate_nor_on_restarts(
     weights: Path, few_digits: Path, tmp_path: Path
 ) -> None:
-    """One that could not learn is told; the trial run is stopped once, training another time."""
+    """The given rates cannot train; job c is stopped in the trial run and in training."""
     found = []
-    for name, told, looks in (("a", 1e-5, []), ("b", 5.0, []), ("c", 5.0, [8, 30])):
+    for name, given, stops in (("a", 1e-5, []), ("b", 5.0, []), ("c", 5.0, [8, 30])):
         settings = head_jobs.config(
-            weights, find_learning_rate=True, learning_rate=told, backbone_learning_rate=told / 10
+            weights, find_learning_rate=True, learning_rate=given, backbone_learning_rate=given / 10
         )
-        for number in looks:
+        for checks in stops:
             with pytest.raises(Interrupted):
-                head_jobs.train(tmp_path / name, few_digits, settings, head_jobs.StopAfter(number))
+                head_jobs.train(tmp_path / name, few_digits, settings, head_jobs.StopAfter(checks))
         head_jobs.train(tmp_path / name, few_digits, settings)
         figures = json.loads((tmp_path / name / "data" / "metrics.json").read_text())
         found.append(figures["learning_rate"])
@@ -42,23 +42,25 @@ def test_a_rate_is_found_whatever_was_told_and_kept_by_a_second_start(
     )
     least = min(rows, key=lambda row: float(row["loss"]))
     assert float(least["learning_rate"]) / 10 == pytest.approx(found[0])
-    one, other = (bundle.load(tmp_path / name / "model").network.state_dict() for name in "bc")
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    unbroken, resumed = (
+        bundle.load(tmp_path / name / "model").network.state_dict() for name in "bc"
+    )
+    assert all(torch.equal(unbroken[name], resumed[name]) for name in unbroken)
 
 
-@pytest.mark.parametrize(("room", "size"), [(100, 64), (64, 64), (1, 1), (0, 1), (9999, 4096)])
-def test_the_largest_power_of_two_that_fits(room: int, size: int) -> None:
+@pytest.mark.parametrize(("limit", "size"), [(100, 64), (64, 64), (1, 1), (0, 1), (9999, 4096)])
+def test_the_largest_power_of_two_that_fits(limit: int, size: int) -> None:
     tried = []
 
     def fits(pictures: int) -> bool:
         tried.append(pictures)
-        return pictures <= room
+        return pictures <= limit
 
     assert fitting.largest(fits, fitting.MOST) == size
     assert len(tried) <= 13
 
 
-def test_without_a_gpu_the_batch_is_as_told(
+def test_without_a_gpu_the_batch_size_stays_as_given(
     weights: Path, few_digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     head_jobs.train(tmp_path, few_digits, head_jobs.config(weights, epochs=1, fit_batch_size=True))

@@ -1,4 +1,4 @@
-"""The head first, then everything: two stages in one job, stopped anywhere and gone on with."""
+"""Two stages in one job, first the head and then more; a stopped job resumes in either."""
 
 import json
 from pathlib import Path
@@ -20,8 +20,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def config(weights: Path, **settings: object) -> TrainConfig:
-    told = {"trainable": "layer4", "epochs": 4, "head_epochs": 2, "batch_size": 64}
-    return head_jobs.config(weights, **(told | settings))
+    given = {"trainable": "layer4", "epochs": 4, "head_epochs": 2, "batch_size": 64}
+    return head_jobs.config(weights, **(given | settings))
 
 
 def history(root: Path) -> list[dict[str, Any]]:
@@ -38,17 +38,17 @@ def unbroken(weights: Path, few_digits: Path, tmp_path_factory: pytest.TempPathF
     return root
 
 
-def test_the_first_stage_is_a_job_that_trains_the_head(
+def test_the_first_stage_equals_a_job_that_trains_the_head(
     weights: Path, few_digits: Path, tmp_path: Path, unbroken: Path
 ) -> None:
     head = config(weights, trainable="head", epochs=2, head_epochs=0)
     head_jobs.train(tmp_path, few_digits, head)
-    for one, other in zip(history(unbroken), history(tmp_path), strict=False):
+    for staged, alone in zip(history(unbroken), history(tmp_path), strict=False):
         for name in ("train:loss", "validation:loss", "train:learning_rate"):
-            assert one[name] == pytest.approx(other[name], rel=1e-6)
+            assert staged[name] == pytest.approx(alone[name], rel=1e-6)
 
 
-def test_the_second_stage_trains_more_with_a_schedule_of_its_own(
+def test_the_second_stage_trains_more_layers_with_its_own_schedule(
     weights: Path, unbroken: Path
 ) -> None:
     rates = [epoch["train:learning_rate"] for epoch in history(unbroken)]
@@ -62,15 +62,17 @@ def test_the_second_stage_trains_more_with_a_schedule_of_its_own(
     assert torch.equal(state["layer3.1.conv2.weight"], first["layer3.1.conv2.weight"])
 
 
-@pytest.mark.parametrize("looks", [9, 17, 24, 29])
-def test_a_stop_anywhere_ends_with_the_same_bits(
-    looks: int, weights: Path, few_digits: Path, tmp_path: Path, unbroken: Path
+@pytest.mark.parametrize("checks", [9, 17, 24, 29])
+def test_a_job_stopped_anywhere_resumes_to_the_same_weights(
+    checks: int, weights: Path, few_digits: Path, tmp_path: Path, unbroken: Path
 ) -> None:
     with pytest.raises(Interrupted):
-        head_jobs.train(tmp_path, few_digits, config(weights), head_jobs.StopAfter(looks))
+        head_jobs.train(tmp_path, few_digits, config(weights), head_jobs.StopAfter(checks))
     head_jobs.train(tmp_path, few_digits, config(weights))
-    one, other = (bundle.load(root / "model").network.state_dict() for root in (unbroken, tmp_path))
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    expected, resumed = (
+        bundle.load(root / "model").network.state_dict() for root in (unbroken, tmp_path)
+    )
+    assert all(torch.equal(expected[name], resumed[name]) for name in expected)
 
 
 @pytest.mark.parametrize(
@@ -84,6 +86,6 @@ def test_a_stop_anywhere_ends_with_the_same_bits(
         ),
     ],
 )
-def test_stages_that_make_no_sense_are_refused(given: dict[str, object], message: str) -> None:
+def test_impossible_stages_are_refused(given: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         from_hyperparameters(given)

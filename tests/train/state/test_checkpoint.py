@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not at all, the newest good one, and never a pickle."""
+"""Checkpoints are atomic, the newest intact one is loaded, and none is a pickle."""
 
 import errno
 import os
@@ -24,17 +24,17 @@ def state(step: int) -> dict[str, Any]:
     }
 
 
-def equal(one: Any, other: Any) -> bool:
-    if isinstance(one, torch.Tensor):
-        return one.dtype == other.dtype and torch.equal(one, other)
-    if isinstance(one, dict):
-        return list(one) == list(other) and all(equal(one[k], other[k]) for k in one)
-    if isinstance(one, list):
-        return len(one) == len(other) and all(map(equal, one, other))
-    return type(one) is type(other) and one == other
+def equal(a: Any, b: Any) -> bool:
+    if isinstance(a, torch.Tensor):
+        return a.dtype == b.dtype and torch.equal(a, b)
+    if isinstance(a, dict):
+        return list(a) == list(b) and all(equal(a[k], b[k]) for k in a)
+    if isinstance(a, list):
+        return len(a) == len(b) and all(map(equal, a, b))
+    return type(a) is type(b) and a == b
 
 
-def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
+def test_a_checkpoint_is_read_as_it_was_written(tmp_path: Path) -> None:
     path = checkpoint.save(tmp_path, state(3), 3)
     found = checkpoint.load_newest(tmp_path)
     assert found is not None
@@ -51,8 +51,8 @@ def test_the_last_two_are_kept(tmp_path: Path) -> None:
     ]
 
 
-def test_of_one_step_the_latest_is_kept_and_taken(tmp_path: Path) -> None:
-    """As when time is up at an epoch's last step, and the epoch's end is noted after it."""
+def test_of_several_checkpoints_of_one_step_the_last_is_loaded(tmp_path: Path) -> None:
+    """An epoch's last step can be saved twice: by the time limit and by the end of the epoch."""
     checkpoint.save(tmp_path, state(1), 1)
     for number in range(8):
         checkpoint.save(tmp_path, state(20 + number), 2)
@@ -63,7 +63,7 @@ def test_of_one_step_the_latest_is_kept_and_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty"])
-def test_a_damaged_newest_gives_way_to_the_one_before(
+def test_if_the_newest_is_damaged_the_one_before_is_loaded(
     damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     checkpoint.save(tmp_path, state(1), 1)
@@ -71,8 +71,8 @@ def test_a_damaged_newest_gives_way_to_the_one_before(
     data = bytearray(newest.read_bytes())
     if damage == "flip":
         data[-1] ^= 1
-    left = {"cut": len(data) - 9, "flip": len(data), "empty": 0}[damage]
-    newest.write_bytes(data[:left])
+    length = {"cut": len(data) - 9, "flip": len(data), "empty": 0}[damage]
+    newest.write_bytes(data[:length])
     found = checkpoint.load_newest(tmp_path)
     assert found is not None
     assert equal(found[0], state(1))
@@ -80,32 +80,32 @@ def test_a_damaged_newest_gives_way_to_the_one_before(
 
 
 @pytest.mark.parametrize("seed", range(50))
-def test_whatever_happens_to_the_files_only_a_whole_state_is_taken(
+def test_only_an_intact_checkpoint_is_loaded(
     seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     draw = random.Random(seed)  # noqa: S311
     paths = [checkpoint.save(tmp_path, state(step), step) for step in (1, 2)]
-    harmed = [path for path in paths if draw.random() < 0.7]
-    for path in harmed:
+    damaged = [path for path in paths if draw.random() < 0.7]
+    for path in damaged:
         data = bytearray(path.read_bytes())
         if draw.random() < 0.5:
             del data[draw.randrange(len(data)) :]
         else:
             for _ in range(draw.randint(1, 3)):
                 data[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
-            harmed = harmed if data != path.read_bytes() else [p for p in harmed if p != path]
+            damaged = damaged if data != path.read_bytes() else [p for p in damaged if p != path]
         path.write_bytes(data)
     found = checkpoint.load_newest(tmp_path)
-    whole = [path for path in paths if path not in harmed]
-    assert (found[1] if found else None) == (whole[-1] if whole else None)
+    intact = [path for path in paths if path not in damaged]
+    assert (found[1] if found else None) == (intact[-1] if intact else None)
     if found:
         assert equal(found[0], state(paths.index(found[1]) + 1))
-    assert ("training starts from the beginning" in capsys.readouterr().out) == (not whole)
+    assert ("training starts from the beginning" in capsys.readouterr().out) == (not intact)
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
 @pytest.mark.parametrize("when", range(3))
-def test_a_disk_that_fails_is_said_and_leaves_what_was_there(
+def test_a_failed_write_is_logged_and_keeps_earlier_checkpoints(
     number: int,
     when: int,
     tmp_path: Path,
@@ -118,7 +118,7 @@ def test_a_disk_that_fails_is_said_and_leaves_what_was_there(
     def fails(handle: int) -> None:
         nonlocal synced
         synced += 1
-        if synced == 2 * when + 1:  # a file and its folder are synced for each
+        if synced == 2 * when + 1:  # each save syncs a file and its folder
             raise OSError(number, os.strerror(number))
         sync(handle)
 
@@ -136,7 +136,7 @@ def test_a_disk_that_fails_is_said_and_leaves_what_was_there(
     assert not list(tmp_path.glob(".*"))
 
 
-def test_a_write_that_is_cut_short_leaves_what_was_there(
+def test_a_short_write_keeps_the_earlier_checkpoint(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     saver = checkpoint.Saver(tmp_path)
@@ -157,7 +157,7 @@ def test_a_write_that_is_cut_short_leaves_what_was_there(
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_one_that_cannot_be_read_gives_way_to_the_one_before(
+def test_if_the_newest_cannot_be_read_the_one_before_is_loaded(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     checkpoint.save(tmp_path, state(1), 1)
@@ -169,7 +169,7 @@ def test_one_that_cannot_be_read_gives_way_to_the_one_before(
     assert f"{newest} cannot be read" in capsys.readouterr().out
 
 
-def test_training_may_go_on_while_one_is_written(tmp_path: Path) -> None:
+def test_weights_can_change_while_a_checkpoint_is_written(tmp_path: Path) -> None:
     weights = torch.zeros(100_000)
     saver = checkpoint.Saver(tmp_path)
     for step in range(1, 6):
@@ -182,16 +182,16 @@ def test_training_may_go_on_while_one_is_written(tmp_path: Path) -> None:
     assert found[0]["weights"].unique().tolist() == [5]
 
 
-def test_an_empty_folder_has_none(tmp_path: Path) -> None:
+def test_an_empty_folder_has_no_checkpoint(tmp_path: Path) -> None:
     assert checkpoint.load_newest(tmp_path) is None
 
 
-def test_a_half_written_one_is_not_taken(tmp_path: Path) -> None:
+def test_a_partial_file_is_not_loaded(tmp_path: Path) -> None:
     (tmp_path / ".checkpoint.partial").write_bytes(b"half")
     assert checkpoint.load_newest(tmp_path) is None
 
 
-def test_nothing_in_it_is_a_pickle(tmp_path: Path) -> None:
+def test_a_checkpoint_contains_no_pickle(tmp_path: Path) -> None:
     data = checkpoint.save(tmp_path, state(1), 1).read_bytes()
     header = int.from_bytes(data[:8], "little")
     assert data[8 : 8 + header].lstrip().startswith(b"{")  # JSON, then raw numbers

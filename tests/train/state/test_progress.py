@@ -1,4 +1,4 @@
-"""Progress: a bar for a terminal, plain lines for a log, and every batch either way."""
+"""Progress is a bar in a terminal and plain lines in a log."""
 
 import os
 import pty
@@ -34,11 +34,11 @@ def test_a_log_gets_plain_lines() -> None:
 
 def test_a_terminal_gets_a_bar() -> None:
     controller, terminal = pty.openpty()
-    termios.tcsetwinsize(terminal, (24, 80))  # a fresh one has no rows to draw in
+    termios.tcsetwinsize(terminal, (24, 80))  # a new terminal has no rows to draw in
     result = subprocess.run(
         [sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, stderr=terminal, check=True
     )
-    drawn = ""  # what the terminal has taken comes piece by piece; once that closes, it is lost
+    drawn = ""  # read piece by piece, before the terminal is closed
     while "epoch 1/2" not in drawn and select.select([controller], [], [], 60)[0]:
         drawn += os.read(controller, 65536).decode()
     os.close(terminal)
@@ -48,7 +48,7 @@ def test_a_terminal_gets_a_bar() -> None:
     assert result.stdout == b""
 
 
-def test_other_processes_keep_silent(capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_processes_show_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(progress.follow([1, 2], "x", done=0, total=2, show=False)) == [1, 2]
     captured = capsys.readouterr()
     assert captured.out + captured.err == ""
