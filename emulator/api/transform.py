@@ -35,10 +35,8 @@ class TransformJobs:
         """
         model = self._context.require(MODEL, request["ModelName"])
         _check(request)
-        answer = self._context.create(TRANSFORM_JOB, request | {"TransformJobStatus": "InProgress"})
-        name = request["TransformJobName"]
-        self._runs.start(name, TransformRun(self._context, name, model))
-        return answer
+        job = request | {"TransformJobStatus": "InProgress"}
+        return self._runs.start(job, lambda name: TransformRun(self._context, name, model))
 
     def describe(self, request: Record) -> Record:
         """Return a job."""

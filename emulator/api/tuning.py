@@ -31,13 +31,10 @@ class TuningJobs:
 
     def create(self, request: Record) -> Record:
         """Start a tuning job."""
-        name = request["HyperParameterTuningJobName"]
         tuning_checks.check(request)
-        training.check(trial_request(request, name, {}))
+        training.check(trial_request(request, request["HyperParameterTuningJobName"], {}))
         job = request | {"HyperParameterTuningJobStatus": "InProgress", "_trials": []}
-        answer = self._context.create(TUNING_JOB, job)
-        self._runs.start(name, TuningRun(self._context, self._trial_runs, name))
-        return answer
+        return self._runs.start(job, lambda name: TuningRun(self._context, self._trial_runs, name))
 
     def describe(self, request: Record) -> Record:
         """Return a tuning job, its counters, and its best trial so far."""

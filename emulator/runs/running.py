@@ -1,6 +1,7 @@
 """The jobs of one kind while they run, each in its own thread."""
 
 import threading
+from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
 from emulator.context import Context, now
@@ -41,14 +42,25 @@ class Running(Generic[R]):
         self._runs: dict[str, R] = {}
         self._threads: list[threading.Thread] = []
 
-    def start(self, name: str, run: R) -> None:
-        """Run a job in a new thread."""
-        title = f"{self._resource.kind} {name}"
-        thread = threading.Thread(target=run.run, name=title, daemon=True)
-        with self._lock:
-            self._runs[name] = run
+    def start(self, record: Record, make: Callable[[str], R]) -> Record:
+        """Store a job and run it in a new thread; return its ARN, as Create operations answer.
+
+        Args:
+            record: the job.
+            make: makes the run from the name of the stored job.
+
+        Raises:
+            ApiError: the name is taken.
+        """
+        name = record[self._resource.name_key]
+        with self._lock:  # `stop` sees a stored job only with its run
+            answer = self._context.create(self._resource, record)
+            run = self._runs[name] = make(name)
+            title = f"{self._resource.kind} {name}"
+            thread = threading.Thread(target=run.run, name=title, daemon=True)
             self._threads.append(thread)
             thread.start()
+        return answer
 
     def get(self, name: str) -> R:
         """Return a job that was started since the emulator started."""
@@ -61,13 +73,14 @@ class Running(Generic[R]):
             ApiError: no such job.
         """
         key = self._resource.status_key
-        status: str = self._context.require(self._resource, name)[key]
-        if status == "InProgress":
-            with self._context.records.change(self._resource, name) as job:
-                status = job[key]
-                if status == "InProgress":  # it may have ended just now
-                    job[key] = "Stopping"
-                    self._runs[name].stop()
+        with self._lock:
+            status: str = self._context.require(self._resource, name)[key]
+            if status == "InProgress":
+                with self._context.records.change(self._resource, name) as job:
+                    status = job[key]
+                    if status == "InProgress":  # it may have ended just now
+                        job[key] = "Stopping"
+                        self._runs[name].stop()
         return status
 
     def close(self) -> None:

@@ -37,10 +37,7 @@ class TrainingRuns(Running[TrainingRun]):
         """
         job = request | more | {"TrainingJobStatus": "InProgress"}
         transition(job, "Starting", "Preparing the instances for training")
-        answer = self._context.create(TRAINING_JOB, job)
-        name = request["TrainingJobName"]
-        self.start(name, TrainingRun(self._context, name))
-        return answer
+        return self.start(job, lambda name: TrainingRun(self._context, name))
 
     def interrupt(self, name: str) -> None:
         """Interrupt a spot job, with the usual notice; it starts again.
