@@ -17,7 +17,7 @@ def test_a_benchmark_starts_and_describes_itself(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     module = importlib.import_module(f"benchmarks.{name}")
-    assert f"python -m benchmarks.{name}" in module.__doc__
+    assert f"python -m benchmarks.{name}" in str(module.__doc__)
     monkeypatch.setattr(sys, "argv", [name, "--help"])
     with pytest.raises(SystemExit, match="0"):
         module.main()
