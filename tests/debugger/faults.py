@@ -179,7 +179,7 @@ class Training:
         facts = Facts(run.config.architecture, CLASSES, run.device, None, run.workers)
         hooks.watch(facts, self.network)
         named = dict(self.network.named_parameters())
-        trained = [one for name, one in named.items() if name not in self.not_optimized]
+        trained = [item for name, item in named.items() if name not in self.not_optimized]
         sgd = torch.optim.SGD(trained, lr=run.config.learning_rate, momentum=0.9, nesterov=True)
         order = Order(len(self.labels), run.config.batch_size, seed=0)
         for epoch in range(self.epochs):
@@ -252,9 +252,9 @@ def zeroed_batch_norm(training: Training) -> None:
 
 def tiny_first_weights(training: Training) -> None:
     training.network, training.epochs = bare(), 4
-    for name, one in training.network.named_parameters():
+    for name, item in training.network.named_parameters():
         if name.endswith("weight"):
-            one.data.mul_(1e-2)
+            item.data.mul_(1e-2)
 
 
 def saturated_sigmoids(training: Training) -> None:

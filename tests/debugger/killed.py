@@ -41,8 +41,8 @@ def main() -> None:
 def write_until_killed(recording: Path, report: int) -> None:
     """Write steps until killed; write the number of each finished step to the pipe `report`."""
     with Writer(recording, "algo-1", 0) as writer:
-        begun = time.time()
-        writer.write(Start(begun, "killed", 1, begun, {"architecture": "resnet18"}))
+        start = time.time()
+        writer.write(Start(start, "killed", 1, start, {"architecture": "resnet18"}))
         os.write(report, (0).to_bytes(4, "big"))
         step = 0
         while True:

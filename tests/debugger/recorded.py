@@ -134,13 +134,13 @@ class Made:
     def _step(
         self, start: float, step: int, epoch: int, random: np.random.Generator, source: Source
     ) -> Step:
-        took = {name: one * float(random.lognormal(0, 0.08)) for name, one in USUAL.items()}
+        took = {name: item * float(random.lognormal(0, 0.08)) for name, item in USUAL.items()}
         if step % self.slow_every == self.slow_every - 1:
             took["data_wait"] += self.slow
         spans, at = [], start
-        for name, one in took.items():
-            spans.append(Span(name, at, one))
-            at += one
+        for name, item in took.items():
+            spans.append(Span(name, at, item))
+            at += item
         loss = 4.9 * float(np.exp(-3.0 * step / self.steps)) + 0.25 * float(random.random())
         return Step(at, "train", step, epoch, start, tuple(spans), 64, loss, **source)
 
@@ -197,7 +197,7 @@ class Made:
         for start in slow:
             starved |= (at > start) & (at < start + self.slow)
         noise = random.random((6, at.size))
-        for i, one in enumerate(at):
+        for i, item in enumerate(at):
             values = {
                 "cpu": 12 + 8 * noise[0, i] if starved[i] else 55 + 20 * noise[0, i],
                 "iowait": 60 + 20 * noise[1, i] if starved[i] else 3 * noise[1, i],
@@ -211,7 +211,7 @@ class Made:
             if self.gpu:
                 values["gpu/0"] = 0.0 if starved[i] else 70 + 25 * noise[1, i]
                 values["gpu_memory/0"] = 61.0
-            yield System(float(one), {name: float(v) for name, v in values.items()}, **source)
+            yield System(float(item), {name: float(v) for name, v in values.items()}, **source)
 
 
 def _statistics(

@@ -51,15 +51,15 @@ def tensors(folder: str) -> Any:
         for mode in (modes.TRAIN, modes.EVAL):
             for step in tensor.steps(mode=mode):
                 for worker in tensor.workers(step, mode=mode):
-                    held = tensor._get_step_dict(step, mode)[worker]
+                    stored = tensor._get_step_dict(step, mode)[worker]
                     reduced = {
                         f"{'abs_' if absolute else ''}{kind}": float(value)
                         for (kind, absolute), value in tensor.reduction_values(
                             step, mode=mode, worker=worker
                         ).items()
                     }
-                    whole = held.location is not None
-                    value = tensor.value(step, mode=mode, worker=worker) if whole else None
+                    complete = stored.location is not None
+                    value = tensor.value(step, mode=mode, worker=worker) if complete else None
                     found.setdefault(name, []).append(
                         {
                             "mode": mode.name,
@@ -112,5 +112,5 @@ def events(file: str) -> Any:
 
 if __name__ == "__main__":
     kinds = {"tensors": tensors, "profiler": profiler, "events": events}
-    asked = [one.partition(":") for one in sys.argv[1:]]
-    print(json.dumps([kinds[kind](folder) for kind, _, folder in asked]))
+    requested = [item.partition(":") for item in sys.argv[1:]]
+    print(json.dumps([kinds[kind](folder) for kind, _, folder in requested]))

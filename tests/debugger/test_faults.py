@@ -12,9 +12,9 @@ import torch
 from debugger import rules
 from debugger.records import End, Fired, Record
 from debugger.rules.settings import BUILT_IN
+from tests.build_cache import BUILD
 from tests.debugger import faults, hosts
 from tests.debugger.faults import Training
-from tests.build_cache import BUILD
 
 pytestmark = pytest.mark.slow
 
@@ -82,7 +82,9 @@ def times(results: list[rules.Result]) -> Counter[str]:
 def with_samples(recorded: list[Record], host: Callable[[int], dict[str, float]]) -> list[Record]:
     """Return the records of a real run with the samples of a synthetic host."""
     samples = hosts.samples(host, recorded[0].at)
-    rest = [replace(one, at=samples[-1].at) if isinstance(one, End) else one for one in recorded]
+    rest = [
+        replace(item, at=samples[-1].at) if isinstance(item, End) else item for item in recorded
+    ]
     return sorted([*rest, *samples], key=lambda record: record.at)
 
 
@@ -168,10 +170,10 @@ def test_outliers_have_their_cause(tmp_path: Path) -> None:
     faults.sleeping_step_every_50(training)
     results = rules.evaluate(training.run(tmp_path), rules.make({}))
     (outlier,) = (result for result in results if result.rule == "StepOutlier")
-    table = next(one for one in outlier.details["steps"] if one["mode"] == "train")
-    assert [one["step"] for one in table["longest"]] == list(range(49, 600, 50))
+    table = next(item for item in outlier.details["steps"] if item["mode"] == "train")
+    assert [item["step"] for item in table["longest"]] == list(range(49, 600, 50))
     assert table["outliers"] == 12
     assert outlier.datapoints == 599 + 24 * 3 - 1  # all steps except the first of each mode
-    for one in table["longest"]:
-        assert one["longer"] == "forward"
-        assert one["longer_by"] == pytest.approx(0.5 * (1 - 12 / 599), rel=0.02)
+    for item in table["longest"]:
+        assert item["longer"] == "forward"
+        assert item["longer_by"] == pytest.approx(0.5 * (1 - 12 / 599), rel=0.02)

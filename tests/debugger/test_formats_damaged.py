@@ -68,13 +68,13 @@ def damaged(intact: Path, data: st.DataObject) -> Iterator[Path]:
 @settings(deadline=None, max_examples=60)
 @given(data=st.data())
 def test_a_damaged_file_raises_no_error(intact: Path, data: st.DataObject) -> None:
-    whole = len(list(formats.read(intact)))
+    records_before = len(list(formats.read(intact)))
     with damaged(intact, data) as folder:
         read = list(formats.read(folder))
-    assert len(read) <= whole + 20
-    for one in read:
-        if isinstance(one, Step):
-            assert one.at >= one.start
+    assert len(read) <= records_before + 20
+    for item in read:
+        if isinstance(item, Step):
+            assert item.at >= item.start
 
 
 JSON = st.recursive(
@@ -153,7 +153,7 @@ def test_json_of_any_shape_is_read_or_skipped(
         collections.write_text(json.dumps(listed))
         read = list(formats.read(folder))
     assert isinstance(read[0], records.Start)
-    assert len([one for one in read if isinstance(one, Tensors)]) == 4
+    assert len([item for item in read if isinstance(item, Tensors)]) == 4
 
 
 @settings(deadline=None, max_examples=300)
@@ -216,7 +216,7 @@ def test_a_false_length_allocates_no_memory(tmp_path: Path) -> None:
     timeline.write_bytes(b"[" + b"9" * (16 << 20))  # one line that is not an event
     tracemalloc.start()
     assert list(tfrecord.records(path)) == []
-    assert [type(one) for one in formats.read(tmp_path)] == []
+    assert [type(item) for item in formats.read(tmp_path)] == []
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < 8 << 20

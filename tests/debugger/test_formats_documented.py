@@ -19,7 +19,9 @@ SECTIONS = {
 
 
 def fields(kind: type) -> list[str]:
-    return [one.name for one in dataclasses.fields(kind) if one.name not in ("at", "rank", "host")]
+    return [
+        item.name for item in dataclasses.fields(kind) if item.name not in ("at", "rank", "host")
+    ]
 
 
 def test_every_kind_of_record_is_described_with_its_fields_in_order() -> None:
@@ -33,9 +35,11 @@ def test_the_content_of_arrays_is_described_in_order() -> None:
 
 
 def test_phases_collections_and_version_are_described() -> None:
-    names = {one for name, one in vars(records).items() if name.isupper() and isinstance(one, str)}
+    names = {
+        item for name, item in vars(records).items() if name.isupper() and isinstance(item, str)
+    }
     assert {records.FORWARD, records.WEIGHTS} < names
-    assert [one for one in sorted(names - {records.LOSSES}) if f"`{one}`" not in SECTION] == []
+    assert [item for item in sorted(names - {records.LOSSES}) if f"`{item}`" not in SECTION] == []
     assert f'`"format": {recording.FORMAT}`' in SECTION
 
 

@@ -37,7 +37,7 @@ def job(tmp_path: Path) -> Path:
 
 
 def of(kind: type[Record], read: list[Record]) -> list[Any]:
-    return [one for one in read if isinstance(one, kind)]
+    return [item for item in read if isinstance(item, kind)]
 
 
 def test_the_files_of_a_job_in_s3_are_merged(job: Path) -> None:
@@ -46,10 +46,10 @@ def test_the_files_of_a_job_in_s3_are_merged(job: Path) -> None:
     assert isinstance(start, Start)
     assert start.job == "job-1"
     assert start.facts["recorded_by"] == "smdebug"
-    assert [one.at for one in read] == sorted(one.at for one in read)
+    assert [item.at for item in read] == sorted(item.at for item in read)
     steps, samples = of(Step, read), of(System, read)
-    assert [one.step for one in steps] == list(range(len(steps)))
-    assert {(one.host, one.rank) for one in read} == {("algo-1", 0)}
+    assert [item.step for item in steps] == list(range(len(steps)))
+    assert {(item.host, item.rank) for item in read} == {("algo-1", 0)}
     initialisation, finalisation = of(Phase, read)
     assert initialisation.name == records.INITIALISATION
     assert initialisation.at == steps[0].start
@@ -70,7 +70,7 @@ def test_the_files_of_a_job_in_s3_are_merged(job: Path) -> None:
             "disk_written": 0.0,
         }
     )
-    assert [one.values["memory"] for one in samples] == [4.5, 4.8, 5.0]
+    assert [item.values["memory"] for item in samples] == [4.5, 4.8, 5.0]
 
 
 def test_a_step_has_its_phases_and_the_wait_before_it(job: Path) -> None:
@@ -87,34 +87,34 @@ def test_a_step_has_its_phases_and_the_wait_before_it(job: Path) -> None:
 
 
 def test_a_timeline_still_being_written_is_read(job: Path, tmp_path: Path) -> None:
-    (whole,) = job.rglob(TIMELINE)
+    (timeline,) = job.rglob(TIMELINE)
     steps = len(of(Step, list(formats.read(job))))
-    lines = whole.read_text().splitlines()
-    torn = whole.parents[2] / "0-algo-1_pythontimeline.json.tmp"
+    lines = timeline.read_text().splitlines()
+    torn = timeline.parents[2] / "0-algo-1_pythontimeline.json.tmp"
     torn.write_text("\n".join(lines[:-3]) + '\n{"name":"ResNet","pid":1,"ph":"X","ts":14')
-    whole.unlink()
+    timeline.unlink()
     assert 0 < len(of(Step, list(formats.read(job)))) <= steps
 
 
 def test_a_process_id_in_the_file_name_becomes_rank_0(job: Path) -> None:
-    (whole,) = job.rglob(TIMELINE)
-    whole.rename(whole.with_name(TIMELINE.replace("_0-algo-1", "_17647-algo-1")))
-    assert {one.rank for one in of(Step, list(formats.read(job)))} == {0}
+    (timeline,) = job.rglob(TIMELINE)
+    timeline.rename(timeline.with_name(TIMELINE.replace("_0-algo-1", "_17647-algo-1")))
+    assert {item.rank for item in of(Step, list(formats.read(job)))} == {0}
 
 
 def test_evaluation_steps_become_an_evaluation(job: Path) -> None:
-    (whole,) = job.rglob(TIMELINE)
-    text = whole.read_text()
+    (timeline,) = job.rglob(TIMELINE)
+    text = timeline.read_text()
     assert text.count('"name":"Step:ModeKeys.TRAIN"') > 3
-    whole.write_text(text.replace("Step:ModeKeys.TRAIN", "Step:ModeKeys.EVAL"))
+    timeline.write_text(text.replace("Step:ModeKeys.TRAIN", "Step:ModeKeys.EVAL"))
     read = list(formats.read(job))
-    (evaluation,) = [one for one in of(Phase, read) if one.name == records.EVALUATION]
+    (evaluation,) = [item for item in of(Phase, read) if item.name == records.EVALUATION]
     steps = of(Step, read)
     assert (evaluation.start, evaluation.at) == (steps[0].start, steps[-1].at)
 
 
 def test_operators_are_summed_by_device_without_the_operators_they_call(job: Path) -> None:
-    (whole,) = job.rglob(TIMELINE)
+    (timeline,) = job.rglob(TIMELINE)
     start = {"start_time_since_epoch_in_micros": 1795372360000000}
     events: list[dict[str, Any]] = [
         {"name": "process_name", "ph": "M", "pid": 0, "args": start},
@@ -130,15 +130,17 @@ def test_operators_are_summed_by_device_without_the_operators_they_call(job: Pat
     ):
         args = {"step_num": "4", "tid": 7}
         events.append({"name": name, "pid": pid, "ph": "X", "ts": ts, "dur": dur, "args": args})
-    path = whole.with_name("1795372360000205_0-algo-1_model_timeline.json")
+    path = timeline.with_name("1795372360000205_0-algo-1_model_timeline.json")
     path.write_text("[\n" + ",\n".join(map(json.dumps, events)) + "\n]")
-    cpu, gpu = sorted(of(Operators, list(formats.read(job))), key=lambda one: one.device)
+    cpu, gpu = sorted(of(Operators, list(formats.read(job))), key=lambda item: item.device)
     assert (cpu.device, cpu.step, cpu.steps) == ("cpu", 4, 1)
     assert cpu.seconds == pytest.approx(205e-6, abs=2e-6)
-    found = {one.name: (one.calls, one.self_seconds, one.total_seconds) for one in cpu.operators}
+    found = {
+        item.name: (item.calls, item.self_seconds, item.total_seconds) for item in cpu.operators
+    }
     assert found["linear"] == pytest.approx((1, 30e-6, 100e-6))
     assert found["addmm"] == pytest.approx((2, 70e-6, 70e-6))
-    assert [one.name for one in gpu.operators] == ["gemm"]
+    assert [item.name for item in gpu.operators] == ["gemm"]
 
 
 def test_samples_of_cpu_and_gpu_close_in_time_become_one(tmp_path: Path) -> None:
@@ -154,7 +156,7 @@ def test_samples_of_cpu_and_gpu_close_in_time_become_one(tmp_path: Path) -> None
     text = "\n".join(json.dumps(dict(zip(keys, line, strict=True))) for line in lines)
     (folder / "0000000060.algo-2.json.tmp").write_text(text + '\n{"Type":"cpu","Na')
     samples = of(System, list(formats.read(tmp_path)))
-    assert [(one.host, one.at) for one in samples] == [("algo-2", 100.0), ("algo-2", 100.5)]
+    assert [(item.host, item.at) for item in samples] == [("algo-2", 100.0), ("algo-2", 100.5)]
     assert samples[1].values == {"cpu/0": 20.0, "cpu": 20.0, "gpu/0": 40.0}
 
 
@@ -174,13 +176,13 @@ def test_an_incomplete_event_file_without_index_is_read_as_far_as_possible(
             ]
         )
     ]
-    framed = [tfrecord.frame(one, smdebug=True) for one in written]
+    framed = [tfrecord.frame(item, smdebug=True) for item in written]
     (folder / "000000000006_worker_3.tfevents.tmp").write_bytes(b"".join(framed)[:-9])
     read = list(formats.read(tmp_path))
     (tensors,) = of(records.Tensors, read)
     assert (tensors.rank, tensors.mode, tensors.step) == (3, "eval", 3)
-    held = tensors.values["Net_fc.weight"]
-    assert (held.min, held.max, held.l2, held.zeros, held.size) == (
+    stats = tensors.values["Net_fc.weight"]
+    assert (stats.min, stats.max, stats.l2, stats.zeros, stats.size) == (
         -4,
         3,
         5,
@@ -196,8 +198,8 @@ def array(values: list[float]) -> np.ndarray:
 
 
 def test_statistics_count_values_that_are_not_finite() -> None:
-    held = statistics(np.array([1.0, math.nan, math.inf, 0.0], np.float16))
-    assert (held.nonfinite, held.mean, held.max, held.zeros) == (0.5, 0.5, 1.0, 0.25)
+    stats = statistics(np.array([1.0, math.nan, math.inf, 0.0], np.float16))
+    assert (stats.nonfinite, stats.mean, stats.max, stats.zeros) == (0.5, 0.5, 1.0, 0.25)
     none = statistics(np.array([math.nan]))
     assert none.nonfinite == 1.0
     assert math.isnan(none.l2)
@@ -209,7 +211,7 @@ def test_statistics_count_values_that_are_not_finite() -> None:
 def test_a_recording_of_kennel_is_found_below_a_folder_and_read_alone(job: Path) -> None:
     with Writer(job / "a" / "recording", "algo-1", 0) as writer:
         writer.write(records.Note(5.0, "ours"))
-    assert [type(one) for one in formats.read(job)] == [records.Note]
+    assert [type(item) for item in formats.read(job)] == [records.Note]
     with Writer(job / "b", "algo-1", 0) as writer:
         writer.write(records.Note(6.0, "another"))
     with pytest.raises(RecordingError, match=r"several recordings.*recording.*b"):

@@ -191,15 +191,15 @@ def theirs(by_smdebug: dict[str, Any]) -> Any:
 
 
 def steps_of(read: list[Record], mode: str) -> list[Step]:
-    return [one for one in read if isinstance(one, Step) and one.mode == mode]
+    return [item for item in read if isinstance(item, Step) and item.mode == mode]
 
 
 def values_of(read: list[Record]) -> dict[tuple[str, str, str], list[tuple[int, Statistics]]]:
     found: dict[tuple[str, str, str], list[tuple[int, Statistics]]] = {}
-    for one in read:
-        if isinstance(one, Tensors):
-            for name, held in one.values.items():
-                found.setdefault((one.mode, one.collection, name), []).append((one.step, held))
+    for item in read:
+        if isinstance(item, Tensors):
+            for name, stats in item.values.items():
+                found.setdefault((item.mode, item.collection, name), []).append((item.step, stats))
     return found
 
 
@@ -215,38 +215,38 @@ def test_each_tensor_of_smdebug_has_the_values_that_smdebug_reads(
         if name.collection in (records.LOSSES, names.SCALARS):
             continue
         for mode in ("TRAIN", "EVAL"):
-            wanted = [one for one in entries if one["mode"] == mode]
+            wanted = [item for item in entries if item["mode"] == mode]
             got = ours.pop((mode.lower(), name.collection, name.name), [])
             assert len(got) == len(wanted), tensor
             if mode == "TRAIN":
-                assert [step for step, _ in got] == [one["step"] for one in wanted], tensor
-            for (_, held), one in zip(got, wanted, strict=True):
-                compared += compare(held, one)
+                assert [step for step, _ in got] == [item["step"] for item in wanted], tensor
+            for (_, stats), item in zip(got, wanted, strict=True):
+                compared += compare(stats, item)
     assert not ours, "Kennel reads tensors that smdebug does not"
     assert compared > 200
 
 
-def compare(held: Statistics, one: Any) -> int:
+def compare(stats: Statistics, item: Any) -> int:
     """Compare statistics with a complete tensor or its reductions; return how many values."""
-    if one["value"] is not None:
-        assert held == statistics(np.array(one["value"], one["dtype"]))
+    if item["value"] is not None:
+        assert stats == statistics(np.array(item["value"], item["dtype"]))
         return 9
     kinds = {"mean": "mean", "std": "std", "min": "min", "max": "max", "l2": "l2"}
-    for kind, value in one["reductions"].items():
+    for kind, value in item["reductions"].items():
         if kind == "variance":
-            assert held.std == pytest.approx(math.sqrt(value))
+            assert stats.std == pytest.approx(math.sqrt(value))
         elif kind == "l1":
-            assert math.isnan(held.mean_abs)  # its size was not saved
+            assert math.isnan(stats.mean_abs)  # its size was not saved
         else:
-            assert getattr(held, kinds.get(kind, "mean_abs")) == value
-    if "mean" in one["reductions"]:
-        assert held.size == 5 * 4 * 6 * 6
+            assert getattr(stats, kinds.get(kind, "mean_abs")) == value
+    if "mean" in item["reductions"]:
+        assert stats.size == 5 * 4 * 6 * 6
     else:
-        assert math.isnan(held.mean)
-        assert held.size == 0
-    assert math.isnan(held.zeros)
-    assert held.nonfinite == 0  # otherwise its reductions would not be finite
-    return len(one["reductions"])
+        assert math.isnan(stats.mean)
+        assert stats.size == 0
+    assert math.isnan(stats.zeros)
+    assert stats.nonfinite == 0  # otherwise its reductions would not be finite
+    return len(item["reductions"])
 
 
 @pytest.mark.slow
@@ -263,25 +263,25 @@ def test_names_are_those_of_a_recording(read: list[Record]) -> None:
 def test_steps_have_the_losses(read: list[Record], theirs: Any) -> None:
     for mode in ("TRAIN", "EVAL"):
         wanted = [
-            one["value"]
-            for one in theirs["tensors"]["CrossEntropyLoss_output_0"]
-            if one["mode"] == mode
+            item["value"]
+            for item in theirs["tensors"]["CrossEntropyLoss_output_0"]
+            if item["mode"] == mode
         ]
-        assert [one.loss for one in steps_of(read, mode.lower())] == wanted
+        assert [item.loss for item in steps_of(read, mode.lower())] == wanted
         assert len(wanted) == {"TRAIN": 8, "EVAL": 6}[mode]
-    evaluated = [one.step for one in steps_of(read, "eval")]
+    evaluated = [item.step for item in steps_of(read, "eval")]
     assert evaluated == [3, 3, 3, 7, 7, 7]  # the training steps before them
-    scalars = [one for one in read if isinstance(one, Scalar)]
-    assert [(one.name, one.value) for one in scalars] == [("accuracy", 0.0), ("accuracy", 0.25)]
+    scalars = [item for item in read if isinstance(item, Scalar)]
+    assert [(item.name, item.value) for item in scalars] == [("accuracy", 0.0), ("accuracy", 0.25)]
 
 
 @pytest.mark.slow
 def test_tensors_alone_have_steps_without_times(job: Path, theirs: Any) -> None:
     alone = list(formats.read(job / "debug-output"))
-    losses = [one["value"] for one in theirs["tensors"]["CrossEntropyLoss_output_0"]]
-    assert sorted(one.loss or 0 for one in alone if isinstance(one, Step)) == sorted(losses)
-    assert all(not one.spans and not one.seconds for one in alone if isinstance(one, Step))
-    evaluated = [one.step for one in alone if isinstance(one, Step) and one.mode == "eval"]
+    losses = [item["value"] for item in theirs["tensors"]["CrossEntropyLoss_output_0"]]
+    assert sorted(item.loss or 0 for item in alone if isinstance(item, Step)) == sorted(losses)
+    assert all(not item.spans and not item.seconds for item in alone if isinstance(item, Step))
+    evaluated = [item.step for item in alone if isinstance(item, Step) and item.mode == "eval"]
     assert evaluated == [3, 3, 3, 7, 7, 7]
 
 
@@ -291,20 +291,20 @@ def test_the_timeline_is_the_same_as_in_pandas_frame(
 ) -> None:
     framework = by_smdebug["profile"]["framework"]
     wanted: dict[str, list[tuple[int, int]]] = {}
-    for one in framework:
-        span = (one["start_time_us"], one["end_time_us"])
-        wanted.setdefault(one["process"], []).append(span)
+    for item in framework:
+        span = (item["start_time_us"], item["end_time_us"])
+        wanted.setdefault(item["process"], []).append(span)
     forward = sorted(wanted["Forward"])
     found = sorted(
         (round(span.start * 1e6), round((span.start + span.seconds) * 1e6))
-        for one in read
-        if isinstance(one, Step)
-        for span in one.spans
+        for item in read
+        if isinstance(item, Step)
+        for span in item.spans
     )
     assert near(found, forward)
     for mode in ("TRAIN", "EVAL"):
         steps = steps_of(read, mode.lower())
-        times = [(round(one.start * 1e6), round(one.at * 1e6)) for one in steps]
+        times = [(round(item.start * 1e6), round(item.at * 1e6)) for item in steps]
         assert near(times, sorted(wanted[f"Step:ModeKeys.{mode}"]))
 
 
@@ -326,21 +326,23 @@ def test_smdebug_reads_exported_tensors(by_smdebug: dict[str, Any]) -> None:
     assert read["collections"]["activations"] == ["layer1.relu_output_0", "layer1.relu_output_1"]
     for worker in ("worker_0", "worker_1"):
         losses = {
-            (one["mode"], one["step"]): one["value"]
-            for one in read["tensors"]["CrossEntropyLoss_output_0"]
-            if one["worker"] == worker
+            (item["mode"], item["step"]): item["value"]
+            for item in read["tensors"]["CrossEntropyLoss_output_0"]
+            if item["worker"] == worker
         }
         wanted = {("TRAIN", step): float(np.float32(1 / (step + 1))) for step in range(60)}
         assert losses == wanted | {("EVAL", step): 0.25 for step in range(3)}
         reduced = [
-            one for one in read["tensors"]["gradient/resnet18_fc.weight"] if one["worker"] == worker
+            item
+            for item in read["tensors"]["gradient/resnet18_fc.weight"]
+            if item["worker"] == worker
         ]
-        assert [one["step"] for one in reduced] == [0, 20, 40]
+        assert [item["step"] for item in reduced] == [0, 20, 40]
         assert reduced[0]["reductions"] == {
             "mean": 0.5, "std": 1.5, "min": -1.0, "max": 2.0, "l2": 3.0, "abs_mean": 0.75,
         }  # fmt: skip
-    (whole, _) = read["tensors"]["resnet18_head"]
-    assert whole["value"] == [[0, 1, 2], [3, 4, 5]]
+    (complete, _) = read["tensors"]["resnet18_head"]
+    assert complete["value"] == [[0, 1, 2], [3, 4, 5]]
     assert read["tensors"]["scalar/validation:loss"][0]["value"] == 0.25
 
 
@@ -348,8 +350,8 @@ def test_smdebug_reads_exported_tensors(by_smdebug: dict[str, Any]) -> None:
 def test_pandas_frame_reads_an_exported_timeline_and_samples(by_smdebug: dict[str, Any]) -> None:
     read = by_smdebug["our profile"]
     counts: dict[str, int] = {}
-    for one in read["framework"]:
-        counts[one["process"]] = counts.get(one["process"], 0) + 1
+    for item in read["framework"]:
+        counts[item["process"]] = counts.get(item["process"], 0) + 1
     processes = 2
     assert counts == {
         "DataLoaderIter": processes * 63,
@@ -362,18 +364,20 @@ def test_pandas_frame_reads_an_exported_timeline_and_samples(by_smdebug: dict[st
         "Evaluation": processes,
     }
     first = min(
-        one["start_time_us"] for one in read["framework"] if one["process"] == "Step:ModeKeys.TRAIN"
+        item["start_time_us"]
+        for item in read["framework"]
+        if item["process"] == "Step:ModeKeys.TRAIN"
     )
     assert first == 1_795_372_000_125_000
-    assert {one["training_phase"]: one["duration_max_us"] for one in read["statistics"]} == {
+    assert {item["training_phase"]: item["duration_max_us"] for item in read["statistics"]} == {
         "Step:ModeKeys.TRAIN": 501_000,  # two processes, one millisecond apart
         "Step:ModeKeys.EVAL": 251_000,
     }
     assert len(read["system"]) == 60 * 8
     sample = {
-        (one["type"], one["system_metric"], one["dimension"]): one["value"]
-        for one in read["system"]
-        if one["timestamp_us"] == 1_795_372_000_625_000
+        (item["type"], item["system_metric"], item["dimension"]): item["value"]
+        for item in read["system"]
+        if item["timestamp_us"] == 1_795_372_000_625_000
     }
     assert sample == {
         ("cpu", "cpu0", "CPUUtilization"): 50.0,
@@ -396,23 +400,23 @@ def test_an_export_reads_back_as_the_same_recording(ours: Path, exported: Path) 
     for rank in (0, 1):
         for mode in ("train", "eval"):
             pairs = zip(
-                [one for one in steps_of(before, mode) if one.rank == rank],
-                [one for one in steps_of(after, mode) if one.rank == rank],
+                [item for item in steps_of(before, mode) if item.rank == rank],
+                [item for item in steps_of(after, mode) if item.rank == rank],
                 strict=True,
             )
-            for one, other in pairs:
-                assert one.step == other.step
-                assert one.loss == pytest.approx(other.loss, rel=1e-6)
-                assert one.at == pytest.approx(other.at, abs=2e-6)
-                assert [span.name for span in one.spans] == [span.name for span in other.spans]
-                assert one.seconds == pytest.approx(other.seconds, abs=3e-6)
+            for item, other in pairs:
+                assert item.step == other.step
+                assert item.loss == pytest.approx(other.loss, rel=1e-6)
+                assert item.at == pytest.approx(other.at, abs=2e-6)
+                assert [span.name for span in item.spans] == [span.name for span in other.spans]
+                assert item.seconds == pytest.approx(other.seconds, abs=3e-6)
     samples = [
-        [one.values for one in found if isinstance(one, System)] for found in (before, after)
+        [item.values for item in found if isinstance(item, System)] for found in (before, after)
     ]
     assert samples[0] == samples[1]
-    held_by_1 = values_of([one for one in after if one.rank == 1])
+    held_by_1 = values_of([item for item in after if item.rank == 1])
     kept = held_by_1["train", "activations", "layer1.relu:1"]
-    assert [(step, held.l2, held.size) for step, held in kept] == [
+    assert [(step, stats.l2, stats.size) for step, stats in kept] == [
         (0, 3.0, 64), (20, 3.0, 64), (40, 3.0, 64),
     ]  # fmt: skip
 

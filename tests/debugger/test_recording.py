@@ -53,7 +53,9 @@ def test_processes_are_merged_by_time(tmp_path: Path) -> None:
     write(tmp_path, [records.Note(1.0, "a"), records.Note(3.0, "c")])
     write(tmp_path, [records.Note(2.0, "b")], rank=1)
     found = [
-        (one.text, one.rank) for one in recording.read(tmp_path) if isinstance(one, records.Note)
+        (item.text, item.rank)
+        for item in recording.read(tmp_path)
+        if isinstance(item, records.Note)
     ]
     assert found == [("a", 0), ("b", 1), ("c", 0)]
 

@@ -66,19 +66,19 @@ def test_the_time_split_matches_the_recorded_times(small: tuple[Report, str]) ->
 def test_outliers_have_their_cause(small: tuple[Report, str]) -> None:
     facts, page = small
     assert facts.steps
-    assert {one.step for one in facts.steps.outliers} == {99, 199, 299, 399, 499, 599}
+    assert {item.step for item in facts.steps.outliers} == {99, 199, 299, 399, 499, 599}
     assert facts.steps.outlier_every == 100
-    for one in facts.steps.outliers:
-        assert one.longer[0].phase == "data_wait"
-        assert one.longer[0].seconds - one.longer[0].usual == pytest.approx(4.0, rel=0.02)
-        assert {"iowait", "gpu/0"} <= {two.name for two in one.system}
+    for item in facts.steps.outliers:
+        assert item.longer[0].phase == "data_wait"
+        assert item.longer[0].seconds - item.longer[0].usual == pytest.approx(4.0, rel=0.02)
+        assert {"iowait", "gpu/0"} <= {two.name for two in item.system}
     assert facts.steps.outlier_seconds == pytest.approx(6 * 4.0, rel=0.02)
     assert "They occur mostly every 100 steps." in page
 
 
 def test_advice_is_sorted_by_cost(small: tuple[Report, str]) -> None:
     facts, _ = small
-    costs = [one.seconds for one in facts.advice]
+    costs = [item.seconds for item in facts.advice]
     assert len(costs) >= 3
     assert costs == sorted(costs, reverse=True)
 
@@ -87,16 +87,16 @@ def test_rules_are_sorted_by_firings_and_shown_with_their_results(
     small: tuple[Report, str],
 ) -> None:
     facts, page = small
-    counts = [one.times for one in facts.rules]
+    counts = [item.times for item in facts.rules]
     assert counts == sorted(counts, reverse=True)
-    relu = next(one for one in facts.rules if one.rule == "DeadRelu")
+    relu = next(item for item in facts.rules if item.rule == "DeadRelu")
     assert relu.times > 0
     assert relu.aws["RuleTriggered"] == relu.times
     for shown in (relu.description, relu.advice, relu.first[0].text):
         assert html.escape(shown) in page
-    without_data = [one for one in facts.rules if one.status == "no data"]
+    without_data = [item for item in facts.rules if item.status == "no data"]
     assert without_data
-    assert all(html.escape(str(one.details["needs"])) in page for one in without_data)
+    assert all(html.escape(str(item.details["needs"])) in page for item in without_data)
 
 
 class NumpyRule(Rule):
@@ -108,7 +108,7 @@ class NumpyRule(Rule):
     def see(self, record: Record) -> Iterator[records.Fired]:
         self.datapoints += 1
         if self.datapoints == 1:
-            yield self.fire(record, 0, "t", several=np.arange(3), one=np.float32(0.5))
+            yield self.fire(record, 0, "t", several=np.arange(3), item=np.float32(0.5))
 
     def details(self) -> dict[str, object]:
         return {"count": np.int64(3), "where": Path("here")}
@@ -128,12 +128,12 @@ def test_a_rule_can_return_numpy_types(tmp_path: Path) -> None:
 
 def test_curves_classes_operators_and_machines_are_facts(small: tuple[Report, str]) -> None:
     facts, page = small
-    assert [one.epoch for one in facts.curves["validation:accuracy"]] == [0, 1]
+    assert [item.epoch for item in facts.curves["validation:accuracy"]] == [0, 1]
     assert facts.confusion
-    assert [one.pictures for one in facts.confusion.classes] == [7, 8]
+    assert [item.pictures for item in facts.confusion.classes] == [7, 8]
     assert facts.confusion.pairs[0].truth == "b"
-    assert {one.device for one in facts.operators} == {"cpu", "gpu"}
-    usage = {one.name: one.figures for one in facts.system}
+    assert {item.device for item in facts.operators} == {"cpu", "gpu"}
+    usage = {item.name: item.figures for item in facts.system}
     assert usage["memory"].min >= 38
     assert usage["memory"].max <= 42
     assert facts.layers[0].collection == "gradients"
@@ -173,8 +173,8 @@ def test_a_restarted_job_has_two_attempts(tmp_path: Path) -> None:
         writer.write(End(start + 12, "stopped", "patience"))
     facts, page = written(tmp_path)
     assert facts.job.status == "stopped"
-    assert [one.status for one in facts.job.attempts] == [None, "stopped"]
-    assert [one.last_step for one in facts.job.attempts] == [150, 151]
+    assert [item.status for item in facts.job.attempts] == [None, "stopped"]
+    assert [item.last_step for item in facts.job.attempts] == [150, 151]
     assert "The job was started 2 times" in page
     assert facts.job.seconds == pytest.approx(gap + 12)
     # The time between two starts is not counted.

@@ -87,7 +87,7 @@ def test_every_chart_of_the_timeline_shows_the_values_under_the_pointer(
     readings = chromium.value(f"{charts}.map((one) => one.textContent)")
     assert len(readings) >= 7
     # Half of 4,034 s.
-    assert all(one.startswith("33 min") for one in readings)
+    assert all(item.startswith("33 min") for item in readings)
     assert "steps 0.3" in readings[0]
     chromium.value(
         "document.querySelector('.map').scrollIntoView({block: 'center', behavior: 'instant'})"

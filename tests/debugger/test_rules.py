@@ -35,6 +35,8 @@ def test_every_rule_exists_and_describes_itself() -> None:
         for text in (rule.description, rule.advice, rule.source, rule.needs, type(rule).__doc__):
             assert text
             assert len(text) > 8
+        parameters = set(type(rule).Parameters.model_fields) - {"action"}
+        assert {name for name in parameters if f"`{name}`" not in str(type(rule).__doc__)} == set()
         assert rule.parameters.action == "report"
 
 
@@ -107,7 +109,9 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 
 def test_another_package_can_provide_a_rule(installed: Path) -> None:
-    (rule,) = [one for one in rules.make({"TooGood": {"limit": 0.5}}) if one.needs.endswith("cy")]
+    (rule,) = [
+        item for item in rules.make({"TooGood": {"limit": 0.5}}) if item.needs.endswith("cy")
+    ]
     score = Scalar(1.0, "validation:accuracy", 7, 1, 0.75)
     (result,) = rules.evaluate([score], [rule])
     assert (result.rule, result.status, result.times, result.datapoints) == (
@@ -213,7 +217,7 @@ def test_the_profiler_report_has_all_profiler_rules_sorted_by_firings() -> None:
     made = rules.make({"MaxInitializationTime": {"threshold": 0.001}})
     slow = [step(number) for number in range(3)]
     results = rules.evaluate([Start(-5.0, "job", 1, -10.0, {}), *slow], made)
-    report = next(one for one in results if one.rule == "ProfilerReport")
+    report = next(item for item in results if item.rule == "ProfilerReport")
     assert report.status == "quiet"
     names = [rule.__name__ for rule in BUILT_IN if rule.kind == "profiler"]
     assert set(report.details) == set(names) - {"ProfilerReport"}

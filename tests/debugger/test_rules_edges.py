@@ -31,20 +31,20 @@ def result(
     rule: str, stream: Sequence[Record], parameters: Mapping[str, Any] | None = None
 ) -> rules.Result:
     made = rules.make({rule: dict(parameters or {})})
-    (found,) = (one for one in rules.evaluate(stream, made) if one.rule == rule)
+    (found,) = (item for item in rules.evaluate(stream, made) if item.rule == rule)
     return found
 
 
 def tensors(collection: str, *values: Mapping[str, Statistics]) -> list[Record]:
     """Return a record for each of the values, ten steps apart."""
     return [
-        Tensors(float(number), "train", 10 * number, collection, one)
-        for number, one in enumerate(values)
+        Tensors(float(number), "train", 10 * number, collection, item)
+        for number, item in enumerate(values)
     ]
 
 
 def weights(*changes: float, name: str = "conv.weight", l2: float = 5.0) -> list[Record]:
-    return tensors(WEIGHTS, *({name: replace(PLAIN, change=one, l2=l2)} for one in changes))
+    return tensors(WEIGHTS, *({name: replace(PLAIN, change=item, l2=l2)} for item in changes))
 
 
 def training(losses: Sequence[float], seconds: Sequence[float] = ()) -> list[Record]:
@@ -61,9 +61,9 @@ def training(losses: Sequence[float], seconds: Sequence[float] = ()) -> list[Rec
 
 
 def test_a_bias_before_a_batch_norm_needs_no_gradient() -> None:
-    one = {"conv.weight": PLAIN, "conv.bias": replace(PLAIN, mean_abs=1e-10)}
-    assert result("VanishingGradient", tensors(GRADIENTS, one)).status == "quiet"
-    both = one | {"conv.weight": replace(PLAIN, mean_abs=1e-9)}
+    item = {"conv.weight": PLAIN, "conv.bias": replace(PLAIN, mean_abs=1e-10)}
+    assert result("VanishingGradient", tensors(GRADIENTS, item)).status == "quiet"
+    both = item | {"conv.weight": replace(PLAIN, mean_abs=1e-9)}
     found = result("VanishingGradient", tensors(GRADIENTS, both))
     assert (found.times, found.first[0].evidence["modules"]) == (1, {"conv": 1e-9})
 
@@ -147,8 +147,8 @@ def test_variance_is_checked_only_with_a_bound() -> None:
 def test_pictures_that_are_not_normalised_are_found(
     low: float, mean: float, high: float, times: int
 ) -> None:
-    one = replace(PLAIN, min=low, mean=mean, max=high)
-    stream = [*training([1.0]), *tensors(INPUTS, *[{"images": one}] * 63)]  # 8 pictures each
+    item = replace(PLAIN, min=low, mean=mean, max=high)
+    stream = [*training([1.0]), *tensors(INPUTS, *[{"images": item}] * 63)]  # 8 pictures each
     assert result("CheckInputImages", stream).times == times
     assert result("CheckInputImages", stream[:-1]).status == "no data"
 

@@ -72,13 +72,13 @@ def scans_that_fire(made: list[Record]) -> int:
     for number, step in enumerate(steps, start=1):
         if step.at >= scan:
             scan += 60 * math.ceil((step.at - scan + 1e-9) / 60)
-            fired += _many([one.seconds for one in steps[:number]])
-    return fired + _many([one.seconds for one in steps])  # and one at the end
+            fired += _many([item.seconds for item in steps[:number]])
+    return fired + _many([item.seconds for item in steps])  # and one at the end
 
 
 def _many(seconds: list[float]) -> bool:
     limit = statistics.mean(seconds) + 3 * statistics.pstdev(seconds)
-    return len(seconds) > 100 and sum(one > limit for one in seconds) > 10
+    return len(seconds) > 100 and sum(item > limit for item in seconds) > 10
 
 
 def test_the_job_of_the_user_has_the_findings_of_the_user() -> None:
@@ -113,11 +113,11 @@ def test_the_job_of_the_user_has_the_findings_of_the_user() -> None:
     assert outlier.first[0].evidence["outliers"] > 10
     (table,) = outlier.details["steps"]
     assert table["outliers"] == OUTLIERS
-    assert [one["step"] for one in table["longest"]] == [*EARLY, *LATE]
+    assert [item["step"] for item in table["longest"]] == [*EARLY, *LATE]
     usual = min(planted())
-    for one in table["longest"]:
-        assert one["longer"] == "backward"
-        assert one["seconds"] == pytest.approx(6 * usual + 0.4 * OUTSIDE / STEPS, rel=0.02)
+    for item in table["longest"]:
+        assert item["longer"] == "backward"
+        assert item["seconds"] == pytest.approx(6 * usual + 0.4 * OUTSIDE / STEPS, rel=0.02)
 
     slow = results["MaxInitializationTime"]
     assert (slow.times, slow.datapoints) == (1, 1)
