@@ -108,7 +108,7 @@ class NumpyRule(Rule):
     def see(self, record: Record) -> Iterator[records.Fired]:
         self.datapoints += 1
         if self.datapoints == 1:
-            yield self.fire(record, 0, "t", several=np.arange(3), item=np.float32(0.5))
+            yield self.fire(record, 0, "t", several=np.arange(3), single=np.float32(0.5))
 
     def details(self) -> dict[str, object]:
         return {"count": np.int64(3), "where": Path("here")}
@@ -123,7 +123,7 @@ def test_a_rule_can_return_numpy_types(tmp_path: Path) -> None:
     facts = summary.from_results(gathered, [rule.result()], running=False)
     again = Report.model_validate_json(facts.model_dump_json())
     assert again.rules[0].details == {"count": 3, "where": "here"}
-    assert again.rules[0].first[0].evidence == {"several": [0, 1, 2], "one": 0.5}
+    assert again.rules[0].first[0].evidence == {"several": [0, 1, 2], "single": 0.5}
 
 
 def test_curves_classes_operators_and_machines_are_facts(small: tuple[Report, str]) -> None:
