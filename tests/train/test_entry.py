@@ -20,7 +20,7 @@ from tests.ports import free_port
 from tests.train.test_story import SMALL, replay_difference
 
 pytestmark = pytest.mark.slow
-NAME = {"TRAINING_JOB_NAME": "trial-7"}
+NAME = "trial-7"
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def finished(few_digits: Path, tmp_path_factory: pytest.TempPathFactory) -> OptM
         | {"class_weights": "balanced", "warmup_epochs": 0.5, "clip_gradient_norm": 1.0}
         | {"augment": "randaugment", "optimizer": "adamw", "workers": 1},
     )
-    code, log = job.run(**NAME)
+    code, log = job.run(TRAINING_JOB_NAME=NAME)
     assert code == 0, log
     return job
 
@@ -46,7 +46,7 @@ def test_a_job_with_every_option_writes_a_bundle_that_replays(finished: OptMl) -
 
 
 def test_each_training_job_has_a_checkpoint_folder_of_its_own(finished: OptMl) -> None:
-    assert {path.parent.name for path in finished.checkpoints} == {"trial-7"}
+    assert {path.parent.name for path in finished.checkpoints} == {NAME}
 
 
 def test_a_start_after_the_end_only_writes_the_same_bundle_again(
@@ -56,7 +56,7 @@ def test_a_start_after_the_end_only_writes_the_same_bundle_again(
     again = tmp_path / "again"
     shutil.copytree(finished.root, again, symlinks=True)
     shutil.rmtree(again / "model")
-    code, log = OptMl(again).run(**NAME)
+    code, log = OptMl(again).run(TRAINING_JOB_NAME=NAME)
     assert code == 0, log
     assert "resuming from step-" in log
     assert "validation:accuracy=" not in log
