@@ -19,6 +19,7 @@ from debugger.report.analysis import summary
 from debugger.report.analysis.gathering import Gathered
 from debugger.report.drawing import charts, heatmap
 from debugger.report.facts import Report
+from debugger.report.page import page
 from debugger.rules import Rule
 from tests.debugger.recorded import START, Made
 
@@ -108,7 +109,7 @@ class NumpyRule(Rule):
     def see(self, record: Record) -> Iterator[records.Fired]:
         self.datapoints += 1
         if self.datapoints == 1:
-            yield self.fire(record, 0, "t", several=np.arange(3), single=np.float32(0.5))
+            yield self.fire(record, -1, "t", several=np.arange(3), single=np.float32(0.5))
 
     def details(self) -> dict[str, object]:
         return {"count": np.int64(3), "where": Path("here")}
@@ -124,6 +125,9 @@ def test_a_rule_can_return_numpy_types(tmp_path: Path) -> None:
     again = Report.model_validate_json(facts.model_dump_json())
     assert again.rules[0].details == {"count": 3, "where": "here"}
     assert again.rules[0].first[0].evidence == {"several": [0, 1, 2], "single": 0.5}
+    shown = page(facts, gathered)
+    assert "<b>8 s: </b>" in shown  # the firing of a host has no step
+    assert "step -1" not in shown
 
 
 def test_curves_classes_operators_and_machines_are_facts(small: tuple[Report, str]) -> None:
