@@ -6,8 +6,8 @@ from pathlib import Path
 
 from debugger.report import facts
 from debugger.report.analysis.gathering import Gathered
-from debugger.report.drawing import charts
 from debugger.report.drawing.markup import Html, join, tag
+from debugger.report.drawing.series import COLUMNS
 from debugger.report.sections import machines, model, overview, rules, training
 from debugger.report.wording import moment
 
@@ -91,7 +91,7 @@ def _foot(report: facts.Report) -> Html:
         "footer",
         tag(
             "p",
-            f"Charts have at most {charts.COLUMNS} columns. If there are more points, each column "
+            f"Charts have at most {COLUMNS} columns. If there are more points, each column "
             "shows a band from the minimum to the maximum of its points, and a line through the "
             "medians, so no peak is lost. Tables and numbers use all points.",
         ),

@@ -17,7 +17,7 @@ from debugger.records import End, Record, Start, Step
 from debugger.report import write
 from debugger.report.analysis import summary
 from debugger.report.analysis.gathering import Gathered
-from debugger.report.drawing import charts, heatmap
+from debugger.report.drawing import heatmap, series
 from debugger.report.facts import Report
 from debugger.report.page import page
 from debugger.rules import Rule
@@ -282,10 +282,10 @@ def test_columns_keep_minimum_and_maximum() -> None:
     random = np.random.default_rng(0)
     x, y = np.arange(50_000.0), random.standard_normal(50_000)
     y[31_415] = 1_000.0
-    drawn = charts.columns(x, y, 0, 50_000)
-    assert len(drawn.x) == charts.COLUMNS
-    places = (x / 50_000 * charts.COLUMNS).astype(int)
-    for column in range(charts.COLUMNS):
+    drawn = series.columns(x, y, 0, 50_000)
+    assert len(drawn.x) == series.COLUMNS
+    places = (x / 50_000 * series.COLUMNS).astype(int)
+    for column in range(series.COLUMNS):
         inside = y[places == column]
         assert drawn.low[column] == inside.min()
         assert drawn.high[column] == inside.max()
@@ -294,7 +294,7 @@ def test_columns_keep_minimum_and_maximum() -> None:
 
 def test_few_points_are_drawn_without_columns() -> None:
     x, y = np.arange(20.0), np.r_[np.arange(19.0), np.nan]
-    drawn = charts.columns(x, y, 0, 20)
+    drawn = series.columns(x, y, 0, 20)
     assert drawn.single_values
     assert drawn.x.tolist() == list(range(19))
 

@@ -7,8 +7,8 @@ import numpy as np
 from debugger.report import facts
 from debugger.report.analysis.gathering import Gathered, label
 from debugger.report.drawing import charts
-from debugger.report.drawing.charts import Axis, Series
 from debugger.report.drawing.markup import Html, join, tag
+from debugger.report.drawing.series import Axis, Formatter, Series, span
 from debugger.report.drawing.tables import Column, folded, table
 from debugger.report.wording import clock, figure, measure, number, part, seconds, unit
 
@@ -43,7 +43,7 @@ def curves(report: facts.Report, gathered: Gathered) -> Html:
             f"{name.replace('_', ' ').capitalize()} by step",
             families[name],
             x,
-            Axis(*charts.span(families[name], zero=name == "learning_rate"), number),
+            Axis(*span(families[name], zero=name == "learning_rate"), number),
             group="curves",
             tall=name in ("loss", "accuracy"),
         )
@@ -79,7 +79,7 @@ def timeline(report: facts.Report, gathered: Gathered) -> Html:
             "processes",
         )
         level = (report.steps.outlier_threshold, "outlier threshold")
-        low, high = charts.span(series, zero=True)
+        low, high = span(series, zero=True)
         y = Axis(low, max(high, level[0] * 1.05), seconds)
         title = "Step duration"
         title = f"{title}, {series[0].name}" if len(series) < len(by_process) else title
@@ -132,7 +132,7 @@ def _machine(gathered: Gathered, host: str, x: Axis, started: float) -> list[Htm
             "GPUs",
         )
         kind = unit(found[0])
-        low, high = (0.0, 104.0) if kind == "%" else charts.span(series, zero=True)
+        low, high = (0.0, 104.0) if kind == "%" else span(series, zero=True)
         y = Axis(low, high, _formatter(kind))
         shown = f"{title}, {host}" if several else title
         shown = f"{shown}, {series[0].name}" if len(series) < len(found) else shown
@@ -140,7 +140,7 @@ def _machine(gathered: Gathered, host: str, x: Axis, started: float) -> list[Htm
     return drawn
 
 
-def _formatter(kind: str) -> charts.Formatter:
+def _formatter(kind: str) -> Formatter:
     return lambda value: measure(value, kind)
 
 
