@@ -173,7 +173,7 @@ def test_a_damaged_picture_is_skipped_and_named(copy: Path) -> None:
     assert f"shard {place.shard.name} is damaged at byte {place.start:,}" in reason
 
 
-@pytest.mark.parametrize("damage", ["cut", "edited", "newer", "other", "gone"])
+@pytest.mark.parametrize("damage", ["cut", "edited", "newer", "other", "missing"])
 def test_a_damaged_index_is_refused(damage: str, copy: Path) -> None:
     index = copy / "train" / shards.INDEX
     contents = json.loads(index.read_text())
@@ -184,7 +184,7 @@ def test_a_damaged_index_is_refused(damage: str, copy: Path) -> None:
         index.write_text(json.dumps(contents))
     elif damage == "newer":
         index.write_text(json.dumps(contents | {"format": 99}))
-    elif damage == "gone":
+    elif damage == "missing":
         index.unlink()
     else:
         index.write_text("[]")

@@ -1,4 +1,4 @@
-"""Writes records to the disk and passes them to the rules; logs a failure once and goes on."""
+"""Writes records to the disk and passes them to the rules; logs a failure once and continues."""
 
 import os
 import shutil

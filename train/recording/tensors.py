@@ -163,7 +163,7 @@ class TensorProbe:
 
 
 def leaves(network: nn.Module) -> dict[str, nn.Module]:
-    """Return the modules without children by name, without those whose output says little."""
+    """Return the modules without children by name, except dropout, identity and flatten."""
     return {
         name: module
         for name, module in network.named_modules()

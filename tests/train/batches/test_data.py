@@ -77,7 +77,9 @@ def test_an_epoch_can_start_in_its_middle() -> None:
     assert len(order) == 2
 
 
-def seen(pictures: Sequence[Picture], transform: Transform, *, workers: int = 0) -> torch.Tensor:
+def epoch_images(
+    pictures: Sequence[Picture], transform: Transform, *, workers: int = 0
+) -> torch.Tensor:
     """Return the images of one epoch, float32 [N, 3, 32, 32]."""
     dataset = Pictures(pictures, transform, seed=3)
     batches = loader(dataset, Order(len(pictures), 8, seed=3), workers=workers)
@@ -91,7 +93,7 @@ def test_random_transforms_do_not_depend_on_the_workers(
 ) -> None:
     config = TrainConfig.model_validate({"augment": augment})
     transform = training_transform(config, TRANSFORM, on_device=on_device)
-    alone, by_two = (seen(pictures[:24], transform, workers=n) for n in (0, 2))
+    alone, by_two = (epoch_images(pictures[:24], transform, workers=n) for n in (0, 2))
     assert alone.shape == (24, 3, 32, 32)
     assert torch.equal(alone, by_two)
 
@@ -103,10 +105,10 @@ def test_a_policy_has_nearly_the_same_effect_on_the_device_and_in_the_workers(
     """Pillow rounds differently, and has hard edges where pixels from outside come in."""
     config = TrainConfig.model_validate({"augment": augment})
     by_workers, by_device = (
-        seen(pictures, training_transform(config, TRANSFORM, on_device=where))
-        for where in (False, True)
+        epoch_images(pictures, training_transform(config, TRANSFORM, on_device=on_device))
+        for on_device in (False, True)
     )
-    without = seen(pictures, training_transform(TrainConfig(), TRANSFORM))
+    without = epoch_images(pictures, training_transform(TrainConfig(), TRANSFORM))
     changed = (by_workers - without).abs().mean()
     assert (by_workers - by_device).abs().mean() < 0.05 * changed
 
@@ -167,7 +169,7 @@ def test_unreadable_pictures_are_skipped_and_logged_once(
 ) -> None:
     (tmp_path / "empty.jpg").write_bytes(b"")
     (tmp_path / "text.jpg").write_text("not a photo")
-    bad = [Picture(tmp_path / name, 0) for name in ("empty.jpg", "text.jpg", "gone.jpg")]
+    bad = [Picture(tmp_path / name, 0) for name in ("empty.jpg", "text.jpg", "missing.jpg")]
     dataset = Pictures((*pictures[:5], *bad), TRANSFORM, seed=0)
     (batch,) = loader(dataset, Order(8, 8, seed=None), workers=0)
     assert batch.images.shape[0] == len(batch.labels) == 5
@@ -177,7 +179,7 @@ def test_unreadable_pictures_are_skipped_and_logged_once(
     log = capsys.readouterr().out
     assert log.count("skipped unreadable picture") == 3
     assert "empty.jpg: the picture is empty (0 bytes)" in log
-    assert "gone.jpg" in log
+    assert "missing.jpg" in log
 
 
 def test_too_many_unreadable_pictures_fail_the_job() -> None:
@@ -188,7 +190,7 @@ def test_too_many_unreadable_pictures_fail_the_job() -> None:
 
 
 def test_a_batch_without_readable_pictures_is_empty(tmp_path: Path) -> None:
-    dataset = Pictures([Picture(tmp_path / "gone.jpg", 0)] * 2, TRANSFORM, seed=0)
+    dataset = Pictures([Picture(tmp_path / "missing.jpg", 0)] * 2, TRANSFORM, seed=0)
     (batch,) = loader(dataset, Order(2, 2, seed=None), workers=0)
     assert len(batch.labels) == 0
     assert len(batch.unreadable) == 2

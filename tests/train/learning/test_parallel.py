@@ -12,6 +12,8 @@ from classifier import bundle
 from tests.train import head_jobs, multiprocess
 from train.config import TrainConfig
 
+pytestmark = pytest.mark.slow
+
 
 def config(**settings: object) -> TrainConfig:
     """Return a config that trains batch norm; the last batch of an epoch is uneven."""
@@ -23,7 +25,7 @@ def config(**settings: object) -> TrainConfig:
     return TrainConfig.model_validate(small | settings)
 
 
-def figures(root: Path) -> dict[str, Any]:
+def read_metrics(root: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((root / "data" / "metrics.json").read_text())
     return found
 
@@ -31,8 +33,8 @@ def figures(root: Path) -> dict[str, Any]:
 def check_losses(one: dict[str, Any], other: dict[str, Any], *tolerances: float) -> None:
     """Check that losses agree, to a relative tolerance for each epoch.
 
-    Sums are taken in another order. Batch norm on few small pictures makes more of that with every
-    step: with statistics of each process's own the first epoch would be off by 1e-2.
+    Sums have another order, and batch norm on few small pictures amplifies the difference in every
+    step. If each process had its own statistics, the first epoch would differ by 1e-2.
     """
     for mine, yours, tolerance in zip(one["history"], other["history"], tolerances, strict=True):
         for name in ("train:loss", "validation:loss"):
@@ -42,7 +44,7 @@ def check_losses(one: dict[str, Any], other: dict[str, Any], *tolerances: float)
 
 @pytest.fixture(scope="module")
 def digits(few_digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Digits, a few of which cannot be read, and one more than fills all batches but two."""
+    """Digits and two files that cannot be read; the last batch is not full."""
     folder = tmp_path_factory.mktemp("digits") / "digits"
     shutil.copytree(few_digits, folder)
     (folder / "train" / "3" / "empty.png").write_bytes(b"")
@@ -64,7 +66,7 @@ def test_two_processes_have_the_loss_curve_of_one_process(
     for world in (1, 2):
         given = config(max_unreadable=0.2, **settings)
         multiprocess.train(tmp_path / str(world), digits, given, world)
-    one, two = (figures(tmp_path / name) for name in "12")
+    one, two = (read_metrics(tmp_path / name) for name in "12")
     check_losses(one, two, 1e-3, 1e-2)
     assert set(one["unreadable"]) == set(two["unreadable"])
     assert len(one["unreadable"]) == 2
@@ -86,7 +88,7 @@ def test_a_head_on_features_of_two_processes_is_the_same(
     torch.testing.assert_close(
         head_jobs.head(tmp_path / "1"), head_jobs.head(tmp_path / "2"), rtol=1e-3, atol=1e-5
     )
-    one, two = (figures(tmp_path / name) for name in "12")
+    one, two = (read_metrics(tmp_path / name) for name in "12")
     check_losses(one, two, 1e-4, 1e-4, 1e-4)
     assert set(one["unreadable"]) == set(two["unreadable"])
 
@@ -101,7 +103,7 @@ def test_two_stages_in_two_processes_are_the_same(
     )
     for world in (1, 2):
         multiprocess.train(tmp_path / str(world), digits, settings, world)
-    one, two = (figures(tmp_path / name) for name in "12")
+    one, two = (read_metrics(tmp_path / name) for name in "12")
     check_losses(one, two, 1e-4, 1e-4, 1e-4)
 
 
@@ -122,4 +124,4 @@ def test_processes_with_different_photos_are_refused(
     digits: Path, few_digits: Path, tmp_path: Path
 ) -> None:
     errors = multiprocess.check_photos(tmp_path, (digits, few_digits))
-    assert all("S3DataDistributionType to FullyReplicated" in one for one in errors)
+    assert all("S3DataDistributionType to FullyReplicated" in error for error in errors)

@@ -31,17 +31,17 @@ def test_the_rate_found_depends_neither_on_the_given_rate_nor_on_restarts(
             with pytest.raises(Interrupted):
                 head_jobs.train(tmp_path / name, few_digits, settings, head_jobs.StopAfter(checks))
         head_jobs.train(tmp_path / name, few_digits, settings)
-        figures = json.loads((tmp_path / name / "data" / "metrics.json").read_text())
-        found.append(figures["learning_rate"])
-        assert figures["history"][-1]["train:loss"] < figures["history"][0]["train:loss"]
+        metrics = json.loads((tmp_path / name / "data" / "metrics.json").read_text())
+        found.append(metrics["learning_rate"])
+        assert metrics["history"][-1]["train:loss"] < metrics["history"][0]["train:loss"]
     assert found[0] == pytest.approx(found[1], rel=1e-6)
     assert found[1] == found[2]
     assert 1e-4 < found[0] < 1.0
     rows = list(
         csv.DictReader((tmp_path / "a" / "data" / "learning_rate.csv").read_text().splitlines())
     )
-    least = min(rows, key=lambda row: float(row["loss"]))
-    assert float(least["learning_rate"]) / 10 == pytest.approx(found[0])
+    lowest = min(rows, key=lambda row: float(row["loss"]))
+    assert float(lowest["learning_rate"]) / 10 == pytest.approx(found[0])
     unbroken, resumed = (
         bundle.load(tmp_path / name / "model").network.state_dict() for name in "bc"
     )
