@@ -99,7 +99,7 @@ CONFLICTS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "sweep without a frozen backbone": (
         {"tuning": GRID | {"strategy": "sweep"}, "hyperparameters": {"trainable": "all"}},
-        "tuning.strategy: sweep trains many heads on one frozen backbone, and trainable is all: "
+        "tuning.strategy: sweep trains many heads on one frozen backbone, but trainable is all: "
         "set trainable=head, or use a tuning job",
     ),
     "sweep over a hyperparameter that changes features": (
@@ -309,7 +309,7 @@ CONFLICTS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "steps reversed": (
         {"profiler": {"steps": "13:10"}},
-        'profiler.steps: two step numbers such as "10:13", the first the lower, or "" for none '
+        'profiler.steps: give two step numbers such as "10:13", the lower one first, or "" for none '
         "(given '13:10')",
     ),
     "no kind": (
