@@ -309,8 +309,8 @@ CONFLICTS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "steps reversed": (
         {"profiler": {"steps": "13:10"}},
-        'profiler.steps: give two step numbers such as "10:13", the lower one first, or "" for none '
-        "(given '13:10')",
+        'profiler.steps: give two step numbers such as "10:13", the lower one first, or "" for '
+        "none (given '13:10')",
     ),
     "no kind": (
         {"endpoint": {"instance_type": "ml.m5.xlarge"}},
