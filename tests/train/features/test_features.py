@@ -14,6 +14,8 @@ from train.platform.stop import Interrupted, Stop
 from train.recording.hooks import Hooks
 from train.state.setup import set_up
 
+SLOW = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -30,12 +32,20 @@ def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     "settings",
     [
-        {},
-        {"augment": "none", "horizontal_flip": False},
-        {"augment": "trivialaugment", "augment_on": "device"},
-        {"optimizer": "adamw", "ema": 0.5, "class_weights": "balanced", "clip_gradient_norm": 1.0},
+        pytest.param({}, id="augmented"),
+        pytest.param({"augment": "none", "horizontal_flip": False}, id="plain", marks=SLOW),
+        pytest.param(
+            {"augment": "trivialaugment", "augment_on": "device"},
+            id="policy on the device",
+            marks=SLOW,
+        ),
+        pytest.param(
+            {"optimizer": "adamw", "ema": 0.5}
+            | {"class_weights": "balanced", "clip_gradient_norm": 1.0},
+            id="every option",
+            marks=SLOW,
+        ),
     ],
-    ids=["augmented", "plain", "policy on the device", "every option"],
 )
 def test_the_head_equals_the_head_trained_with_the_whole_network(
     settings: dict[str, object], weights: Path, few_digits: Path, tmp_path: Path
@@ -50,7 +60,9 @@ def test_the_head_equals_the_head_trained_with_the_whole_network(
     torch.testing.assert_close(from_features, through, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("checks", [2, 9, 17])
+@pytest.mark.parametrize(
+    "checks", [9, *(pytest.param(checks, marks=pytest.mark.slow) for checks in (2, 17))]
+)
 def test_a_job_stopped_anywhere_resumes_to_the_same_weights(
     checks: int, weights: Path, few_digits: Path, tmp_path: Path, unbroken: torch.Tensor
 ) -> None:
@@ -205,6 +217,7 @@ def test_a_folder_that_cannot_be_written_is_explained(tmp_path: Path) -> None:
         store.write("key", chunk)
 
 
+@pytest.mark.slow
 def test_the_bundle_is_calibrated_on_the_validation_pictures(
     weights: Path, few_digits: Path, tmp_path: Path
 ) -> None:

@@ -24,13 +24,13 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("grid", "settings"),
     [
-        (GRID, {}),
-        (
+        pytest.param(GRID, {}, id="sgd", marks=pytest.mark.slow),
+        pytest.param(
             {"learning_rate": [0.001, 0.05]},
             {"optimizer": "adamw", "class_weights": "balanced", "clip_gradient_norm": 0.5},
+            id="every option",
         ),
     ],
-    ids=["sgd", "every option"],
 )
 def test_each_trial_gives_the_result_of_its_own_job(
     grid: dict[str, list[object]],

@@ -18,6 +18,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return head_jobs.backbone(tmp_path_factory.mktemp("weights"))
 
 
+@pytest.mark.slow
 def test_the_rate_found_depends_neither_on_the_given_rate_nor_on_restarts(
     weights: Path, few_digits: Path, tmp_path: Path
 ) -> None:

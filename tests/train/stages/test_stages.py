@@ -62,7 +62,9 @@ def test_the_second_stage_trains_more_layers_with_its_own_schedule(
     assert torch.equal(state["layer3.1.conv2.weight"], first["layer3.1.conv2.weight"])
 
 
-@pytest.mark.parametrize("checks", [9, 17, 24, 29])
+@pytest.mark.parametrize(
+    "checks", [17, *(pytest.param(checks, marks=pytest.mark.slow) for checks in (9, 24, 29))]
+)
 def test_a_job_stopped_anywhere_resumes_to_the_same_weights(
     checks: int, weights: Path, few_digits: Path, tmp_path: Path, unbroken: Path
 ) -> None:
