@@ -183,6 +183,7 @@ def train_epoch(
         run.autocast(),
         config.accumulate,
         run.job.world_size,
+        run.job.rank,
     )
     optimizer.set_training_mode(state.network, freeze_batch_norm=config.freeze_batch_norm)
     trained = [p for p in state.network.parameters() if p.requires_grad]
@@ -195,12 +196,15 @@ def train_epoch(
         torch.manual_seed(mix(config.seed, state.step, run.job.rank))  # dropout, mixing
         optimizer.set_rates(state.optimizer, config, state.step, steps)
         count = len(batch.labels)
-        if count or run.job.world_size > 1:  # a process with an empty share takes part too
+        # A process with an empty share takes part too. Batch norm needs two pictures.
+        if count > 1 or run.job.world_size > 1:
             with step.phase(COPY):
-                images = parallel.with_shape(batch.images_on(run.device), run.transform.crop)
+                images = batch.images_on(run.device)
                 labels = batch.labels.to(run.device, non_blocking=True)
                 mixed, targets = mixing(images, labels) if mixing and count else (images, labels)
-            answers, figures = gradients.accumulate(step, mixed, targets, labels)
+            answers, figures = gradients.accumulate(
+                step, mixed, targets, labels, order.shares(state.batch)
+            )
             state.scaler.unscale_(state.optimizer)
             with step.phase(OPTIMIZER):
                 if config.clip_gradient_norm:

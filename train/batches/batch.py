@@ -45,13 +45,13 @@ Item = tuple[torch.Tensor, int, Operations] | tuple[str, str]
 
 
 def collate(transform: EvaluationTransform, items: Sequence[Item]) -> Batch:
-    """Stack the pictures that could be read; `transform` normalises them later."""
+    """Stack the pictures that could be read, perhaps none; `transform` normalises them later."""
     good = [item for item in items if len(item) == 3]
     bad = tuple(item for item in items if len(item) == 2)
     # The decoder returns pixels channels last, and they stay so.
-    images = torch.stack([one.permute(1, 2, 0) for one, *_ in good]) if good else torch.empty(0)
-    if good:
-        images = images.permute(0, 3, 1, 2)
+    pixels = [one.permute(1, 2, 0) for one, *_ in good]
+    empty = torch.empty(0, transform.crop, transform.crop, 3, dtype=torch.uint8)
+    images = (torch.stack(pixels) if pixels else empty).permute(0, 3, 1, 2)
     labels = torch.tensor([label for _, label, _ in good], dtype=torch.long)
     return Batch(images, labels, bad, transform, tuple(drawn for *_, drawn in good))
 

@@ -112,7 +112,7 @@ class DecodedCache:
                 f"no memory to cache decoded pictures ({error}): each epoch decodes them again; "
                 "cache_gib=0 turns the cache off"
             )
-            print(self.note, flush=True)
+            log(self.note)
             return None
 
 

@@ -60,12 +60,19 @@ class Order:
             indices = self._shuffled(mix(self.seed, self.epoch))
         for start in self._starts()[self.first :]:
             batch = indices[start : start + self.batch_size]
-            if self._layout is None or self.seed is None:
-                own = batch[self.rank :: self.world_size]
-            else:
-                first, last = (len(batch) * (self.rank + n) // self.world_size for n in (0, 1))
-                own = batch[first:last]
-            yield [(self.epoch, index) for index in own]
+            yield [(self.epoch, index) for index in batch[self._share(len(batch), self.rank)]]
+
+    def shares(self, batch: int) -> tuple[int, ...]:
+        """Return how many pictures of an epoch's batch each process has, counted from 0."""
+        start = self._starts()[batch]
+        count = min(self.batch_size, self.count - start)
+        ranks = range(self.world_size)
+        return tuple(len(range(count)[self._share(count, rank)]) for rank in ranks)
+
+    def _share(self, count: int, rank: int) -> slice:
+        if self._layout is None or self.seed is None:
+            return slice(rank, None, self.world_size)
+        return slice(count * rank // self.world_size, count * (rank + 1) // self.world_size)
 
     def _shuffled(self, seed: int) -> list[int]:
         draw = torch.Generator().manual_seed(seed)

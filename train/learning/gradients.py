@@ -4,6 +4,7 @@ Several passes take less memory and give the same gradients: the loss of each pa
 share of the whole batch, over all parts and processes.
 """
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ class Gradients:
         autocast: of the forward pass.
         parts: passes that a batch is divided into.
         world_size: training processes.
+        rank: of this process.
     """
 
     model: nn.Module
@@ -35,30 +37,38 @@ class Gradients:
     autocast: AbstractContextManager[object]
     parts: int = 1
     world_size: int = 1
+    rank: int = 0
 
     def accumulate(
-        self, step: Step, images: torch.Tensor, targets: torch.Tensor, labels: torch.Tensor
+        self,
+        step: Step,
+        images: torch.Tensor,
+        targets: torch.Tensor,
+        labels: torch.Tensor,
+        shares: Sequence[int] = (),
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Add the gradients of the batch's mean loss, scaled, to those of the parameters.
 
         Averaged over the processes, they are the gradients of the mean over all their pictures.
-        Batch norm's statistics are of each part alone. With one process, a part holds at least two
-        pictures. Several processes divide their batches into equally many parts; some can be empty.
+        Batch norm's statistics are of each part alone, so a part has at least two pictures over all
+        processes. Every process has the same number of parts; some of its own can be empty.
 
         Args:
             step: the current step.
             images: of this process, [B, 3, H, W], or features [B, F]; B can be 0.
             targets: classes int64 [B], or their shares [B, C].
             labels: classes int64 [B].
+            shares: the pictures of the batch in each process, if there are several.
 
         Returns:
             the answers int64 [B], and float64 [3], the step's figures over all processes: summed
             loss, right answers, pictures.
         """
-        count, parts = len(labels), self.parts
-        if self.world_size == 1:
-            parts = min(parts, max(1, count // 2))
-        split = images.tensor_split(parts), targets.tensor_split(parts)
+        count = len(labels)
+        counts = shares if self.world_size > 1 else (count,)
+        sizes = part_sizes(count, self.parts, counts, self.rank)
+        parts = len(sizes)
+        split = torch.split(images, sizes), torch.split(targets, sizes)
         weights = [target_weight(self.criterion, part) for part in split[1]]
         own = torch.stack(weights).sum()
         total = parallel.total(own)
@@ -84,6 +94,24 @@ class Gradients:
             return nullcontext()
         waiting: AbstractContextManager[None] = self.model.no_sync()
         return waiting
+
+
+def part_sizes(count: int, most: int, shares: Sequence[int], rank: int) -> list[int]:
+    """Return the pictures in each part of a process's share of a batch.
+
+    There are so few parts that each has at least two pictures over all processes. The processes
+    give their odd pictures to different parts, so that the parts differ by one picture at most.
+
+    Args:
+        count: pictures of this process; fewer than in `shares` if some could not be read.
+        most: the number of parts if the batch is large enough.
+        shares: pictures of each process.
+        rank: of this process.
+    """
+    parts = min(most, max(1, sum(shares) // 2))
+    first = sum(share % parts for share in shares[:rank])
+    extra = {(first + n) % parts for n in range(count % parts)}
+    return [count // parts + (part in extra) for part in range(parts)]
 
 
 def target_weight(criterion: nn.CrossEntropyLoss, targets: torch.Tensor) -> torch.Tensor:

@@ -108,11 +108,6 @@ def check_same_pictures(splits: Splits) -> None:
         )
 
 
-def with_shape(images: torch.Tensor, crop: int) -> torch.Tensor:
-    """Return images [B, …] unchanged, but an empty share, which has no shape, as [0, 3, H, W]."""
-    return images.reshape(0, 3, crop, crop) if images.ndim == 1 else images
-
-
 def broadcast(value: Any) -> Any:
     """Return the main process's value in every process."""
     if not dist.is_initialized():
@@ -166,10 +161,11 @@ class _SyncBatchNorm2d(nn.BatchNorm2d):
         summed, squared, count = _Sum.apply(torch.cat([*sums, pixels])).split(
             [self.num_features, self.num_features, 1]
         )
-        mean = summed / count
-        variance = (squared / count - mean**2).clamp(min=0)
-        with torch.no_grad():
-            self._update_statistics(mean, variance * count / (count - 1))
+        mean = summed / count.clamp(min=1)
+        variance = (squared / count.clamp(min=1) - mean**2).clamp(min=0)
+        if count > 1:  # one value has no variance
+            with torch.no_grad():
+                self._update_statistics(mean, variance * count / (count - 1))
         scale = (variance + self.eps).rsqrt().float()
         normal = (values - mean.float().view(shape)) * scale.view(shape)
         if self.affine:

@@ -11,6 +11,16 @@ from contextlib import contextmanager
 from typing import Any
 
 TAIL = 16_384  # bytes of stderr that are stored
+TORCH = "sagemaker_torch_distributed_enabled"
+# Ways to start a script that the toolkit knows and this image has no library for.
+UNSUPPORTED = (
+    "sagemaker_mpi_enabled",
+    "sagemaker_distributed_dataparallel_enabled",
+    "sagemaker_pytorch_ddp_enabled",
+    "sagemaker_pytorch_xla_multi_worker_enabled",
+    "sagemaker_parameter_server_enabled",
+    "sagemaker_multi_worker_mirrored_strategy_enabled",
+)
 
 
 def run(env: Any) -> None:
@@ -20,32 +30,70 @@ def run(env: Any) -> None:
         env: sagemaker_training.environment.Environment.
 
     Raises:
-        sagemaker_training.errors.ClientError: the script failed. Its last line comes first, because
-            the platform shows the first 1,024 characters of a reason.
+        sagemaker_training.errors.ClientError: the script failed, or what it needs could not be
+            installed, or the job asks for a launcher that this image does not have. The last line
+            of stderr comes first, because the platform shows the first 1,024 characters of a
+            reason.
     """
     from sagemaker_training import entry_point, errors, runner
 
-    distributed = env.additional_framework_parameters.get("sagemaker_torch_distributed_enabled")
+    parameters = env.additional_framework_parameters
+    refused = [name for name in UNSUPPORTED if is_on(parameters.get(name))]
+    if refused:
+        raise errors.ClientError(
+            f"ConfigError: {', '.join(refused)}: this image starts a script on several GPUs and "
+            f"hosts with torchrun only: remove it and set {TORCH}=true"
+        )
+    torch = is_on(parameters.get(TORCH))
+    arguments, variables = env.to_cmd_args(), env.to_env_vars()
     with stderr_tail() as tail:
         try:
+            chosen = runner.get(
+                runner.TorchDistributedRunnerType if torch else runner.ProcessRunnerType,
+                env.user_entry_point,
+                arguments,
+                variables,
+            )
             entry_point.run(
                 uri=env.module_dir,
                 user_entry_point=env.user_entry_point,
-                args=env.to_cmd_args(),
-                env_vars=env.to_env_vars(),
-                runner_type=(
-                    runner.TorchDistributedRunnerType if distributed else runner.ProcessRunnerType
-                ),
+                args=arguments,
+                env_vars=variables,
+                runner_type=_by_keyword(chosen),
                 capture_error=False,
             )
             return
         except errors.ExecuteUserScriptError as error:
-            failed = error
+            what = f"{env.user_entry_point} ended with exit code {error.return_code}"
+        except (errors.InstallModuleError, errors.InstallRequirementsError) as error:
+            what = f"{error.cmd} ended with exit code {error.return_code}"
     stderr = bytes(tail).decode(errors="replace").strip() or "it wrote nothing to stderr"
     raise errors.ClientError(
-        f"{stderr.splitlines()[-1]}\n\n{env.user_entry_point} ended with exit code "
-        f"{failed.return_code}; the end of its stderr:\n{stderr}"
+        f"{stderr.splitlines()[-1]}\n\n{what}; the end of its stderr:\n{stderr}"
     )
+
+
+def is_on(value: object) -> bool:
+    """Whether a hyperparameter is true, as the SDKs write it."""
+    return str(value).strip('"').lower() in ("true", "1", "yes")
+
+
+def _by_keyword(chosen: Any) -> Any:
+    """Return a runner that calls `chosen` by keyword.
+
+    The toolkit passes (wait, capture_error) by position, but its runner for torchrun takes them in
+    the other order: it would not wait, and a script that fails would be reported as a success.
+    """
+    from sagemaker_training import process
+
+    class ByKeyword(process.ProcessRunner):  # type: ignore[misc]
+        def __init__(self) -> None:
+            pass
+
+        def run(self, wait: bool = True, capture_error: bool = False) -> Any:
+            return chosen.run(wait=wait, capture_error=capture_error)
+
+    return ByKeyword()
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from torch import nn
 
 from train.batches.batch import Batch
 from train.batches.order import Order, mix
-from train.learning import optimizer, parallel
+from train.learning import optimizer
 from train.learning.gradients import Gradients
 from train.recording.hooks import Step
 from train.state.run import Run
@@ -55,6 +55,7 @@ def find(
         run.autocast(),
         run.config.accumulate,
         run.job.world_size,
+        run.job.rank,
     )
     order.epoch = order.first = 0
     curve: list[tuple[float, float]] = []
@@ -64,7 +65,9 @@ def find(
             rate = LEAST * (MOST / LEAST) ** (number / (STEPS - 1))
             optimizer.scale(tried, rate / run.config.learning_rate)
             torch.manual_seed(mix(run.config.seed, number, run.job.rank))
-            smooth = SMOOTH * smooth + (1 - SMOOTH) * _step(run, gradients, batch, tried)
+            shares = order.shares(number % len(order))
+            loss = _step(run, gradients, batch, tried, shares)
+            smooth = SMOOTH * smooth + (1 - SMOOTH) * loss
             loss = smooth / (1 - SMOOTH ** (number + 1))
             if not math.isfinite(loss) or loss > LOST * lowest:
                 break
@@ -90,12 +93,18 @@ def _repeat(run: Run, batches: Iterable[Batch]) -> Iterator[Batch]:
         yield from run.stop.watch(batches)
 
 
-def _step(run: Run, gradients: Gradients, batch: Batch, tried: torch.optim.Optimizer) -> float:
+def _step(
+    run: Run,
+    gradients: Gradients,
+    batch: Batch,
+    tried: torch.optim.Optimizer,
+    shares: tuple[int, ...],
+) -> float:
     """Take a step and return its loss over all processes."""
     run.unreadable.add(batch.unreadable)
-    images = parallel.with_shape(batch.images_on(run.device), run.transform.crop)
+    images = batch.images_on(run.device)
     labels = batch.labels.to(run.device)
     tried.zero_grad()
-    _, figures = gradients.accumulate(Step(), images, labels, labels)
+    _, figures = gradients.accumulate(Step(), images, labels, labels, shares)
     tried.step()
     return (figures[0] / figures[2]).item()
