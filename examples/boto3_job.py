@@ -16,7 +16,6 @@ OBJECTIVE = {
     "Name": "validation:accuracy",
     "Regex": r"\[metric\] validation:accuracy=([-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?) ",
 }
-GRID = {"learning_rate": ["0.001", "0.01"]}
 
 
 def main() -> None:
@@ -29,6 +28,7 @@ def main() -> None:
     parser.add_argument("--train-image", required=True)
     parser.add_argument("--serve-image", required=True)
     parser.add_argument("--instance-type", default="ml.m5.xlarge")
+    parser.add_argument("--learning-rates", nargs="+", default=["0.001", "0.01"])
     parser.add_argument("--hyperparameters", type=json.loads, default={})
     given = parser.parse_args()
     sagemaker = boto3.client("sagemaker")
@@ -46,7 +46,7 @@ def main() -> None:
             "ResourceLimits": {"MaxParallelTrainingJobs": 1},
             "ParameterRanges": {
                 "CategoricalParameterRanges": [
-                    {"Name": key, "Values": values} for key, values in GRID.items()
+                    {"Name": "learning_rate", "Values": given.learning_rates}
                 ]
             },
         },

@@ -33,6 +33,7 @@ def main() -> None:
     parser.add_argument("--train-image", required=True)
     parser.add_argument("--serve-image", required=True)
     parser.add_argument("--instance-type", default="ml.m5.xlarge")
+    parser.add_argument("--learning-rates", nargs="+", default=["0.001", "0.01"])
     parser.add_argument("--hyperparameters", type=json.loads, default={})
     given = parser.parse_args()
     name = time.strftime("sdk2-%m%d-%H%M%S")
@@ -55,10 +56,10 @@ def main() -> None:
         estimator,
         objective_metric_name=OBJECTIVE["Name"],
         metric_definitions=[OBJECTIVE],
-        hyperparameter_ranges={"learning_rate": CategoricalParameter(["0.001", "0.01"])},
+        hyperparameter_ranges={"learning_rate": CategoricalParameter(given.learning_rates)},
         strategy="Grid",
         # A grid runs all combinations: SageMaker refuses another number.
-        max_jobs=2,
+        max_jobs=len(given.learning_rates),
     )
     inputs = {split: f"{given.data}/{split}" for split in ("train", "valid", "test")}
     tuner.fit(inputs, job_name=name, wait=True, logs=False)

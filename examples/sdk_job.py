@@ -39,6 +39,7 @@ def main() -> None:
     parser.add_argument("--train-image", required=True)
     parser.add_argument("--serve-image", required=True)
     parser.add_argument("--instance-type", default="ml.m5.xlarge")
+    parser.add_argument("--learning-rates", nargs="+", default=["0.001", "0.01"])
     parser.add_argument("--hyperparameters", type=json.loads, default={})
     given = parser.parse_args()
     name = time.strftime("sdk-%m%d-%H%M%S")
@@ -62,7 +63,7 @@ def main() -> None:
         objective_metric_name=OBJECTIVE["Name"],
         # The tuner does not use the trainer's definitions.
         metric_definitions=[OBJECTIVE],
-        hyperparameter_ranges={"learning_rate": CategoricalParameter(["0.001", "0.01"])},
+        hyperparameter_ranges={"learning_rate": CategoricalParameter(given.learning_rates)},
         strategy="Grid",
         base_tuning_job_name=name,
     )
