@@ -46,8 +46,8 @@ def find(
         )
     if len(names) < 2:
         raise DataError(
-            f"one class only ({names[0]}) in {roots['train']}: a classifier needs at least two "
-            "folders of pictures"
+            f"one class only ({shorten(names)}) in {roots['train']}: a classifier needs at least "
+            "two folders of pictures"
         )
     train = _label(found, names)
     others: dict[str, tuple[Picture, ...]] = {}

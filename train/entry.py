@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 
 from train.platform import exits, script
+from train.platform.log import log
 from train.recording.system import STARTED, own_start
 
 PROCESSES = "KENNEL_PROCESSES"  # training processes on each host; one by default on CPUs
@@ -43,7 +44,7 @@ def main() -> None:
     code = subprocess.Popen(command(env)).wait()
     if stopped and (code < 0 or code == 128 + signal.SIGTERM):
         # The signal came before train.job could handle it: there is nothing to save yet.
-        print("stopped before training began", flush=True)
+        log("stopped before training began")
     elif code:
         raise errors.ClientError(reason(code, failure))
 

@@ -6,7 +6,6 @@ fails.
 
 import os
 import sys
-import traceback
 from pathlib import Path
 
 import torch
@@ -15,6 +14,7 @@ from torch.distributed import DistError
 
 from pictures import channels
 from train import config, loop
+from train.platform import log
 from train.platform.environment import Job
 from train.platform.stop import Interrupted, Stop
 from train.recording import recorder, smdebug
@@ -49,13 +49,13 @@ def main() -> int:
             _join(job)
         run(job, stop)
     except Interrupted as interrupted:
-        print(interrupted, flush=True)
+        log.log(str(interrupted))
         if interrupted.rule:  # the exit code is still 0: the best model so far is worth keeping
             write_failure(job.failure_file, interrupted)
     except Exception as error:
         if not (job.world_size > 1 and is_lost_peer(error)):
             write_failure(job.failure_file, error)
-        traceback.print_exc()
+        log.log_error(error)
         if job.world_size > 1:
             sys.stdout.flush()
             sys.stderr.flush()
@@ -87,14 +87,15 @@ def write_failure(file: Path, error: Exception) -> None:
 
     The first process of a host that fails writes it; later ones do not overwrite it.
     """
-    reason = f"{type(error).__name__}: {error}"
+    text = log.failure(error)
     try:
         with file.open("x") as failure:
-            failure.write(f"{reason}\n\n{traceback.format_exc()}")
+            failure.write(f"{text}\n")
     except FileExistsError:
         pass
     except OSError as problem:
-        print(f"cannot write {file} ({problem}); the reason is: {reason}", file=sys.stderr)
+        reason = f"{type(error).__name__}: {error}"
+        log.log(f"cannot write {file} ({problem}); the reason is: {reason}", sys.stderr)
 
 
 if __name__ == "__main__":

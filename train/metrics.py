@@ -72,9 +72,12 @@ def emit_trial(facts: Mapping[str, object]) -> None:
 
 def trial(line: str) -> dict[str, Any] | None:
     """Return the facts in a line of `emit_trial`; None for any other line."""
-    found = re.search(r"\[trial\] (\{.*\})\s*$", line)
-    facts: dict[str, Any] | None = json.loads(found[1]) if found else None
-    return facts
+    found = re.match(r"\[trial\] (\{.*\})\s*$", line)
+    try:
+        facts: dict[str, Any] | None = json.loads(found[1]) if found else None
+    except (ValueError, RecursionError):
+        return None
+    return facts if facts and isinstance(facts.get("trial"), int) else None
 
 
 def definitions() -> list[dict[str, str]]:

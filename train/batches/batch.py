@@ -7,7 +7,9 @@ import torch
 
 from classifier.transform import EvaluationTransform
 from pictures.picture import DataError
+from pictures.text import printable
 from train.batches.policy import Operations, apply
+from train.platform.log import log
 
 
 @dataclass(frozen=True)
@@ -73,10 +75,10 @@ class Unreadable:
         for path, reason in unreadable:
             if path not in self.found:
                 self.found[path] = reason
-                print(f"skipped unreadable picture {path}: {reason}", flush=True)
+                log(f"skipped unreadable picture {path}: {reason}")
         if len(self.found) > self.limit:
             first = "\n  ".join(
-                f"{path}: {reason}" for path, reason in list(self.found.items())[:10]
+                printable(f"{path}: {reason}") for path, reason in list(self.found.items())[:10]
             )
             raise DataError(
                 f"{len(self.found)} of {self.total} pictures cannot be read, {self.limit} are "

@@ -15,6 +15,7 @@ from torch.utils.data import get_worker_info
 
 from pictures.picture import Picture
 from train.platform import memory
+from train.platform.log import log
 
 _SHARE = 0.5  # of the free memory: the rest is for batches, the network and the page cache
 _LEAST = 2**20  # bytes for each worker; nothing is cached if there are fewer

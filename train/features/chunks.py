@@ -17,6 +17,7 @@ import safetensors.torch
 import torch
 
 from pictures.files import write_atomically
+from train.platform.log import log
 
 SIZE = 2048  # pictures in a chunk: 16 MiB of ResNet50's features
 
@@ -63,7 +64,7 @@ class Chunks:
                     return _read(path)
             except FileNotFoundError:  # another job removed it first
                 continue
-            print(f"features {path} are damaged (checksum does not match): computing them again")
+            log(f"features {path} are damaged (checksum does not match): computing them again")
             path.unlink(missing_ok=True)
         return None
 

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from classifier import networks
+from pictures.text import cell
 from train import metrics
 from train.batches.order import evaluation_order, mix, training_order
 from train.config import ConfigError, TrainConfig
@@ -255,4 +256,9 @@ def write(run: Run, trials: Sequence[Trial], seconds: float) -> None:
         columns = list(dict.fromkeys(name for row in rows for name in row))
         sheet = csv.DictWriter(file, columns)
         sheet.writeheader()
-        sheet.writerows(rows)
+        sheet.writerows({name: _safe(value) for name, value in row.items()} for row in rows)
+
+
+def _safe(value: object) -> object:
+    """Return a value for the CSV file; numbers stay numbers."""
+    return cell(value) if isinstance(value, str) else value

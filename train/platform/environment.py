@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from train.platform import log
+
 
 @dataclass(frozen=True)
 class Job:
@@ -55,7 +57,7 @@ class Job:
     def log(self, text: str) -> None:
         """Print a line, once for all processes."""
         if self.is_main:
-            print(text, flush=True)
+            log.log(text)
 
 
 def _checkpoint_folder(base: Path, job_name: str) -> Path | None:

@@ -12,6 +12,7 @@ from debugger import recording
 from debugger.records import Fired, Mode, Note, Record, Scalar
 from debugger.rules.live import Live
 from debugger.rules.rule import Rule
+from train.platform.log import log
 
 
 class Sink:
@@ -45,11 +46,10 @@ class Sink:
                 self._test()
                 self._writer = recording.Writer(self.folder, self._host, self._rank)
             except Exception as error:
-                print(
+                log(
                     f"WARNING: recording is off: cannot write to {self.folder} ({_describe(error)})"
                     "; there will be no report. Repair the folder's disk, or set LocalPath in "
-                    "debughookconfig.json. Training continues.",
-                    flush=True,
+                    "debughookconfig.json. Training continues."
                 )
             for record in (start, *(buffered or ())):
                 self.write(record)
@@ -103,7 +103,7 @@ class Sink:
             if part == "recording":
                 self._writer = None
             text = f"WARNING: {part} is off from now on: {_describe(error)}. Training continues."
-            print(text, flush=True)
+            log(text)
             self.note(text)
 
     def close(self) -> None:
@@ -117,10 +117,10 @@ class Sink:
             answer = reaction.record
             self.write(answer)
             if isinstance(answer, Note):
-                print(answer.text, flush=True)
+                log(answer.text)
                 continue
             if reaction.action != "report":
-                print(f"rule {answer.rule} fired at step {answer.step}: {answer.text}", flush=True)
+                log(f"rule {answer.rule} fired at step {answer.step}: {answer.text}")
             if reaction.action == "stop":
                 self._stop(f"stopped by rule {answer.rule}: {answer.text}")
 

@@ -25,6 +25,7 @@ from torch import nn
 
 from debugger.records import BACKWARD, OPTIMIZER, Mode
 from train.batches.batch import Batch
+from train.platform.log import log
 from train.recording import hooks
 
 _PHASES = {BACKWARD: "Backward(post-forward)", OPTIMIZER: "Optimizer"}
@@ -150,7 +151,7 @@ class Smdebug(hooks.Hooks):
         hook.mode_steps.update({smdebug.modes.GLOBAL: first - 1, smdebug.modes.TRAIN: first - 1})
         _register_module(hook, self._network)
         self.hook = hook
-        print(f"smdebug: saving to {folder}", flush=True)
+        log(f"smdebug: saving to {folder}")
 
     def _make(self, smdebug: Any) -> Any:
         """Return the hook of the config file; by default losses, and all other tensors reduced."""
@@ -180,7 +181,7 @@ class Smdebug(hooks.Hooks):
 
     def _switch_off(self, reason: str) -> None:
         self._off = True
-        print(f"WARNING: smdebug is off, training continues without it: {reason}", flush=True)
+        log(f"WARNING: smdebug is off, training continues without it: {reason}")
         with contextlib.suppress(Exception):
             _agent().disable_smdebug = True
         with contextlib.suppress(Exception):  # makes the files so far readable

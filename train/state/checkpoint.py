@@ -15,6 +15,7 @@ import safetensors.torch
 import torch
 
 from pictures.files import write_atomically
+from train.platform.log import log
 
 KEEP = 2
 
@@ -49,14 +50,13 @@ class Saver:
         try:
             path = _write(self._directory, tensors, skeleton, step)
         except OSError as error:
-            print(
+            log(
                 f"WARNING: the checkpoint of step {step} could not be written to "
                 f"{self._directory} ({error}). Training continues; after a restart the job would "
-                "resume from an earlier checkpoint: give it a larger volume",
-                flush=True,
+                "resume from an earlier checkpoint: give it a larger volume"
             )
         else:
-            print(f"saved checkpoint {path.name}", flush=True)
+            log(f"saved checkpoint {path.name}")
 
 
 def save(directory: Path, state: dict[str, Any], step: int) -> Path:
@@ -94,10 +94,10 @@ def load_newest(directory: Path) -> tuple[dict[str, Any], Path] | None:
         try:
             data = path.read_bytes()
         except OSError as error:
-            print(f"checkpoint {path} cannot be read ({error}): skipped", flush=True)
+            log(f"checkpoint {path} cannot be read ({error}): skipped")
             continue
         if _checksum(data) != path.stem.rpartition("-")[2]:
-            print(f"checkpoint {path} is damaged (its checksum does not match): skipped")
+            log(f"checkpoint {path} is damaged (its checksum does not match): skipped")
             continue
         tensors = safetensors.torch.load(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
@@ -105,10 +105,7 @@ def load_newest(directory: Path) -> tuple[dict[str, Any], Path] | None:
         assert isinstance(state, dict)
         return state, path
     if found:
-        print(
-            f"no checkpoint in {directory} is intact: training starts from the beginning",
-            flush=True,
-        )
+        log(f"no checkpoint in {directory} is intact: training starts from the beginning")
     return None
 
 

@@ -12,8 +12,10 @@ from classifier.calibration import Novelty
 from pictures.decoder import ImageError, decode
 from pictures.picture import Picture, Splits
 from pictures.shards import ShardError
+from pictures.text import cell
 from train import metrics
 from train.learning.evaluate import Scores
+from train.platform.log import log
 from train.state.run import Run
 from train.state.state import TrainState
 
@@ -68,10 +70,8 @@ def write_result(
             metrics.emit(name, value, best.epoch + 1)
         run.hooks.metrics(test.metrics("test"), best.epoch + 1)
         worst = sorted(zip(test.recall.tolist(), splits.classes, strict=True))[:3]
-        print(
-            "hardest classes: " + ", ".join(f"{name} ({share:.0%} found)" for share, name in worst)
-        )
-        print(f"test accuracy {test.accuracy:.4f} on {test.count} pictures", flush=True)
+        log("hardest classes: " + ", ".join(f"{name} ({share:.0%} found)" for share, name in worst))
+        log(f"test accuracy {test.accuracy:.4f} on {test.count} pictures")
 
 
 def golden(splits: Splits) -> list[Image.Image]:
@@ -122,7 +122,10 @@ def write_figures(run: Run, state: TrainState, test: Scores | None, stopped: str
         ]
         with (out / "confusion.csv").open("w", newline="") as file:
             table = csv.writer(file)
-            table.writerow(["true class", *run.splits.classes])
-            for name, row in zip(run.splits.classes, test.confusion.tolist(), strict=True):
+            names = [cell(name) for name in run.splits.classes]
+            table.writerow(["true class", *names])
+            for name, row in zip(names, test.confusion.tolist(), strict=True):
                 table.writerow([name, *row])
-    (out / "metrics.json").write_text(json.dumps(contents, indent=1, ensure_ascii=False) + "\n")
+    text = json.dumps(contents, indent=1, ensure_ascii=False) + "\n"
+    # A file name that is not UTF-8 has surrogates: JSON's escapes keep them.
+    (out / "metrics.json").write_text(text, errors="backslashreplace")
