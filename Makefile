@@ -1,4 +1,4 @@
-# Kennel's verbs; `make` alone lists them. Each sees to what it needs first.
+# `make` without a target lists the targets. Each target first makes what it needs.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -15,7 +15,7 @@ WORKERS ?= 2
 
 UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
 export UV_PYTHON_DOWNLOADS := never
-# Threads of torch sleep while they wait for each other: jobs and servers here share few cores.
+# torch's threads sleep instead of spinning while they wait: jobs and servers share few cores here.
 export OMP_WAIT_POLICY ?= PASSIVE
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header $(ARGS)
@@ -42,10 +42,10 @@ $(VENV): docker/locks/dev.txt docker/locks/build.txt pyproject.toml | $(UV)
 	.uv/bin/pip install --quiet "uv==$$(sed -n 's/^UV_VERSION=//p' $<)"
 	@touch $@
 
-# dev holds all of the others and is locked first: what the tests ran is what the images hold. It alone
-# says why each package is there; a comment that changed would make an image anew. sdk and sdk2 are the
-# environments of two clients that the tests bring, SageMaker's own SDKs.
-lock: | $(UV)  ## lock the dependencies anew; ARGS=--upgrade takes newer ones
+# dev.txt includes the other locks and is made first, so the tests run the versions that the images have.
+# Only dev.txt says why a package is there: in the others a changed comment would rebuild an image. sdk.txt
+# and sdk2.txt are the environments of SageMaker's own SDKs, two clients that the tests run.
+lock: | $(UV)  ## lock the dependencies again; ARGS=--upgrade takes newer versions
 	$(LOCK) pyproject.toml --extra train --extra serve --extra aws --extra data --extra emulator --extra dev \
 		--output-file docker/locks/dev.txt
 	for image in train serve; do \
@@ -59,7 +59,7 @@ lock: | $(UV)  ## lock the dependencies anew; ARGS=--upgrade takes newer ones
 	printf 'sagemaker>=3\n' | $(LOCK) --no-annotate - --output-file docker/locks/sdk.txt
 	printf 'sagemaker>=2,<3\n' | $(LOCK) --no-annotate - --output-file docker/locks/sdk2.txt
 
-check: $(VENV)  ## ruff, mypy and the arrows between the rooms
+check: $(VENV)  ## ruff, mypy, and the imports between rooms and wings
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
@@ -69,14 +69,14 @@ check: $(VENV)  ## ruff, mypy and the arrows between the rooms
 map: $(VENV)  ## the folders of the code: files, imports between them, circles
 	.venv/bin/python -m scripts.make.house
 
-# By file: what is made for a file's tests is made once. In order: the files with few tests are not the
-# short ones.
+# A file's tests run in one process, so that its fixtures are made once. Files keep their order, because
+# those with few tests are not always the short ones.
 PYTEST := .venv/bin/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-test: $(VENV)  ## the tests that take minutes: units, and one story per contract; ARGS go to pytest
+test: $(VENV)  ## the quick tests: units, and one story per contract; ARGS go to pytest
 	$(PYTEST) -m 'not docker and not slow' $(ARGS)
 
-test-slow: $(VENV)  ## the rest of the tests that need no Docker: jobs, servers, browsers
+test-slow: $(VENV)  ## the other tests without Docker: jobs, servers, browsers, kills
 	$(PYTEST) -m 'slow and not docker' $(ARGS)
 
 test-containers: $(VENV)  ## build the images and test them in a Docker engine

@@ -83,7 +83,7 @@ class Bundle:
 def make(network: nn.Module, description: Description, photos: Sequence[Image.Image]) -> Bundle:
     """Make a bundle from a trained network and a few upright RGB pictures.
 
-    With `test_time_flip` the network must already average both views (`mirror.look_twice`).
+    With `test_time_flip` the network must already average both views (`mirror.add_test_time_flip`).
     The pictures are shrunk and lose their metadata. Their logits are computed here, in float32 on
     the CPU.
     """
@@ -148,7 +148,7 @@ def load(directory: Path) -> Bundle:
         ) from error
     network.eval().requires_grad_(False)
     if description.test_time_flip:
-        mirror.look_twice(network)
+        mirror.add_test_time_flip(network)
     logits = golden.pop("logits", torch.empty(0))
     photos = tuple(bytes(golden[f"photo.{i}"].numpy()) for i in range(len(golden)))
     if not photos or logits.shape != (len(photos), len(description.classes)):

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 
-def look_twice(network: nn.Module) -> nn.Module:
+def add_test_time_flip(network: nn.Module) -> nn.Module:
     """Let a network in evaluation mode return the mean of both views; return the network.
 
     Its modules and weights do not change. In training mode it sees each picture once.
@@ -12,17 +12,16 @@ def look_twice(network: nn.Module) -> nn.Module:
     Args:
         network: from float [B, 3, H, W] to [B, outputs].
 
-    Source: He et al. 2016, "Deep Residual Learning". It takes twice the time, and is the most
-        useful
-    part of test-time augmentation.
+    It takes twice the time. Source: He et al. 2016, "Deep Residual Learning", where it is part of
+    ten-crop testing.
     """
     network.register_forward_pre_hook(_add_mirrored)
     network.register_forward_hook(_mean_of_halves)
     return network
 
 
-def looks_twice(network: nn.Module) -> bool:
-    """Return whether `look_twice` was applied to a network."""
+def has_test_time_flip(network: nn.Module) -> bool:
+    """Return whether `add_test_time_flip` was applied to a network."""
     return _add_mirrored in network._forward_pre_hooks.values()
 
 

@@ -90,7 +90,7 @@ class Predictor:
             batch_sizes=batch_sizes(max_batch),
         )
         if bundle.description.test_time_flip:
-            mirror.look_twice(self.network)
+            mirror.add_test_time_flip(self.network)
 
     def predict(self, batch: torch.Tensor) -> torch.Tensor:
         """Return logits, float32 [B, C] on the CPU, for float32 [B, 3, H, W]."""

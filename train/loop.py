@@ -154,7 +154,7 @@ def measure_best(run: Run, network: nn.Module, best: Best) -> Scores | None:
     With `test_time_flip` the network also evaluates the mirrored picture, and is calibrated so.
     """
     if run.config.test_time_flip:
-        mirror.look_twice(network)
+        mirror.add_test_time_flip(network)
         best.calibrate(measure(run, network, run.splits.valid))
     return measure(run, network, run.splits.test) if run.splits.test else None
 

@@ -18,13 +18,13 @@ def test_the_output_is_the_mean_of_both_views_in_evaluation_only() -> None:
     images = torch.rand(2, 3, 32, 32)
     with torch.inference_mode():
         expected = (network(images) + network(images.flip(3))) / 2
-        found = mirror.look_twice(network)(images)
+        found = mirror.add_test_time_flip(network)(images)
         torch.testing.assert_close(found, expected)
         torch.testing.assert_close(
             networks.head(network)(networks.features(network)(images)), expected
         )
         assert network.train()(images).shape == (2, 3)
-    assert mirror.looks_twice(network)
+    assert mirror.has_test_time_flip(network)
 
 
 @pytest.mark.slow
@@ -36,7 +36,7 @@ def test_the_bundle_and_the_server_flip_if_the_job_did(
     head_jobs.train(tmp_path, few_digits, settings)
     saved = bundle.load(tmp_path / "model")
     assert json.loads((tmp_path / "model" / "kennel.json").read_text())["format"] == 2 + flip
-    assert mirror.looks_twice(saved.network) == flip
+    assert mirror.has_test_time_flip(saved.network) == flip
     assert bundle.replay(saved) < 1e-5
     predictor = Predictor(saved, torch.device("cpu"), threads=1)
     assert bundle.replay(saved, predictor.predict) < bundle.TOLERANCE

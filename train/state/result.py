@@ -45,7 +45,7 @@ def write_result(
         folders=splits.folders,
         transform=run.transform,
         temperature=best.temperature,
-        test_time_flip=mirror.looks_twice(network),
+        test_time_flip=mirror.has_test_time_flip(network),
         novelty=Novelty(quantiles=tuple(best.energies)) if best.energies else None,
         training={
             "hyperparameters": config.model_dump(),
