@@ -7,6 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from scripts.console import terminal
 from scripts.problem import Problem
 from scripts.verbs import (
     best,
@@ -35,7 +36,7 @@ class Verbs(TyperGroup):
         try:
             return super().invoke(ctx)
         except Problem as problem:
-            typer.echo(f"kennel: {problem}", err=True)
+            terminal.note(f"kennel: {problem}")
             raise typer.Exit(1) from None
 
 

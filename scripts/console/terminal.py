@@ -1,4 +1,4 @@
-"""What the verbs print: results on stdout, everything else on stderr."""
+"""What the verbs print: results on stdout, everything else on stderr; no terminal escapes."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -7,6 +7,7 @@ from datetime import datetime
 from rich.console import Console
 from rich.table import Table
 
+from scripts.console.safe import without_escapes
 from scripts.requests.request import Request, as_json
 
 # The width of a table that is written to a pipe.
@@ -15,12 +16,12 @@ _PIPE_WIDTH = 1_000
 
 def note(text: str) -> None:
     """Print a line for the user to stderr; the next program in a pipe does not get it."""
-    print(text, file=sys.stderr, flush=True)
+    print(without_escapes(text), file=sys.stderr, flush=True)
 
 
 def result(text: str) -> None:
     """Print a line of the result to stdout."""
-    print(text, flush=True)
+    print(without_escapes(text), flush=True)
 
 
 def dry_run(requests: Iterable[Request]) -> None:
@@ -33,9 +34,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, if_empty: st
 
     In a pipe nothing is cut off: lines are as long as they need to be.
     """
-    made = Table(*columns, box=None, pad_edge=False)
+    made = Table(*map(without_escapes, columns), box=None, pad_edge=False)
     for row in rows:
-        made.add_row(*row)
+        made.add_row(*map(without_escapes, row))
     if not made.row_count:
         note(if_empty)
         return
