@@ -16,13 +16,9 @@ from train.job import is_lost_peer
 from train.platform import launch
 
 SMALL: dict[str, object] = {
-    **{
-        "architecture": "mobilenet_v3_small",
-        "weights": "none",
-        "trainable": "all",
-        "image_size": 32,
-    },
-    **{"epochs": 10_000, "batch_size": 48, "workers": 0, "debugger": False, "profiler": False},
+    **{"architecture": "mobilenet_v3_small", "weights": "none", "trainable": "all"},
+    **{"image_size": 32, "epochs": 10_000, "batch_size": 48, "workers": 0},
+    **{"debugger": False, "profiler": False},
 }
 HOSTS = ("localhost", "127.0.0.1")
 TIMEOUT = 300  # seconds; each wait takes a few on an idle machine
@@ -32,36 +28,43 @@ def start(job: OptMl, processes: int, port: int = 0) -> "subprocess.Popen[str]":
     return job.start(KENNEL_PROCESSES=str(processes), MASTER_PORT=str(port), OMP_NUM_THREADS="1")
 
 
-def lay_out(root: Path, *photos: Path) -> list[OptMl]:
-    """Return the two hosts of a job, each with its own copy of the photos."""
-    return [
+def start_hosts(
+    root: Path, *photos: Path, processes: int
+) -> tuple[list[OptMl], list["subprocess.Popen[str]"]]:
+    """Start the two hosts of a job, each with its own copy of the photos."""
+    jobs = [
         OptMl.lay_out(root / host, {"train": data}, SMALL, hosts=HOSTS, host=host)
         for host, data in zip(HOSTS, photos, strict=True)
     ]
+    port = free_port()
+    return jobs, [start(job, processes, port) for job in jobs]
+
+
+def wait(hosts: list["subprocess.Popen[str]"], *, exit_code: int) -> None:
+    """Wait for the hosts of a job and check the exit code of each."""
+    logs = [host.communicate(timeout=TIMEOUT)[0] for host in hosts]
+    assert [host.returncode for host in hosts] == [exit_code] * len(hosts), "\n".join(logs)
 
 
 def ranks(process: "subprocess.Popen[str]") -> list[psutil.Process]:
     """Return the training processes of a host, by rank."""
     found = [
-        one
-        for one in psutil.Process(process.pid).children(recursive=True)
-        if "train.job" in one.cmdline()
+        child
+        for child in psutil.Process(process.pid).children(recursive=True)
+        if "train.job" in child.cmdline()
     ]
-    return sorted(found, key=lambda one: int(one.environ()["RANK"]))
+    return sorted(found, key=lambda child: int(child.environ()["RANK"]))
 
 
 @pytest.mark.slow
 def test_sigterm_stops_both_hosts_and_one_process_can_resume(
     few_digits: Path, tmp_path: Path
 ) -> None:
-    port = free_port()
-    jobs = lay_out(tmp_path, few_digits, few_digits)
-    processes = [start(job, 1, port) for job in jobs]
-    wait_for(processes[0], "validation:macro_f1")
-    for process in processes:
-        process.send_signal(signal.SIGTERM)
-    logs = [process.communicate(timeout=TIMEOUT)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], "\n".join(logs)
+    jobs, hosts = start_hosts(tmp_path, few_digits, few_digits, processes=1)
+    wait_for(hosts[0], "validation:macro_f1")
+    for host in hosts:
+        host.send_signal(signal.SIGTERM)
+    wait(hosts, exit_code=0)
     assert not any((job.root / "output" / "failure").exists() for job in jobs)
     assert bundle.load(jobs[0].model).description.training["finished"] is False
     assert not jobs[1].checkpoints
@@ -73,21 +76,17 @@ def test_sigterm_stops_both_hosts_and_one_process_can_resume(
     wait_for(process, f"resuming from {saved.name}")
     wait_for(process, "validation:macro_f1")
     process.send_signal(signal.SIGTERM)
-    log = process.communicate(timeout=TIMEOUT)[0]
-    assert process.returncode == 0, log
+    wait([process], exit_code=0)
 
 
 @pytest.mark.slow
 def test_a_killed_process_ends_both_hosts_and_is_named_on_both(
     few_digits: Path, tmp_path: Path
 ) -> None:
-    port = free_port()
-    jobs = lay_out(tmp_path, few_digits, few_digits)
-    processes = [start(job, 2, port) for job in jobs]
-    wait_for(processes[0], "validation:macro_f1")
-    ranks(processes[1])[1].kill()
-    logs = [process.communicate(timeout=TIMEOUT)[0] for process in processes]
-    assert [process.returncode for process in processes] == [1, 1], "\n".join(logs)
+    jobs, hosts = start_hosts(tmp_path, few_digits, few_digits, processes=2)
+    wait_for(hosts[0], "validation:macro_f1")
+    ranks(hosts[1])[1].kill()
+    wait(hosts, exit_code=1)
     for job in jobs:
         assert job.failure.startswith(
             "ProcessKilled: process 3 on 127.0.0.1 was killed (SIGKILL, most likely out of"
@@ -103,11 +102,8 @@ def test_a_process_that_raises_ends_both_hosts_with_its_reason(
     shutil.copytree(few_digits, damaged)
     for path in (damaged / "train").rglob("*.png"):
         path.write_bytes(b"")
-    port = free_port()
-    jobs = lay_out(tmp_path, few_digits, damaged)
-    processes = [start(job, 1, port) for job in jobs]
-    logs = [process.communicate(timeout=TIMEOUT)[0] for process in processes]
-    assert [process.returncode for process in processes] == [1, 1], "\n".join(logs)
+    jobs, hosts = start_hosts(tmp_path, few_digits, damaged, processes=1)
+    wait(hosts, exit_code=1)
     for job in jobs:
         assert job.failure.startswith("DataError: ")
         assert "pictures cannot be read" in job.failure
