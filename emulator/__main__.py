@@ -2,11 +2,12 @@
 
 import argparse
 import logging
+import os
 import sys
 from pathlib import Path
 
 from emulator import daemon
-from emulator.settings import Settings
+from emulator.settings import ACCESS_KEY_VARIABLE, Settings
 
 
 def _arguments(words: list[str]) -> argparse.Namespace:
@@ -18,6 +19,9 @@ def _arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--port", type=int, help="on loopback; default: a free port")
     parser.add_argument("--engine", choices=("auto", "process", "docker"), help="default: auto")
     parser.add_argument("--region", help="default: us-east-1")
+    parser.add_argument(
+        "--access-key", help=f"default: ${ACCESS_KEY_VARIABLE}, or a new random one at each start"
+    )
     parser.add_argument("--config", type=Path, help="a TOML file: see docs/emulator.md")
     return parser.parse_args(words)
 
@@ -29,6 +33,8 @@ def main(words: list[str]) -> int:
         return daemon.stop(given.state)
     if given.verb == "status":
         return daemon.status(given.state)
+    if given.access_key:  # not as an argument of another process: all users can see arguments
+        os.environ[ACCESS_KEY_VARIABLE] = given.access_key
     try:
         settings = Settings.read(
             given.config,
@@ -36,12 +42,16 @@ def main(words: list[str]) -> int:
             port=given.port,
             engine=given.engine,
             region=given.region,
+            access_key=os.environ.get(ACCESS_KEY_VARIABLE) or None,
         )
     except (ValueError, OSError) as error:
         print(f"invalid settings: {error}", file=sys.stderr)
         return 2
     if given.verb == "start":
-        options = {name: value for name, value in vars(given).items() if name != "verb" and value}
+        not_options = ("verb", "access_key")
+        options = {
+            name: value for name, value in vars(given).items() if name not in not_options and value
+        }
         return daemon.start(settings, [f"--{name}={value}" for name, value in options.items()])
     logging.basicConfig(format="%(asctime)s %(levelname)-5s %(message)s", level="WARNING")
     return daemon.run(settings)

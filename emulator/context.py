@@ -1,6 +1,5 @@
 """What every operation works with: settings, stored state and engines. One for each emulator."""
 
-import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from emulator.resources import Resource
 from emulator.settings import Settings
 from emulator.store.logs import Logs
 from emulator.store.objects import Objects
+from emulator.store.paths import private_folder, remove_child
 from emulator.store.records import Records
 
 Operation = Callable[[Record], Record]
@@ -35,7 +35,7 @@ class Context:
     @classmethod
     def open(cls, settings: Settings) -> "Context":
         """Load the state folder, and remove what a killed emulator left running."""
-        settings.state.mkdir(parents=True, exist_ok=True)
+        private_folder(settings.state)
         context = cls(
             settings,
             Records(settings.state / "records"),
@@ -44,7 +44,7 @@ class Context:
             Engines(settings),
         )
         for name in ("endpoints", "transforms"):  # scratch folders: made again when needed
-            shutil.rmtree(settings.state / name, ignore_errors=True)
+            remove_child(settings.state, name)
         return context
 
     def create(self, resource: Resource, record: Record) -> Record:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from emulator.settings import HOST, Settings
 from emulator.store.json_files import write_json
+from emulator.store.paths import open_private, private_folder
 
 _READY_S = 300.0
 _STOP_S = 300.0
@@ -28,15 +29,16 @@ class Info:
     url: str
     region: str
     engine: str
+    access_key: str
 
 
-def environment(url: str, region: str) -> dict[str, str]:
+def environment(url: str, region: str, access_key: str) -> dict[str, str]:
     """Return the variables that point clients to the emulator; the keys are not valid for AWS."""
     return {
         "AWS_ENDPOINT_URL": url,
         "AWS_DEFAULT_REGION": region,
         "AWS_REGION": region,
-        "AWS_ACCESS_KEY_ID": "emulator",
+        "AWS_ACCESS_KEY_ID": access_key,
         "AWS_SECRET_ACCESS_KEY": "emulator",
     }
 
@@ -47,7 +49,11 @@ def run(settings: Settings) -> int:
     from emulator.errors import JobError
     from emulator.server import Emulator, listen, serve
 
-    settings.state.mkdir(parents=True, exist_ok=True)
+    try:
+        private_folder(settings.state)
+    except OSError as error:
+        print(f"cannot use the state folder: {error}", file=sys.stderr)
+        return 1
     stop_requested = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop_requested.set())
@@ -70,7 +76,7 @@ def run(settings: Settings) -> int:
         cleanup.callback(server.server_close)  # later connections are refused
         serve(server)
         cleanup.callback(server.shutdown)
-        info = Info(os.getpid(), url, settings.region, emulator.engine)
+        info = Info(os.getpid(), url, settings.region, emulator.engine, settings.access_key)
         write_json(_pid_file(settings.state), asdict(info))
         cleanup.callback(_pid_file(settings.state).unlink, missing_ok=True)
         print(f"ready: {url}", flush=True)
@@ -83,9 +89,9 @@ def start(settings: Settings, words: Sequence[str]) -> int:
     if found := find(settings.state):
         _show(found)
         return 0
-    settings.state.mkdir(parents=True, exist_ok=True)
+    private_folder(settings.state)
     log = settings.state / "emulator.log"
-    with log.open("ab") as file:
+    with open_private(log, "ab") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "emulator", "run", *words],
             stdin=subprocess.DEVNULL,
@@ -153,7 +159,7 @@ def _is_locked(state: Path) -> bool:
 
 def _show(found: Info) -> None:
     print(f"# engine: {found.engine}; process {found.pid}")
-    for name, value in environment(found.url, found.region).items():
+    for name, value in environment(found.url, found.region, found.access_key).items():
         print(f"export {name}={value}")
 
 
@@ -165,7 +171,7 @@ def _lock(state: Path, wait_s: float = 0) -> Iterator[bool]:
     for the lock: `_is_locked` holds it for a moment, too.
     """
     deadline = time.monotonic() + wait_s
-    with (state / "lock").open("a") as file:
+    with open_private(state / "lock", "a") as file:
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

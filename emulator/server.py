@@ -10,15 +10,17 @@ from http import HTTPStatus
 from io import BytesIO
 from typing import Any
 
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.moto_server import werkzeug_app
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
 from emulator import contract
+from emulator.api import door
 from emulator.api.endpoints import Endpoints
 from emulator.api.images import Images
 from emulator.api.models import Models
 from emulator.api.runtime import Runtime
+from emulator.api.s3 import S3
 from emulator.api.tags import Tags
 from emulator.api.training import TrainingJobs
 from emulator.api.transform import TransformJobs
@@ -49,8 +51,12 @@ class Emulator:
 
     def __init__(self, settings: Settings) -> None:
         self._context = Context.open(settings)
-        moto = DomainDispatcherApplication(create_backend_app)
+        self._access_key = settings.access_key
+        # moto would let every web page read its answers.
+        werkzeug_app.DISABLE_GLOBAL_CORS = True  # type: ignore[attr-defined]
+        moto = werkzeug_app.DomainDispatcherApplication(werkzeug_app.create_backend_app)
         self._journal = Journal(settings.state / "journal.jsonl", moto)
+        self._s3 = S3(self._context.objects, self._journal.answer)
         self._training = TrainingRuns(self._context)
         self._tuning = TuningJobs(self._context, self._training)
         self._transforms = TransformJobs(self._context)
@@ -67,7 +73,9 @@ class Emulator:
         }
 
     def __call__(self, environ: dict[str, Any], start: Start) -> Iterable[bytes]:
-        """Answer one request."""
+        """Answer one request, if its client is one of ours."""
+        if refused := door.refusal(environ, self._access_key):
+            return refused(environ, start)
         request = Request(environ)
         target = request.headers.get("X-Amz-Target", "")
         service, _, operation = target.partition(".")
@@ -86,15 +94,9 @@ class Emulator:
         except Exception as error:
             log.exception("%s %s", request.path, operation)
             return _error(ApiError(f"the emulator failed: {error!r}"))(environ, start)
-        if not _is_s3(request):
-            return self._journal.answer(environ, start)
-        if request.method in ("GET", "HEAD"):
-            with self._context.objects.lock:  # readers see the old object or the new one
-                return self._journal.answer(environ, start)
-        answer = self._journal.answer(environ, start)
-        if request.method in ("PUT", "POST", "DELETE"):
-            self._save_object(request)  # before answering: after a 200 the object is on disk
-        return answer
+        if door.service(environ) == "s3":
+            return self._s3.answer(environ, start)
+        return self._journal.answer(environ, start)
 
     @property
     def engine(self) -> str:
@@ -131,16 +133,6 @@ class Emulator:
         raise ApiError(
             f"no {request.method} {request.path}", code="ValidationException", status=404
         )
-
-    def _save_object(self, request: Request) -> None:
-        bucket, _, key = urllib.parse.unquote(request.path.lstrip("/")).partition("/")
-        if bucket:
-            self._context.objects.save(bucket, key)
-
-
-def _is_s3(request: Request) -> bool:
-    signed = request.headers.get("Authorization", "") or request.args.get("X-Amz-Credential", "")
-    return "/s3/aws4_request" in signed
 
 
 def _simulates_policies(request: Request) -> bool:

@@ -4,6 +4,7 @@ They can be read from a TOML file. The defaults are SageMaker's own values.
 """
 
 import os
+import secrets
 import sys
 import tomllib
 from collections.abc import Sequence
@@ -16,6 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field
 ACCOUNT = "123456789012"
 HOST = "127.0.0.1"
 EngineName = Literal["auto", "process", "docker"]
+ACCESS_KEY_VARIABLE = "EMULATOR_ACCESS_KEY"
+
+
+def _new_access_key() -> str:
+    return f"EMULATOR{secrets.token_hex(12).upper()}"
 
 
 class Strict(BaseModel):
@@ -65,6 +71,10 @@ class Settings(Strict):
     port: int = Field(0, ge=0, le=65535)
     engine: EngineName = "auto"
     region: str = "us-east-1"
+    # The secret that lets a client in: it travels as the access key of each request.
+    access_key: str = Field(
+        default_factory=_new_access_key, pattern="^[A-Za-z0-9_]{1,128}$", repr=False
+    )
     # Whether the account has SageMaker Debugger; new AWS accounts do not.
     debugger: bool = True
     images: tuple[Image, ...] = ()

@@ -1,5 +1,7 @@
 """Training jobs in the API: create, describe, list, stop."""
 
+import posixpath
+
 from emulator.api.listing import summaries
 from emulator.context import Context, Operations, now
 from emulator.contract import Record
@@ -92,10 +94,20 @@ def check(request: Record) -> None:
                 f"Channel {channel['ChannelName']}: only an S3DataSource with S3DataType S3Prefix "
                 "is emulated"
             )
+    if bad := [name for name in names if name in (".", "..")]:
+        raise Invalid(f"Channel names must be names of folders: {bad[0]!r} is not")
+    _check_local_paths(request)
     if "Pipe" in modes:
         raise Invalid("Pipe mode is not emulated: use File or FastFile")
     _check_times(request)
     Metrics(algorithm.get("MetricDefinitions", []))  # compiles the regexes
+
+
+def _check_local_paths(request: Record) -> None:
+    for member in ("CheckpointConfig", "DebugHookConfig"):
+        path = request.get(member, {}).get("LocalPath", "/opt/ml/x")
+        if not path.startswith("/") or posixpath.normpath(path) != path.rstrip("/"):
+            raise Invalid(f"{member}: LocalPath must be absolute, without '.' and '..': {path!r}")
 
 
 def _check_times(request: Record) -> None:

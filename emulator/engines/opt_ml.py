@@ -11,6 +11,7 @@ from emulator.contract import Record
 from emulator.engines.container import OPT_ML, Network
 from emulator.errors import JobError
 from emulator.store.objects import Location, Objects
+from emulator.store.paths import below
 
 GROUP = "homogeneousCluster"
 CHECKPOINTS = "/opt/ml/checkpoints"
@@ -84,8 +85,12 @@ def synced_folders(job: Record) -> list[tuple[str, str]]:
 
 
 def host_path(root: Path, path: str) -> Path:
-    """Return where a container's path below /opt/ml is on this machine."""
-    return root / path.removeprefix(OPT_ML).lstrip("/")
+    """Return where a container's path below /opt/ml is on this machine.
+
+    Raises:
+        JobError: it is outside of /opt/ml.
+    """
+    return below(root, path.removeprefix(OPT_ML).lstrip("/"))
 
 
 def download(objects: Objects, channel: Record, target: Path, host: int, hosts: int) -> None:
@@ -107,10 +112,7 @@ def download(objects: Objects, channel: Record, target: Path, host: int, hosts: 
         found = found[host::hosts]
     for place in found:
         name = place.key.removeprefix(prefix.key).lstrip("/")
-        file = (target / (name or Path(place.key).name)).resolve()
-        if not file.is_relative_to(target.resolve()):
-            raise JobError(f"ClientError: the key of {place} leads out of the channel")
-        objects.fetch(place, file)
+        objects.fetch(place, below(target, name or Path(place.key).name))
 
 
 def _channel(job: Record, channel: Record) -> Record:

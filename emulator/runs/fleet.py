@@ -2,7 +2,6 @@
 
 import itertools
 import random
-import shutil
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ from emulator.contract import Record
 from emulator.errors import JobError
 from emulator.runs import model_data
 from emulator.runs.instance import Instance
+from emulator.store.paths import child, remove_child
 
 LOG_GROUP = "/aws/sagemaker/Endpoints"
 
@@ -109,7 +109,8 @@ class Fleet:
         self, context: Context, endpoint: str, config: Record, models: dict[str, Record]
     ) -> None:
         self._context, self.config = context, config
-        self._folder = context.settings.state / "endpoints" / f"{endpoint}-{uuid.uuid4().hex[:8]}"
+        name = f"{endpoint}-{uuid.uuid4().hex[:8]}"
+        self._folder = child(context.settings.state / "endpoints", name)
         self.variants = [
             Variant(
                 context, endpoint, given, models[given["ModelName"]], self._folder / f"v{number}"
@@ -170,7 +171,7 @@ class Fleet:
     def _end_instances(self) -> None:
         for variant in self.variants:
             variant.end()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        remove_child(self._folder.parent, self._folder.name)
 
     def _watch_health(self) -> None:
         failures: dict[Instance, int] = {}

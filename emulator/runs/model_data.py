@@ -6,6 +6,7 @@ from emulator.context import Context
 from emulator.contract import Record
 from emulator.store import artifacts
 from emulator.store.objects import Location
+from emulator.store.paths import below
 
 
 def model_uri(container: Record) -> str:
@@ -34,4 +35,4 @@ def download(context: Context, container: Record, folder: Path) -> None:
     elif source["S3DataType"] == "S3Prefix":
         artifacts.Sync(context.objects, folder, place).fetch()
     else:
-        context.objects.fetch(place, folder / Path(place.key).name)
+        context.objects.fetch(place, below(folder, Path(place.key).name))

@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import math
-import shutil
 import time
 from pathlib import Path
 from typing import Literal
@@ -20,6 +19,7 @@ from emulator.runs.metrics import Metrics
 from emulator.store import artifacts
 from emulator.store.logs import Stream
 from emulator.store.objects import Location
+from emulator.store.paths import child, remove_child
 
 log = logging.getLogger("kennel.emulator")
 
@@ -54,7 +54,7 @@ class TrainingRun:
         self._context, self._name, self._job = context, name, job
         self._engine = context.engines.for_image(job["AlgorithmSpecification"]["TrainingImage"])
         self._limits = context.settings.limits
-        self._folder = context.settings.state / "jobs" / name
+        self._folder = child(context.settings.state / "jobs", name)
         self._metrics = Metrics(job["AlgorithmSpecification"].get("MetricDefinitions", []))
         self._requests: set[Request] = set()
         self._trained_s = 0.0
@@ -92,7 +92,7 @@ class TrainingRun:
             log.exception("training job %s", self._name)
             self._fail(f"InternalServerError: the emulator could not run the job: {error!r}")
         finally:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            remove_child(self._folder.parent, self._name)
 
     def _run_once(self) -> Outcome:
         """Run the job's containers once, until they end or are stopped.
@@ -179,7 +179,7 @@ class TrainingRun:
             name = channel["ChannelName"]
             source = channel["DataSource"]["S3DataSource"]
             shared = source.get("S3DataDistributionType") != "ShardedByS3Key"
-            folder = self._folder / "data" / ("all" if shared else str(number)) / name
+            folder = child(self._folder / "data" / ("all" if shared else str(number)), name)
             if not folder.exists():
                 opt_ml.download(self._context.objects, channel, folder, number, count)
             mounts.append(Mount(folder, f"input/data/{name}", read_only=True))

@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-import shutil
 
 from emulator.context import Context
 from emulator.contract import Record
@@ -13,6 +12,7 @@ from emulator.runs.running import RESTARTED, Running, fail_unfinished
 from emulator.runs.training_run import TrainingRun, transition
 from emulator.store import artifacts
 from emulator.store.objects import Location
+from emulator.store.paths import child, remove_child
 
 
 class TrainingRuns(Running[TrainingRun]):
@@ -55,12 +55,13 @@ class TrainingRuns(Running[TrainingRun]):
 
 def _send_unsent(context: Context, job: Record) -> None:
     """Upload what a job had not yet sent when its emulator was killed; delete its folder."""
-    folder = context.settings.state / "jobs" / job["TrainingJobName"]
+    name = job["TrainingJobName"]
+    folder = child(context.settings.state / "jobs", name)
     attempts = [path for path in folder.glob("*") if path.name.isdecimal()]
     for attempt in sorted(attempts, key=lambda path: int(path.name))[-1:]:
         roots = sorted(attempt.glob("algo-*"))
         for root, (path, uri) in itertools.product(roots, opt_ml.synced_folders(job)):
-            source = opt_ml.host_path(root, path)
-            with contextlib.suppress(JobError):  # the bucket was deleted
+            with contextlib.suppress(JobError):  # the bucket was deleted, or the job made a link
+                source = opt_ml.host_path(root, path)
                 artifacts.Sync(context.objects, source, Location.parse(uri)).send()
-    shutil.rmtree(folder, ignore_errors=True)
+    remove_child(folder.parent, name)

@@ -2,7 +2,6 @@
 
 import itertools
 import logging
-import shutil
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from emulator.resources import TRANSFORM_JOB
 from emulator.runs import model_data
 from emulator.runs.instance import Instance, NoAnswer
 from emulator.store.objects import Location
+from emulator.store.paths import child, remove_child
 
 log = logging.getLogger("kennel.emulator")
 
@@ -36,7 +36,7 @@ class TransformRun:
         job = context.records.get(TRANSFORM_JOB, name)
         assert job
         self._context, self._name, self._job, self._model = context, name, job, model
-        self._folder = context.settings.state / "transforms" / name
+        self._folder = child(context.settings.state / "transforms", name)
         default_mb = context.settings.limits.transform_payload_mb
         self._max_mb: int = job.get("MaxPayloadInMB", default_mb)
         self._concurrency: int = job.get("MaxConcurrentTransforms", 0) or 1
@@ -73,7 +73,7 @@ class TransformRun:
         finally:
             for instance in instances:
                 instance.end()
-            shutil.rmtree(self._folder, ignore_errors=True)
+            remove_child(self._folder.parent, self._name)
         ended: Record = {"TransformJobStatus": status, "TransformEndTime": now()}
         self._update(**ended, **({"FailureReason": reason[:1024]} if reason else {}))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from emulator.errors import JobError
 from emulator.store.objects import Location, Objects
+from emulator.store.paths import below
 
 
 class Sync:
@@ -18,15 +19,18 @@ class Sync:
         self._sent: dict[str, tuple[int, int]] = {}
 
     def fetch(self) -> None:
-        """Download what S3 already has; `send` will not upload it again."""
+        """Download what S3 already has; `send` will not upload it again.
+
+        Raises:
+            JobError: the bucket is missing, or a key leads out of the folder.
+        """
         self._folder.mkdir(parents=True, exist_ok=True)
-        below = Location(self._target.bucket, self._target.key.rstrip("/") + "/")
-        for place in self._objects.find(below):
-            name = place.key.removeprefix(below.key)
-            file = (self._folder / name).resolve()
-            if file.is_relative_to(self._folder.resolve()):
-                self._objects.fetch(place, file)
-                self._sent[name] = _stamp(file)
+        prefix = Location(self._target.bucket, self._target.key.rstrip("/") + "/")
+        for place in self._objects.find(prefix):
+            name = place.key.removeprefix(prefix.key)
+            file = below(self._folder, name)
+            self._objects.fetch(place, file)
+            self._sent[name] = _stamp(file)
 
     def send(self) -> None:
         """Upload new and changed files."""

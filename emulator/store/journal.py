@@ -15,6 +15,8 @@ from typing import Any
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 from werkzeug.wrappers import Request
 
+from emulator.store.paths import open_private
+
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 # As named in a request's signature. S3 objects and logs are stored elsewhere.
 _SERVICES = ("ecr", "iam", "application-autoscaling", "sagemaker")
@@ -70,7 +72,7 @@ class Journal:
             "headers": headers,
             "body": base64.b64encode(body).decode(),
         }
-        with self._file.open("a") as file:
+        with open_private(self._file, "a") as file:
             file.write(json.dumps(entry) + "\n")
 
 

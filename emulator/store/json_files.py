@@ -4,10 +4,13 @@ import json
 import threading
 from pathlib import Path
 
+from emulator.store.paths import open_private
+
 
 def write_json(path: Path, contents: object) -> None:
     """Write to a temporary file, then rename: readers see the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{threading.get_ident()}.tmp")
-    temporary.write_text(json.dumps(contents, indent=1))
+    with open_private(temporary, "w") as file:
+        json.dump(contents, file, indent=1)
     temporary.replace(path)

@@ -10,6 +10,7 @@ from typing import Any
 from moto.logs.models import logs_backends
 
 from emulator.settings import ACCOUNT
+from emulator.store.paths import child, open_private
 
 
 class Logs:
@@ -34,9 +35,10 @@ class Logs:
         """Open a stream; create it if it does not exist."""
         with self._lock:
             self._open(group, name)
-        folder = self._root / urllib.parse.quote(group, safe="")
+        folder = child(self._root, urllib.parse.quote(group, safe=""))
         folder.mkdir(parents=True, exist_ok=True)
-        return Stream(self, group, name, folder / f"{urllib.parse.quote(name, safe='')}.jsonl")
+        file = child(folder, f"{urllib.parse.quote(name, safe='')}.jsonl")
+        return Stream(self, group, name, file)
 
     def put(self, group: str, stream: str, event: dict[str, Any]) -> None:
         """Add an event to moto's stream."""
@@ -61,6 +63,6 @@ class Stream:
     def write(self, line: str) -> None:
         """Add a line with the current time. CloudWatch refuses empty messages."""
         event = {"timestamp": int(time.time() * 1000), "message": line or " "}
-        with self._file.open("a") as file:
+        with open_private(self._file, "a") as file:
             file.write(json.dumps(event) + "\n")
         self._logs.put(self._group, self._name, event)

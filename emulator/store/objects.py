@@ -21,6 +21,7 @@ from moto.s3.models import FakeKey, s3_backends
 from emulator.errors import JobError
 from emulator.settings import ACCOUNT
 from emulator.store.json_files import write_json
+from emulator.store.paths import child, open_private, remove_child
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class Objects:
             moto_bucket = self._backend.buckets.get(bucket)
             folder = self._folder(bucket)
             if moto_bucket is None:
-                shutil.rmtree(folder, ignore_errors=True)
+                remove_child(self._root, folder.name)
                 return
             if not (folder / "bucket.json").exists():
                 info = {"name": bucket, "region": moto_bucket.region_name}
@@ -161,7 +162,8 @@ class Objects:
         with self.lock:
             self._require_bucket(place.bucket)
             blob = self._new_blob(place.bucket, place.key)
-            shutil.copyfile(source, blob)
+            with source.open("rb") as original, open_private(blob, "wb") as copy:
+                shutil.copyfileobj(original, copy)
             self._add(place, blob)
 
     def write(self, place: Location, body: bytes) -> None:
@@ -173,7 +175,7 @@ class Objects:
         with self.lock:
             self._require_bucket(place.bucket)
             blob = self._new_blob(place.bucket, place.key)
-            blob.write_bytes(body)
+            _write_private(blob, body)
             self._add(place, blob)
 
     def _add(self, place: Location, blob: Path) -> None:
@@ -193,7 +195,7 @@ class Objects:
             raise JobError(f"ClientError: S3 bucket {bucket} does not exist")
 
     def _folder(self, bucket: str) -> Path:
-        return self._root / urllib.parse.quote(bucket, safe="")
+        return child(self._root, urllib.parse.quote(bucket, safe=""))
 
     def _metadata_file(self, bucket: str, key: str) -> Path:
         return self._folder(bucket) / f"{hashlib.sha256(key.encode()).hexdigest()[:40]}.card.json"
@@ -215,7 +217,7 @@ class Objects:
             blob = buffer._path
         else:
             blob = self._new_blob(bucket, key)
-            blob.write_bytes(moto_key.value)
+            _write_private(blob, moto_key.value)
             moto_key.etag  # noqa: B018 - computes it once, from the bytes in memory
             _read_from(moto_key, blob)
             buffer.close()
@@ -240,13 +242,18 @@ class Objects:
 
     def _restore(self, metadata: dict[str, Any]) -> None:
         bucket, key = metadata["bucket"], metadata["key"]
-        blob = self._folder(bucket) / metadata["blob"]
+        blob = child(self._folder(bucket), metadata["blob"])
         with contextlib.suppress(FileNotFoundError):  # the emulator was killed during a deletion
             blob.stat()
             moto_key = self._backend.put_object(bucket, key, b"", etag=metadata["etag"])
             moto_key.set_metadata(metadata["metadata"])
             moto_key.last_modified = dt.datetime.fromisoformat(metadata["modified"])
             _read_from(moto_key, blob)
+
+
+def _write_private(file: Path, contents: bytes) -> None:
+    with open_private(file, "wb") as opened:
+        opened.write(contents)
 
 
 def _read_from(moto_key: Any, blob: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from emulator.contract import Record
 from emulator.resources import Resource
 from emulator.store.json_files import write_json
+from emulator.store.paths import child
 
 
 class Records:
@@ -77,7 +78,7 @@ class Records:
             self._path(resource, name).unlink()
 
     def _path(self, resource: Resource, name: str) -> Path:
-        return self._root / resource.kind / f"{urllib.parse.quote(name, safe='')}.json"
+        return child(self._root / resource.kind, f"{urllib.parse.quote(name, safe='')}.json")
 
     def _write(self, resource: Resource, name: str) -> None:
         write_json(self._path(resource, name), self._all[resource.kind][name])

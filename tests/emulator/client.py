@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError  # type: ignore[import-untyped, unus
 
 ROLE = "arn:aws:iam::123456789012:role/kennel"
 BUCKET = "kennel-data"
+KEY = "testkey"
 HERE = Path(__file__).parent
 IMAGES = {
     "trainer*": {"train": str(HERE / "trainer.py")},
@@ -65,7 +66,9 @@ class Emulator:
         config.write_text("\n".join(lines))
         words = ["run", "--state", str(self.state), "--config", str(config), *self.options]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "emulator", *words], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-m", "emulator", *words, "--access-key", KEY],
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert self.process.stdout
         line = self.process.stdout.readline()
@@ -94,7 +97,7 @@ class Emulator:
                 service,
                 endpoint_url=self.url,
                 region_name="us-east-1",
-                aws_access_key_id="emulator",
+                aws_access_key_id=KEY,
                 aws_secret_access_key="emulator",  # noqa: S106
                 config=boto3.session.Config(retries={"total_max_attempts": 1}),
             )
@@ -184,6 +187,14 @@ def upload_photos(emulator: Emulator) -> None:
     emulator.s3.put_object(
         Bucket=BUCKET, Key="photos/dog/2.jpg", Body=b"dog", ContentType="image/x"
     )
+
+
+def signed(service: str, key: str = KEY) -> dict[str, str]:
+    """Return the header of a request that names an access key; no signature is checked."""
+    scope = f"{key}/20260101/us-east-1/{service}/aws4_request"
+    return {
+        "Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"
+    }
 
 
 def alive(pid: int) -> bool:

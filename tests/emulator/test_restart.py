@@ -159,7 +159,7 @@ def test_start_status_stop(tmp_path: Path) -> None:
     assert started.returncode == 0, started.stderr
     try:
         assert re.search(r"^export AWS_ENDPOINT_URL=http://127\.0\.0\.1:\d+$", started.stdout, re.M)
-        assert "export AWS_ACCESS_KEY_ID=emulator" in started.stdout
+        assert re.search(r"^export AWS_ACCESS_KEY_ID=EMULATOR\w{24}$", started.stdout, re.M)
         assert re.match(r"# engine: (process|docker for the images that it has)", started.stdout)
         assert verb("status", *state).stdout == started.stdout
         assert verb("start", *state).stdout == started.stdout  # only one runs

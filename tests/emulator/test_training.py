@@ -7,7 +7,7 @@ import urllib.request
 
 import pytest
 
-from tests.emulator.client import BUCKET, QUICK, TWO_MACHINES, Emulator, alive, refused
+from tests.emulator.client import BUCKET, QUICK, TWO_MACHINES, Emulator, alive, refused, signed
 
 pytestmark = pytest.mark.slow
 
@@ -114,7 +114,9 @@ def test_a_spot_interruption_resumes_from_the_checkpoints(emulator: Emulator) ->
     # They are in S3 while the job still runs.
     emulator.wait_until(lambda: emulator.keys("checkpoints/spot") == ["checkpoints/spot/step.txt"])
     url = f"{emulator.url}/_emulator/interrupt/spot"
-    with urllib.request.urlopen(urllib.request.Request(url, method="POST")) as answer:
+    with urllib.request.urlopen(
+        urllib.request.Request(url, headers=signed("sagemaker"), method="POST")
+    ) as answer:
         assert answer.status == 200
     job = emulator.ended("spot")
     assert job["TrainingJobStatus"] == "Completed"

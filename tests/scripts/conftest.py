@@ -76,6 +76,7 @@ def run_emulator(state: Path, *options: str) -> Iterator[str]:
     """Run an emulator with the process engine; yields its address."""
     state.mkdir(exist_ok=True)
     command = ["-m", "emulator", "run", "--state", str(state), "--engine", "process", *options]
+    command += ["--access-key", "test"]  # as in use_endpoint
     with (state / "log").open("w") as log:
         process = subprocess.Popen(
             [sys.executable, *command], stdout=subprocess.PIPE, stderr=log, text=True

@@ -26,7 +26,8 @@ def test_start_use_status_stop(
         assert printed.startswith("# engine: process; process ")
         exported = dict(re.findall(r"^export (\w+)=(.*)$", printed, re.MULTILINE))
         use_endpoint(monkeypatch, exported["AWS_ENDPOINT_URL"])
-        boto3.client("s3").create_bucket(Bucket="kept")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", exported["AWS_ACCESS_KEY_ID"])
+        boto3.Session().client("s3").create_bucket(Bucket="kept")
         assert "no such job" in kennel("jobs").err
         assert kennel("emulator", "status", *state).code == 0
         assert capfd.readouterr().out == printed
@@ -41,5 +42,9 @@ def test_start_use_status_stop(
     assert "kennel emulator start" in done.err
     # Its data is still there.
     kennel("emulator", "start", *state, *port)
-    assert [one["Name"] for one in boto3.client("s3").list_buckets()["Buckets"]] == ["kept"]
+    key = re.findall(r"AWS_ACCESS_KEY_ID=(.*)", capfd.readouterr().out)[0]  # a new one
+    assert key != exported["AWS_ACCESS_KEY_ID"]
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
+    buckets = boto3.Session().client("s3").list_buckets()["Buckets"]
+    assert [one["Name"] for one in buckets] == ["kept"]
     kennel("emulator", "stop", *state)

@@ -50,6 +50,8 @@ def test_an_interrupted_spot_job_ends_with_the_same_metrics(
         assert aws.send(jobs.describe(jobs.TRAINING, job))["TrainingJobStatus"] == "InProgress"
         time.sleep(0.02)
     interrupt = urllib.request.Request(f"{emulator}/_emulator/interrupt/{job}", method="POST")
+    scope = "test/20260101/us-east-1/sagemaker/aws4_request"  # the access key of use_endpoint
+    interrupt.add_header("Authorization", f"AWS4-HMAC-SHA256 Credential={scope}")
     urllib.request.urlopen(interrupt).close()
     followed = kennel("logs", job, "--follow")
     assert f"{job}: completed" in followed.err

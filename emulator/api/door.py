@@ -1,0 +1,113 @@
+"""Who may talk to the emulator: its own clients, by loopback address and access key.
+
+Any page in the user's browser, and any user of the machine, can send requests to a loopback
+address. A browser cannot hide where a page comes from, and other users do not know the access key.
+"""
+
+import hmac
+import json
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qs
+from xml.sax.saxutils import escape
+
+from werkzeug.wrappers import Response
+
+from emulator.settings import HOST
+
+ABOUT = (
+    "This is an emulator of AWS, for clients on this machine that have its access key.\n"
+    "`python -m emulator status` prints the variables to export.\n"
+)
+# moto routes these paths to its own API and to instance metadata, whatever the signature says.
+_OFF = ("/moto-api", "/latest/meta-data/", "/latest/api/", "/favicon.ico")
+_FOREIGN_SITES = ("cross-site", "same-site")
+_SIGNED = re.compile(
+    r"AWS4-\S+ (?:.*[,\s])?Credential=([^/,\s]+)/(?:[^/,\s]+/)*([^/,\s]+)/aws4_request"
+)
+_PRESIGNED = re.compile(r"([^/]+)/(?:[^/]+/)*([^/]+)/aws4_request")
+
+
+def service(environ: Mapping[str, Any]) -> str:
+    """Return the AWS service that a request is signed for, or an empty string."""
+    return _credential(environ)[1]
+
+
+def refusal(environ: Mapping[str, Any], access_key: str) -> Response | None:
+    """Return the answer to a request that must not get in, or None if it gets in.
+
+    A GET of `/` without a signature is answered with what this is.
+
+    Args:
+        environ: the request, as WSGI has it; SERVER_PORT is the port on which we listen.
+        access_key: the key that a request must name.
+    """
+    host, port = environ.get("HTTP_HOST", ""), environ["SERVER_PORT"]
+    if host not in (f"{HOST}:{port}", f"localhost:{port}"):
+        return _refuse(environ, "AccessDenied", f"Use {HOST}:{port} as the Host, not {host!r}")
+    if "HTTP_ORIGIN" in environ or environ.get("HTTP_SEC_FETCH_SITE") in _FOREIGN_SITES:
+        return _refuse(environ, "AccessDenied", "Web pages have no access")
+    if environ["REQUEST_METHOD"] == "OPTIONS":
+        return _refuse(environ, "AccessDenied", "OPTIONS is off: web pages have no access")
+    key, _ = _credential(environ)
+    if not key:
+        if environ["REQUEST_METHOD"] == "GET" and environ["PATH_INFO"] == "/":
+            return Response(ABOUT, content_type="text/plain; charset=utf-8")
+        return _refuse(environ, "MissingAuthenticationToken", "The request has no access key")
+    if not hmac.compare_digest(key.encode(), access_key.encode()):
+        message = (
+            "The access key is not this emulator's: `python -m emulator status` prints the key"
+        )
+        return _refuse(environ, _wrong_key_code(environ), message)
+    if not environ.get("RAW_URI", "/").startswith("/"):
+        return _refuse(environ, "AccessDenied", "The request's target must be a path")
+    if environ["PATH_INFO"].startswith(_OFF):
+        return _refuse(environ, "AccessDenied", f"{environ['PATH_INFO']!r} is off")
+    return None
+
+
+def _credential(environ: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the access key and the service that a request names; empty strings without them."""
+    if "HTTP_AUTHORIZATION" in environ:
+        found = _SIGNED.match(environ["HTTP_AUTHORIZATION"])
+        return (found[1], found[2].lower()) if found else ("", "")
+    query = parse_qs(environ.get("QUERY_STRING", ""))
+    if "X-Amz-Credential" in query:
+        found = _PRESIGNED.fullmatch(query["X-Amz-Credential"][0])
+        return (found[1], found[2].lower()) if found else ("", "")
+    # The older form of presigned URLs, which botocore still makes for S3.
+    return (query["AWSAccessKeyId"][0], "s3") if "AWSAccessKeyId" in query else ("", "")
+
+
+def _is_json(environ: Mapping[str, Any]) -> bool:
+    return "HTTP_X_AMZ_TARGET" in environ or service(environ) == "sagemaker"
+
+
+def _wrong_key_code(environ: Mapping[str, Any]) -> str:
+    if _is_json(environ):
+        return "UnrecognizedClientException"
+    return "InvalidAccessKeyId" if service(environ) == "s3" else "InvalidClientTokenId"
+
+
+def _refuse(environ: Mapping[str, Any], code: str, message: str) -> Response:
+    """Return an error in the form that the request's service has, with status 403."""
+    if _is_json(environ):
+        body, kind = json.dumps({"__type": code, "message": message}), "application/x-amz-json-1.1"
+    else:
+        body, kind = error_xml(code, message, service(environ)), "application/xml"
+    response = Response(body, status=HTTPStatus.FORBIDDEN, content_type=kind)
+    response.headers["x-amzn-ErrorType"] = code
+    return response
+
+
+def error_xml(code: str, message: str, service_name: str) -> str:
+    """Return an error as XML: S3 has a form of its own."""
+    error = f"<Code>{code}</Code><Message>{escape(message)}</Message>"
+    if service_name in ("s3", ""):
+        return f"<Error>{error}<RequestId>emulator</RequestId></Error>"
+    return (
+        f"<ErrorResponse><Error><Type>Sender</Type>{error}</Error>"
+        "<RequestId>emulator</RequestId></ErrorResponse>"
+    )
