@@ -1,13 +1,24 @@
 """The decoder returns every common format upright and in RGB, and refuses others by name."""
 
 import io
+import struct
+import zlib
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from pictures.decoder import OversizeImage, UnreadableImage, UnsupportedImage, decode
+from pictures import decoder
+from pictures.decoder import (
+    BYTES_PER_PIXEL,
+    OversizeImage,
+    UnreadableImage,
+    UnsupportedImage,
+    cost,
+    decode,
+)
+from tests import peak
 
 LOSSLESS = ("PNG", "BMP", "TIFF", "WEBP", "GIF")
 
@@ -213,3 +224,130 @@ def test_a_reduced_jpeg_looks_like_the_full_size() -> None:
     whole = np.asarray(decode(data).resize((320, 240)), dtype=int)
     reduced = np.asarray(decode(data, at_least=240).resize((320, 240)), dtype=int)
     assert np.abs(whole - reduced).mean() < 1.5
+
+
+def solid_webp(side: int) -> bytes:
+    """Return a lossless WebP of one colour and any size: 34 bytes."""
+    return encode(Image.new("RGB", (side, side)), "WEBP", lossless=True, method=0, quality=0)
+
+
+def progressive(size: tuple[int, int], scans: int) -> bytes:
+    """Return a progressive JPEG of 8 x 8 whose header declares `size`, with so many scans."""
+    data = bytearray(encode(Image.new("L", (8, 8)), "JPEG", progressive=True))
+    frame = data.index(b"\xff\xc2") + 5
+    data[frame : frame + 4] = struct.pack(">HH", *size[::-1])
+    last = data.rindex(b"\xff\xda")
+    more = scans - data.count(b"\xff\xda")
+    return bytes(data[:-2] + data[last:-2] * more + data[-2:])
+
+
+def tiled_tiff(side: int) -> bytes:
+    """Return a TIFF of 64 x 64 whose tile has `side` x `side` pixels, and 400 bytes."""
+    values = {256: 64, 257: 64, 258: 8, 259: 5, 262: 1, 277: 1, 322: side, 323: side, 324: 200}
+    tags = [struct.pack("<HHII", tag, 4, 1, value) for tag, value in (values | {325: 400}).items()]
+    return b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + b"".join(tags) + bytes(500)
+
+
+SIDE = 2048  # 4 megapixels: 64 MiB at the stated limit
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "mode", "options"),
+    [
+        ("baseline", "JPEG", "RGB", {}),
+        ("progressive", "JPEG", "RGB", {"progressive": True, "subsampling": 0}),
+        ("progressive CMYK", "JPEG", "CMYK", {"progressive": True}),
+        ("alpha", "PNG", "RGBA", {}),
+        ("grey with alpha", "PNG", "LA", {}),
+        ("16 bits", "PNG", "I;16", {}),
+        ("16 bits", "TIFF", "I;16", {}),
+        ("compressed alpha", "TIFF", "RGBA", {"compression": "tiff_lzw"}),
+        ("24 bits", "BMP", "RGB", {}),
+        ("palette", "GIF", "P", {}),
+        ("alpha", "WEBP", "RGBA", {"lossless": True, "method": 0}),
+    ],
+)
+def test_decoding_takes_no_more_memory_than_it_states(
+    name: str, form: str, mode: str, options: dict[str, Any]
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the turn makes another copy
+    turned = {} if form in ("BMP", "GIF") else {"exif": exif}
+    data = encode(Image.new(mode, (SIDE, SIDE)), form, **options, **turned)
+    stated = cost(data)
+    assert stated.pixels == SIDE * SIDE
+    assert stated.memory <= BYTES_PER_PIXEL * stated.pixels
+    with peak.measured() as measured:
+        decode(data)
+    assert measured.mib <= stated.memory / 2**20 + 24, (form, name)  # 24: tiles, buffers
+
+
+def test_a_few_bytes_of_webp_cost_what_their_header_says() -> None:
+    data = solid_webp(SIDE)
+    assert len(data) < 40
+    assert cost(data).memory == BYTES_PER_PIXEL * SIDE * SIDE
+    with pytest.raises(OversizeImage, match="2048 x 2048 pixels; at most 1,000,000"):
+        decode(data, max_pixels=1_000_000)
+
+
+def test_a_reduced_jpeg_costs_little_and_a_progressive_one_its_coefficients() -> None:
+    picture = Image.new("RGB", (1600, 1200))
+    assert cost(encode(picture, "JPEG"), at_least=256).memory == 8 * 400 * 300
+    whole = cost(encode(picture, "JPEG", progressive=True), at_least=256)
+    assert whole.memory == 8 * (400 * 300 + 1600 * 1200)
+    assert whole.pixels == 1600 * 1200
+
+
+def test_a_jpeg_of_many_scans_is_refused_before_it_is_decoded() -> None:
+    assert decode(progressive((100, 80), 100)).size == (100, 80)
+    with pytest.raises(OversizeImage, match="over 100 scans"):
+        decode(progressive((100, 80), 101))
+    with pytest.raises(OversizeImage, match="over 16 scans"):
+        decode(progressive((8191, 8191), 17))
+
+
+def test_what_follows_a_jpeg_is_not_counted_as_scans() -> None:
+    """Phones append a film to a photo; any two bytes can be in it."""
+    film = b"\xff\xda\0\x02" * 500
+    assert decode(progressive((100, 80), 10) + film).size == (100, 80)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_tile_of_a_tiff_counts_as_pixels() -> None:
+    with pytest.raises(OversizeImage, match="30000 x 30000 pixels"):
+        decode(tiled_tiff(30_000))
+    assert cost(tiled_tiff(4096)).pixels == 4096 * 4096
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("form", ["PNG", "BMP"])
+def test_a_large_header_without_data_takes_no_memory(form: str) -> None:
+    data = bytearray(encode(Image.new("RGB", (8, 8)), form))
+    if form == "BMP":
+        data[18:26] = struct.pack("<ii", 8191, 8191)
+    else:
+        data[16:24] = struct.pack(">II", 8191, 8191)
+        data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    with peak.measured() as measured, pytest.raises(UnreadableImage, match="damaged or cut short"):
+        decode(bytes(data))
+    assert measured.mib < 16
+
+
+@pytest.mark.parametrize(
+    ("form", "mode"),
+    [("PNG", "RGBA"), ("PNG", "LA"), ("PNG", "I;16"), ("PNG", "P"), ("JPEG", "CMYK"), ("GIF", "L")],
+)
+def test_tiles_give_the_pixels_of_the_whole(
+    form: str, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (97, 133, 4), np.uint8)
+    picture = Image.fromarray(noise).convert("RGBA" if mode == "RGBA" else "RGB")
+    if mode == "I;16":
+        picture = Image.fromarray(noise[..., 0].astype(np.uint16) * 250)
+    elif mode != "RGBA":
+        picture = picture.convert("LA" if mode == "LA" else mode)
+    data = encode(picture, form)
+    whole = decode(data)
+    for pixels in (50, 1000):
+        monkeypatch.setattr(decoder, "_TILE", pixels)
+        assert np.array_equal(np.asarray(decode(data)), np.asarray(whole))
