@@ -31,7 +31,7 @@ from classifier.transform import EvaluationTransform
 # Format 2 adds `novelty`, 3 `test_time_flip`. A bundle without them is written in the older format,
 # which older servers can read.
 FORMAT = 3
-MODEL, DESCRIPTION, GOLDEN = "model.safetensors", "kennel.json", "golden.safetensors"
+FILES = MODEL, DESCRIPTION, GOLDEN = "model.safetensors", "kennel.json", "golden.safetensors"
 # Float32 on another processor changes logits by about 1e-5 of their size. Another decoder,
 # transform or weight changes them far more than this tolerance.
 TOLERANCE = 1e-3

@@ -5,7 +5,6 @@ or its model.tar.gz can be used too: training continues from it.
 """
 
 import pickle
-import tarfile
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from torch import nn
 
 from classifier import bundle, networks
 from classifier.architectures import canonical
+from pictures import archive
 
 SUFFIXES = (".pth", ".pt", ".bin", ".safetensors", ".tar.gz", ".tgz")
 # Auxiliary heads of torchvision's GoogLeNet and Inception, for training from scratch only.
@@ -109,8 +109,10 @@ def _load_bundle(network: nn.Module, architecture: str, path: Path, folders: Seq
     """Fill `network` from a bundle, and return which part of it was used."""
     try:
         with tempfile.TemporaryDirectory() as unpacked:
-            loaded = bundle.load(path if path.is_dir() else _unpack(path, Path(unpacked)))
-    except (bundle.BundleError, tarfile.TarError, OSError, EOFError) as error:
+            if not path.is_dir():
+                archive.unpack(path, Path(unpacked), wanted=bundle.FILES.__contains__)
+            loaded = bundle.load(path if path.is_dir() else Path(unpacked))
+    except (bundle.BundleError, archive.ArchiveError, OSError) as error:
         raise WeightsError(f"{path} is not a usable bundle: {error}") from error
     description = loaded.description
     if canonical(description.architecture) != canonical(architecture):
@@ -124,17 +126,6 @@ def _load_bundle(network: nn.Module, architecture: str, path: Path, folders: Seq
         return " (a bundle of other classes: all but its head)"
     network.load_state_dict(state)
     return " (a bundle: its head too)"
-
-
-def _unpack(archive: Path, folder: Path) -> Path:
-    """Extract a bundle's three files, and nothing else, from an archive."""
-    with tarfile.open(archive) as tar:
-        for member in tar:
-            name = member.name.removeprefix("./")
-            if name in (bundle.MODEL, bundle.DESCRIPTION, bundle.GOLDEN) and member.isfile():
-                member.name = name
-                tar.extract(member, folder, filter="data")
-    return folder
 
 
 def _choose(channel: Path, architecture: str) -> Path:

@@ -4,11 +4,11 @@ A job records into its checkpoint folder if it has one, else into its output. AW
 below the S3 paths of the debug hook and the profiler.
 """
 
-import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from pictures import archive as unpacker
 from scripts.aws.client import Aws, AwsProblem, translated
 from scripts.console.names import bucket_and_key
 from scripts.problem import Problem
@@ -16,6 +16,7 @@ from scripts.problem import Problem
 _THREADS = 16
 # Whole tensors are large, and a report does not need them.
 _SKIPPED = (".npy", ".pt", ".safetensors", ".partial")
+_LIMITS = unpacker.Limits(members=200_000)  # smdebug writes a file for each step
 
 
 def places(about: dict[str, Any]) -> list[str]:
@@ -83,26 +84,23 @@ def fetch(aws: Aws, address: str, into: Path) -> int:
         list(pool.map(get, keys, targets))
     for target in targets:
         if target.name.endswith(".tar.gz") and target.is_file():
-            unpack(target, into)
+            unpack(target, target.with_name(f"{target.name}.unpacked"))
             target.unlink()
     return len(targets)
 
 
 def unpack(archive: Path, into: Path) -> None:
-    """Unpack an archive, except whole tensors and models.
+    """Unpack an archive into an empty folder, except whole tensors and models.
 
     Raises:
-        Problem: it is not a complete archive, or it would write outside of `into`.
+        Problem: it is damaged, or refused as `pictures.archive.unpack` does.
     """
     try:
-        with tarfile.open(archive) as packed:
-            members = [one for one in packed if not one.name.endswith(_SKIPPED)]
-            packed.extractall(into, members, filter="data")
-    except (tarfile.TarError, OSError, EOFError) as error:
-        why = str(error).splitlines()[0].rstrip(":") if str(error) else type(error).__name__
-        raise Problem(
-            f"{archive.name} is not a complete archive ({why}): give a .tar.gz or a folder"
-        ) from error
+        unpacker.unpack(
+            archive, into, wanted=lambda name: not name.endswith(_SKIPPED), limits=_LIMITS
+        )
+    except (unpacker.ArchiveError, OSError) as error:
+        raise Problem(f"{error}: give a .tar.gz of a recording, or a folder") from error
 
 
 def _below(folder: Path) -> list[Path]:

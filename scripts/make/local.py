@@ -4,18 +4,20 @@ Standard library only: a machine with Docker and Python needs nothing else.
 """
 
 import argparse
+import hashlib
 import json
 import mimetypes
 import os
 import subprocess
 import sys
-import tarfile
+import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from pictures import archive
 from scripts import docker
 from scripts.problem import Problem
 
@@ -75,12 +77,25 @@ def serve_command(image: str, model: Path, port: int, gpus: Sequence[str]) -> li
 
 
 def unpacked(model: Path) -> Path:
-    """Return the folder of a bundle; a model.tar.gz, as in S3, is unpacked next to itself."""
+    """Return the folder of a bundle; a model.tar.gz, as in S3, is unpacked next to itself.
+
+    The folder's name has the archive's SHA-256, so that another archive gets another folder.
+
+    Raises:
+        Problem: the archive is damaged or refused.
+    """
     if not model.is_file():
         return model
-    folder = model.parent / model.name.split(".")[0]
-    with tarfile.open(model) as archive:
-        archive.extractall(folder, filter="data")
+    with model.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()[:12]
+    folder = model.parent / f"{model.name.split('.')[0]}-{digest}"
+    if not folder.exists():
+        try:
+            with tempfile.TemporaryDirectory(dir=model.parent) as fresh:
+                archive.unpack(model, Path(fresh) / "model")
+                (Path(fresh) / "model").rename(folder)
+        except (archive.ArchiveError, OSError) as error:
+            raise Problem(f"{error}: give a bundle's folder or model.tar.gz") from error
     return folder
 
 

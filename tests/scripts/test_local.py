@@ -67,6 +67,19 @@ def test_a_model_archive_is_unpacked(tmp_path: Path) -> None:
     folder = local.unpacked(tmp_path / "model.tar.gz")
     assert [path.name for path in folder.iterdir()] == ["kennel.json"]
     assert local.unpacked(folder) == folder
+    assert local.unpacked(tmp_path / "model.tar.gz") == folder  # unpacked once
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_an_archive_that_leaves_its_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "inside").mkdir()
+    packed = tmp_path / "inside" / "model.tar.gz"
+    with tarfile.open(packed, "w:gz") as archive:
+        archive.add(__file__, arcname="../outside")
+    with pytest.raises(Problem, match=r"model\.tar\.gz: the name \.\./outside leaves the folder"):
+        local.unpacked(packed)
+    assert [path.name for path in tmp_path.iterdir()] == ["inside"]
+    assert list(packed.parent.iterdir()) == [packed]
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def test_an_archive(recording: Path, at: Path, nowhere: None) -> None:
     Path("truncated.tar.gz").write_bytes(Path("output.tar.gz").read_bytes()[:500])
     truncated = kennel("report", "truncated.tar.gz")
     assert truncated.code == 1
-    assert truncated.err.startswith("kennel: truncated.tar.gz is not a complete archive")
+    assert truncated.err.startswith("kennel: truncated.tar.gz is damaged or incomplete")
 
 
 def test_an_s3_address(recording: Path, at: Path, moto: str) -> None:
