@@ -35,6 +35,8 @@ class S3:
             return _error("InvalidBucketName", "The specified bucket is not valid.")(environ, start)
         if len(key.encode()) > _MAX_KEY_BYTES:
             return _error("KeyTooLongError", "Your key is too long")(environ, start)
+        # moto takes the key from the encoded path; its routes would not match a newline.
+        environ["PATH_INFO"] = environ["PATH_INFO"].replace("\n", " ")
         if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
             with self._objects.lock:  # readers see the old object or the new one
                 return self._moto(environ, start)

@@ -1,0 +1,298 @@
+"""Names in requests and keys in S3 lead to no path outside of their folder."""
+
+import hashlib
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from emulator.errors import JobError
+from emulator.store.paths import below, child, open_private, private_folder, remove_child
+from tests.emulator.client import BUCKET, IMAGES, Emulator, signed, upload_photos
+from tests.emulator.test_doors import JOB, send
+
+NAMES = [
+    "..",
+    ".",
+    "../..",
+    "../s3",
+    "%2e%2e",
+    "..%2f..",
+    "%2e%2e%2fs3",
+    "%252e%252e",
+    "/etc",
+    "//etc",
+    "a/../..",
+    "a/./../../b",
+    "..\\..",
+    "~",
+    "$HOME",
+    "a\nb",
+    "a\r\nb",
+    "a\0b",
+    "%00",
+    "..;x",
+    "..\u200b",
+    "\u2025",
+    "\uff0e\uff0e",
+    "-rf",
+    "*",
+    "a" * 300,
+    "con/../../../../../../tmp/kennel-escaped",
+    "../../../../../../../../tmp/kennel-escaped",
+    "/opt/ml/../../tmp/kennel-escaped",
+    "",
+]
+
+
+@pytest.fixture(scope="module")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    emulator = Emulator(tmp_path_factory.mktemp("paths") / "outer" / "state", IMAGES)
+    emulator.state.parent.mkdir()
+    (emulator.state.parent / "neighbour").write_text("kept")
+    emulator.start()
+    upload_photos(emulator)
+    yield emulator
+    emulator.end()
+
+
+def files_of(folder: Path) -> list[Path]:
+    """Return all files below a folder. Unlike rglob, os.walk copes with folders that vanish."""
+    return [Path(parent) / name for parent, _, names in os.walk(folder) for name in names]
+
+
+def digest(emulator: Emulator) -> dict[str, str]:
+    """Return the digest of each file of the state folder, and of the folder that it is in.
+
+    The folders of jobs are left out: a job that has ended may still be deleting its own.
+    """
+    outer = emulator.state.parent
+    files = [path for path in files_of(outer) if emulator.state / "jobs" not in path.parents]
+    return {
+        str(path.relative_to(outer)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+    }
+
+
+def changed(request: dict[str, Any], path: str, value: str) -> dict[str, Any]:
+    """Return a copy of a request with another value at `a.b.0.c`."""
+    copy: dict[str, Any] = json.loads(json.dumps(request))
+    *parents, last = path.split(".")
+    place: Any = copy
+    for name in parents:
+        place = place[int(name)] if isinstance(place, list) else place.setdefault(name, {})
+    place[last] = value
+    return copy
+
+
+TRAINING = json.loads(JOB) | {
+    "CheckpointConfig": {"S3Uri": f"s3://{BUCKET}/photos"},
+    "DebugHookConfig": {"S3OutputPath": f"s3://{BUCKET}/debug"},
+}
+# Operation, member, and what the name becomes in it.
+FIELDS: list[tuple[str, str, str]] = [
+    ("CreateTrainingJob", "TrainingJobName", "{}"),
+    ("CreateTrainingJob", "InputDataConfig.0.ChannelName", "{}"),
+    ("CreateTrainingJob", "CheckpointConfig.LocalPath", "/opt/ml/{}"),
+    ("CreateTrainingJob", "CheckpointConfig.LocalPath", "{}"),
+    ("CreateTrainingJob", "DebugHookConfig.LocalPath", "/opt/ml/{}"),
+    ("CreateTrainingJob", "OutputDataConfig.S3OutputPath", "s3://{}/x"),
+    ("CreateTrainingJob", "CheckpointConfig.S3Uri", "s3://{}/x"),
+    ("StopTrainingJob", "TrainingJobName", "{}"),
+    ("DescribeTrainingJob", "TrainingJobName", "{}"),
+    ("CreateHyperParameterTuningJob", "HyperParameterTuningJobName", "{}"),
+    ("CreateTransformJob", "TransformJobName", "{}"),
+    ("CreateModel", "ModelName", "{}"),
+    ("DeleteModel", "ModelName", "{}"),
+    ("CreateEndpoint", "EndpointName", "{}"),
+    ("DeleteEndpoint", "EndpointName", "{}"),
+    ("DeleteEndpointConfig", "EndpointConfigName", "{}"),
+    ("CreateImage", "ImageName", "{}"),
+    ("DeleteImage", "ImageName", "{}"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("operation", "member", "form"), FIELDS)
+def test_hostile_names_in_sagemaker(
+    emulator: Emulator, operation: str, member: str, form: str
+) -> None:
+    headers = {"X-Amz-Target": f"SageMaker.{operation}"} | signed("sagemaker")
+    before = digest(emulator)
+    for number, name in enumerate(NAMES):
+        request = TRAINING if operation == "CreateTrainingJob" else {}
+        job = f"hostile-{FIELDS.index((operation, member, form))}-{number}"
+        request = changed(request | {"TrainingJobName": job}, member, form.format(name))
+        status, _, text = send(emulator, "POST", "/", headers, json.dumps(request))
+        if status == 200:  # odd, but no path that leads elsewhere
+            assert operation == "CreateTrainingJob"
+            emulator.ended(job)
+        else:
+            field = member.rpartition(".")[2]
+            assert status == 400
+            assert field in text or field[0].lower() + field[1:] in text or "Channel" in text
+    after = digest(emulator)
+    own = ("state/records/training-job/hostile-", "state/logs/", f"state/s3/{BUCKET}/")
+    assert [path for path in after if path not in before and not path.startswith(own)] == []
+    assert {path: after.get(path) for path in before} == before
+    assert not Path("/tmp/kennel-escaped").exists()  # noqa: S108
+
+
+S3_REQUESTS = [
+    ("PUT", "/{}"),
+    ("DELETE", "/{}"),
+    ("DELETE", "/{}/"),
+    ("DELETE", "//{}"),
+    ("PUT", "/{}/key"),
+    ("DELETE", "/{}/key"),
+    ("POST", "/{}?delete"),
+    ("PUT", "/{}/../../key"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("method", "form"), S3_REQUESTS)
+def test_hostile_buckets(emulator: Emulator, method: str, form: str) -> None:
+    before = digest(emulator)
+    buckets = emulator.s3.list_buckets()["Buckets"]
+    # Slashes at the start are dropped: these are a key, a real name, and no name.
+    for name in set(NAMES) - {"/etc", "//etc", ""}:
+        raw = name.encode().decode("latin-1").replace("\n", "%0A").replace("\r", "%0D")
+        raw = "".join(c if " " < c < "\x7f" else f"%{ord(c):02X}" for c in raw)
+        for path in {raw, raw.replace("/", "%2F"), raw.replace(".", "%2E")}:
+            status, _, _ = send(emulator, method, form.format(path), signed("s3"))
+            assert status >= 400, (name, status)
+    assert digest(emulator) == before
+    assert emulator.s3.list_buckets()["Buckets"] == buckets
+
+
+@pytest.mark.slow
+def test_deleting_a_missing_bucket_deletes_nothing(emulator: Emulator) -> None:
+    before = digest(emulator)
+    assert send(emulator, "DELETE", "/not-there", signed("s3"))[0] == 404
+    assert send(emulator, "DELETE", f"/{BUCKET}", signed("s3"))[0] == 409  # it is not empty
+    assert digest(emulator) == before
+
+
+KEYS = [
+    "a%41b",
+    "100%",
+    "%2e%2e/x",
+    "%252F",
+    "line\nbreak",
+    "tab\there",
+    "a/../../b",
+    "../x",
+    "..",
+    ".",
+    "trailing/",
+    "two//slashes//",
+    "/leading",
+    " spaces ",
+    "plus+and&and=",
+    "semi;colon?query#hash",
+    "ü/漢字/🐕",
+    "a" * 1024,
+    "d/" * 512,
+    "漢" * 341 + "a",
+    "quote'\"<>",
+    "back\\slash",
+]
+
+
+@pytest.mark.slow
+def test_keys_survive_a_restart_byte_for_byte(emulator: Emulator) -> None:
+    emulator.s3.create_bucket(Bucket="keys")
+    for key in KEYS:
+        emulator.s3.put_object(Bucket="keys", Key=key, Body=key.encode())
+    deleted = "deleted%41"
+    emulator.s3.put_object(Bucket="keys", Key=deleted, Body=b"x")
+    emulator.s3.delete_object(Bucket="keys", Key=deleted)
+    listed = emulator.s3.list_objects_v2(Bucket="keys")["Contents"]
+    assert sorted(entry["Key"] for entry in listed) == sorted(KEYS)
+    emulator.end(signal.SIGKILL)
+    emulator.start()
+    again = emulator.s3.list_objects_v2(Bucket="keys")["Contents"]
+    for member in ("Key", "ETag", "Size", "LastModified"):
+        assert [entry[member] for entry in again] == [entry[member] for entry in listed]
+    for key in KEYS:
+        with emulator.s3.get_object(Bucket="keys", Key=key)["Body"] as body:
+            assert body.read() == key.encode()
+    status, _, text = send(emulator, "PUT", f"/keys/{'a' * 1025}", signed("s3"), "x")
+    assert (status, "KeyTooLongError" in text) == (400, True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("key", ["../../../../kennel-escaped", "a/../../../../../kennel-escaped"])
+def test_keys_do_not_lead_out_of_a_channel_or_of_checkpoints(emulator: Emulator, key: str) -> None:
+    prefix = f"hostile/{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+    emulator.s3.put_object(Bucket=BUCKET, Key=f"{prefix}/{key}", Body=b"x")
+    name = prefix.replace("/", "-")
+    source = {"S3DataType": "S3Prefix", "S3Uri": f"s3://{BUCKET}/{prefix}"}
+    emulator.train(
+        f"{name}-channel",
+        InputDataConfig=[{"ChannelName": "train", "DataSource": {"S3DataSource": source}}],
+    )
+    emulator.train(f"{name}-checkpoints", CheckpointConfig={"S3Uri": f"s3://{BUCKET}/{prefix}"})
+    for job in (f"{name}-channel", f"{name}-checkpoints"):
+        ended = emulator.ended(job)
+        assert ended["TrainingJobStatus"] == "Failed"
+        assert "leads out of its folder" in ended["FailureReason"]
+    written = files_of(emulator.state.parent.parent)
+    assert [path for path in written if path.name == "kennel-escaped"] == []
+
+
+HOSTILE = ["..", ".", "", "../x", "a/../..", "/etc", "a\0b", "link", "link/x", "../folder2/x"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "folder" / "inside").mkdir(parents=True)
+    (tmp_path / "folder2").mkdir()
+    (tmp_path / "folder2" / "x").write_text("kept")
+    (tmp_path / "folder" / "link").symlink_to(tmp_path / "folder2")
+    (tmp_path / "folder" / "loop").symlink_to("loop")
+    return tmp_path / "folder"
+
+
+@pytest.mark.parametrize("function", [below, child, remove_child])
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_path_below_a_folder(
+    folder: Path, function: Callable[[Path, str], object], name: str
+) -> None:
+    with pytest.raises(JobError, match="leads out of its folder"):
+        function(folder, name)
+    assert (folder.parent / "folder2" / "x").read_text() == "kept"
+    assert (folder / "inside").is_dir()
+
+
+def test_names_that_are_allowed(folder: Path) -> None:
+    assert below(folder, "a/b") == folder.resolve() / "a" / "b"
+    assert below(folder, "a/../b") == folder.resolve() / "b"
+    assert child(folder, "%2e%2e") == folder / "%2e%2e"
+    with pytest.raises(JobError):
+        child(folder, "a/b")
+    with pytest.raises(JobError):
+        remove_child(folder, "inside/..")
+    remove_child(folder, "missing")
+    remove_child(folder, "inside")
+    assert sorted(path.name for path in folder.iterdir()) == ["link", "loop"]
+
+
+def test_a_folder_and_its_files_are_private(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir(mode=0o755)
+    assert private_folder(state).stat().st_mode & 0o777 == 0o700
+    with open_private(state / "file", "w") as file:
+        file.write("secret")
+    assert (state / "file").stat().st_mode & 0o777 == 0o600
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    with pytest.raises(PermissionError, match="choose another folder"):
+        private_folder(shared)
+    assert shared.stat().st_mode & 0o7777 == 0o1777
