@@ -81,13 +81,14 @@ class Cost:
     memory: int
 
 
-def cost(data: bytes, *, at_least: int | None = None) -> Cost:
+def cost(data: bytes, *, max_pixels: int = MAX_PIXELS, at_least: int | None = None) -> Cost:
     """Return the cost of `decode` with these arguments, from the header alone.
 
     Raises:
         UnreadableImage, UnsupportedImage, OversizeImage: as `decode`.
     """
     image = _open(data)
+    _check_size(image, max_pixels)
     pixels = math.prod(_decoded_size(image))
     if image.format not in ("JPEG", "MPO"):
         return Cost(pixels, BYTES_PER_PIXEL * pixels)

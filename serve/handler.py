@@ -16,14 +16,12 @@ from typing import Any
 
 import torch
 from mms.context import Context
-from PIL import Image
 from torch import nn
 
 from classifier import bundle
-from pictures.decoder import ImageError
+from serve.decoding import MemoryGate, read_pictures
 from serve.errors import RequestError
 from serve.formats import answers, contents, replies
-from serve.formats.envelopes import Pixels
 from serve.formats.options import Options, read_options
 from serve.front import health, heartbeat
 from serve.front.headers import ACCEPT, ATTRIBUTES, CONTENT_TYPE, QUERY, REQUEST_ID
@@ -82,6 +80,7 @@ class Handler:
         self._description: bundle.Description
         self._predictor: Predictor
         self._decoders: ThreadPoolExecutor
+        self._gate: MemoryGate
         self._heartbeat: heartbeat.HeartbeatWriter
 
     def initialize(self, context: Context) -> None:
@@ -119,6 +118,7 @@ class Handler:
         self._decoders = ThreadPoolExecutor(
             self._settings.layout.threads, "decode", lambda: torch.set_num_threads(1)
         )
+        self._gate = MemoryGate(self._settings.worker_memory)
 
     def _load_bundle(self, directory: Path) -> float:
         """Load a bundle, in the best precision that the golden inputs allow."""
@@ -154,7 +154,7 @@ class Handler:
         """Return a handler of another bundle in this process, with the same settings."""
         other = Handler()
         other._settings, other._device = self._settings, self._device
-        other._decoders = self._decoders
+        other._decoders, other._gate = self._decoders, self._gate
         other._load_bundle(directory)
         return other
 
@@ -167,6 +167,7 @@ class Handler:
         self, data: Sequence[dict[str, Any]], headers: Sequence[dict[str, str]]
     ) -> list[Prepared]:
         """Turn each request into pixels, or into the error that it gets."""
+        self._gate.measure()
         if len(data) == 1:
             return [self._prepare(data[0], headers[0])]
         return list(self._decoders.map(self._prepare, data, headers))
@@ -181,24 +182,12 @@ class Handler:
             )
             options = read_options(headers.get(QUERY), headers.get(ATTRIBUTES), content.parameters)
             answer_format.check(options)
-            pixels = [
-                self._pixels(picture, position if content.is_list else None)
-                for position, picture in enumerate(content.pictures, 1)
-            ]
-            return ParsedRequest(torch.stack(pixels), content.is_list, answer_format, options)
+            pixels = read_pictures(content, self._description.transform, self._settings, self._gate)
+            return ParsedRequest(pixels, content.is_list, answer_format, options)
         except RequestError as error:
             return error
         except Exception as error:
             return internal_error(error)
-
-    def _pixels(self, picture: bytes | Pixels, position: int | None) -> torch.Tensor:
-        transform, max_pixels = self._description.transform, self._settings.max_pixels
-        try:
-            if isinstance(picture, bytes):
-                return transform.read(picture, max_pixels=max_pixels)
-            return transform(Image.fromarray(picture).convert("RGB"))
-        except ImageError as error:
-            raise contents.picture_error(error, position) from error
 
     def inference(self, batch: Sequence[Prepared]) -> list[Outcome]:
         """Run all good pictures through the network together."""

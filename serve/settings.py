@@ -73,6 +73,7 @@ class Settings(BaseModel):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", alias="KENNEL_DEVICE")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", alias="KENNEL_PRECISION")
     max_pixels: Positive = Field(2**26, alias="KENNEL_MAX_PIXELS")
+    max_request_pixels: Positive = Field(2**26, alias="KENNEL_MAX_REQUEST_PIXELS")
     max_pictures: Annotated[int, Field(ge=1, le=1024)] = Field(32, alias="KENNEL_MAX_PICTURES")
     golden_tolerance: Annotated[float, Field(gt=0)] = Field(1e-3, alias="KENNEL_GOLDEN_TOLERANCE")
     drain_s: Annotated[int, Field(ge=1, le=28)] = Field(25, alias="KENNEL_DRAIN_SECONDS")
@@ -127,6 +128,11 @@ class Settings(BaseModel):
     def model_dir(self) -> Path:
         """Where SageMaker unpacks the bundle."""
         return self.base_dir / "model"
+
+    @property
+    def request_pixels(self) -> int:
+        """The most pixels of all pictures of a request: one picture can always have its own."""
+        return max(self.max_request_pixels, self.max_pixels)
 
     @property
     def max_body(self) -> int:

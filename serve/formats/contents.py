@@ -4,26 +4,37 @@ The declared type only selects the reader. The format of a picture is detected f
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from email.message import Message
 
 from pictures.decoder import ImageError, OversizeImage, UnsupportedImage
 from serve.errors import RequestError
-from serve.formats.envelopes import Content, from_form, from_json, from_npy
+from serve.formats.envelopes import Content, check_count, from_form, from_json, from_npy
 
 # The type of a request without a Content-Type.
 UNDECLARED = "application/x-image"
 
-Reader = Callable[[bytes, str], Content]  # the body, and the whole header
+
+@dataclass(frozen=True)
+class Declared:
+    """What a reader knows of a body: the whole Content-Type, and how many pictures are allowed."""
+
+    header: str
+    max_pictures: int
 
 
-def _picture(body: bytes, _: str) -> Content:
+Reader = Callable[[bytes, Declared], Content]
+
+
+def _picture(body: bytes, _: Declared) -> Content:
     return Content((body,))
 
 
-def _form(body: bytes, header: str) -> Content:
+def _form(body: bytes, declared: Declared) -> Content:
     message = Message()
-    message["Content-Type"] = header
-    return from_form(body, str(message.get_param("boundary") or ""))
+    message["Content-Type"] = declared.header
+    boundary = str(message.get_param("boundary") or "")
+    return from_form(body, boundary, declared.max_pictures)
 
 
 READERS: dict[str, Reader] = {
@@ -36,9 +47,9 @@ READERS: dict[str, Reader] = {
     "image/gif": _picture,
     "application/x-image": _picture,
     "application/octet-stream": _picture,
-    "application/json": lambda body, _: from_json(body),
+    "application/json": lambda body, declared: from_json(body, declared.max_pictures),
     "multipart/form-data": _form,
-    "application/x-npy": lambda body, _: from_npy(body),
+    "application/x-npy": lambda body, declared: from_npy(body, declared.max_pictures),
 }
 
 
@@ -60,17 +71,12 @@ def read(content_type: str | None, body: bytes, *, max_pictures: int) -> Content
         raise RequestError(
             415, f"content type {declared[:100]!r} is not supported", f"send one of: {_supported()}"
         )
-    content = READERS[declared](body, header)
+    content = READERS[declared](body, Declared(header, max_pictures))
     if not content.pictures:
         raise RequestError(
             400, "there is no picture in the request", f"send one of: {_supported()}"
         )
-    if len(content.pictures) > max_pictures:
-        raise RequestError(
-            422,
-            f"{len(content.pictures)} pictures in one request; at most {max_pictures} are allowed",
-            "send them in several requests, or raise KENNEL_MAX_PICTURES",
-        )
+    check_count(len(content.pictures), max_pictures)
     return content
 
 

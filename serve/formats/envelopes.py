@@ -1,5 +1,6 @@
 """Bodies other than the plain bytes of a picture: JSON, forms and numpy arrays.
 
+Pictures, parts and values are counted before any object is built of them.
 Nothing in them is executed, unpickled or fetched: a URL instead of a picture is refused.
 """
 
@@ -42,15 +43,34 @@ _JSON_HINT = (
     'send {"images": ["<base64>", "data:image/png;base64,…"], "parameters": {"top_k": 5}}, '
     "one base64 string, or a list of them"
 )
+# Values in addition to the pictures: options, and what belongs to a picture.
+_MORE_VALUES = 100
 _PART_NAME = re.compile(rb'name="([^"]{1,100})"')
 
 
-def from_json(body: bytes) -> Content:
+def check_count(count: int, most: int) -> None:
+    """Raise RequestError 422 for more pictures than allowed."""
+    if count > most:
+        raise RequestError(
+            422,
+            f"{count} pictures in one request; at most {most} are allowed",
+            "send them in several requests, or raise KENNEL_MAX_PICTURES",
+        )
+
+
+def from_json(body: bytes, max_pictures: int) -> Content:
     """Read pictures in base64 or data URLs: one, a list, or an object with either.
 
     Raises:
-        RequestError: 400.
+        RequestError: 400, or 422 for more pictures or values than allowed.
     """
+    commas = body.count(b",")  # one in each data URL; base64 has none
+    if commas > 4 * max_pictures + _MORE_VALUES:
+        raise RequestError(
+            422,
+            f"{commas + 1:,} values in one request; at most {max_pictures} pictures are allowed",
+            _JSON_HINT + "; send pixels as application/x-npy",
+        )
     try:
         given: object = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -69,6 +89,7 @@ def from_json(body: bytes) -> Content:
             raise RequestError(400, "parameters must be an object", _JSON_HINT)
         parameters, given = named_parameters, given[named[0]]
     if isinstance(given, list):
+        check_count(len(given), max_pictures)
         pictures = tuple(_from_base64(item, position) for position, item in enumerate(given, 1))
         return Content(pictures, is_list=True, parameters=parameters)
     return Content((_from_base64(given, 1),), parameters=parameters)
@@ -97,15 +118,18 @@ def _from_base64(given: object, position: int) -> bytes:
         raise RequestError(400, f"picture {position} is not base64 ({error})", _JSON_HINT) from None
 
 
-def from_form(body: bytes, boundary: str) -> Content:
+def from_form(body: bytes, boundary: str, max_pictures: int) -> Content:
     """Read multipart/form-data: a part with a file name is a picture, any other an option.
 
     Raises:
-        RequestError: 400.
+        RequestError: 400, or 422 for more pictures or parts than allowed.
 
     Source: RFC 7578.
     """
     delimiter = b"\r\n--" + boundary.encode("latin-1", "replace")
+    parts_given = body.count(delimiter)
+    if parts_given > max_pictures + _MORE_VALUES:
+        check_count(parts_given, max_pictures)
     opening, *parts = (b"\r\n" + body).split(delimiter)
     hint = "send it as curl -F picture=@photo.jpg does"
     if not boundary or not parts or opening.strip() or not parts[-1].startswith(b"--"):
@@ -121,16 +145,17 @@ def from_form(body: bytes, boundary: str) -> Content:
             pictures.append(value)
         else:
             parameters[named[1].decode("latin-1")] = value[:100].decode("latin-1")
+    check_count(len(pictures), max_pictures)
     return Content(tuple(pictures), is_list=len(pictures) != 1, parameters=parameters)
 
 
-def from_npy(body: bytes) -> Content:
+def from_npy(body: bytes, max_pictures: int) -> Content:
     """Read a numpy array of uint8: [H, W], [H, W, 3] or [N, H, W, 3], red, green, blue.
 
     Not by numpy.load, which allocates whatever size the header claims.
 
     Raises:
-        RequestError: 400, or 415 for another type or shape.
+        RequestError: 400, 415 for another type or shape, or 422 for more pictures than allowed.
     """
     hint = "send numpy.save of a uint8 array [H, W, 3] or [N, H, W, 3]"
     stream = io.BytesIO(body)
@@ -147,6 +172,8 @@ def from_npy(body: bytes) -> Content:
         raise RequestError(
             415, f"an array of {kind} with shape {str(shape)[:100]} is not supported", hint
         )
+    if len(shape) == 4:
+        check_count(shape[0], max_pictures)
     if len(data) != int(np.prod([int(side) for side in shape], dtype=object)):
         raise RequestError(400, "the array is cut short or has extra bytes", hint)
     array = np.frombuffer(data, np.uint8).reshape(shape)

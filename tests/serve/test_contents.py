@@ -2,6 +2,7 @@ import base64
 import io
 import json
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -197,6 +198,38 @@ def test_an_array_that_is_not_a_picture_is_refused_and_never_unpickled(
 def test_too_many_pictures_are_refused() -> None:
     assert read("application/json", json.dumps([""] * 3).encode()).is_list
     assert refused("application/json", json.dumps([""] * 4).encode()).code == 422
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/json", b"[" + b'"",' * 1_900_000 + b'""]'),
+        (
+            "application/json",
+            json.dumps({"image": "", "parameters": dict.fromkeys(range(400_000), 1)}).encode(),
+        ),
+        ("application/json", json.dumps(["AAAA"] * 4).encode()),
+        ("application/json", json.dumps(np.zeros((64, 64, 3), int).tolist()).encode()),
+        (FORM, part('name="p"; filename="p"', b"x") * 60_000 + b"--edge--"),
+        (FORM, part('name="top_k"', b"1") * 60_000 + b"--edge--"),
+        (FORM, part('name="p"; filename="p"', b"x") * 4 + b"--edge--"),
+        ("application/x-npy", npy(np.zeros((2_000_000, 1, 1, 3), np.uint8))),
+        ("application/x-npy", npy(np.zeros((4, 1, 1, 3), np.uint8))),
+    ],
+    ids=lambda value: None if isinstance(value, str) else f"{len(value)} bytes",
+)
+def test_pictures_and_values_are_counted_before_objects_are_built(
+    content_type: str, body: bytes
+) -> None:
+    tracemalloc.start()
+    try:
+        refusal = refused(content_type, body)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert refusal.code == 422
+    assert "in one request; at most 3" in refusal.message
+    assert peak < 2.5 * len(body) + 1e5
 
 
 @pytest.mark.parametrize(
