@@ -12,6 +12,7 @@ logits of training.
 import hashlib
 import io
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ from torch import nn
 from classifier import mirror, networks
 from classifier.calibration import Novelty
 from classifier.transform import EvaluationTransform
+from pictures.decoder import ImageError, decode
+from pictures.text import printable
 
 # Format 2 adds `novelty`, 3 `test_time_flip`. A bundle without them is written in the older format,
 # which older servers can read.
@@ -35,6 +38,10 @@ FILES = MODEL, DESCRIPTION, GOLDEN = "model.safetensors", "kennel.json", "golden
 # Float32 on another processor changes logits by about 1e-5 of their size. Another decoder,
 # transform or weight changes them far more than this tolerance.
 TOLERANCE = 1e-3
+# The largest that a bundle can ask for. Training writes four golden pictures, of crops up to 1024.
+_MOST_CLASSES, _MOST_PHOTOS = 100_000, 16
+_MOST_CROP, _MOST_RESIZE = 2048, 4096
+_MOST_JSON = 2**26  # bytes
 
 
 class BundleError(ValueError):
@@ -47,10 +54,12 @@ class Description(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
     architecture: str
-    classes: tuple[str, ...] = Field(min_length=2)  # display names, in the order of the outputs
+    # Display names, in the order of the outputs.
+    classes: tuple[str, ...] = Field(min_length=2, max_length=_MOST_CLASSES)
     folders: tuple[str, ...]  # the folder of each class in the training data
     transform: EvaluationTransform
-    temperature: float = Field(default=1.0, gt=0)  # probabilities are softmax(logits / temperature)
+    # Probabilities are softmax(logits / temperature).
+    temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     novelty: Novelty | None = None  # how different a picture is from the training pictures
     test_time_flip: bool = False  # logits are the mean of the picture and its mirror image
     training: dict[str, JsonValue] = {}  # provenance: hyperparameters, data counts, versions
@@ -60,6 +69,19 @@ class Description(BaseModel):
     def _one_folder_a_class(self) -> "Description":
         if len(self.folders) != len(self.classes):
             raise ValueError(f"{len(self.folders)} folders for {len(self.classes)} classes")
+        return self
+
+    @model_validator(mode="after")
+    def _bounded(self) -> "Description":
+        transform = self.transform
+        if transform.crop > _MOST_CROP or transform.resize > _MOST_RESIZE:
+            raise ValueError(
+                f"crop {transform.crop} and resize {transform.resize}: "
+                f"at most {_MOST_CROP} and {_MOST_RESIZE} are possible"
+            )
+        quantiles = self.novelty.quantiles if self.novelty else ()
+        if not all(map(math.isfinite, (*transform.mean, *transform.std, *quantiles))):
+            raise ValueError("mean, std and the quantiles of novelty must be finite numbers")
         return self
 
 
@@ -129,17 +151,36 @@ def load(directory: Path) -> Bundle:
     """Load a bundle and check all of it.
 
     Raises:
-        BundleError: missing, damaged, edited, of a newer format, or inconsistent.
+        BundleError: missing, damaged, edited, of a newer format, or inconsistent. Anything that
+            fails while a bundle loads is a BundleError, because a bundle can be anything.
     """
+    try:
+        return _load(directory)
+    except BundleError:
+        raise
+    except Exception as error:
+        reason = printable(f"{type(error).__name__}: {error}"[:500])
+        raise BundleError(
+            f"{directory} does not load ({reason}): fetch the bundle again"
+        ) from error
+
+
+def _load(directory: Path) -> Bundle:
     description, hashes = _read_description(directory)
     state = _read_tensors(directory, MODEL, hashes)
-    golden = _read_tensors(directory, GOLDEN, hashes)
+    if not any(tensor.shape[:1] == (len(description.classes),) for tensor in state.values()):
+        # Checked before the network is built: its head takes memory for each class.
+        raise BundleError(
+            f"{directory / MODEL} is not a {description.architecture} with "
+            f"{len(description.classes)} classes: no weights have this many rows"
+        )
     try:
         network = networks.blank(
             description.architecture,
             len(description.classes),
             image_size=description.transform.crop,
         )
+        _check_types(state, network)
         network.load_state_dict(state, assign=True)
     except (ValueError, RuntimeError) as error:
         raise BundleError(
@@ -149,14 +190,7 @@ def load(directory: Path) -> Bundle:
     network.eval().requires_grad_(False)
     if description.test_time_flip:
         mirror.add_test_time_flip(network)
-    logits = golden.pop("logits", torch.empty(0))
-    photos = tuple(bytes(golden[f"photo.{i}"].numpy()) for i in range(len(golden)))
-    if not photos or logits.shape != (len(photos), len(description.classes)):
-        raise BundleError(
-            f"{directory / GOLDEN} has {len(photos)} pictures and logits of shape "
-            f"{tuple(logits.shape)}, for {len(description.classes)} classes: save the bundle again"
-        )
-    return Bundle(description, network, Golden(photos, logits))
+    return Bundle(description, network, _golden(directory, len(description.classes), hashes))
 
 
 def replay(bundle: Bundle, predict: Callable[[torch.Tensor], torch.Tensor] | None = None) -> float:
@@ -203,12 +237,14 @@ def _read_description(directory: Path) -> tuple[Description, dict[str, str]]:
             f"no {DESCRIPTION} in {directory} (found: {inside}): a bundle has {DESCRIPTION}, "
             f"{MODEL} and {GOLDEN} at its root, as in a Kennel training job's model.tar.gz"
         )
+    if path.stat().st_size > _MOST_JSON:
+        raise BundleError(f"{path} has more than {_MOST_JSON:,} bytes: use the original")
     try:
         contents: Any = json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"{path} is not JSON ({error}): fetch the bundle again") from error
     version = contents.get("format") if isinstance(contents, dict) else None
-    if not isinstance(version, int):
+    if type(version) is not int or version < 1:
         raise BundleError(f"{path} has no bundle format: it was not written by Kennel")
     if version > FORMAT:
         raise BundleError(
@@ -241,6 +277,42 @@ def _read_tensors(directory: Path, name: str, hashes: dict[str, str]) -> dict[st
         return safetensors.torch.load(data)
     except safetensors.SafetensorError as error:
         raise BundleError(f"{path} is not a safetensors file: {error}") from error
+
+
+def _golden(directory: Path, classes: int, hashes: dict[str, str]) -> Golden:
+    tensors = _read_tensors(directory, GOLDEN, hashes)
+    logits = tensors.pop("logits", torch.empty(0))
+    if not tensors or logits.shape != (len(tensors), classes):
+        raise BundleError(
+            f"{directory / GOLDEN} has {len(tensors)} pictures and logits of shape "
+            f"{tuple(logits.shape)}, for {classes} classes: save the bundle again"
+        )
+    if logits.dtype != torch.float32 or not logits.isfinite().all():
+        raise BundleError(f"{directory / GOLDEN} has logits that are not finite float32 numbers")
+    names = [f"photo.{index}" for index in range(len(tensors))]
+    if len(names) > _MOST_PHOTOS or tensors.keys() != set(names):
+        raise BundleError(
+            f"{directory / GOLDEN} does not have photo.0 and so on, at most {_MOST_PHOTOS} pictures"
+        )
+    photos = []
+    for name in names:
+        if tensors[name].dtype != torch.uint8 or tensors[name].ndim != 1:
+            raise BundleError(f"{name} in {directory / GOLDEN} is not the bytes of a picture")
+        photos.append(bytes(tensors[name].numpy()))
+        try:
+            decode(photos[-1], at_least=1)  # no more pixels than any picture
+        except ImageError as error:
+            raise BundleError(
+                f"{name} in {directory / GOLDEN} is not a usable picture: {error}"
+            ) from error
+    return Golden(tuple(photos), logits)
+
+
+def _check_types(state: dict[str, torch.Tensor], network: nn.Module) -> None:
+    """Raise ValueError if weights have another type than the network's: they would be used so."""
+    for name, tensor in network.state_dict().items():
+        if name in state and state[name].dtype != tensor.dtype:
+            raise ValueError(f"{name} is {state[name].dtype}, not {tensor.dtype}")
 
 
 def _digest(contents: dict[str, Any]) -> str:
