@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pictures import checks, shards
 from pictures.folders import SPLITS, subfolders
+from scripts.photos import links
 from scripts.problem import Problem
 
 _SPLIT_NAMES = {name for names in SPLITS.values() for name in names}
@@ -28,6 +29,7 @@ def pack(
     *,
     seed: int,
     shard_bytes: int,
+    follow_links: bool = False,
     progress: Callable[[int], None] = lambda _bytes: None,
 ) -> Summary:
     """Pack `root` into `out`; train, valid and test folders stay separate.
@@ -37,6 +39,7 @@ def pack(
         out: a new or empty folder.
         seed: shuffles the training pictures.
         shard_bytes: the approximate size of a shard.
+        follow_links: also pack what links out of the folder lead to.
         progress: called with the size of each picture, in bytes.
 
     Raises:
@@ -48,11 +51,16 @@ def pack(
     if out.resolve().is_relative_to(root.resolve()):
         raise Problem(f"{out} is inside {root}: give a folder elsewhere for the shards")
     splits: dict[Path, list[tuple[str, str, Callable[[], bytes]]]] = defaultdict(list)
+    real = root.resolve()
     for path, _, label in checks.files(root):
+        if not follow_links and links.leads_out(path, real):
+            continue
         inside = path.relative_to(root)
         depth = int(inside.parts[0].lower() in _SPLIT_NAMES)
         name = "/".join(inside.parts[depth + 1 :])
         splits[Path(*inside.parts[:depth])].append((label, name, path.read_bytes))
+    if not splits:
+        raise Problem(f"{root} has only links to pictures elsewhere: give --follow-links")
     count = size = 0
     try:
         for split, found in sorted(splits.items()):

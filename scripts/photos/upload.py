@@ -16,6 +16,7 @@ from typing import Any
 from pictures.folders import is_litter
 from scripts.aws.client import Aws, AwsProblem, translated
 from scripts.console.names import bucket_and_key
+from scripts.photos import links
 from scripts.problem import Problem
 
 MANIFEST = "manifest.json"
@@ -41,8 +42,10 @@ class Plan:
         return sum(path.stat().st_size for path in self.send.values())
 
 
-def local_files(root: Path) -> dict[str, Path]:
+def local_files(root: Path, *, follow_links: bool = False) -> dict[str, Path]:
     """Return key below the address -> file; files such as .DS_Store are skipped.
+
+    Links out of the folder are skipped too unless `follow_links`; `links.not_followed` names them.
 
     Raises:
         Problem: there is no such folder, or it is empty.
@@ -51,22 +54,22 @@ def local_files(root: Path) -> dict[str, Path]:
         raise Problem(f"{root} is not a folder: give the one with the photos")
     found = {
         path.relative_to(root).as_posix(): path
-        for path in sorted(root.rglob("*"))
-        if path.is_file() and not is_litter(path.relative_to(root))
+        for path in links.files_below(root, follow=follow_links)
+        if not is_litter(path.relative_to(root))
     }
     if not found:
         raise Problem(f"{root} has no files")
     return found
 
 
-def plan(aws: Aws, root: Path, address: str) -> Plan:
+def plan(aws: Aws, root: Path, address: str, *, follow_links: bool = False) -> Plan:
     """Compare the folder with the manifest and the objects at `address`.
 
     A file counts as uploaded if the manifest has its digest and S3 has an object of its size. So a
     wrong manifest, or an object that was overwritten with another size, leads to a new upload.
     """
     bucket, prefix = bucket_and_key(address.rstrip("/") + "/")
-    files = local_files(root)
+    files = local_files(root, follow_links=follow_links)
     with ThreadPoolExecutor(_THREADS) as pool:
         digests = dict(zip(files, pool.map(_digest, files.values()), strict=True))
     sizes = {one["Key"].removeprefix(prefix): one["Size"] for one in aws.objects(bucket, prefix)}

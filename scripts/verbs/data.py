@@ -4,7 +4,7 @@ Pillow and its like are imported by the verb that needs them, so that all others
 (benchmarks/startup.py).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _MAX_GROUPS = 5
 Folder = Annotated[
     Path, typer.Argument(help="has train/, valid/ and test/, or one folder per class")
+]
+FollowLinks = Annotated[
+    bool, typer.Option("--follow-links", help="also take what links out of the folder lead to")
 ]
 
 app = typer.Typer(no_args_is_help=True, help="Check, pack and upload photos.")
@@ -73,17 +76,25 @@ def pack(
     out: Annotated[Path, typer.Argument(help="a new folder for the shards")],
     shard_mib: Annotated[int, typer.Option(min=1, help="approximate size of a shard")] = 256,
     seed: Annotated[int, typer.Option(help="shuffles the training pictures")] = 0,
+    follow_links: FollowLinks = False,
 ) -> None:
     """Pack photos into tar shards.
 
     Training reads shards like the folder, but faster from S3. The training pictures are shuffled,
     so that every read has pictures of many classes.
     """
-    from scripts.photos import packing
+    from scripts.photos import links, packing
 
+    if not follow_links and folder.is_dir():
+        _warn_of_links(folder, links.leading_out(folder))
     with _data_errors(), progress.bar("packing", "bytes") as advance:
         packed = packing.pack(
-            folder, out, seed=seed, shard_bytes=shard_mib * 2**20, progress=advance
+            folder,
+            out,
+            seed=seed,
+            shard_bytes=shard_mib * 2**20,
+            follow_links=follow_links,
+            progress=advance,
         )
     for name in packed.empty:
         terminal.note(f"skipped a class folder without pictures: {name}")
@@ -95,6 +106,7 @@ def pack(
 def upload(
     folder: Folder,
     address: Annotated[str, typer.Argument(metavar="S3://…", help="where to upload")],
+    follow_links: FollowLinks = False,
     region: options.Region = None,
     dry_run: options.DryRun = False,
 ) -> None:
@@ -103,23 +115,36 @@ def upload(
     If an upload is interrupted, the next one continues.
     """
     from pictures.picture import shorten
+    from scripts.photos import links
     from scripts.photos import upload as uploading
 
+    if not follow_links and folder.is_dir():
+        _warn_of_links(folder, links.not_followed(folder))
     if dry_run:
         bucket, prefix = names.bucket_and_key(address.rstrip("/") + "/")
-        files = uploading.local_files(folder)
+        files = uploading.local_files(folder, follow_links=follow_links)
         terminal.dry_run(
             objects.put(bucket, prefix + key, str(path)) for key, path in files.items()
         )
         return
     aws = Aws(region)
-    todo = uploading.plan(aws, folder, address)
+    todo = uploading.plan(aws, folder, address, follow_links=follow_links)
     terminal.note(f"{todo.same} files are up to date, {len(todo.send)} to upload")
     with progress.bar("uploading", "bytes", todo.size) as advance:
         uploading.run(aws, todo, advance)
     terminal.result(f"{address}: {len(todo.digests)} files, checksums in {uploading.MANIFEST}")
     if todo.extra:
         terminal.note(f"in S3 but not in {folder}, not deleted: {shorten(todo.extra)}")
+
+
+def _warn_of_links(folder: Path, links: Sequence[str]) -> None:
+    from pictures.picture import shorten
+
+    if links:
+        terminal.note(
+            f"WARNING: links in {folder} are not followed: {shorten(links)}; "
+            "--follow-links takes what they lead to"
+        )
 
 
 @contextmanager
