@@ -49,10 +49,7 @@ def run(settings: Settings) -> int:
     from emulator.errors import JobError
     from emulator.server import Emulator, listen, serve
 
-    try:
-        private_folder(settings.state)
-    except OSError as error:
-        print(f"cannot use the state folder: {error}", file=sys.stderr)
+    if not _make_private(settings.state):
         return 1
     stop_requested = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -89,7 +86,8 @@ def start(settings: Settings, words: Sequence[str]) -> int:
     if found := find(settings.state):
         _show(found)
         return 0
-    private_folder(settings.state)
+    if not _make_private(settings.state):
+        return 1
     log = settings.state / "emulator.log"
     with open_private(log, "ab") as file:
         process = subprocess.Popen(
@@ -155,6 +153,15 @@ def _is_locked(state: Path) -> bool:
         return False
     with _lock(state) as free:
         return not free
+
+
+def _make_private(state: Path) -> bool:
+    try:
+        private_folder(state)
+    except OSError as error:
+        print(f"cannot use the state folder: {error}", file=sys.stderr)
+        return False
+    return True
 
 
 def _show(found: Info) -> None:

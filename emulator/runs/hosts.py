@@ -108,7 +108,8 @@ def reason(ending: Ending) -> str:
     """Return FailureReason: the failure file's text and the exit code, at most 1024 characters."""
     assert ending.root
     file = failure_file(ending.root)
-    text = file.read_text(errors="replace").strip() if file.is_file() else ""
+    inside = file.resolve().is_relative_to(ending.root.resolve())  # not a link to another file
+    text = file.read_text(errors="replace").strip() if file.is_file() and inside else ""
     text = text or "See job logs for more information"
     tail = f", exit code: {ending.code}"
     return f"AlgorithmError: {text}"[: 1024 - len(tail)] + tail

@@ -54,7 +54,7 @@ class TrainingRun:
         self._context, self._name, self._job = context, name, job
         self._engine = context.engines.for_image(job["AlgorithmSpecification"]["TrainingImage"])
         self._limits = context.settings.limits
-        self._folder = child(context.settings.state / "jobs", name)
+        self._folder = child(context.settings.state.resolve() / "jobs", name)
         self._metrics = Metrics(job["AlgorithmSpecification"].get("MetricDefinitions", []))
         self._requests: set[Request] = set()
         self._trained_s = 0.0

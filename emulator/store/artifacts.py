@@ -96,9 +96,13 @@ def unpack(objects: Objects, source: Location, target: Path) -> None:
 
 
 def files_below(root: Path) -> Iterator[tuple[str, Path]]:
-    """Yield each file below a folder, with its relative path."""
+    """Yield each file below a folder, with its relative path.
+
+    Links that lead out of the folder are left out: a job could make one to any file of this user.
+    If a part of the folder's own path is a link, there are no files.
+    """
     # Not rglob: a job may delete a folder after it was listed.
     paths = [Path(folder) / name for folder, _, names in os.walk(root) for name in names]
     for path in sorted(paths):
-        if path.is_file():
+        if path.is_file() and path.resolve().is_relative_to(root.absolute()):
             yield path.relative_to(root).as_posix(), path

@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
+from emulator.__main__ import main
 from emulator.errors import JobError
+from emulator.runs import hosts
+from emulator.store import artifacts
 from emulator.store.paths import below, child, open_private, private_folder, remove_child
 from tests.emulator.client import BUCKET, IMAGES, Emulator, signed, upload_photos
 from tests.emulator.test_doors import JOB, send
@@ -283,7 +286,28 @@ def test_names_that_are_allowed(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["link", "loop"]
 
 
-def test_a_folder_and_its_files_are_private(tmp_path: Path) -> None:
+def test_links_of_a_job_lead_to_no_upload(folder: Path) -> None:
+    secret = folder.parent / "folder2" / "x"
+    root = folder / "inside"
+    (root / "output" / "data").mkdir(parents=True)
+    (root / "output" / "data" / "own").write_text("mine")
+    (root / "output" / "data" / "same").symlink_to("own")
+    (root / "output" / "data" / "stolen").symlink_to(secret)
+    (root / "output" / "data" / "all").symlink_to(secret.parent)
+    (root / "model").symlink_to(secret.parent)
+    (root / "output" / "failure").symlink_to(secret)
+    found = [name for name, _ in artifacts.files_below(root / "output" / "data")]
+    assert found == ["own", "same"]
+    assert list(artifacts.files_below(root / "model")) == []
+    assert "kept" not in hosts.reason(hosts.Ending(1, root))
+    (root / "output" / "failure").unlink()
+    (root / "output" / "failure").write_text("kept")
+    assert hosts.reason(hosts.Ending(1, root)) == "AlgorithmError: kept, exit code: 1"
+
+
+def test_a_folder_and_its_files_are_private(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     state = tmp_path / "state"
     state.mkdir(mode=0o755)
     assert private_folder(state).stat().st_mode & 0o777 == 0o700
@@ -295,4 +319,8 @@ def test_a_folder_and_its_files_are_private(tmp_path: Path) -> None:
     shared.chmod(0o1777)
     with pytest.raises(PermissionError, match="choose another folder"):
         private_folder(shared)
+    for verb in ("start", "run"):
+        assert main([verb, "--state", str(shared)]) == 1
+        assert "choose another folder" in capsys.readouterr().err
     assert shared.stat().st_mode & 0o7777 == 0o1777
+    assert list(shared.iterdir()) == []
