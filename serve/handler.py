@@ -188,6 +188,8 @@ class Handler:
             return error
         except Exception as error:
             return internal_error(error)
+        finally:
+            self._heartbeat.step()
 
     def inference(self, batch: Sequence[Prepared]) -> list[Outcome]:
         """Run all good pictures through the network together."""

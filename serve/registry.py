@@ -111,6 +111,7 @@ class MultiModelHandler(Handler):
                 continue
             headers = [headers_of(context, index) for index in indices]
             model = self._models[name][1]
+            model._heartbeat = self._heartbeat  # models can load before there is one
             found = model.inference(model.preprocess([data[index] for index in indices], headers))
             self._count_pictures(found)
             outcomes |= dict(zip(indices, found, strict=True))

@@ -37,7 +37,7 @@ class Heartbeat:
 
     Args:
         beat: when the process last showed that its threads run, monotonic seconds.
-        busy_since: when the current batch began; 0 while the worker is idle.
+        busy_since: when the current step of a batch began; 0 while the worker is idle.
         work: since the start of the process.
     """
 
@@ -50,7 +50,7 @@ class Heartbeat:
         return now - self.beat
 
     def busy_s(self, now: float) -> float:
-        """Return the seconds spent on the current batch, 0 without one."""
+        """Return the seconds spent on the current step of a batch, 0 without one."""
         return now - self.busy_since if self.busy_since else 0.0
 
 
@@ -100,6 +100,11 @@ class HeartbeatWriter:
             self.work.seconds += time.monotonic() - begun
             self._busy_since = 0.0
             self._write()
+
+    def step(self) -> None:
+        """Note the end of a step of the batch: a slow batch that goes on is not stuck."""
+        if self._busy_since:
+            self._busy_since = time.monotonic()
 
     def _write(self) -> None:
         work = self.work

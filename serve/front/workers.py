@@ -58,7 +58,7 @@ class Workers:
         if beat is None:
             return None
         if beat.busy_s(now) > self._settings.hung_s:
-            return f"has worked on one batch for over {self._settings.hung_s} s"
+            return f"has worked on one step of a batch for over {self._settings.hung_s} s"
         if beat.silent_s(now) > min(_SILENT_S, self._settings.hung_s):
             return "shows no sign of life"
         return None

@@ -143,3 +143,13 @@ def test_an_incomplete_heartbeat_is_not_read(tmp_path: Path) -> None:
     assert heartbeat.read(tmp_path, os.getpid()) is None
     (tmp_path / "7.heartbeat").write_bytes(b"half")
     assert heartbeat.read(tmp_path, 7) is None
+
+
+def test_a_slow_batch_that_goes_on_is_not_stuck(tmp_path: Path) -> None:
+    writer = heartbeat.HeartbeatWriter(tmp_path)
+    with writer.busy():
+        begun = writer._busy_since
+        writer.step()
+        assert writer._busy_since > begun
+    writer.step()
+    assert not writer._busy_since, "an idle worker stays idle"
