@@ -52,7 +52,7 @@ class TrainConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     architecture: Annotated[str, AfterValidator(canonical)] = Field(
-        "resnet50", description="a torchvision classification network"
+        "resnet50", description="a classification network of torchvision or of an installed package"
     )
     weights: str = Field(
         "pretrained",
