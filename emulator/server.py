@@ -74,8 +74,15 @@ class Emulator:
 
     def __call__(self, environ: dict[str, Any], start: Start) -> Iterable[bytes]:
         """Answer one request, if its client is one of ours."""
+
+        def start_sandboxed(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+            return start(status, [*headers, door.NO_SCRIPTS], *more)
+
         if refused := door.refusal(environ, self._access_key):
-            return refused(environ, start)
+            return refused(environ, start_sandboxed)
+        return self._answer(environ, start_sandboxed)
+
+    def _answer(self, environ: dict[str, Any], start: Start) -> Iterable[bytes]:
         request = Request(environ)
         target = request.headers.get("X-Amz-Target", "")
         service, _, operation = target.partition(".")

@@ -21,6 +21,8 @@ ABOUT = (
     "This is an emulator of AWS, for clients on this machine that have its access key.\n"
     "`python -m emulator status` prints the variables to export.\n"
 )
+# For browsers: an object that is a web page runs no scripts, and does not have our origin.
+NO_SCRIPTS = ("Content-Security-Policy", "sandbox")
 # moto routes these paths to its own API and to instance metadata, whatever the signature says.
 _OFF = ("/moto-api", "/latest/meta-data/", "/latest/api/", "/favicon.ico")
 _FOREIGN_SITES = ("cross-site", "same-site")

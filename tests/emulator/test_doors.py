@@ -137,6 +137,7 @@ def test_no_answer_lets_a_page_read_it(emulator: Emulator) -> None:
     status, answered, text = send(emulator, "GET", path, signed("s3"))
     assert (status, text) == (200, "cat")
     assert not [name for name in answered if name.startswith("access-control-")]
+    assert answered["content-security-policy"] == "sandbox"  # also if the object is a page
 
 
 @pytest.mark.slow
