@@ -72,7 +72,7 @@ def canonical(name: str) -> str:
         return name
     names = (*ARCHITECTURES, *ALIASES, *others)
     near = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
-    suggestion = f"did you mean {', '.join(near)}?" if near else "Try resnet50."
+    suggestion = f"did you mean {', '.join(near)}?" if near else "try resnet50."
     raise ValueError(
         f"unknown architecture {name!r}: {suggestion} A network of another package must be "
         "installed here."
