@@ -13,7 +13,6 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from pictures.text import printable
 
@@ -69,7 +68,9 @@ def unpack(
             packed.seek(0)
             largest = max(_FREE, limits.ratio * archive.stat().st_size)
             with gzip.open(packed) if gzipped else packed as stream:
-                return _Reader(stream, min(limits.size, largest), limits).unpack(folder, wanted)
+                return _Reader(stream.read, min(limits.size, largest), limits).unpack(
+                    folder, wanted
+                )
     except (gzip.BadGzipFile, EOFError, zlib.error, tarfile.HeaderError) as error:
         _empty(folder)
         why = printable(str(error)) or type(error).__name__
@@ -85,8 +86,8 @@ def unpack(
 class _Reader:
     """Reads one archive from its beginning to its end."""
 
-    def __init__(self, stream: IO[bytes], size: int, limits: Limits) -> None:
-        self._stream, self._limits = stream, limits
+    def __init__(self, source: Callable[[int], bytes], size: int, limits: Limits) -> None:
+        self._source, self._limits = source, limits
         self._left = size
         self._paths: dict[str, tuple[str, bool]] = {}  # folded -> path, and whether it is a file
 
@@ -179,7 +180,7 @@ class _Reader:
 
     def _drain(self) -> None:
         """Read what follows the archive, usually zeros, so that gzip checks its checksum."""
-        while data := self._stream.read(_CHUNK):
+        while data := self._source(_CHUNK):
             self._left -= len(data)
             if self._left < 0:
                 raise ArchiveError("it unpacks to more bytes than are allowed")
@@ -216,7 +217,7 @@ class _Reader:
         self._left -= size
         if self._left < 0:
             raise ArchiveError("it unpacks to more bytes than are allowed")
-        data = self._stream.read(size)
+        data = self._source(size)
         if len(data) < size:
             raise EOFError("it ends too early")
         return data
