@@ -1,6 +1,7 @@
 """An emulator in its own process, with boto3 as its client."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -195,6 +196,11 @@ def signed(service: str, key: str = KEY) -> dict[str, str]:
     return {
         "Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"
     }
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Return all files below a folder. Unlike rglob, os.walk copes with folders that vanish."""
+    return [Path(parent) / name for parent, _, names in os.walk(folder) for name in names]
 
 
 def alive(pid: int) -> bool:

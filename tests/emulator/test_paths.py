@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ from emulator.errors import JobError
 from emulator.runs import hosts
 from emulator.store import artifacts
 from emulator.store.paths import below, child, open_private, private_folder, remove_child
-from tests.emulator.client import BUCKET, IMAGES, Emulator, signed, upload_photos
+from tests.emulator.client import BUCKET, IMAGES, Emulator, files_below, signed, upload_photos
 from tests.emulator.test_doors import JOB, send
 
 NAMES = [
@@ -63,18 +62,13 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     emulator.end()
 
 
-def files_of(folder: Path) -> list[Path]:
-    """Return all files below a folder. Unlike rglob, os.walk copes with folders that vanish."""
-    return [Path(parent) / name for parent, _, names in os.walk(folder) for name in names]
-
-
 def digest(emulator: Emulator) -> dict[str, str]:
     """Return the digest of each file of the state folder, and of the folder that it is in.
 
     The folders of jobs are left out: a job that has ended may still be deleting its own.
     """
     outer = emulator.state.parent
-    files = [path for path in files_of(outer) if emulator.state / "jobs" not in path.parents]
+    files = [path for path in files_below(outer) if emulator.state / "jobs" not in path.parents]
     return {
         str(path.relative_to(outer)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in files
@@ -245,7 +239,7 @@ def test_keys_do_not_lead_out_of_a_channel_or_of_checkpoints(emulator: Emulator,
         ended = emulator.ended(job)
         assert ended["TrainingJobStatus"] == "Failed"
         assert "leads out of its folder" in ended["FailureReason"]
-    written = files_of(emulator.state.parent.parent)
+    written = files_below(emulator.state.parent.parent)
     assert [path for path in written if path.name == "kennel-escaped"] == []
 
 
