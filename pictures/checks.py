@@ -37,7 +37,6 @@ class Photo:
     label: str
     size: int = 0
     digest: str = ""
-    pixels: tuple[int, int] | None = None
     hash: int | None = None
     unreadable: str = ""
 
@@ -115,7 +114,7 @@ def check(root: Path, progress: Callable[[int, int], None] = lambda _done, _all:
         for photo in pool.map(_inspect, listed):
             photos.append(photo)
             progress(len(photos), len(listed))
-    by_digest = _grouped(photos, lambda one: one.digest)
+    by_digest = _grouped((one for one in photos if one.digest), lambda one: one.digest)
     copies = tuple(group for group in by_digest if len(group) > 1)
     singles = [group[0] for group in by_digest if group[0].hash is not None]
     return Report(
@@ -128,22 +127,19 @@ def check(root: Path, progress: Callable[[int, int], None] = lambda _done, _all:
 
 
 def _inspect(listed: tuple[Path, str, str]) -> Photo:
-    """Read one file: its bytes' digest, its pixels, its perceptual hash."""
-    from PIL import Image
+    """Read one file with training's decoder: its digest and its perceptual hash."""
+    from pictures.decoder import ImageError, decode
 
     path, split, label = listed
-    content = path.read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
+    content, digest = b"", ""
     try:
-        with Image.open(path) as picture:
-            # A JPEG is decoded at a fraction of its size: enough for a hash and to see it whole.
-            picture.draft("RGB", (256, 256))
-            pixels = picture.size
-            bits = _perceptual_hash(picture.convert("RGB"))
-    except Exception as error:  # whatever a damaged file makes a decoder raise
-        reason = str(error) or type(error).__name__
-        return Photo(path, split, label, len(content), digest, unreadable=reason)
-    return Photo(path, split, label, len(content), digest, pixels, bits)
+        content = path.read_bytes()
+        digest = hashlib.sha256(content).hexdigest()
+        # A large JPEG is decoded at a fraction of its size, which is enough for a hash.
+        bits = _perceptual_hash(decode(content, at_least=256))
+    except (ImageError, OSError) as error:
+        return Photo(path, split, label, len(content), digest, unreadable=str(error))
+    return Photo(path, split, label, len(content), digest, bits)
 
 
 def _perceptual_hash(picture: Any) -> int | None:

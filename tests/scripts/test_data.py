@@ -57,13 +57,15 @@ def test_every_problem_is_named_and_fails_the_check(photos: Path) -> None:
     (photos / "test/cat/1.jpg").write_bytes((photos / "train/cat/1.jpg").read_bytes())
     (photos / "train/dog/3.jpg").write_bytes((photos / "train/dog/1.jpg").read_bytes())
     (photos / "train/dog/empty.jpg").touch()
+    (photos / "train/dog/note.txt").write_text("a dog")
     (photos / "test/ferret").mkdir()
     scene(9).save(photos / "test/ferret/1.png")
     found = kennel("data", "check", str(photos))
     assert found.code == 1
     for line in (
         "unreadable: train/cat/2.jpg: ",
-        "unreadable: train/dog/empty.jpg: ",
+        "unreadable: train/dog/empty.jpg: the picture is empty (0 bytes)",
+        "unreadable: train/dog/note.txt: these 5 bytes are not a picture",  # training's words
         "duplicates: test/cat/1.jpg, train/cat/1.jpg",
         "duplicates: train/dog/1.jpg, train/dog/3.jpg",
         "leak: test/cat/1.jpg is in test and train",

@@ -57,10 +57,7 @@ def training_transform(
     steps: list[object] = []
     at_least = evaluation.at_least
     if config.augment == "none":
-        steps += [
-            v2.Resize(evaluation.resize, interpolation=interpolation),
-            v2.CenterCrop(evaluation.crop),
-        ]
+        steps.append(evaluation.resize_and_crop)
     else:
         at_least = 2 * evaluation.crop
         steps.append(
