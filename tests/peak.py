@@ -3,7 +3,9 @@
 import contextlib
 import ctypes
 import gc
-from collections.abc import Iterator
+import multiprocessing
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 _STATUS = Path("/proc/self/status")
@@ -26,6 +28,31 @@ def measured() -> Iterator[Peak]:
         yield peak
     finally:
         peak.mib = (_kib("VmHWM") - before) // 1024
+
+
+def in_fresh_process(call: Callable[[bytes], object], data: bytes, small: bytes) -> int:
+    """Return the peak of `call(data)` in MiB, whatever it raises; `call(small)` loads libraries.
+
+    In a process that has allocated much before, malloc takes large blocks from its heap and cannot
+    return them: the figure would depend on the tests that ran before.
+    """
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_measure, args=(call, data, small, sender))
+    process.start()
+    sender.close()
+    mib: int = receiver.recv()
+    process.join()
+    return mib
+
+
+def _measure(
+    call: Callable[[bytes], object], data: bytes, small: bytes, sender: Connection
+) -> None:
+    call(small)
+    with measured() as peak, contextlib.suppress(Exception):
+        call(data)
+    sender.send(peak.mib)
 
 
 def _kib(name: str) -> int:
