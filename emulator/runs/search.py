@@ -4,7 +4,7 @@ Bayesian is optuna's TPE, Hyperband its pruner over random proposals. SageMaker 
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import optuna
@@ -23,8 +23,8 @@ class Search(Protocol):
     def should_stop(self, number: int, values: list[float]) -> bool:
         """Whether to stop a trial, given its objective values so far."""
 
-    def learn(self, number: int, value: float | None) -> None:
-        """Learn a trial's final objective value, or None if it has none."""
+    def learn(self, number: int, value: float | None, values: Sequence[float] = ()) -> None:
+        """Learn a trial's final objective value, or None if it has none, and all its values."""
 
 
 def make(name: str, config: Record) -> Search:
@@ -59,7 +59,7 @@ class Grid:
         """Grid never stops a trial."""
         return False
 
-    def learn(self, number: int, value: float | None) -> None:
+    def learn(self, number: int, value: float | None, values: Sequence[float] = ()) -> None:
         """Grid learns nothing."""
 
 
@@ -98,9 +98,11 @@ class Optuna:
                 return True
         return False
 
-    def learn(self, number: int, value: float | None) -> None:
-        """Pass the value to optuna."""
+    def learn(self, number: int, value: float | None, values: Sequence[float] = ()) -> None:
+        """Pass the final value to optuna, and the values that no check for a stop has seen."""
         trial = self._trials.pop(number)
+        for step in range(self._reported.get(number, 0), len(values)):
+            trial.report(values[step], step + 1)
         if value is None:
             self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
         else:

@@ -161,10 +161,10 @@ class TuningRun:
         """Stop a running trial that is not promising; return the objective of one just ended."""
         number, metric = self._running[name], self._objective["MetricName"]
         job = self._context.require(TRAINING_JOB, name)
+        curve = self._training.get(name).metric_values(metric)
         if job["TrainingJobStatus"] in LIVE:
-            values = self._training.get(name).metric_values(metric)
             in_progress = job["TrainingJobStatus"] == "InProgress"
-            if in_progress and self._search.should_stop(number, values):
+            if in_progress and self._search.should_stop(number, curve):
                 self._training.stop(name)
             return None
         del self._running[name]
@@ -174,7 +174,7 @@ class TuningRun:
             if final["MetricName"] == metric and job["TrainingJobStatus"] != "Failed"
         ]
         value = values[0] if values else None
-        self._search.learn(number, value)
+        self._search.learn(number, value, curve)
         return value
 
     def _reaches_target(self, value: float | None) -> bool:

@@ -63,7 +63,9 @@ def test_proposals_stay_in_their_ranges_and_follow_the_seed(strategy: str) -> No
     assert proposals(search(strategy, NUMBERS), 20) == found
 
 
-def test_hyperband_stops_bad_trials_after_a_few_values() -> None:
+@pytest.mark.parametrize("watched", [True, False])
+def test_hyperband_stops_bad_trials_after_a_few_values(watched: bool) -> None:
+    """A good trial can end before its values were looked at: later trials are compared with it."""
     resources = {"HyperbandStrategyConfig": {"MinResource": 1, "MaxResource": 9}}
     parameters = ranges(x=["1", "2", "3", "4", "5", "6"])
     hyperband = search("Hyperband", parameters, StrategyConfig=resources)
@@ -73,9 +75,10 @@ def test_hyperband_stops_bad_trials_after_a_few_values() -> None:
         assert proposal
         number, hyperparameters = proposal
         loss = float(hyperparameters["x"])
-        epochs = (n for n in range(1, 10) if hyperband.should_stop(number, [loss] * n))
+        looks = range(1, 10) if watched or loss > 2 else ()
+        epochs = (n for n in looks if hyperband.should_stop(number, [loss] * n))
         stopped_after.append((hyperparameters["x"], next(epochs, None)))
-        hyperband.learn(number, loss)
+        hyperband.learn(number, loss, [loss] * 9)
     assert stopped_after == [
         ("2", None),
         ("6", 1),

@@ -33,7 +33,7 @@ def test_a_grid_on_real_photos(real_data: Path, emulator: str, tmp_path: Path) -
             (folder / split / breed.name).mkdir(parents=True)
             for photo in sorted(breed.iterdir())[:count]:
                 (folder / split / breed.name / photo.name).symlink_to(photo)
-    uploaded = kennel("data", "upload", str(folder), f"s3://{BUCKET}/dogs/data")
+    uploaded = kennel("data", "upload", "--follow-links", str(folder), f"s3://{BUCKET}/dogs/data")
     assert uploaded.code == 0, uploaded.err
     weights = real_data / "weights" / "resnet18-imagenet-fp16.pth"
     boto3.client("s3").upload_file(str(weights), BUCKET, "weights/resnet18.pth")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "security.md").read_text()
 ROWS = re.findall(r"^\| (?!promise|-)(.*?) \| (.*) \|$", PAGE, re.MULTILINE)
 
