@@ -100,9 +100,9 @@ class Optuna:
 
     def learn(self, number: int, value: float | None, values: Sequence[float] = ()) -> None:
         """Pass the final value to optuna, and the values that no check for a stop has seen."""
+        while self._reported.get(number, 0) < len(values):
+            self.should_stop(number, list(values))  # the pruner compares later trials with these
         trial = self._trials.pop(number)
-        for step in range(self._reported.get(number, 0), len(values)):
-            trial.report(values[step], step + 1)
         if value is None:
             self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
         else:

@@ -174,7 +174,9 @@ class TuningRun:
             if final["MetricName"] == metric and job["TrainingJobStatus"] != "Failed"
         ]
         value = values[0] if values else None
-        self._search.learn(number, value, curve)
+        # A trial that was stopped counts up to where it was stopped, and no further.
+        completed = job["TrainingJobStatus"] == "Completed"
+        self._search.learn(number, value, curve if completed else ())
         return value
 
     def _reaches_target(self, value: float | None) -> bool:

@@ -77,8 +77,9 @@ def test_hyperband_stops_bad_trials_after_a_few_values(watched: bool) -> None:
         loss = float(hyperparameters["x"])
         looks = range(1, 10) if watched or loss > 2 else ()
         epochs = (n for n in looks if hyperband.should_stop(number, [loss] * n))
-        stopped_after.append((hyperparameters["x"], next(epochs, None)))
-        hyperband.learn(number, loss, [loss] * 9)
+        stopped = next(epochs, None)
+        stopped_after.append((hyperparameters["x"], stopped))
+        hyperband.learn(number, loss, () if stopped else [loss] * 9)
     assert stopped_after == [
         ("2", None),
         ("6", 1),
