@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -135,7 +136,8 @@ def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, field: str) -> M
     place = "    model_config = ConfigDict("
     assert source.count(place) == 1
     file = tmp_path / "more_config.py"
-    file.write_text(source.replace(place, f"{field}\n{place}"))
+    indented = textwrap.indent(textwrap.dedent(field), "    ")
+    file.write_text(source.replace(place, f"{indented}\n{place}"))
     spec = importlib.util.spec_from_file_location("more_config", file)
     assert spec
     assert spec.loader
