@@ -214,7 +214,9 @@ def test_a_failed_job_has_a_recording_and_a_report(few_digits: Path, tmp_path: P
         job.run()
     (end,) = job.records(End)
     assert end.status == "failed"
-    assert end.reason.startswith("TrainingError: the loss was not a number")
+    assert end.reason.startswith(
+        "TrainingError: the loss was not a number in the first epoch: lower learning_rate (now 10)"
+    )
     assert any(step.loss != step.loss for step in job.records(Step) if step.loss is not None)
     assert (job.job.output_dir / "report.html").exists()
 
