@@ -2,16 +2,18 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from emulator import region
 from emulator.contract import Record
 from emulator.engines.choose import Engines
 from emulator.resources import Resource
-from emulator.settings import Settings
+from emulator.settings import ACCOUNT, Settings
 from emulator.store.logs import Logs
 from emulator.store.objects import Objects
-from emulator.store.paths import private_folder, remove_child
+from emulator.store.paths import child, private_folder, remove_child
 from emulator.store.records import Records
 
 Operation = Callable[[Record], Record]
@@ -38,7 +40,7 @@ class Context:
         private_folder(settings.state)
         context = cls(
             settings,
-            Records(settings.state / "records"),
+            Records(settings.state / "records", settings.region),
             Objects(settings.state / "s3"),
             Logs(settings.state / "logs", settings.region),
             Engines(settings),
@@ -72,9 +74,32 @@ class Context:
             raise error(message.format(name=name, arn=self.arn(resource, name)))
         return record
 
+    @property
+    def region(self) -> str:
+        """The region at work."""
+        return region.current(self.settings.region)
+
     def arn(self, resource: Resource, name: str) -> str:
-        """Return a resource's ARN."""
-        return self.settings.arn(resource.kind, name)
+        """Return a resource's ARN, in the region at work."""
+        return f"arn:aws:sagemaker:{self.region}:{ACCOUNT}:{resource.kind}/{resource.key(name)}"
+
+    def unique(self, name: str) -> str:
+        """Return a name for files and containers: names are unique in one region only."""
+        return name if self.region == self.settings.region else f"{name}@{self.region}"
+
+    def folder(self, kind: str, name: str) -> Path:
+        """Return the path of a job's scratch folder below the state folder.
+
+        Raises:
+            JobError: as `child`.
+        """
+        return child(self.settings.state.resolve() / kind, self.unique(name))
+
+    def each_region(self) -> Iterator[str]:
+        """Work in each region that has records, one after the other."""
+        for name in self.records.regions():
+            with region.at(name):
+                yield name
 
 
 def now() -> float:

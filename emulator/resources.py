@@ -18,6 +18,7 @@ class Resource:
         summary: the shape of one summary.
         missing: the error if the name does not exist; `{name}` and `{arn}` are filled in.
         taken: the error if the name already exists.
+        lower: whether its ARN is in lower case, so that names that differ in case only collide.
     """
 
     kind: str
@@ -26,6 +27,11 @@ class Resource:
     summary: str
     missing: Error
     taken: Error
+    lower: bool = False
+
+    def key(self, name: str) -> str:
+        """Return what makes a name unique: its part of the ARN."""
+        return name.lower() if self.lower else name
 
     @property
     def name_key(self) -> str:
@@ -103,6 +109,7 @@ IMAGE = Resource(
     "Image",
     missing=(NotFound, "No Image with the name {name} exists."),
     taken=(InUse, "Image {arn} already exists"),
+    lower=True,  # as the API's pattern of ImageArn has it
 )
 # Its name is `<image>:<number>`. Operations find it through its image: these errors do not occur.
 IMAGE_VERSION = Resource(
@@ -112,5 +119,6 @@ IMAGE_VERSION = Resource(
     "ImageVersion",
     missing=(NotFound, "No ImageVersion {name} exists."),
     taken=(InUse, "ImageVersion {arn} already exists"),
+    lower=True,
 )
 TAGGED = (TRAINING_JOB, TUNING_JOB, TRANSFORM_JOB, MODEL, ENDPOINT_CONFIG, ENDPOINT, IMAGE)

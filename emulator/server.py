@@ -14,7 +14,7 @@ from moto.moto_server import werkzeug_app
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
-from emulator import contract
+from emulator import contract, region
 from emulator.api import door
 from emulator.api.endpoints import Endpoints
 from emulator.api.images import Images
@@ -80,7 +80,8 @@ class Emulator:
 
         if refused := door.refusal(environ, self._access_key):
             return refused(environ, start_sandboxed)
-        return self._answer(environ, start_sandboxed)
+        with region.at(door.region(environ)):
+            return self._answer(environ, start_sandboxed)
 
     def _answer(self, environ: dict[str, Any], start: Start) -> Iterable[bytes]:
         request = Request(environ)

@@ -108,7 +108,3 @@ class Settings(Strict):
             parts = variables["PYTHONPATH"].split(os.pathsep)
             variables["PYTHONPATH"] = os.pathsep.join(str(Path(part).absolute()) for part in parts)
         return variables
-
-    def arn(self, kind: str, name: str) -> str:
-        """Return a resource's ARN."""
-        return f"arn:aws:sagemaker:{self.region}:{ACCOUNT}:{kind}/{name.lower()}"

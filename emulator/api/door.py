@@ -27,14 +27,20 @@ NO_SCRIPTS = ("Content-Security-Policy", "sandbox")
 _OFF = ("/moto-api", "/latest/meta-data/", "/latest/api/", "/favicon.ico")
 _FOREIGN_SITES = ("cross-site", "same-site")
 _SIGNED = re.compile(
-    r"AWS4-\S+ (?:.*[,\s])?Credential=([^/,\s]+)/(?:[^/,\s]+/)*([^/,\s]+)/aws4_request"
+    r"AWS4-\S+ (?:.*[,\s])?Credential=([^/,\s]+)/((?:[^/,\s]+/)*)([^/,\s]+)/aws4_request"
 )
-_PRESIGNED = re.compile(r"([^/]+)/(?:[^/]+/)*([^/]+)/aws4_request")
+_PRESIGNED = re.compile(r"([^/]+)/((?:[^/]+/)*)([^/]+)/aws4_request")
+_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}")
 
 
 def service(environ: Mapping[str, Any]) -> str:
     """Return the AWS service that a request is signed for, or an empty string."""
     return _credential(environ)[1]
+
+
+def region(environ: Mapping[str, Any]) -> str:
+    """Return the region that a request is signed for, or an empty string."""
+    return _credential(environ)[2]
 
 
 def refusal(environ: Mapping[str, Any], access_key: str) -> Response | None:
@@ -53,7 +59,7 @@ def refusal(environ: Mapping[str, Any], access_key: str) -> Response | None:
         return _refuse(environ, "AccessDenied", "Web pages have no access")
     if environ["REQUEST_METHOD"] == "OPTIONS":
         return _refuse(environ, "AccessDenied", "OPTIONS is off: web pages have no access")
-    key, _ = _credential(environ)
+    key = _credential(environ)[0]
     if not key:
         if environ["REQUEST_METHOD"] == "GET" and environ["PATH_INFO"] == "/":
             return Response(ABOUT, content_type="text/plain; charset=utf-8")
@@ -70,17 +76,22 @@ def refusal(environ: Mapping[str, Any], access_key: str) -> Response | None:
     return None
 
 
-def _credential(environ: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the access key and the service that a request names; empty strings without them."""
+def _credential(environ: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Return the access key, service and region that a request names; empty strings without."""
     if "HTTP_AUTHORIZATION" in environ:
-        found = _SIGNED.match(environ["HTTP_AUTHORIZATION"])
-        return (found[1], found[2].lower()) if found else ("", "")
+        return _scope(_SIGNED.match(environ["HTTP_AUTHORIZATION"]))
     query = parse_qs(environ.get("QUERY_STRING", ""))
     if "X-Amz-Credential" in query:
-        found = _PRESIGNED.fullmatch(query["X-Amz-Credential"][0])
-        return (found[1], found[2].lower()) if found else ("", "")
+        return _scope(_PRESIGNED.fullmatch(query["X-Amz-Credential"][0]))
     # The older form of presigned URLs, which botocore still makes for S3.
-    return (query["AWSAccessKeyId"][0], "s3") if "AWSAccessKeyId" in query else ("", "")
+    return (query["AWSAccessKeyId"][0], "s3", "") if "AWSAccessKeyId" in query else ("", "", "")
+
+
+def _scope(found: re.Match[str] | None) -> tuple[str, str, str]:
+    if not found:
+        return "", "", ""
+    name = found[2].rstrip("/").rpartition("/")[2]
+    return found[1], found[3].lower(), name if _REGION.fullmatch(name) else ""
 
 
 def _is_json(environ: Mapping[str, Any]) -> bool:

@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Callable
 
+from emulator import region
 from emulator.api.listing import summaries
 from emulator.context import Context, Operations
 from emulator.contract import Record
@@ -24,8 +25,9 @@ class Endpoints:
         self._fleets: dict[str, Fleet] = {}
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
-        for endpoint in context.records.all(ENDPOINT):
-            self._restore(endpoint)
+        for _ in context.each_region():
+            for endpoint in context.records.all(ENDPOINT):
+                self._restore(endpoint)
 
     def operations(self) -> Operations:
         """Return the operations by name."""
@@ -39,7 +41,7 @@ class Endpoints:
 
     def fleet(self, name: str) -> Fleet | None:
         """Return the instances of an endpoint, or None if it is not in service."""
-        return self._fleets.get(name)
+        return self._fleets.get(self._context.unique(name))
 
     def create(self, request: Record) -> Record:
         """Start an endpoint."""
@@ -54,7 +56,7 @@ class Endpoints:
         """Return an endpoint, with the current state of its variants."""
         name = request["EndpointName"]
         record = self._context.require(ENDPOINT, name)
-        fleet = self._fleets.get(name)
+        fleet = self.fleet(name)
         if fleet:
             record["ProductionVariants"] = fleet.summaries()
         return record | {
@@ -107,7 +109,7 @@ class Endpoints:
         return Fleet(self._context, name, config, models)
 
     def _in_thread(self, call: Callable[..., None], name: str, *more: object) -> None:
-        thread = threading.Thread(target=call, args=(name, *more), name=name, daemon=True)
+        thread = region.thread(call, name, *more, name=self._context.unique(name))
         self._threads = [other for other in self._threads if other.is_alive()] + [thread]
         thread.start()
 
@@ -116,7 +118,7 @@ class Endpoints:
         self._save_result(name, fleet, reason, failed="Failed")
 
     def _redeploy(self, name: str, fleet: Fleet) -> None:
-        previous = self._fleets.get(name)
+        previous = self.fleet(name)
         reason = _start(fleet)
         # If the new instances fail, the previous ones continue to serve.
         self._save_result(name, fleet, reason, failed="InService" if previous else "Failed")
@@ -128,7 +130,7 @@ class Endpoints:
         with self._lock, self._context.records.change(ENDPOINT, name) as record:
             deleted = record["EndpointStatus"] == "Deleting"
             if not reason and not deleted:
-                self._fleets[name] = fleet
+                self._fleets[self._context.unique(name)] = fleet
                 record |= {
                     "EndpointStatus": "InService",
                     "EndpointConfigName": fleet.config["EndpointConfigName"],
@@ -143,10 +145,12 @@ class Endpoints:
 
     def _end(self, name: str) -> None:
         for thread in self._threads:  # wait for a deployment in progress
-            if thread is not threading.current_thread() and thread.name == name:
+            if thread is not threading.current_thread() and thread.name == self._context.unique(
+                name
+            ):
                 thread.join()
         with self._lock:
-            fleet = self._fleets.pop(name, None)
+            fleet = self._fleets.pop(self._context.unique(name), None)
         if fleet:
             fleet.end()
         self._context.records.remove(ENDPOINT, name)

@@ -88,9 +88,7 @@ class Images:
                 "Version": number,
                 "ImageArn": image["ImageArn"],
                 "ImageVersionArn": arn,
-                "ContainerImage": registry.by_digest(
-                    request["BaseImage"], self._context.settings.region
-                ),
+                "ContainerImage": registry.by_digest(request["BaseImage"], self._context.region),
                 "Aliases": request.get("Aliases", []),
                 "_name": f"{name}:{number}",
             }

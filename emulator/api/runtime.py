@@ -144,7 +144,6 @@ class Runtime:
         return instance.send("POST", "/invocations", body, headers, timeout=seconds)
 
     def _model_error(self, endpoint: str, status: int, message: str) -> ApiError:
-        region = self._context.settings.region
         group = f"{LOG_GROUP}/{endpoint}"
         source = "client" if HTTPStatus.BAD_REQUEST <= status < 500 else "server"
         return ApiError(
@@ -155,7 +154,7 @@ class Runtime:
             fields={
                 "OriginalStatusCode": status,
                 "OriginalMessage": message,
-                "LogStreamArn": f"arn:aws:logs:{region}:{ACCOUNT}:log-group:{group}",
+                "LogStreamArn": f"arn:aws:logs:{self._context.region}:{ACCOUNT}:log-group:{group}",
             },
         )
 

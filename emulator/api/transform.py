@@ -15,7 +15,8 @@ class TransformJobs:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._runs = Running[TransformRun](context, TRANSFORM_JOB)
-        fail_unfinished(context, TRANSFORM_JOB)
+        for _ in fail_unfinished(context, TRANSFORM_JOB):
+            pass
 
     def operations(self) -> Operations:
         """Return the operations by name."""

@@ -17,7 +17,8 @@ class TuningJobs:
     def __init__(self, context: Context, trials: TrainingRuns) -> None:
         self._context, self._trial_runs = context, trials
         self._runs = Running[TuningRun](context, TUNING_JOB)
-        fail_unfinished(context, TUNING_JOB)
+        for _ in fail_unfinished(context, TUNING_JOB):
+            pass
 
     def operations(self) -> Operations:
         """Return the operations by name."""

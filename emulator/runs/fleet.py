@@ -7,12 +7,13 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from emulator import region
 from emulator.context import Context
 from emulator.contract import Record
 from emulator.errors import JobError
 from emulator.runs import model_data
 from emulator.runs.instance import Instance
-from emulator.store.paths import child, remove_child
+from emulator.store.paths import remove_child
 
 LOG_GROUP = "/aws/sagemaker/Endpoints"
 
@@ -54,7 +55,9 @@ class Variant:
         """
         model_data.download(self._context, self.container, self._folder / "model")
         with ThreadPoolExecutor(self.count) as pool:
-            list(pool.map(lambda _: self._start_one(), range(self.count)))
+            starts = [pool.submit(region.carry(self._start_one)) for _ in range(self.count)]
+            for started in starts:
+                started.result()
 
     def check_health(self, failures: dict[Instance, int]) -> None:
         """Ping each instance once; replace those that have ended or failed too many pings."""
@@ -83,7 +86,7 @@ class Variant:
         number = uuid.uuid4().hex[:12]
         instance = Instance(
             self._context,
-            f"{self._endpoint}-{number}",
+            f"{self._context.unique(self._endpoint)}-{number}",
             self.container,
             self._folder / "model",
             self._folder / f"i-{number}",
@@ -109,8 +112,7 @@ class Fleet:
         self, context: Context, endpoint: str, config: Record, models: dict[str, Record]
     ) -> None:
         self._context, self.config = context, config
-        name = f"{endpoint}-{uuid.uuid4().hex[:8]}"
-        self._folder = child(context.settings.state / "endpoints", name)
+        self._folder = context.folder("endpoints", f"{endpoint}-{uuid.uuid4().hex[:8]}")
         self.variants = [
             Variant(
                 context, endpoint, given, models[given["ModelName"]], self._folder / f"v{number}"
@@ -118,7 +120,7 @@ class Fleet:
             for number, given in enumerate(config["ProductionVariants"])
         ]
         self._ended = threading.Event()
-        self._watcher = threading.Thread(target=self._watch_health, daemon=True)
+        self._watcher = region.thread(self._watch_health, name=f"health {endpoint}")
 
     def start(self) -> None:
         """Start all variants, and check their health from then on.

@@ -73,7 +73,7 @@ class Instance:
             network=self._cleanup.enter_context(network),
             host="algo-1",
             env={
-                "AWS_REGION": context.settings.region,
+                "AWS_REGION": context.region,
                 **container.get("Environment", {}),
                 **env,
             },

@@ -1,9 +1,10 @@
 """The jobs of one kind while they run, each in its own thread."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Generic, Protocol, TypeVar
 
+from emulator import region
 from emulator.context import Context, now
 from emulator.contract import Record
 from emulator.resources import Resource
@@ -55,16 +56,15 @@ class Running(Generic[R]):
         name = record[self._resource.name_key]
         with self._lock:  # `stop` sees a stored job only with its run
             answer = self._context.create(self._resource, record)
-            run = self._runs[name] = make(name)
-            title = f"{self._resource.kind} {name}"
-            thread = threading.Thread(target=run.run, name=title, daemon=True)
+            run = self._runs[self._context.unique(name)] = make(name)
+            thread = region.thread(run.run, name=f"{self._resource.kind} {name}")
             self._threads.append(thread)
             thread.start()
         return answer
 
     def get(self, name: str) -> R:
         """Return a job that was started since the emulator started."""
-        return self._runs[name]
+        return self._runs[self._context.unique(name)]
 
     def stop(self, name: str) -> str:
         """Ask a job to stop, if it is in progress; return the status that it had.
@@ -80,7 +80,7 @@ class Running(Generic[R]):
                     status = job[key]
                     if status == "InProgress":  # it may have ended just now
                         job[key] = "Stopping"
-                        self._runs[name].stop()
+                        self._runs[self._context.unique(name)].stop()
         return status
 
     def close(self) -> None:
@@ -91,10 +91,12 @@ class Running(Generic[R]):
             thread.join()
 
 
-def fail_unfinished(context: Context, resource: Resource) -> list[Record]:
-    """Mark jobs that ran when the previous emulator ended as Failed; return them."""
-    unfinished = [job for job in context.records.all(resource) if job[resource.status_key] in LIVE]
-    for job in unfinished:
-        end = {resource.status_key: "Failed", resource.end_key: now(), "FailureReason": RESTARTED}
-        context.records.update(resource, job[resource.name_key], **end)
-    return unfinished
+def fail_unfinished(context: Context, resource: Resource) -> Iterator[Record]:
+    """Mark jobs that ran when the previous emulator ended as Failed; yield each, in its region."""
+    for _ in context.each_region():
+        for job in context.records.all(resource):
+            if job[resource.status_key] not in LIVE:
+                continue
+            end = {resource.status_key: "Failed", resource.end_key: now()}
+            context.records.update(resource, job[resource.name_key], **end, FailureReason=RESTARTED)
+            yield job

@@ -54,7 +54,7 @@ class TrainingRun:
         self._context, self._name, self._job = context, name, job
         self._engine = context.engines.for_image(job["AlgorithmSpecification"]["TrainingImage"])
         self._limits = context.settings.limits
-        self._folder = child(context.settings.state.resolve() / "jobs", name)
+        self._folder = context.folder("jobs", name)
         self._metrics = Metrics(job["AlgorithmSpecification"].get("MetricDefinitions", []))
         self._requests: set[Request] = set()
         self._trained_s = 0.0
@@ -92,7 +92,7 @@ class TrainingRun:
             log.exception("training job %s", self._name)
             self._fail(f"InternalServerError: the emulator could not run the job: {error!r}")
         finally:
-            remove_child(self._folder.parent, self._name)
+            remove_child(self._folder.parent, self._folder.name)
 
     def _run_once(self) -> Outcome:
         """Run the job's containers once, until they end or are stopped.
@@ -104,7 +104,9 @@ class TrainingRun:
         count = self._job["ResourceConfig"].get("InstanceCount", 1)
         isolated = bool(self._job.get("EnableNetworkIsolation"))
         with (
-            self._engine.network(self._name, count, isolated=isolated) as network,
+            self._engine.network(
+                self._context.unique(self._name), count, isolated=isolated
+            ) as network,
             contextlib.ExitStack() as removals,
         ):
             if "stop" in self._requests:
@@ -144,13 +146,13 @@ class TrainingRun:
         opt_ml.write_config(root, job, network, host, paths)
         algorithm = job["AlgorithmSpecification"]
         plan = Plan(
-            name=f"{self._name}-algo-{number + 1}",
+            name=f"{context.unique(self._name)}-algo-{number + 1}",
             image=algorithm["TrainingImage"],
             verb="train",
             root=root,
             network=network,
             host=host,
-            env=opt_ml.environment(job, context.settings.region),
+            env=opt_ml.environment(job, context.region),
             mounts=tuple(self._channels(number, len(network.hosts))),
             entrypoint=tuple(algorithm.get("ContainerEntrypoint", ())),
             arguments=tuple(algorithm.get("ContainerArguments", ())),

@@ -12,7 +12,7 @@ from emulator.runs.running import RESTARTED, Running, fail_unfinished
 from emulator.runs.training_run import TrainingRun, transition
 from emulator.store import artifacts
 from emulator.store.objects import Location
-from emulator.store.paths import child, remove_child
+from emulator.store.paths import remove_child
 
 
 class TrainingRuns(Running[TrainingRun]):
@@ -56,7 +56,7 @@ class TrainingRuns(Running[TrainingRun]):
 def _send_unsent(context: Context, job: Record) -> None:
     """Upload what a job had not yet sent when its emulator was killed; delete its folder."""
     name = job["TrainingJobName"]
-    folder = child(context.settings.state / "jobs", name)
+    folder = context.folder("jobs", name)
     attempts = [path for path in folder.glob("*") if path.name.isdecimal()]
     for attempt in sorted(attempts, key=lambda path: int(path.name))[-1:]:
         roots = sorted(attempt.glob("algo-*"))
@@ -64,4 +64,4 @@ def _send_unsent(context: Context, job: Record) -> None:
             with contextlib.suppress(JobError):  # the bucket was deleted, or the job made a link
                 source = opt_ml.host_path(root, path)
                 artifacts.Sync(context.objects, source, Location.parse(uri)).send()
-    remove_child(folder.parent, name)
+    remove_child(folder.parent, folder.name)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 
+from emulator import region
 from emulator.context import Context, now
 from emulator.contract import Record
 from emulator.errors import JobError
@@ -14,7 +15,7 @@ from emulator.resources import TRANSFORM_JOB
 from emulator.runs import model_data
 from emulator.runs.instance import Instance, NoAnswer
 from emulator.store.objects import Location
-from emulator.store.paths import child, remove_child
+from emulator.store.paths import remove_child
 
 log = logging.getLogger("kennel.emulator")
 
@@ -36,7 +37,7 @@ class TransformRun:
         job = context.records.get(TRANSFORM_JOB, name)
         assert job
         self._context, self._name, self._job, self._model = context, name, job, model
-        self._folder = child(context.settings.state / "transforms", name)
+        self._folder = context.folder("transforms", name)
         default_mb = context.settings.limits.transform_payload_mb
         self._max_mb: int = job.get("MaxPayloadInMB", default_mb)
         self._concurrency: int = job.get("MaxConcurrentTransforms", 0) or 1
@@ -60,8 +61,8 @@ class TransformRun:
             self._start(instances)
             self._update(TransformStartTime=now())
             with ThreadPoolExecutor(self._concurrency * len(instances)) as pool:
-                turns = zip(places, itertools.cycle(instances), strict=False)
-                list(pool.map(lambda turn: self._transform(source, *turn), turns))
+                turns = (itertools.repeat(source), places, itertools.cycle(instances))
+                list(pool.map(region.carry(self._transform), *turns))
             if self._context.closing.is_set():
                 raise JobError("InternalServerError: the emulator was stopped while the job ran")
             status = "Stopped" if self._stopped.is_set() else "Completed"
@@ -73,7 +74,7 @@ class TransformRun:
         finally:
             for instance in instances:
                 instance.end()
-            remove_child(self._folder.parent, self._name)
+            remove_child(self._folder.parent, self._folder.name)
         ended: Record = {"TransformJobStatus": status, "TransformEndTime": now()}
         self._update(**ended, **({"FailureReason": reason[:1024]} if reason else {}))
 
@@ -91,7 +92,7 @@ class TransformRun:
         for number in range(self._job["TransformResources"]["InstanceCount"]):
             instance = Instance(
                 self._context,
-                f"{self._name}-{number}",
+                f"{self._context.unique(self._name)}-{number}",
                 container,
                 self._folder / "model",
                 self._folder / f"i-{number}",

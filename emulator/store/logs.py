@@ -9,55 +9,61 @@ from typing import Any
 
 from moto.logs.models import logs_backends
 
+from emulator import region
 from emulator.settings import ACCOUNT
 from emulator.store.paths import child, open_private
 
 
 class Logs:
-    """All log groups of the emulator's region.
+    """All log groups.
 
     Args:
         root: a folder; streams already in it are loaded into moto.
+        home: the emulator's own region.
     """
 
-    def __init__(self, root: Path, region: str) -> None:
-        self._root = root
-        self._backend: Any = logs_backends[ACCOUNT][region]
+    def __init__(self, root: Path, home: str) -> None:
+        self._root, self._home = root, home
         self._lock = threading.Lock()
         for file in sorted(root.glob("*/*.jsonl")):
-            group, stream = (urllib.parse.unquote(part) for part in (file.parent.name, file.stem))
-            lines = file.read_text().splitlines()
+            folder, _, where = file.parent.name.partition("@")
+            group, stream = urllib.parse.unquote(folder), urllib.parse.unquote(file.stem)
+            events = [json.loads(line) for line in file.read_text().splitlines()]
             with self._lock:
-                self._open(group, stream)
-                self._backend.put_log_events(group, stream, [json.loads(line) for line in lines])
+                backend = self._open(where or home, group, stream)
+                backend.put_log_events(group, stream, events)
 
     def stream(self, group: str, name: str) -> "Stream":
-        """Open a stream; create it if it does not exist."""
+        """Open a stream in the region at work; create it if it does not exist."""
+        where = region.current(self._home)
         with self._lock:
-            self._open(group, name)
-        folder = child(self._root, urllib.parse.quote(group, safe=""))
-        folder.mkdir(parents=True, exist_ok=True)
-        file = child(folder, f"{urllib.parse.quote(name, safe='')}.jsonl")
-        return Stream(self, group, name, file)
+            self._open(where, group, name)
+        folder = urllib.parse.quote(group, safe="") + ("" if where == self._home else f"@{where}")
+        path = child(self._root, folder)
+        path.mkdir(parents=True, exist_ok=True)
+        file = child(path, f"{urllib.parse.quote(name, safe='')}.jsonl")
+        return Stream(self, where, group, name, file)
 
-    def put(self, group: str, stream: str, event: dict[str, Any]) -> None:
-        """Add an event to moto's stream."""
+    def put(self, where: str, group: str, stream: str, event: dict[str, Any]) -> None:
+        """Add an event to moto's stream in a region."""
         with self._lock:
-            self._backend.put_log_events(group, stream, [event])
+            self._open(where, group, stream).put_log_events(group, stream, [event])
 
-    def _open(self, group: str, stream: str) -> None:
-        groups = self._backend.groups
-        if group not in groups:
-            self._backend.create_log_group(group, {})
-        if stream not in groups[group].streams:
-            self._backend.create_log_stream(group, stream)
+    def _open(self, where: str, group: str, stream: str) -> Any:
+        """Return moto's logs of a region, with the stream in them."""
+        backend: Any = logs_backends[ACCOUNT][where]
+        if group not in backend.groups:
+            backend.create_log_group(group, {})
+        if stream not in backend.groups[group].streams:
+            backend.create_log_stream(group, stream)
+        return backend
 
 
 class Stream:
     """One log stream, open for writing."""
 
-    def __init__(self, logs: Logs, group: str, name: str, file: Path) -> None:
-        self._logs, self._group, self._name = logs, group, name
+    def __init__(self, logs: Logs, where: str, group: str, name: str, file: Path) -> None:
+        self._logs, self._where, self._group, self._name = logs, where, group, name
         self._file = file
 
     def write(self, line: str) -> None:
@@ -65,4 +71,4 @@ class Stream:
         event = {"timestamp": int(time.time() * 1000), "message": line or " "}
         with open_private(self._file, "a") as file:
             file.write(json.dumps(event) + "\n")
-        self._logs.put(self._group, self._name, event)
+        self._logs.put(self._where, self._group, self._name, event)
