@@ -106,7 +106,7 @@ def run(folder: Path, photos: Path, settings: dict[str, Any], stop: Stop) -> boo
     job = job_in(folder, checkpoints)
     splits = channels.find(
         {name: photos / name for name in ("train", "valid", "test")},
-        seed=0,
+        split_seed=0,
         valid_fraction=0,
         test_fraction=0,
     )

@@ -16,17 +16,17 @@ _NOT_PICTURES = (PRETRAINED, "checkpoint", "model", "code")
 
 
 def find(
-    channels: Mapping[str, Path], *, seed: int, valid_fraction: float, test_fraction: float
+    channels: Mapping[str, Path], *, split_seed: int, valid_fraction: float, test_fraction: float
 ) -> Splits:
     """Find the pictures in a job's channels.
 
     Three layouts are understood: a channel for each split, under any of its usual names; one
     channel that holds train, valid and test folders; or train alone, from which valid and test are
-    split, class by class, by the seed.
+    split, class by class, by a hash of each picture's name.
 
     Args:
         channels: channel name -> folder, as SageMaker mounted them.
-        seed: of the split.
+        split_seed: of the split, see `pictures.split`.
         valid_fraction: the share split off train if there is no `valid`.
         test_fraction: the share split off train if there is neither `valid` nor `test`.
 
@@ -49,21 +49,23 @@ def find(
             f"one class only ({shorten(names)}) in {roots['train']}: a classifier needs at least "
             "two folders of pictures"
         )
-    train = _label(found, names)
+    train = _label(found, names, roots["train"])
     others: dict[str, tuple[Picture, ...]] = {}
     for name in ("valid", "test"):
         if name in roots:
             found = folders.classes(roots[name], name)
             _check_classes(names, found, name, roots[name], notes)
-            others[name] = _label(found, names)
+            others[name] = _label(found, names, roots[name])
+    made: tuple[str, ...] = ()
     if "valid" not in others:
         shares = {"valid": valid_fraction}
         if "test" not in others:
             shares["test"] = test_fraction
-        train, parts = split(train, len(names), shares, seed)
+        train, parts = split(train, names, shares, split_seed)
         others |= parts
         counts = ", ".join(f"{len(part)} {name}" for name, part in parts.items())
-        notes.append(f"split off train, by seed {seed}: {counts}")
+        made = tuple(parts)
+        notes.append(f"split off train, by split_seed {split_seed}: {counts}")
         if not others["valid"]:
             raise DataError(
                 f"no picture in {roots['train']} can be spared for validation: add a `valid` "
@@ -76,6 +78,8 @@ def find(
         others["valid"],
         others.get("test", ()),
         tuple(notes),
+        made,
+        split_seed,
     )
 
 
@@ -139,9 +143,17 @@ def _check_classes(
         notes.append(f"{split} has no pictures of {shorten(absent)}: they are not measured there")
 
 
-def _label(found: Mapping[str, list[Found]], names: Sequence[str]) -> tuple[Picture, ...]:
+def _label(
+    found: Mapping[str, list[Found]], names: Sequence[str], root: Path
+) -> tuple[Picture, ...]:
     return tuple(
-        Picture(path, label, place)
+        Picture(
+            path,
+            label,
+            place,
+            path.relative_to(root / name).as_posix(),
+            place.size if place else path.stat().st_size,
+        )
         for label, name in enumerate(names)
         for path, place in found.get(name, [])
     )

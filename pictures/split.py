@@ -1,37 +1,121 @@
-"""Validation and test pictures taken from the training pictures, class by class, by a seed."""
+"""Validation and test pictures taken from the training pictures, by a hash of each one's name.
 
-import random
-from collections.abc import Mapping, Sequence
+A picture's part depends on its own name, its class and `split_seed` alone. So a picture or a class
+that is added, or removed, moves no other picture. The price: a part gets about its share of a
+class's pictures, not exactly.
+
+Only a class that is too small has help: where the hashes leave a part without a picture, it gets
+the one whose hash is nearest. When pictures are added to such a class, that one can move again.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from pictures.picture import Picture
 
+# A class needs so many pictures to have one in each part: train comes first, then valid, then test.
+_NEEDS = {"valid": 2, "test": 3}
+
 
 def split(
-    pictures: Sequence[Picture], classes: int, shares: Mapping[str, float], seed: int
+    pictures: Sequence[Picture],
+    folders: Sequence[str],
+    shares: Mapping[str, float],
+    split_seed: int,
+    *,
+    together: Sequence[Sequence[Picture]] = (),
+    tested: Collection[Picture] = (),
 ) -> tuple[tuple[Picture, ...], dict[str, tuple[Picture, ...]]]:
-    """Return the training pictures that remain, and the pictures of each new split.
+    """Return the training pictures that remain, and the pictures of each new part.
 
     Every class keeps at least one picture for training.
 
     Args:
         pictures: all training pictures.
-        classes: the number of classes.
-        shares: the fraction of each class's pictures that each new split gets.
-        seed: of the shuffle within each class.
+        folders: the names of the classes' folders; a picture's label is an index into them.
+        shares: the fraction of the pictures that each new part gets: `valid`, or both `valid` and
+            `test`.
+        split_seed: another one gives another split.
+        together: groups of pictures that stay in one part, such as copies.
+        tested: pictures that go to `test` whatever their hash says, such as those that a bundle was
+            tested with.
     """
-    remaining: list[Picture] = []
-    parts: dict[str, list[Picture]] = {name: [] for name in shares}
-    for label in range(classes):
-        own = [picture for picture in pictures if picture.label == label]
-        random.Random(f"{seed}/{label}").shuffle(own)  # noqa: S311 (a split, not a secret)
-        for name, share in shares.items():
-            count = min(round(share * len(own)) or (1 if share else 0), max(len(own) - 1, 0))
-            parts[name] += own[:count]
-            own = own[count:]
-        remaining += own
+    units = _units(pictures, together)
+    by_class: dict[int, list[tuple[float, list[Picture]]]] = defaultdict(list)
+    parts: dict[str, list[Picture]] = {"train": [], **{name: [] for name in shares}}
+    forced = set(tested) if "test" in shares else set()
+    for unit in units:
+        if forced.intersection(unit):
+            parts["test"] += unit
+            continue
+        first = _original(unit)
+        drawn = draw(split_seed, folders[first.label], first.own_name)
+        by_class[first.label].append((drawn, unit))
+    for own in by_class.values():
+        own.sort(key=lambda one: one[0])
+        test, valid = _counts([drawn for drawn, _ in own], shares)
+        cuts = {"test": own[:test], "train": own[test : len(own) - valid]}
+        cuts["valid"] = own[len(own) - valid :]
+        for name, cut in cuts.items():
+            for _, unit in cut:
+                parts[name] += unit
     in_order = {name: tuple(sorted(part, key=_by_path)) for name, part in parts.items()}
-    return tuple(sorted(remaining, key=_by_path)), in_order
+    return in_order.pop("train"), in_order
+
+
+def draw(split_seed: int, folder: str, name: str) -> float:
+    """Return a picture's number from 0 to 1: test is below, valid above, train between."""
+    text = f"{split_seed}\0{folder}\0{name}".encode(errors="surrogateescape")
+    return int.from_bytes(hashlib.blake2b(text, digest_size=7).digest()) / 2**56
+
+
+def _counts(drawn: Sequence[float], shares: Mapping[str, float]) -> tuple[int, int]:
+    """Return how many of a class's sorted numbers are for test, from below, and for valid."""
+    total = len(drawn)
+    counts = {
+        "test": sum(number < shares.get("test", 0) for number in drawn),
+        "valid": sum(number >= 1 - shares["valid"] for number in drawn),
+    }
+    for name, needs in _NEEDS.items():
+        if not shares.get(name) or total < needs - (name == "test" and not shares["valid"]):
+            counts[name] = 0
+        else:
+            counts[name] = max(1, counts[name])
+    while total and counts["test"] + counts["valid"] >= total:
+        most = max(counts, key=lambda name: counts[name])
+        counts[most] -= 1
+    return counts["test"], counts["valid"]
+
+
+def _units(
+    pictures: Sequence[Picture], together: Sequence[Sequence[Picture]]
+) -> list[list[Picture]]:
+    """Return the pictures as groups that stay together, most of one picture; groups can overlap."""
+    place = {picture: index for index, picture in enumerate(pictures)}
+    leader = list(range(len(pictures)))
+
+    def lead(one: int) -> int:
+        while leader[one] != one:
+            leader[one] = leader[leader[one]]
+            one = leader[one]
+        return one
+
+    for group in together:
+        places = [place[one] for one in group if one in place]
+        for other in places[1:]:
+            if pictures[other].label == pictures[places[0]].label:
+                leader[lead(other)] = lead(places[0])
+    units: dict[int, list[Picture]] = defaultdict(list)
+    for index, picture in enumerate(pictures):
+        units[lead(index)].append(picture)
+    return list(units.values())
+
+
+def _original(unit: Sequence[Picture]) -> Picture:
+    """Return the picture that speaks for a group: copies have longer names, as in `1 (2).jpg`."""
+    return min(unit, key=lambda one: (len(one.own_name), one.own_name))
 
 
 def _by_path(picture: Picture) -> tuple[int, Path]:

@@ -203,6 +203,12 @@ class TrainConfig(BaseModel):
         10.0, gt=0, description="minutes between checkpoints within an epoch"
     )
     seed: int = Field(0, ge=0, lt=2**31, description="the same seed gives the same run")
+    split_seed: int = Field(
+        0,
+        ge=0,
+        lt=2**31,
+        description="another one splits other pictures off train; `seed` does not change the split",
+    )
 
     debugger: bool = Field(True, description="record losses and tensors, and check them with rules")
     debugger_interval: int = Field(

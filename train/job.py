@@ -32,7 +32,7 @@ def run(job: Job, stop: Stop) -> None:
     with hooks:
         splits = channels.find(
             {name: path for name, path in job.channels.items() if name != channels.PRETRAINED},
-            seed=settings.seed,
+            split_seed=settings.split_seed,
             valid_fraction=settings.valid_fraction,
             test_fraction=settings.test_fraction,
         )

@@ -22,7 +22,7 @@ def photos(root: Path, count: int, folders: tuple[str, ...] = DOGS) -> Path:
 
 
 def find_all(**channels: Path) -> Splits:
-    return find(channels, seed=1, valid_fraction=0.2, test_fraction=0.1)
+    return find(channels, split_seed=1, valid_fraction=0.2, test_fraction=0.1)
 
 
 @pytest.mark.parametrize(
@@ -58,18 +58,20 @@ def test_one_channel_can_hold_the_folders_of_all_splits(
 
 def test_train_alone_is_split_by_class_and_repeatably(tmp_path: Path) -> None:
     splits = find_all(train=photos(tmp_path, 20))
-    for part, each in ((splits.train, 14), (splits.valid, 4), (splits.test, 2)):
-        assert Counter(picture.label for picture in part) == {0: each, 1: each, 2: each}
+    for part in splits.parts().values():
+        assert Counter(picture.label for picture in part).keys() == {0, 1, 2}
     everything = [p.path for p in (*splits.train, *splits.valid, *splits.test)]
     assert len(everything) == len(set(everything)) == 60
     assert splits == find_all(train=tmp_path)
-    other = find({"train": tmp_path}, seed=2, valid_fraction=0.2, test_fraction=0.1)
+    other = find({"train": tmp_path}, split_seed=2, valid_fraction=0.2, test_fraction=0.1)
     assert other.valid != splits.valid
 
 
 def test_train_gives_up_a_validation_part_if_only_valid_is_missing(tmp_path: Path) -> None:
     splits = find_all(train=photos(tmp_path / "a", 10), test=photos(tmp_path / "b", 3))
-    assert [len(part) for part in (splits.train, splits.valid, splits.test)] == [24, 6, 9]
+    assert len(splits.train) + len(splits.valid) == 30
+    assert {picture.label for picture in splits.valid} == {0, 1, 2}
+    assert (len(splits.test), splits.made) == (9, ("valid",))
 
 
 def test_train_and_valid_need_no_test(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def copy(packed: Path, tmp_path: Path) -> Path:
 
 def splits(root: Path, **named: Path) -> Splits:
     given = named or {"data": root}
-    return channels.find(given, seed=0, valid_fraction=0.2, test_fraction=0.1)
+    return channels.find(given, split_seed=0, valid_fraction=0.2, test_fraction=0.1)
 
 
 def test_shards_contain_the_folders_pictures(few_digits: Path, packed: Path) -> None:

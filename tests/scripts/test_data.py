@@ -148,7 +148,7 @@ def test_packed_photos_are_uploaded_unchanged_and_train_like_the_folder(
     client = boto3.client("s3", region_name=REGION)
     body = client.get_object(Bucket=bucket, Key="packed/train/00000.tar")["Body"].read()
     assert body == (out / "train" / "00000.tar").read_bytes()
-    splits = channels.find({"data": out}, seed=0, valid_fraction=0.5, test_fraction=0)
+    splits = channels.find({"data": out}, split_seed=0, valid_fraction=0.5, test_fraction=0)
     assert splits.folders == ("cat", "dog")
     looked = kennel("data", "check", str(out))
     assert looked.code == 1

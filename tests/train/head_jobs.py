@@ -56,7 +56,7 @@ def job(root: Path) -> Job:
 
 
 def find(data: Path) -> Splits:
-    return channels.find({"data": data}, seed=0, valid_fraction=0.15, test_fraction=0.15)
+    return channels.find({"data": data}, split_seed=0, valid_fraction=0.15, test_fraction=0.15)
 
 
 def train(root: Path, data: Path, settings: TrainConfig, stop: Stop | None = None) -> torch.Tensor:

@@ -23,7 +23,7 @@ TRANSFORM = EvaluationTransform(resize=36, crop=32)
 
 @pytest.fixture(scope="module")
 def pictures(few_digits: Path) -> tuple[Picture, ...]:
-    return find({"data": few_digits}, seed=0, valid_fraction=0, test_fraction=0).train
+    return find({"data": few_digits}, split_seed=0, valid_fraction=0, test_fraction=0).train
 
 
 @pytest.mark.parametrize("world", [1, 2, 3])
