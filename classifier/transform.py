@@ -1,27 +1,14 @@
 """From an upright RGB picture to the network's input, the same in evaluation and serving."""
 
-from typing import Literal
-
 import torch
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, model_validator
-from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from pictures.decoder import MAX_PIXELS, decode
+from pictures.geometry import CentreCrop, Interpolation
 
-# A picture that would have more pixels than this after the resize is cropped and resized in one
-# step: 64 MiB as Pillow stores it. A strip of 65,000 x 1 would have 4 gigapixels at 256 pixels.
-MAX_RESIZED_PIXELS = 2**24
-
-Interpolation = Literal["bilinear", "bicubic", "nearest"]
 Channels = tuple[float, float, float]
-
-_RESAMPLING = {
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "nearest": Image.Resampling.NEAREST,
-}
 
 
 class EvaluationTransform(BaseModel):
@@ -67,22 +54,13 @@ class EvaluationTransform(BaseModel):
         return tensor
 
     def resize_and_crop(self, image: Image.Image) -> Image.Image:
-        """Return the centre, crop x crop; takes less than 70 MiB, whatever the shape.
+        """Return the centre, crop x crop; takes less than 70 MiB, whatever the shape."""
+        return self.geometry(image)
 
-        This is torchvision's Resize and CenterCrop. Above `MAX_RESIZED_PIXELS`, only the part that
-        the crop keeps is resized, with the same result up to rounding.
-        """
-        interpolation = v2.InterpolationMode(self.interpolation)
-        shorter = min(image.size)
-        width, height = (int(self.resize * side / shorter) for side in image.size)
-        if width * height <= MAX_RESIZED_PIXELS:
-            resized = F.resize(image, [self.resize], interpolation=interpolation)
-            cropped: Image.Image = F.center_crop(resized, [self.crop])
-            return cropped
-        left, top = (round((side - self.crop) / 2) for side in (width, height))  # as center_crop
-        across, down = image.width / width, image.height / height  # pixels of the picture for one
-        box = (left * across, top * down, (left + self.crop) * across, (top + self.crop) * down)
-        return image.resize((self.crop, self.crop), _RESAMPLING[self.interpolation], box)
+    @property
+    def geometry(self) -> CentreCrop:
+        """The resize and the crop."""
+        return CentreCrop(self.resize, self.crop, self.interpolation)
 
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return float32 of uint8 [..., 3, H, W]: the second half, for a picture or a batch.

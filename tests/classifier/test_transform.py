@@ -6,8 +6,9 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
-from classifier import transform
-from classifier.transform import EvaluationTransform, Interpolation
+from classifier.transform import EvaluationTransform
+from pictures import geometry
+from pictures.geometry import Interpolation
 from tests import peak
 
 
@@ -51,5 +52,5 @@ def test_one_step_gives_the_values_of_two(
 ) -> None:
     picture, crop = noise(*size), EvaluationTransform()
     expected = crop.pixels(picture).int()
-    monkeypatch.setattr(transform, "MAX_RESIZED_PIXELS", 0)
+    monkeypatch.setattr(geometry, "MAX_RESIZED_PIXELS", 0)
     assert (crop.pixels(picture).int() - expected).abs().max() <= 1

@@ -19,7 +19,7 @@ from torch import nn
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
-from classifier.transform import Interpolation
+from pictures.geometry import Interpolation
 
 Operations = tuple[tuple[str, float], ...]  # of a picture: name and magnitude, in order
 Matrix = tuple[tuple[float, float, float], tuple[float, float, float]]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torchvision.transforms import v2
 
-from classifier.transform import Interpolation
+from pictures.geometry import Interpolation
 from train.batches import policy
 
 DRAWS = 400
