@@ -23,7 +23,7 @@ from PIL import UnidentifiedImageError
 from serve import user_code
 from serve.errors import RequestError
 from serve.formats import answers
-from serve.front.headers import ACCEPT, CONTENT_TYPE
+from serve.front.headers import ACCEPT, CONTENT_TYPE, REQUEST_ID
 from serve.handler import Handler, ParsedRequest, headers_of, internal_error, run, write_error
 
 Function = Callable[..., Any]
@@ -91,9 +91,8 @@ class CustomHandler(Handler):
             outcome = self._predictions(request, prediction)
             if isinstance(outcome, RequestError):
                 raise outcome
-            answer_format = request.answer_format
-            encoded = answer_format.encode(outcome[1], request.options, is_list=request.is_list)
-            return encoded, answer_format.content_type
+            encoded = request.encode(outcome[1], headers.get(REQUEST_ID, ""))
+            return encoded, request.answer_format.content_type
         if isinstance(prediction, torch.Tensor):
             prediction = prediction.tolist()
         return json.dumps(prediction, allow_nan=False).encode(), answers.JSON

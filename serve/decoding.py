@@ -61,12 +61,34 @@ def read_pictures(
     Raises:
         RequestError: 400, 415 or 422, with the position of the picture.
     """
-    positions = range(1, len(content.pictures) + 1) if content.is_list else (None,)
-    costs = [
-        _cost(picture, position, transform, settings.max_pixels)
-        for picture, position in zip(content.pictures, positions, strict=True)
-    ]
-    together = sum(one.pixels for one in costs)
+    pixels, errors = read_lines(content, transform, settings, gate)
+    if errors:
+        raise errors[min(errors)]
+    return pixels
+
+
+def read_lines(
+    content: Content, transform: EvaluationTransform, settings: Settings, gate: MemoryGate
+) -> tuple[torch.Tensor, dict[int, RequestError]]:
+    """Return the good pictures, float32 [N, 3, crop, crop], and the error of each bad line.
+
+    All headers are read before the first picture is decoded. Only JSON Lines can be good in part.
+
+    Raises:
+        RequestError: 400, 415 or 422: of the first bad picture of another body, or if no line is
+            good, or if the good ones are over the limit of a request.
+    """
+    errors = dict(content.line_errors)
+    costs: dict[int, Cost] = {}
+    records = list(zip(content.indices, content.pictures, content.positions, strict=True))
+    for index, picture, position in records:
+        try:
+            costs[index] = _cost(picture, position, transform, settings.max_pixels)
+        except RequestError as error:
+            if not content.is_lines:
+                raise
+            errors[index] = error
+    together = sum(one.pixels for one in costs.values())
     if together > settings.request_pixels:
         raise RequestError(
             422,
@@ -75,15 +97,24 @@ def read_pictures(
             "send them in several requests, or raise KENNEL_MAX_REQUEST_PIXELS",
         )
     pixels = []
-    for picture, position, needed in zip(content.pictures, positions, costs, strict=True):
-        with gate.taken(needed.memory):
-            pixels.append(_read(picture, position, transform, settings.max_pixels))
-    return torch.stack(pixels)
+    for index, picture, position in records:
+        if index not in costs:
+            continue
+        with gate.taken(costs[index].memory):
+            try:
+                pixels.append(_read(picture, position, transform, settings.max_pixels))
+            except RequestError as error:
+                if not content.is_lines:
+                    raise
+                errors[index] = error
+    if not pixels:
+        raise errors[min(errors)]
+    return torch.stack(pixels), errors
 
 
 def _cost(
     picture: bytes | Pixels,
-    position: int | None,
+    position: str,
     transform: EvaluationTransform,
     max_pixels: int,
 ) -> Cost:
@@ -103,7 +134,7 @@ def _cost(
 
 def _read(
     picture: bytes | Pixels,
-    position: int | None,
+    position: str,
     transform: EvaluationTransform,
     max_pixels: int,
 ) -> torch.Tensor:

@@ -7,9 +7,9 @@ import contextlib
 import fcntl
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,19 @@ from mms.context import Context
 from torch import nn
 
 from classifier import bundle
-from serve.decoding import MemoryGate, read_pictures
+from serve.decoding import MemoryGate, read_lines
 from serve.errors import RequestError
-from serve.formats import answers, contents, replies
+from serve.formats import accepting, answers, contents, encodings, replies
 from serve.formats.options import Options, read_options
 from serve.front import health, heartbeat
-from serve.front.headers import ACCEPT, ATTRIBUTES, CONTENT_TYPE, QUERY, REQUEST_ID
+from serve.front.headers import (
+    ACCEPT,
+    ATTRIBUTES,
+    CONTENT_ENCODING,
+    CONTENT_TYPE,
+    QUERY,
+    REQUEST_ID,
+)
 from serve.predictor import TOLERANCE_FACTORS, Predictor, choose_device, choose_precisions
 from serve.settings import Settings
 
@@ -44,12 +51,25 @@ class ParsedRequest:
         is_list: whether the answer is a list.
         answer_format: the format asked for.
         options: what else is asked for.
+        line_errors: the bad lines of JSON Lines, by their index among all lines.
     """
 
     pixels: torch.Tensor
     is_list: bool
     answer_format: answers.Format
     options: Options
+    line_errors: Mapping[int, RequestError] = field(default_factory=dict)
+
+    def encode(self, predictions: Sequence[answers.Prediction], request_id: str) -> bytes:
+        """Return the body of the answer; a bad line gets its error on a line of its own.
+
+        Raises:
+            ValueError: a logit is not a finite number.
+        """
+        errors = {index: one.body(request_id) for index, one in self.line_errors.items()}
+        return self.answer_format.encode(
+            predictions, self.options, is_list=self.is_list, errors=errors
+        )
 
 
 # Each request of a batch keeps its position and its own outcome through all steps.
@@ -174,22 +194,30 @@ class Handler:
 
     def _prepare(self, item: dict[str, Any], headers: dict[str, str]) -> Prepared:
         try:
-            answer_format = answers.choose(headers.get(ACCEPT), self._settings.default_format)
-            content = contents.read(
-                headers.get(CONTENT_TYPE),
-                bytes(item.get("body", b"")),
-                max_pictures=self._settings.max_pictures,
-            )
+            kind, default = headers.get(CONTENT_TYPE), self._settings.default_format
+            if contents.is_lines(kind):
+                default = default.as_lines
+            answer_format = accepting.choose(headers.get(ACCEPT), default)
+            body = self._body(item, headers)
+            content = contents.read(kind, body, max_pictures=self._settings.max_pictures)
             options = read_options(headers.get(QUERY), headers.get(ATTRIBUTES), content.parameters)
             answer_format.check(options)
-            pixels = read_pictures(content, self._description.transform, self._settings, self._gate)
-            return ParsedRequest(pixels, content.is_list, answer_format, options)
+            transform = self._description.transform
+            pixels, errors = read_lines(content, transform, self._settings, self._gate)
+            if errors and not answer_format.is_lines:
+                raise errors[min(errors)]
+            return ParsedRequest(pixels, content.is_list, answer_format, options, errors)
         except RequestError as error:
             return error
         except Exception as error:
             return internal_error(error)
         finally:
             self._heartbeat.step()
+
+    def _body(self, item: dict[str, Any], headers: dict[str, str]) -> bytes:
+        """Return the body of a request without its Content-Encoding."""
+        body = bytes(item.get("body", b""))
+        return encodings.undo(headers.get(CONTENT_ENCODING), body, self._settings.max_body)
 
     def inference(self, batch: Sequence[Prepared]) -> list[Outcome]:
         """Run all good pictures through the network together."""
@@ -239,10 +267,9 @@ class Handler:
     def _write(self, outcome: Outcome, context: Context, index: int) -> bytes:
         if not isinstance(outcome, RequestError):
             request, predictions = outcome
-            answer_format = request.answer_format
             try:
-                body = answer_format.encode(predictions, request.options, is_list=request.is_list)
-                context.set_response_content_type(index, answer_format.content_type)
+                body = request.encode(predictions, headers_of(context, index).get(REQUEST_ID, ""))
+                context.set_response_content_type(index, request.answer_format.content_type)
                 return body
             except Exception as error:
                 outcome = internal_error(error)

@@ -22,7 +22,7 @@ from sagemaker_inference import parameters
 
 from serve import machine
 from serve.errors import RequestError
-from serve.formats import answers
+from serve.formats import accepting, answers
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 # The model server stores its ports in a Java short.
@@ -85,7 +85,7 @@ class Settings(BaseModel):
     @classmethod
     def _is_offered(cls, accept: str) -> str:
         try:
-            answers.choose(accept)
+            accepting.choose(accept)
         except RequestError as error:
             raise ValueError(f"{error.message}: {error.hint}") from None
         return accept
@@ -165,4 +165,4 @@ class Settings(BaseModel):
     @property
     def default_format(self) -> answers.Format:
         """The format for clients without an `Accept` header."""
-        return answers.choose(self.default_accept)
+        return accepting.choose(self.default_accept)

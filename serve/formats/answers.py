@@ -1,18 +1,22 @@
-"""The formats of an answer, and how an `Accept` header selects one.
+"""The formats of an answer: how predictions are written.
 
-A new format is one entry in `FORMATS`. No torch here: the supervisor uses this table too.
+A new format is one entry in `FORMATS`; `accepting.py` selects one. No torch and no numpy here: the
+supervisor uses this table too.
 """
 
 import base64
 import json
 import math
-from collections.abc import Callable, Sequence
+import struct
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from serve.errors import RequestError
 from serve.formats.options import Options
 
 JSON = "application/json"
+LINES = "application/jsonlines"
+NPY = "application/x-npy"
 # TorchServe's image classifier and Hugging Face's pipeline both return five classes.
 _DEFAULT_K = 5
 
@@ -73,14 +77,27 @@ class Format:
         join: joins the written predictions of a list.
         has_labels: whether it names classes, so that top_k and threshold apply.
         has_extras: whether it has fields for novelty and heat map.
+        single: writes the answer of a picture that is no list, from its written prediction.
     """
 
     accept: str
     content_type: str
-    write: Callable[[Prediction, Options], str]
-    join: Callable[[Sequence[str]], str]
+    write: Callable[[Prediction, Options], bytes]
+    join: Callable[[Sequence[bytes]], bytes]
     has_labels: bool = False
     has_extras: bool = False
+    single: Callable[[bytes], bytes] = bytes
+
+    @property
+    def is_lines(self) -> bool:
+        """Whether it writes JSON values on lines of their own."""
+        return self.content_type == LINES
+
+    @property
+    def as_lines(self) -> "Format":
+        """The format that writes the same on lines of their own; itself if there is none."""
+        wanted = self.accept.replace(JSON, LINES, 1)
+        return next((one for one in FORMATS if one.accept == wanted), self)
 
     def check(self, options: Options) -> None:
         """Refuse options that this format cannot express.
@@ -102,31 +119,50 @@ class Format:
             )
 
     def encode(
-        self, predictions: Sequence[Prediction], options: Options, *, is_list: bool = False
+        self,
+        predictions: Sequence[Prediction],
+        options: Options,
+        *,
+        is_list: bool = False,
+        errors: Mapping[int, bytes] | None = None,
     ) -> bytes:
         """Return the body: of one picture, or of a list.
+
+        Args:
+            predictions: of the good pictures.
+            options: of the request.
+            is_list: whether the pictures came as a list.
+            errors: what to write for the bad lines of JSON Lines, by their index among all lines.
 
         Raises:
             ValueError: a logit is not a finite number.
         """
         written = [self.write(prediction, options) for prediction in predictions]
-        return (self.join(written) if is_list else written[0]).encode()
+        for index in sorted(errors or {}):
+            assert errors
+            written.insert(index, errors[index].strip())
+        return self.join(written) if is_list else self.single(written[0])
 
 
-def _dump(value: object) -> str:
-    return json.dumps(value, allow_nan=False, ensure_ascii=False)
+def _dump(value: object) -> bytes:
+    return json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
 
 
-def _array(written: Sequence[str]) -> str:
-    return f"[{', '.join(written)}]"
+def _array(written: Sequence[bytes]) -> bytes:
+    return b"[" + b", ".join(written) + b"]"
 
 
-def _raw(prediction: Prediction, _: Options) -> str:
+# Without a line end after the last line: a batch transform adds one (AssembleWith Line), and a
+# second one would be an empty line.
+_on_lines = b"\n".join
+
+
+def _raw(prediction: Prediction, _: Options) -> bytes:
     """Write the raw outputs in class order; the client takes the largest."""
     return _dump(prediction.logits)
 
 
-def _verbose(prediction: Prediction, options: Options) -> str:
+def _verbose(prediction: Prediction, options: Options) -> bytes:
     """Write labelled probabilities as JumpStart's image classifiers do, in class order.
 
     With top_k or threshold they are sorted. `predicted_label` is null below the threshold.
@@ -150,28 +186,55 @@ def _verbose(prediction: Prediction, options: Options) -> str:
     return _dump(fields)
 
 
-def _torchserve(prediction: Prediction, options: Options) -> str:
+def _torchserve(prediction: Prediction, options: Options) -> bytes:
     """Write {label: probability} of the five most likely, as TorchServe's image_classifier."""
     return _dump(dict(prediction.ranked(options, _DEFAULT_K)))
 
 
-def _hugging_face(prediction: Prediction, options: Options) -> str:
+def _hugging_face(prediction: Prediction, options: Options) -> bytes:
     """Write [{"label", "score"}] as Hugging Face's image-classification pipeline."""
     pairs = prediction.ranked(options, _DEFAULT_K)
     return _dump([{"label": label, "score": score} for label, score in pairs])
 
 
-def _json_lines(prediction: Prediction, _: Options) -> str:
+def _sagemaker(prediction: Prediction, _: Options) -> bytes:
     """Write all probabilities as SageMaker's built-in image classification, one line per picture.
 
     Source: "Image Classification inference", application/jsonlines.
     """
-    return _dump({"prediction": prediction.probabilities()}) + "\n"
+    return _dump({"prediction": prediction.probabilities()})
 
 
-def _csv(prediction: Prediction, _: Options) -> str:
+def _csv(prediction: Prediction, _: Options) -> bytes:
     """Write all probabilities in class order, one row per picture."""
-    return ",".join(map(repr, prediction.probabilities())) + "\n"
+    return ",".join(map(repr, prediction.probabilities())).encode()
+
+
+def _row(prediction: Prediction, _: Options) -> bytes:
+    """Write the raw outputs in class order, as float32."""
+    if not all(map(math.isfinite, prediction.logits)):
+        raise ValueError("Out of range float values are not JSON compliant")
+    return struct.pack(f"<{len(prediction.logits)}f", *prediction.logits)
+
+
+def _npy(shape: tuple[int, ...], data: bytes) -> bytes:
+    """Return a file of numpy.save, float32 of this shape.
+
+    Source: numpy.lib.format, version 1.0.
+    """
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    start = b"\x93NUMPY\1\0"
+    padding = -(len(start) + 2 + len(header) + 1) % 64
+    header += b" " * padding + b"\n"
+    return start + struct.pack("<H", len(header)) + header + data
+
+
+def _npy_list(rows: Sequence[bytes]) -> bytes:
+    return _npy((len(rows), len(rows[0]) // 4), b"".join(rows))
+
+
+def _npy_single(row: bytes) -> bytes:
+    return _npy((len(row) // 4,), row)
 
 
 # The first is the default. Parameters such as `verbose` select a layout and not a type, so they are
@@ -181,85 +244,10 @@ FORMATS = (
     Format(f"{JSON};verbose", JSON, _verbose, _array, has_labels=True, has_extras=True),
     Format(f"{JSON};torchserve", JSON, _torchserve, _array, has_labels=True),
     Format(f"{JSON};huggingface", JSON, _hugging_face, _array, has_labels=True),
-    Format("application/jsonlines", "application/jsonlines", _json_lines, "".join),
-    Format("text/csv", "text/csv; charset=utf-8", _csv, "".join),
+    Format(LINES, LINES, _sagemaker, _on_lines),
+    Format(f"{LINES};verbose", LINES, _verbose, _on_lines, has_labels=True, has_extras=True),
+    Format(f"{LINES};torchserve", LINES, _torchserve, _on_lines, has_labels=True),
+    Format(f"{LINES};huggingface", LINES, _hugging_face, _on_lines, has_labels=True),
+    Format("text/csv", "text/csv; charset=utf-8", _csv, _on_lines),
+    Format(NPY, NPY, _row, _npy_list, single=_npy_single),
 )
-
-
-@dataclass(frozen=True)
-class _Range:
-    """One element of an Accept header (RFC 9110, section 12.5.1)."""
-
-    kind: str
-    subtype: str
-    parameters: frozenset[str]
-    quality: float
-
-    @classmethod
-    def parse(cls, text: str) -> "_Range | None":
-        """Read `type/subtype;parameter;q=0.5`; return None if it is malformed."""
-        media, *rest = (part.strip().lower() for part in text.split(";"))
-        kind, slash, subtype = media.partition("/")
-        if not (slash and kind and subtype):
-            return None
-        quality = 1.0
-        parameters = set()
-        for parameter in filter(None, rest):
-            name, _, value = (piece.strip() for piece in parameter.partition("="))
-            if name == "q":
-                try:
-                    quality = float(value)
-                except ValueError:
-                    return None
-            elif (name, value.strip('"')) != ("charset", "utf-8"):  # JSON is always UTF-8
-                parameters.add(f"{name}={value}" if value else name)
-        return cls(kind, subtype, frozenset(parameters), quality)
-
-    def includes(self, other: "_Range") -> bool:
-        """Return whether this range includes the media type `other`."""
-        return (
-            self.kind in ("*", other.kind)
-            and self.subtype in ("*", other.subtype)
-            and self.parameters <= other.parameters
-        )
-
-    @property
-    def specificity(self) -> tuple[bool, bool, int]:
-        """Sort key: `*/*` is the least specific, a type with parameters the most."""
-        return (self.kind != "*", self.subtype != "*", len(self.parameters))
-
-
-def choose(accept: str | None, default: Format = FORMATS[0]) -> Format:
-    """Return the format that an `Accept` header selects.
-
-    The highest q wins, then the most specific range, then the order of `FORMATS`.
-
-    Args:
-        accept: the header; None, empty and `*/*` select `default`.
-        default: for clients that do not choose.
-
-    Raises:
-        RequestError: 406, naming the formats that exist.
-    """
-    if accept is None or accept.strip() in ("", "*/*"):
-        return default
-    ranges = [parsed for part in accept.split(",") if (parsed := _Range.parse(part))]
-    best: tuple[float, tuple[bool, bool, int]] | None = None
-    chosen = None
-    for candidate in FORMATS:
-        offered = _Range.parse(candidate.accept)
-        assert offered is not None
-        fitting = [wanted for wanted in ranges if wanted.includes(offered)]
-        if not fitting:
-            continue
-        closest = max(fitting, key=lambda wanted: wanted.specificity)
-        rank = (closest.quality, closest.specificity)
-        if closest.quality > 0 and (best is None or rank > best):
-            best, chosen = rank, candidate
-    if chosen is None:
-        raise RequestError(
-            406,
-            f"no answer format for Accept {accept[:200]!r}",
-            f"accept one of: {', '.join(known.accept for known in FORMATS)}",
-        )
-    return chosen

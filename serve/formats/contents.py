@@ -1,18 +1,26 @@
 """The content types of a request, and how each becomes pictures.
 
-The declared type only selects the reader. The format of a picture is detected from its bytes.
+The bytes decide, not the label: a type that names a format of ours (JSON, npy, a form) selects its
+reader, and every other type is read by what the bytes are.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from email.message import Message
 
-from pictures.decoder import ImageError, OversizeImage, UnsupportedImage
+from pictures.decoder import ImageError, OversizeImage, UnreadableImage, UnsupportedImage, cost
 from serve.errors import RequestError
-from serve.formats.envelopes import Content, check_count, from_form, from_json, from_npy
+from serve.formats import arrays, magic
+from serve.formats.arrays import from_npy
+from serve.formats.envelopes import Content, check_count
+from serve.formats.forms import from_form
+from serve.formats.lines import from_lines
+from serve.formats.objects import from_json
 
 # The type of a request without a Content-Type.
 UNDECLARED = "application/x-image"
+# What `curl --data-binary` declares, and `curl -d`, which removes line ends and zeros.
+_URLENCODED = "application/x-www-form-urlencoded"
+_LONG_ENOUGH = 4096  # bytes, to be sure that a picture has all byte values
 
 
 @dataclass(frozen=True)
@@ -30,27 +38,79 @@ def _picture(body: bytes, _: Declared) -> Content:
     return Content((body,))
 
 
+def _by_bytes(body: bytes, declared: Declared) -> Content:
+    """Read a body whose type says nothing."""
+    if body.startswith(arrays.MAGIC):
+        return from_npy(body, declared.max_pictures)
+    if magic.is_json(body):
+        return from_json(body, declared.max_pictures)
+    if magic.is_form(body):
+        raise RequestError(
+            415,
+            f"these bytes are a form, but their Content-Type is {declared.header[:100]!r}",
+            "send it as multipart/form-data with its boundary, as the client writes it",
+        )
+    return Content((body,))
+
+
+def _json(body: bytes, declared: Declared) -> Content:
+    return from_json(body, declared.max_pictures)
+
+
+def _lines(body: bytes, declared: Declared) -> Content:
+    return from_lines(body, declared.max_pictures)
+
+
 def _form(body: bytes, declared: Declared) -> Content:
-    message = Message()
-    message["Content-Type"] = declared.header
-    boundary = str(message.get_param("boundary") or "")
-    return from_form(body, boundary, declared.max_pictures)
+    return from_form(body, declared.header, declared.max_pictures)
+
+
+def _npy(body: bytes, declared: Declared) -> Content:
+    return from_npy(body, declared.max_pictures)
 
 
 READERS: dict[str, Reader] = {
     "image/jpeg": _picture,
     "image/jpg": _picture,  # not a registered type, but many clients send it
+    "image/pjpeg": _picture,  # Internet Explorer's, still in old clients
     "image/png": _picture,
     "image/webp": _picture,
     "image/bmp": _picture,
     "image/tiff": _picture,
     "image/gif": _picture,
     "application/x-image": _picture,
-    "application/octet-stream": _picture,
-    "application/json": lambda body, declared: from_json(body, declared.max_pictures),
+    "application/octet-stream": _by_bytes,
+    "binary/octet-stream": _by_bytes,  # S3's default
+    "file-path/raw-bytes": _by_bytes,  # DataSerializer of the SageMaker SDK
+    "application/json": _json,
+    "application/jsonlines": _lines,
+    "application/x-jsonlines": _lines,
+    "application/jsonl": _lines,
+    "application/x-ndjson": _lines,
+    "application/ndjson": _lines,
     "multipart/form-data": _form,
-    "application/x-npy": lambda body, declared: from_npy(body, declared.max_pictures),
+    "application/x-npy": _npy,
 }
+# Types of other data, and what to send instead. A picture under one of them is a mistake.
+_REFUSED = {
+    "text/csv": "rows of numbers are not pictures",
+    "text/libsvm": "rows of numbers are not pictures",
+    "text/x-libsvm": "rows of numbers are not pictures",
+    "application/x-npz": "sparse matrices and archives of arrays are not pictures",
+    "application/x-recordio-protobuf": "RecordIO is not read",
+    "application/x-recordio": "RecordIO is not read",
+    "application/x-parquet": "tables are not pictures",
+}
+
+
+def media_type(content_type: str | None) -> str:
+    """Return the type of a Content-Type header without its parameters, in lower case."""
+    return (content_type or UNDECLARED).partition(";")[0].strip().lower()
+
+
+def is_lines(content_type: str | None) -> bool:
+    """Return whether a request has one picture on each line, so that its answer has lines too."""
+    return READERS.get(media_type(content_type)) is _lines
 
 
 def read(content_type: str | None, body: bytes, *, max_pictures: int) -> Content:
@@ -58,34 +118,82 @@ def read(content_type: str | None, body: bytes, *, max_pictures: int) -> Content
 
     Args:
         content_type: the header as sent, or None.
-        body: the request's bytes.
+        body: the request's bytes, without a Content-Encoding.
         max_pictures: in one request.
 
     Raises:
-        RequestError: 415 unknown content type, 400 a body that does not match its type or has no
-            picture, 422 too many pictures.
+        RequestError: 415 a type or bytes that are not supported, 400 a body that does not match its
+            type or has no picture, 422 too many pictures.
     """
-    header = content_type or UNDECLARED
-    declared = header.partition(";")[0].strip().lower()
-    if declared not in READERS:
+    kind = media_type(content_type)
+    declared = Declared(content_type or UNDECLARED, max_pictures)
+    if kind in _REFUSED or (kind.startswith("multipart/") and kind not in READERS):
+        reason = _REFUSED.get(kind, "only multipart/form-data is read")
         raise RequestError(
-            415, f"content type {declared[:100]!r} is not supported", f"send one of: {_supported()}"
+            415, f"content type {kind[:100]!r} is not supported: {reason}", _send_one_of()
         )
-    content = READERS[declared](body, Declared(header, max_pictures))
-    if not content.pictures:
-        raise RequestError(
-            400, "there is no picture in the request", f"send one of: {_supported()}"
-        )
+    reader = READERS.get(kind)
+    try:
+        content = reader(body, declared) if reader else _unknown(kind, body, declared)
+    except RequestError as error:
+        raise _by_its_name(error, kind, body) from None
+    if not (content.pictures or content.line_errors):
+        raise RequestError(400, "there is no picture in the request", _send_one_of())
     check_count(len(content.pictures), max_pictures)
     return content
 
 
-def picture_error(error: ImageError, position: int | None) -> RequestError:
+def _unknown(kind: str, body: bytes, declared: Declared) -> Content:
+    """Read a body of a type that we do not know, if its bytes are one of our formats."""
+    if kind == _URLENCODED and _lost_bytes(body):
+        raise RequestError(
+            400,
+            "the picture has lost its zeros and line ends, as with curl -d",
+            "curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg'",
+        )
+    content = _by_bytes(body, declared)
+    if content.pictures == (body,):
+        try:
+            cost(body)
+        except UnreadableImage as error:
+            raise RequestError(
+                415, f"content type {kind[:100]!r} is not supported, and {error}", _send_one_of()
+            ) from None
+        except ImageError:
+            pass  # a picture that is refused by its name when it is decoded
+    return content
+
+
+def _lost_bytes(body: bytes) -> bool:
+    is_picture = body[:3] == b"\xff\xd8\xff" or body[1:4] == b"PNG"
+    return is_picture and len(body) > _LONG_ENOUGH and not any(map(body.count, (b"\n", b"\r")))
+
+
+def _by_its_name(error: RequestError, kind: str, body: bytes) -> RequestError:
+    """Return a better error for bytes that are something else than their type says."""
+    if error.code not in (400, 415):
+        return error
+    if name := magic.picture_format(body):
+        return RequestError(
+            error.code,
+            f"the content type is {kind[:100]}, but the bytes are a {name} picture",
+            f"send it as image/{name.lower()}",
+        )
+    if magic.is_gzip(body):
+        return RequestError(
+            error.code,
+            f"the content type is {kind[:100]}, but the bytes are compressed with gzip",
+            "unpack them, or add the header Content-Encoding: gzip",
+        )
+    return error
+
+
+def picture_error(error: ImageError, position: str = "") -> RequestError:
     """Return the error of a request whose picture cannot be used.
 
     Args:
         error: from the decoder.
-        position: of the picture in a list, from 1; None for a single one.
+        position: of the picture, as in `Content.positions`.
     """
     code = 400
     # Never 413: nginx checks the size of the body.
@@ -93,9 +201,8 @@ def picture_error(error: ImageError, position: int | None) -> RequestError:
         code = 422
     elif isinstance(error, UnsupportedImage):
         code = 415
-    which = "" if position is None else f"picture {position}: "
-    return RequestError(code, f"{which}{error}", f"send one of: {_supported()}")
+    return RequestError(code, f"{position}{error}", _send_one_of())
 
 
-def _supported() -> str:
-    return ", ".join(READERS)
+def _send_one_of() -> str:
+    return f"send one of: {', '.join(READERS)}"

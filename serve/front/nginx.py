@@ -13,7 +13,15 @@ from pathlib import Path
 
 from serve.errors import RequestError
 from serve.front import processes
-from serve.front.headers import ACCEPT, ATTRIBUTES, CALL, CONTENT_TYPE, QUERY, REQUEST_ID
+from serve.front.headers import (
+    ACCEPT,
+    ATTRIBUTES,
+    CALL,
+    CONTENT_ENCODING,
+    CONTENT_TYPE,
+    QUERY,
+    REQUEST_ID,
+)
 from serve.settings import Settings
 
 HEALTH_SOCKET = "health.sock"
@@ -91,6 +99,7 @@ http {{
       proxy_set_header {accept} $http_accept;
       proxy_set_header Content-Type application/octet-stream;
       proxy_set_header {content_type} $content_type;
+      proxy_set_header {content_encoding} $http_content_encoding;
       proxy_set_header {call} $kennel_call;
       proxy_set_header {query} $kennel_options;
       proxy_set_header {attributes} $kennel_attributes;
@@ -208,6 +217,7 @@ def configuration(
         answer_within_s=_ANSWER_WITHIN_S,
         accept=ACCEPT,
         content_type=CONTENT_TYPE,
+        content_encoding=CONTENT_ENCODING,
         query=QUERY,
         call=CALL,
         invoke=(_MODELS if settings.multi_model else _INVOCATIONS).format(run_dir=run_dir),

@@ -1,13 +1,16 @@
+import io
 import json
 import math
 
+import numpy as np
 import pytest
 
 from serve.errors import RequestError
-from serve.formats.answers import FORMATS, Format, Prediction, choose
+from serve.formats.accepting import choose
+from serve.formats.answers import FORMATS, Format, Prediction
 from serve.formats.options import Options
 
-RAW, VERBOSE, TORCHSERVE, HUGGING_FACE, LINES, CSV = FORMATS
+RAW, VERBOSE, TORCHSERVE, HUGGING_FACE, LINES, *LABELLED_LINES, CSV, NPY = FORMATS
 DOGS = Prediction((1.0, 3.0, 2.0), ("a", "ö", "c"))
 NONE = Options()
 
@@ -104,10 +107,14 @@ def test_the_formats_of_other_servers() -> None:
 
 @pytest.mark.parametrize("known", FORMATS, ids=lambda known: known.accept)
 def test_a_list_of_pictures_gets_a_list_of_single_answers(known: Format) -> None:
-    pair = known.encode([DOGS, DOGS], NONE, is_list=True).decode()
-    one = known.encode([DOGS], NONE).decode()
-    if known in (LINES, CSV):
-        assert pair == one + one
+    pair = known.encode([DOGS, DOGS], NONE, is_list=True)
+    one = known.encode([DOGS], NONE)
+    if known is NPY:
+        first, second = np.load(io.BytesIO(pair))
+        assert first.tolist() == second.tolist() == np.load(io.BytesIO(one)).tolist()
+        return
+    if known.is_lines or known is CSV:
+        assert pair == one + b"\n" + one
     else:
         assert json.loads(pair) == [json.loads(one)] * 2
         assert json.loads(known.encode([DOGS], NONE, is_list=True)) == [json.loads(one)]

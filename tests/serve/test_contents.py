@@ -104,7 +104,7 @@ def test_json_can_have_parameters() -> None:
         (b"null", "not a string"),
         (b"{}", "one of image"),
         (b'{"image": "", "images": []}', "one of image"),
-        (b'{"image": "", "url": "x"}', "one of image"),
+        (b'{"image": "", "url": "x"}', "'url'"),
         (b'{"images": []}', "no picture"),
         (b'["", [""]]', "picture 2 is not a string"),
         (b'"not base64!"', "not base64"),
@@ -145,10 +145,10 @@ def test_a_form_has_pictures_and_parameters() -> None:
     [
         (FORM, b"--x", "damaged"),
         (FORM, part('name="a"; filename="b"', b"cut"), "damaged"),
-        ("multipart/form-data", part('name="a"', b"") + b"--edge--", "damaged"),
-        (FORM, part("filename=b", b"") + b"--edge--", "no name"),
+        ("multipart/form-data", part('name="a"', b"") + b"--edge--", "no boundary"),
+        (FORM, part("size=3", b"") + b"--edge--", "no name"),
         (FORM, part('name="top_k"', b"1") + b"--edge--", "no picture"),
-        (FORM, b"before\r\n--edge--", "damaged"),
+        (FORM, b"before\r\n--edge--", "no picture"),
         (FORM, b"--edge--", "no picture"),
     ],
 )
@@ -184,7 +184,6 @@ class _Trap:
         (npy(np.zeros((4, 5), np.float32)), 415),
         (npy(np.zeros((4, 5, 4), np.uint8)), 415),
         (npy(np.zeros((0, 5), np.uint8)), 415),
-        (npy(np.zeros((5, 4, 3), np.uint8, "F")), 415),
         (npy(np.zeros((4, 5), np.uint8)).replace(b"(4, 5)", b"(4**9**9, 5)"), 400),
         (npy(np.zeros((4, 5), np.uint8)).replace(b"(4, 5), }    ", b"(9999999999, 99), }"), 400),
     ],
@@ -209,7 +208,6 @@ def test_too_many_pictures_are_refused() -> None:
             json.dumps({"image": "", "parameters": dict.fromkeys(range(400_000), 1)}).encode(),
         ),
         ("application/json", json.dumps(["AAAA"] * 4).encode()),
-        ("application/json", json.dumps(np.zeros((64, 64, 3), int).tolist()).encode()),
         (FORM, part('name="p"; filename="p"', b"x") * 60_000 + b"--edge--"),
         (FORM, part('name="top_k"', b"1") * 60_000 + b"--edge--"),
         (FORM, part('name="p"; filename="p"', b"x") * 4 + b"--edge--"),
@@ -244,6 +242,6 @@ def test_pictures_and_values_are_counted_before_objects_are_built(
 def test_a_bad_picture_has_its_own_status(body: bytes, code: int, reason: str) -> None:
     with pytest.raises(ImageError) as error:
         decode(body, max_pixels=10_000)
-    refusal = contents.picture_error(error.value, 2)
+    refusal = contents.picture_error(error.value, "picture 2: ")
     assert refusal.code == code
     assert reason in refusal.message

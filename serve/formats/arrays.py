@@ -1,0 +1,90 @@
+"""Bodies of pixels: numpy arrays as numpy.save writes them.
+
+Nothing is unpickled, and no memory is taken for what the header claims.
+"""
+
+import io
+import math
+
+import numpy as np
+from numpy.lib import format as npy
+
+from serve.errors import RequestError
+from serve.formats.envelopes import Content, check_count
+
+MAGIC = b"\x93NUMPY"
+_HINT = (
+    "send numpy.save of a uint8 array of 0 to 255: [H, W, 3] (red, green, blue), [H, W] (grey), "
+    "or [N, H, W, 3]"
+)
+
+
+def from_npy(body: bytes, max_pictures: int) -> Content:
+    """Read uint8 [H, W], [H, W, 1 or 3] or [N, H, W, 1 or 3], in C or Fortran order.
+
+    Not by numpy.load, which allocates whatever size the header claims.
+
+    Raises:
+        RequestError: 400, 415 for another type or shape, or 422 for more pictures than allowed.
+    """
+    shape, fortran, kind, start = _header(body)
+    if kind != np.uint8:
+        raise RequestError(415, _wrong_kind(kind), _HINT)
+    wrong = _wrong_shape(shape)
+    if wrong:
+        raise RequestError(415, f"an array of shape {str(shape)[:100]} {wrong}", _HINT)
+    if len(shape) == 4:
+        check_count(shape[0], max_pictures)
+    if len(body) - start != math.prod(map(int, shape)):
+        raise RequestError(400, "the array is cut short or has extra bytes", _HINT)
+    flat = np.frombuffer(body, np.uint8, offset=start)
+    array = flat.reshape(shape, order="F" if fortran else "C")
+    if len(shape) > 2 and shape[-1] == 1:
+        array = array[..., 0]
+    return Content(tuple(array), is_list=True) if len(shape) == 4 else Content((array,))
+
+
+def _header(body: bytes) -> tuple[tuple[int, ...], bool, "np.dtype[np.generic]", int]:
+    """Return shape, whether in Fortran order, type, and where the data begins."""
+    if body[:2] == b"PK":
+        raise RequestError(
+            415, "this is a zip file, as numpy.savez and scipy.sparse.save_npz write it", _HINT
+        )
+    stream = io.BytesIO(body[: 2**16 + 16])
+    try:
+        version = npy.read_magic(stream)
+        if version > (2, 0):
+            raise ValueError(f"version {version} of the format")
+        header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, fortran, kind = header(stream)
+    except Exception as error:  # a malformed header can raise anything
+        raise RequestError(400, f"this is not a numpy array ({str(error)[:100]})", _HINT) from None
+    return shape, fortran, kind, stream.tell()
+
+
+def _wrong_kind(kind: "np.dtype[np.generic]") -> str:
+    name = str(kind)[:50]
+    if kind.kind == "f":
+        return (
+            f"an array of {name} is not supported: nobody knows whether its values go to 1 or 255, "
+            "or are normalised"
+        )
+    if kind.kind == "O":
+        return "an array of Python objects is not supported: nothing is unpickled"
+    return f"an array of {name} is not supported"
+
+
+def _wrong_shape(shape: tuple[int, ...]) -> str:
+    """Return why these are not the pixels of pictures; empty if they are."""
+    if min(shape, default=0) <= 0:
+        return "has no pixels"
+    if len(shape) == 2 or (len(shape) in (3, 4) and shape[-1] in (1, 3)):
+        return ""
+    if len(shape) in (3, 4) and shape[-3] in (1, 3, 4):
+        order = "(1, 2, 0)" if len(shape) == 3 else "(0, 2, 3, 1)"
+        return f"has its channels first; they must be last: array.transpose{order}"
+    if len(shape) in (3, 4) and shape[-1] == 4:
+        return "has four channels; alpha is not supported: array[..., :3]"
+    if len(shape) == 3:
+        return "is neither one picture nor a list: several grey pictures are [N, H, W, 1]"
+    return "is not one of pictures"

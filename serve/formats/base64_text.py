@@ -1,0 +1,54 @@
+"""A picture written as text: base64 in any of its alphabets, or a data URL."""
+
+import base64
+import binascii
+import re
+from urllib.parse import unquote
+
+from serve.errors import RequestError
+
+HINT = (
+    'send {"images": ["<base64>", "data:image/png;base64,…"], "parameters": {"top_k": 5}}, '
+    "one base64 string, or a list of them"
+)
+_SCHEME = re.compile(r"(?!data:)[a-z][a-z0-9+.-]*:", re.IGNORECASE)
+# The URL-safe alphabet to the standard one, without line ends and spaces.
+_STANDARD = str.maketrans("-_", "+/", " \t\r\n\f\v")
+
+
+def decoded(text: str, which: str) -> bytes:
+    """Return the bytes: standard or URL-safe alphabet, with or without padding and line ends.
+
+    Args:
+        text: base64, or a data URL with base64.
+        which: what an error calls it: `picture 2`, `line 3`.
+
+    Raises:
+        RequestError: 400, with the reason.
+
+    Source: RFC 4648, sections 4 and 5; RFC 2397.
+    """
+    start = text[:100].lstrip()
+    if _SCHEME.match(start):
+        raise RequestError(
+            400,
+            f"{which} is a URL, and the server fetches nothing",
+            "send the bytes of the picture in base64",
+        )
+    if start[:5].lower() == "data:":
+        declared, comma, text = text.partition(",")
+        if not comma or not declared.strip().lower().endswith(";base64"):
+            raise RequestError(400, f"{which}: a data URL must have ;base64,", HINT)
+        if "%" in text:
+            text = unquote(text)
+    elif start[:2] in ("b'", 'b"'):
+        raise RequestError(
+            400,
+            f"{which} is the text of a Python bytes object (it starts with {start[:2]})",
+            "decode it before you write the JSON: base64.b64encode(data).decode()",
+        )
+    text = text.translate(_STANDARD).rstrip("=")
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise RequestError(400, f"{which} is not base64 ({error})", HINT) from None

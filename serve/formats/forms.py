@@ -1,0 +1,230 @@
+"""`multipart/form-data`: pictures and parameters of browsers, curl and HTTP libraries.
+
+The `multipart` package parses it. Forms whose lines end with a bare newline, which it refuses, are
+parsed by the standard library's email parser.
+"""
+
+import base64
+import binascii
+import json
+import quopri
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email.message import Message
+from email.parser import BytesParser
+
+from multipart import (  # type: ignore[import-untyped]
+    MultipartError,
+    MultipartSegment,
+    ParserLimitReached,
+    PushMultipartParser,
+    parse_options_header,
+)
+
+from serve.errors import RequestError
+from serve.formats.base64_text import decoded
+from serve.formats.envelopes import MORE_VALUES, Content, check_count
+from serve.formats.magic import picture_format
+from serve.formats.options import Options
+
+_HINT = "send it as curl -F picture=@photo.jpg does"
+_MAX_HEADERS = 16  # of a part; RFC 7578 knows three
+_MAX_HEADER_LENGTH = 4096
+# Of a form with bare newlines: the email parser makes an object of every line.
+_MAX_LINES = 100_000
+_MAX_PARAMETER = 1000  # bytes
+# What a text field can be called if it is a picture in base64 or a data URL, as canvas.toDataURL
+# writes it.
+_PICTURES = frozenset({"data", "file", "files", "image", "images", "inputs", "photo", "picture"})
+# Fields that only describe the file, or that browsers and frameworks add.
+_NO_MEANING = frozenset(
+    {"_charset_", "content_type", "csrf_token", "filename", "lastmodified", "mime_type", "name",
+     "size", "submit", "type"}
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One part of a form; header names are lower case."""
+
+    headers: dict[str, str]
+    content: bytes
+
+    @property
+    def content_type(self) -> str:
+        return str(parse_options_header(self.headers.get("content-type", ""))[0])
+
+    def _disposition(self) -> dict[str, str]:
+        # A message reads quotes, RFC 2231 (filename*, filename*0) and encoded words.
+        message = Message()
+        message["Content-Disposition"] = self.headers.get("content-disposition", "")
+        found = message.get_params([], "content-disposition", unquote=True)
+        return {key.lower(): _text(value) for key, value in found}
+
+    @property
+    def name(self) -> str | None:
+        given = self._disposition().get("name")
+        return None if given is None else given.strip("'")
+
+    @property
+    def filename(self) -> str | None:
+        """The file's name: empty where a browser's file input was left empty, None for no file."""
+        given = self._disposition().get("filename")
+        return None if given is None else given.strip("'")
+
+
+def _text(value: object) -> str:
+    return str(value[2]) if isinstance(value, tuple) else str(value)
+
+
+def from_form(body: bytes, content_type: str, max_pictures: int) -> Content:
+    """Read a form: files and parts of a picture's type are pictures, other parts are parameters.
+
+    Args:
+        body: the form.
+        content_type: the whole header, which has the boundary.
+        max_pictures: in one request.
+
+    Raises:
+        RequestError: 400, or 422 for more pictures or parts than allowed.
+
+    Source: RFC 7578.
+    """
+    boundary = parse_options_header(content_type)[1].get("boundary", "").strip("'")
+    if not boundary:
+        raise RequestError(
+            400,
+            "the form's Content-Type has no boundary",
+            "let the client write Content-Type for a form: remove the header that you set",
+        )
+    delimiter = b"--" + boundary.encode("latin-1", "replace")
+    parts_given = body.count(b"\n" + delimiter)
+    if parts_given > max_pictures + MORE_VALUES:
+        check_count(parts_given, max_pictures)
+    bare = delimiter + b"\n" in body and delimiter + b"\r\n" not in body
+    parts = _parts_of_message(body, boundary) if bare else _parts(body, delimiter[2:])
+    pictures: list[bytes] = []
+    parameters: dict[str, object] = {}
+    for number, part in enumerate(parts, 1):
+        picture = _read(part, number, parameters)
+        if picture is not None:
+            pictures.append(picture)
+    check_count(len(pictures), max_pictures)
+    return Content(tuple(pictures), is_list=len(pictures) != 1, parameters=parameters)
+
+
+def _parts(body: bytes, boundary: bytes) -> Iterator[_Part]:
+    segment, content = None, b""
+    try:
+        # In Latin-1 every byte is a character: a file's name in another encoding is no error.
+        with PushMultipartParser(
+            boundary,
+            max_header_count=_MAX_HEADERS,
+            max_header_size=_MAX_HEADER_LENGTH,
+            header_charset="latin-1",
+        ) as parser:
+            for event in parser.parse(body):
+                if isinstance(event, MultipartSegment):
+                    segment, content = event, b""
+                elif event is None:
+                    assert segment is not None
+                    headers = {name.lower(): value for name, value in segment.headerlist}
+                    yield _Part(headers, content)
+                else:
+                    content = content + event if content else bytes(event)
+    except ParserLimitReached as error:
+        raise RequestError(422, f"a part of the form is over a limit: {error}", _HINT) from None
+    except MultipartError as error:
+        raise RequestError(
+            400, f"the form is damaged or cut short ({str(error)[:100]})", _HINT
+        ) from None
+
+
+def _parts_of_message(body: bytes, boundary: str) -> Iterator[_Part]:
+    """Return the parts of a form whose lines end with a bare newline."""
+    if (lines := body.count(b"\n") + body.count(b"\r")) > _MAX_LINES:
+        raise RequestError(
+            422,
+            f"the form has {lines:,} lines, which end with a newline alone",
+            "end the lines of boundaries and headers with CR LF",
+        )
+    head = f'Content-Type: multipart/form-data; boundary="{boundary}"\n\n'
+    message = BytesParser().parsebytes(head.encode("latin-1", "replace") + body)
+    parts = message.get_payload()
+    if not isinstance(parts, list) or message.defects:
+        raise RequestError(400, "the form is damaged or cut short", _HINT)
+    for part in parts:
+        assert isinstance(part, Message)
+        headers = {name.lower(): str(value) for name, value in part.items()}
+        if part.is_multipart():
+            yield _Part(headers, b"")
+            continue
+        del part["Content-Transfer-Encoding"]  # decoded with those of the other parser
+        content = part.get_payload(decode=True)
+        assert isinstance(content, bytes)
+        yield _Part(headers, content)
+
+
+def _read(part: _Part, number: int, parameters: dict[str, object]) -> bytes | None:
+    """Return the picture of a part, or put its value into `parameters`."""
+    which = f"part {number} of the form"
+    if part.content_type.startswith("multipart/"):
+        raise RequestError(
+            400,
+            f"{which} is a form itself ({part.content_type[:50]}), which is not supported",
+            "send each file as a part of its own, with the same name",
+        )
+    name, filename = part.name, part.filename
+    content = _transferred(part, which)
+    if filename is not None or _is_picture_type(part.content_type) or picture_format(content):
+        return None if filename == "" and not content else content
+    if name is None:
+        raise RequestError(400, f"{which} has no name", _HINT)
+    if name in Options.model_fields:
+        parameters[name] = content[:_MAX_PARAMETER].decode("latin-1")
+    elif name.lower().removesuffix("[]") in _PICTURES or content[:5].lower() == b"data:":
+        return decoded(content.decode("latin-1"), which) if content.strip() else None
+    elif name == "parameters":
+        parameters.update(_object(content, which))
+    elif name.lower() not in _NO_MEANING:
+        parameters[name] = content[:_MAX_PARAMETER].decode("latin-1")  # refused by its name
+    return None
+
+
+def _is_picture_type(content_type: str) -> bool:
+    return content_type.startswith("image/") or content_type in (
+        "application/octet-stream",
+        "binary/octet-stream",
+        "application/x-image",
+    )
+
+
+def _transferred(part: _Part, which: str) -> bytes:
+    """Return the content without its transfer encoding."""
+    encoding = part.headers.get("content-transfer-encoding", "").strip().lower()
+    if encoding in ("", "7bit", "8bit", "binary"):
+        return part.content
+    if encoding == "base64":
+        try:
+            return base64.b64decode(part.content)
+        except (binascii.Error, ValueError) as error:
+            raise RequestError(400, f"{which} is not base64 ({error})", _HINT) from None
+    if encoding == "quoted-printable":
+        return quopri.decodestring(part.content)
+    raise RequestError(
+        400,
+        f"{which} has Content-Transfer-Encoding {encoding[:50]!r}, which is not supported",
+        "send the bytes of the file as they are",
+    )
+
+
+def _object(content: bytes, which: str) -> dict[str, object]:
+    try:
+        given: object = json.loads(content[:_MAX_PARAMETER])
+    except (ValueError, RecursionError):
+        given = None
+    if not isinstance(given, dict):
+        raise RequestError(
+            400, f"{which}, parameters, is not a JSON object", 'parameters={"top_k": 5}'
+        )
+    return given
