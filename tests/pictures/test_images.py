@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pictures import decoder
 from pictures.decoder import (
     BYTES_PER_PIXEL,
     OversizeImage,
@@ -18,6 +17,7 @@ from pictures.decoder import (
     cost,
     decode,
 )
+from pictures.decoding import pixels
 from tests import peak
 
 LOSSLESS = ("PNG", "BMP", "TIFF", "WEBP", "GIF")
@@ -164,14 +164,14 @@ def test_a_truncated_picture_is_refused(form: str) -> None:
     ],
 )
 def test_unsupported_formats_are_named(head: bytes, name: str) -> None:
-    with pytest.raises(UnsupportedImage, match=f"{name} is not taken: convert it"):
+    with pytest.raises(UnsupportedImage, match=f"{name}.* is not supported: convert it"):
         decode(head + bytes(64))
 
 
 def test_pixels_of_float_or_32_bits_are_refused() -> None:
-    with pytest.raises(UnsupportedImage, match="pixels of type F"):
+    with pytest.raises(UnsupportedImage, match="floating-point numbers"):
         decode(encode(Image.new("F", (8, 8), 0.5), "TIFF"))
-    with pytest.raises(UnsupportedImage, match="32-bit pixels"):
+    with pytest.raises(UnsupportedImage, match="signed numbers"):
         decode(encode(Image.new("I", (8, 8), 100_000), "TIFF"))
 
 
@@ -349,6 +349,6 @@ def test_tiles_give_the_pixels_of_the_whole(
         picture = picture.convert("LA" if mode == "LA" else mode)
     data = encode(picture, form)
     whole = decode(data)
-    for pixels in (50, 1000):
-        monkeypatch.setattr(decoder, "_TILE", pixels)
+    for size in (50, 1000):
+        monkeypatch.setattr(pixels, "_TILE", size)
         assert np.array_equal(np.asarray(decode(data)), np.asarray(whole))

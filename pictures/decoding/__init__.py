@@ -1,0 +1,1 @@
+"""The parts of the decoder: one file for each format, then colours and pixels."""
