@@ -90,20 +90,21 @@ _ARCHIVES = (
     (0, b"PAR1", "a Parquet table", "save its pictures as files"),
     (0, b"\x7fELF", "a program", "remove it"),
 )
-# Texts, by what they begin with after blanks: pattern, name, cure.
+# Texts, by what they begin with after blanks: pattern, name, cure. Atomic groups, (?>), never go
+# back: else a text of many comments would be tried in every split.
 _TEXTS = (
     (rb"version https://git-lfs\.github\.com/spec", "a Git LFS pointer", "run `git lfs pull`"),
     (rb"(?:\.\./)*(?:\.git/annex|/?annex)/objects/", "a git-annex pointer", "run `git annex get`"),
     (rb"outs:\n- md5:", "a pointer of DVC", "run `dvc pull`"),
-    (rb"(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*(?:<!DOCTYPE svg[^>]*>\s*)?<svg\b", "an SVG drawing",
-     "rsvg-convert IN.svg -o OUT.png"),
-    (rb"(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body|script|meta|title)\b",
+    (rb"(?:<\?xml[^>]*>\s*)?(?>(?:<!--.*?-->\s*)*)(?:<!DOCTYPE svg[^>]*>\s*)?<svg\b",
+     "an SVG drawing", "rsvg-convert IN.svg -o OUT.png"),
+    (rb"(?>(?:<!--.*?-->\s*)*)<(?:!doctype\s+html|html|head|body|script|meta|title)\b",
      "an HTML page, often the error page of a failed download", "download the picture again"),
     (rb"(?:<\?xml[^>]*>\s*)?<Error>", "an S3 error message", "download the picture again"),
     (rb"<\?xml\b|<[A-Za-z][\w:-]*[\s/>]", "an XML file", "remove it"),
     (rb"HTTP/[12]", "an HTTP answer with its header", "save the body alone"),
     (rb"data:image/[\w.+-]+;base64,", "a data: address in base64", "decode what follows the comma"),
-    (rb"(?:/9j/|iVBORw0KGgo|R0lGOD|UklGR|Qk[0-9A-Za-z+/]{2}|SUkqA|TU0AK)[A-Za-z0-9+/=\r\n]+\s*\Z",
+    (rb"(?:/9j/|iVBORw0KGgo|R0lGOD|UklGR|Qk[0-9A-Za-z+/]{2}|SUkqA|TU0AK)[A-Za-z0-9+/=\r\n]++\s*\Z",
      "a picture in base64", "decode it (base64 -d)"),
     (rb"-----BEGIN ", "a PEM file", "remove it"),
     (rb"[\[{]\s*[\"\[{\]}]", "JSON", "remove it, or decode the picture in it"),

@@ -7,7 +7,8 @@ reader, and every other type is read by what the bytes are.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pictures.decoder import ImageError, OversizeImage, UnreadableImage, UnsupportedImage, cost
+from pictures.decoder import ImageError, OversizeImage, UnreadableImage, UnsupportedImage
+from pictures.decoding.foreign import format_of
 from serve.errors import RequestError
 from serve.formats import arrays, magic
 from serve.formats.arrays import from_npy
@@ -154,7 +155,7 @@ def _unknown(kind: str, body: bytes, declared: Declared) -> Content:
     content = _by_bytes(body, declared)
     if content.pictures == (body,):
         try:
-            cost(body)
+            format_of(body)
         except UnreadableImage as error:
             raise RequestError(
                 415, f"content type {kind[:100]!r} is not supported, and {error}", _send_one_of()

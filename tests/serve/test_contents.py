@@ -2,6 +2,7 @@ import base64
 import io
 import json
 import pickle
+import time
 import tracemalloc
 
 import numpy as np
@@ -245,3 +246,11 @@ def test_a_bad_picture_has_its_own_status(body: bytes, code: int, reason: str) -
     refusal = contents.picture_error(error.value, "picture 2: ")
     assert refusal.code == code
     assert reason in refusal.message
+
+
+def test_bytes_are_named_at_once_whatever_they_repeat() -> None:
+    """A pattern that goes back would try every split of many comments: years."""
+    start = time.perf_counter()
+    for unit in (b"<!---->", b"<!--", b"/9j/", b"<?xml", b"../", b"\n", b"{ "):
+        assert refused("x/y", unit * 2000 + b"!").code in (400, 415)
+    assert time.perf_counter() - start < 2
