@@ -118,6 +118,14 @@ class Scalar(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class Best(Record):
+    """The epoch whose weights are in the bundle, counted from 1, and its metrics by name."""
+
+    epoch: int
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Statistics:
     """Statistics of a tensor, over its finite elements (except `zeros` and `nonfinite`).
 

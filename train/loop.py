@@ -1,6 +1,5 @@
 """The training run, read from top to bottom: set up, resume, epochs, result."""
 
-import math
 import time
 from collections.abc import Callable
 
@@ -88,8 +87,7 @@ def train(config: TrainConfig, splits: Splits, job: Job, stop: Stop, hooks: Hook
                 scores = stage.features.measure(state.result, splits.valid)
             else:
                 scores = measure(run, state.result, splits.valid)
-            if not close_epoch(run, state, scores):
-                break
+            close_epoch(run, state, scores)
             save()
         # ---- result ----------------------------------------------------------------------------
         best = state.selection.best
@@ -160,10 +158,10 @@ def measure_best(run: Run, network: nn.Module, best: Best) -> Scores | None:
 
 
 def finished(state: TrainState, config: TrainConfig) -> bool:
-    """Whether all epochs are done, or none of the last `patience` was better."""
+    """Whether all epochs are done, none of the last `patience` was better, or the loss is lost."""
     stale = state.selection.stale
     impatient = 0 < config.patience <= stale and state.epoch > config.head_epochs
-    return state.epoch >= config.epochs or impatient
+    return state.epoch >= config.epochs or impatient or state.lost
 
 
 def train_epoch(
@@ -188,7 +186,7 @@ def train_epoch(
     optimizer.set_training_mode(state.network, freeze_batch_norm=config.freeze_batch_norm)
     trained = [p for p in state.network.parameters() if p.requires_grad]
     title = f"epoch {state.epoch + 1}/{config.epochs}"
-    saved, begun = time.monotonic(), state.batch
+    saved, earlier = time.monotonic(), state.seconds
     batches = run.stop.watch(stage.batches)
     followed = follow(batches, title, done=state.batch, total=steps, show=run.job.is_main)
     for step, batch in run.hooks.steps("train", followed, state.epoch, state.step):
@@ -202,6 +200,8 @@ def train_epoch(
                 images = batch.images_on(run.device)
                 labels = batch.labels.to(run.device, non_blocking=True)
                 mixed, targets = mixing(images, labels) if mixing and count else (images, labels)
+                if targets.ndim > 1:
+                    labels = targets.argmax(1)  # of a mixed picture, the class with more of it
             answers, figures = gradients.accumulate(
                 step, mixed, targets, labels, order.shares(state.batch)
             )
@@ -218,41 +218,38 @@ def train_epoch(
             step.result(figures[0] / figures[2], labels, answers)
         state.batch += 1
         state.step += 1
+        state.seconds = earlier + time.monotonic() - started
         if time.monotonic() - saved > 60 * config.checkpoint_minutes:
             save()
             saved = time.monotonic()
-    share = (steps - begun) / max(1, steps)  # of the epoch, if it was resumed in its middle
-    seconds = time.monotonic() - started
-    state.rate = share * len(run.splits.train) / seconds if share else 0.0
 
 
-def close_epoch(run: Run, state: TrainState, scores: Scores) -> bool:
-    """Emit and store an epoch's figures; return False if the loss is not a number any more."""
+def close_epoch(run: Run, state: TrainState, scores: Scores) -> None:
+    """Emit and store an epoch's figures, and the epoch's weights if they are the best so far."""
     parallel.gather_unreadable(run.unreadable)
     loss, right, count = state.sums.tolist()
     figures = {
         "train:loss": loss / max(1.0, count),
         "train:accuracy": right / max(1.0, count),
-        "train:learning_rate": max(group["lr"] for group in state.optimizer.param_groups),
-        "train:images_per_second": state.rate,
+        "train:learning_rate": optimizer.head_group(state.optimizer, state.network)["lr"],
+        "train:images_per_second": len(run.splits.train) / state.seconds,
         **scores.metrics("validation"),
     }
     for name, value in figures.items():
         if run.job.is_main:
             metrics.emit(name, value, state.epoch + 1)
     run.hooks.metrics(figures, state.epoch + 1)
-    lost = not (math.isfinite(figures["train:loss"]) and math.isfinite(scores.loss))
-    if lost:
+    state.history.append({"epoch": state.epoch + 1, **figures})
+    if state.lost:
         run.job.log("the loss is not a number any more: training ends here")
     else:
         state.select(scores)
-    state.history.append({"epoch": state.epoch + 1, **figures})
     state.sums.zero_()
     state.epoch += 1
     state.batch = 0
+    state.seconds = 0.0
     if state.epoch == run.config.head_epochs:
         state.selection.stale = 0
-    return not lost
 
 
 def choose_mixing(config: TrainConfig, classes: int) -> v2.Transform | None:

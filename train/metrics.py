@@ -7,7 +7,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +35,11 @@ METRICS = {
     metric.name: metric
     for metric in (
         Metric("train:loss", "mean loss over the epoch's training pictures, as optimised"),
-        Metric("train:accuracy", "share of them classified right during training, augmented"),
+        Metric(
+            "train:accuracy",
+            "share of them classified right during training, augmented; for a picture that MixUp "
+            "or CutMix made of two, the right class is that with the larger share",
+        ),
         Metric("train:learning_rate", "the head's learning rate at the end of the epoch"),
         Metric("train:images_per_second", "training pictures a second over all processes"),
         Metric("validation:loss", "mean cross-entropy of the validation pictures"),
@@ -66,8 +70,23 @@ def emit(name: str, value: float, epoch: int) -> None:
 
 def emit_trial(facts: Mapping[str, object]) -> None:
     """Print the result of one trial of a sweep in one write."""
-    sys.stdout.write(f"[trial] {json.dumps(facts)}\n")
+    sys.stdout.write(f"[trial] {to_json(facts)}\n")
     sys.stdout.flush()
+
+
+def to_json(value: object, *, indent: int | None = None, ascii_only: bool = True) -> str:
+    """Return JSON, with null for each number that JSON cannot hold: NaN and the infinities."""
+    return json.dumps(_finite(value), indent=indent, ensure_ascii=ascii_only, allow_nan=False)
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_finite(item) for item in value]
+    return value
 
 
 def trial(line: str) -> dict[str, Any] | None:

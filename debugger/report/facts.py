@@ -86,6 +86,13 @@ class Point(Facts):
     value: float
 
 
+class Best(Facts):
+    """The epoch whose weights are in the bundle; `epoch` counts from 1, as in the log."""
+
+    epoch: int
+    values: dict[str, float]
+
+
 class Distribution(Facts):
     """Statistics of many values."""
 
@@ -266,6 +273,8 @@ class Advice(Facts):
     remedy: str
 
 
+OBJECTIVE = "validation:accuracy"
+
 # AWS's rules that only report and never fire.
 REPORTING = ("OverallSystemUsage", "OverallFrameworkMetrics", "ProfilerReport")
 
@@ -280,11 +289,24 @@ class Report(Facts):
     advice: list[Advice]
     rules: list[Rule]
     curves: dict[str, list[Point]]
+    best: Best | None = None
     steps: Steps | None
     layers: list[Layer]
     confusion: Confusion | None
     system: list[Usage]
     operators: list[Operators]
+
+    @property
+    def best_accuracy(self) -> tuple[int, float] | None:
+        """The best epoch, from 1, and its validation accuracy.
+
+        It is the epoch in the bundle; while there is no bundle, the first with the highest value.
+        """
+        if self.best and (value := self.best.values.get(OBJECTIVE)) is not None:
+            return self.best.epoch, value
+        points = self.curves.get(OBJECTIVE)
+        first = max(points, key=lambda item: item.value) if points else None
+        return (first.epoch + 1, first.value) if first else None
 
     @property
     def judging(self) -> list[Rule]:

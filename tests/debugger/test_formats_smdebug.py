@@ -30,7 +30,7 @@ from torch import nn
 from train.recording import smdebug
 
 base = Path(sys.argv[1])
-smd = smdebug._imported(base)
+smd = smdebug.import_repaired(base)
 
 class Net(nn.Module):
     def __init__(self):

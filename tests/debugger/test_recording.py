@@ -15,6 +15,7 @@ EVERYTHING: list[records.Record] = [
     records.Step(3.0, "train", 0, 0, 2.0, (Span(records.DATA_WAIT, 2.0, 0.25),), 8, math.nan),
     records.Tensors(3.0, "train", 0, records.WEIGHTS, {"fc.weight": STATISTICS}),
     records.Scalar(4.0, "validation:loss", 0, 1, -math.inf),
+    records.Best(4.0, 1, {"validation:loss": 0.5, "train:loss": math.inf}),
     records.Confusion(4.0, "eval", 0, 0, 3, ((0, 1, 5), (2, 2, 1))),
     records.System(5.0, {"cpu": 80.5, "gpu/0": 3.0}),
     records.Operators(6.0, "cpu", 5, 3, 0.5, (Operator("aten::conv2d", 3, 0.1, 0.2),)),

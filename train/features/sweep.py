@@ -91,13 +91,22 @@ def train(run: Run, network: nn.Module, features: Features | None) -> list[Trial
 
 
 def winner(trials: Sequence[Trial]) -> Trial | None:
-    """Return the trial with the best validation accuracy, then the lower loss, then the first."""
-    ended = [
-        (best.accuracy, -best.loss, -trial.number, trial)
-        for trial in trials
-        if (best := trial.selection.best)
-    ]
-    return max(ended)[-1] if ended else None
+    """Return the first of `ranked`; None if every trial was lost."""
+    first = ranked(trials)[0]
+    return first if first.selection.best else None
+
+
+def ranked(trials: Sequence[Trial]) -> list[Trial]:
+    """Return the trials by best validation accuracy, then lower loss, then number; lost ones last.
+
+    It is the rule by which `Selection` chooses an epoch.
+    """
+
+    def rank(trial: Trial) -> tuple[float, float, int]:
+        best = trial.selection.best
+        return (-best.accuracy, best.loss, trial.number) if best else (1.0, 0.0, trial.number)
+
+    return sorted(trials, key=rank)
 
 
 def _start(run: Run, network: nn.Module, number: int, config: TrainConfig) -> Trial:
@@ -241,17 +250,14 @@ def write(run: Run, trials: Sequence[Trial], seconds: float) -> None:
     out = run.job.output_dir
     out.mkdir(parents=True, exist_ok=True)
     best = winner(trials)
-    rows = [facts(run.config, trial) for trial in trials]
     contents = {
         "sweep": json.loads(run.config.sweep),
         "best": best.number if best else None,
         "seconds": seconds,
-        "trials": [
-            row | {"history": trial.history} for row, trial in zip(rows, trials, strict=True)
-        ],
+        "trials": [facts(run.config, trial) | {"history": trial.history} for trial in trials],
     }
-    (out / "sweep.json").write_text(json.dumps(contents, indent=1) + "\n")
-    rows.sort(key=lambda row: -float(str(row.get("validation:accuracy", -1))))
+    (out / "sweep.json").write_text(metrics.to_json(contents, indent=1) + "\n")
+    rows = [facts(run.config, trial) for trial in ranked(trials)]
     with (out / "sweep.csv").open("w", newline="") as file:
         columns = list(dict.fromkeys(name for row in rows for name in row))
         sheet = csv.DictWriter(file, columns)

@@ -57,7 +57,7 @@ class Gradients:
             step: the current step.
             images: of this process, [B, 3, H, W], or features [B, F]; B can be 0.
             targets: classes int64 [B], or their shares [B, C].
-            labels: classes int64 [B].
+            labels: classes int64 [B] of the right answers.
             shares: the pictures of the batch in each process, if there are several.
 
         Returns:

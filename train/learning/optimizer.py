@@ -1,11 +1,12 @@
 """What is trained and how fast: frozen parts, parameter groups, the schedule."""
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
 
-from classifier.networks import head_name
+from classifier import networks
 from train.config import ConfigError, TrainConfig
 
 
@@ -19,7 +20,7 @@ def freeze(network: nn.Module, trainable: str) -> None:
     Raises:
         ConfigError: no module has this name; the message lists the top-level ones.
     """
-    head = head_name(network)
+    head = networks.head_name(network)
     begin = {"all": "", "head": head}.get(trainable, trainable)
     if begin and begin not in dict(network.named_modules()):
         names = ", ".join(name for name, _ in network.named_children())
@@ -49,7 +50,7 @@ def build_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Opti
 
     Each group's `peak` is its highest rate in the schedule.
     """
-    head = head_name(network) + "."
+    head = networks.head_name(network) + "."
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
@@ -69,6 +70,13 @@ def build_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Opti
         nesterov=config.momentum > 0,
         fused=True,  # one pass over the weights, on GPUs and CPUs alike
     )
+
+
+def head_group(optimizer: torch.optim.Optimizer, network: nn.Module) -> dict[str, Any]:
+    """Return the group of the head's weights: its `lr` and `peak` are the head's rates."""
+    weight = networks.head(network).weight
+    groups: list[dict[str, Any]] = optimizer.param_groups
+    return next(group for group in groups if any(one is weight for one in group["params"]))
 
 
 def scale(optimizer: torch.optim.Optimizer, factor: float) -> None:

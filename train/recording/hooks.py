@@ -97,3 +97,6 @@ class Hooks(AbstractContextManager["Hooks"]):
 
     def metrics(self, values: Mapping[str, float], epoch: int) -> None:
         """Report an epoch's metrics."""
+
+    def best(self, values: Mapping[str, float], epoch: int) -> None:
+        """Report the epoch whose weights are in the bundle, counted from 1, and its metrics."""

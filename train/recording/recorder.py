@@ -212,6 +212,10 @@ class Recorder(hooks.Hooks):
         for name, value in values.items():
             self._write(records.Scalar(now, name, self._steps.number, epoch, value, **self._source))
 
+    def best(self, values: Mapping[str, float], epoch: int) -> None:
+        """Write which epoch is in the bundle."""
+        self._write(records.Best(self._host.mark(), epoch, dict(values), **self._source))
+
     def _end_initialisation(self) -> None:
         """Write the phase from the start of the process to the first report, once."""
         if not self._initialised:

@@ -110,6 +110,10 @@ class Smdebug(hooks.Hooks):
         """Forward."""
         self._others.metrics(values, epoch)
 
+    def best(self, values: Mapping[str, float], epoch: int) -> None:
+        """Forward."""
+        self._others.best(values, epoch)
+
     def trace(self, phase: str, start: float, end: float) -> None:
         """Add an event to smdebug's timeline, in seconds since 1970 by the host's clock."""
         self.call(
@@ -141,7 +145,7 @@ class Smdebug(hooks.Hooks):
         assert self._network is not None
         folder = Path(self._config["LocalPath"])
         _forget_earlier_start(folder)
-        smdebug = _imported(self._base)
+        smdebug = import_repaired(self._base)
         hook = self._make(smdebug)
         # With any other configuration smdebug raises its errors into the training loop.
         hook.has_default_configuration = lambda: True
@@ -228,8 +232,8 @@ def _mode(mode: Mode) -> Any:
     return modes.TRAIN if mode == "train" else modes.EVAL
 
 
-def _imported(base: Path) -> Any:
-    """Import smdebug and repair it."""
+def import_repaired(base: Path) -> Any:
+    """Import smdebug, repair what newer versions of its dependencies broke, and return it."""
     # Its generated code is too old for the compiled implementation of protobuf.
     os.environ.setdefault("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", "python")
     os.environ.setdefault("SMDEBUG_LOG_LEVEL", "warning")

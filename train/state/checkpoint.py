@@ -6,6 +6,7 @@ detected and the one before it is used. SageMaker copies the folder to S3 while 
 
 import hashlib
 import json
+import math
 import threading
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ class Saver:
     def save(self, state: dict[str, Any], step: int) -> None:
         """Copy `state` and begin to write it, once the checkpoint before is written."""
         tensors: dict[str, torch.Tensor] = {}
-        skeleton = json.dumps(_separate(state, tensors))
+        skeleton = json.dumps(_separate(state, tensors), allow_nan=False)
         self.wait()
         self._thread = threading.Thread(
             target=self._write, args=(tensors, skeleton, step), name="checkpoint"
@@ -68,7 +69,7 @@ def save(directory: Path, state: dict[str, Any], step: int) -> Path:
         OSError: the disk is full or fails; earlier checkpoints remain.
     """
     tensors: dict[str, torch.Tensor] = {}
-    skeleton = json.dumps(_separate(state, tensors))
+    skeleton = json.dumps(_separate(state, tensors), allow_nan=False)
     return _write(directory, tensors, skeleton, step)
 
 
@@ -129,6 +130,8 @@ def _separate(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
         return {"dict": [[key, _separate(item, tensors)] for key, item in value.items()]}
     if isinstance(value, list | tuple):
         return {"list": [_separate(item, tensors) for item in value]}
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"float": str(value)}  # JSON has no NaN
     return value
 
 
@@ -137,6 +140,8 @@ def _join(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
         return value
     if "tensor" in value:
         return tensors[value["tensor"]]
+    if "float" in value:
+        return float(value["float"])
     if "dict" in value:
         return {key: _join(item, tensors) for key, item in value["dict"]}
     return [_join(item, tensors) for item in value["list"]]

@@ -1,7 +1,8 @@
 """The output of a run: the bundle, and every figure as JSON and CSV."""
 
 import csv
-import json
+import math
+from collections.abc import Sequence
 from importlib.metadata import version
 
 from PIL import Image
@@ -15,6 +16,7 @@ from pictures.shards import ShardError
 from pictures.text import cell
 from train import metrics
 from train.learning.evaluate import Scores
+from train.learning.optimizer import head_group
 from train.platform.log import log
 from train.state.run import Run
 from train.state.state import TrainState
@@ -37,8 +39,8 @@ def write_result(
     best = state.selection.best
     assert best is not None
     splits, config = run.splits, run.config
-    figures = {name: value for name, value in state.history[best.epoch].items() if name != "epoch"}
-    figures |= test.metrics("test") if test else {}
+    measured = {name: value for name, value in state.history[best.epoch].items() if name != "epoch"}
+    figures = measured | (test.metrics("test") if test else {})
     description = bundle.Description(
         architecture=config.architecture,
         classes=splits.classes,
@@ -61,17 +63,26 @@ def write_result(
             },
             "versions": {name: version(name) for name in ("torch", "torchvision")},
         },
-        metrics=figures,
+        metrics={name: value for name, value in figures.items() if math.isfinite(value)},
     )
     bundle.save(bundle.make(network, description, golden(splits)), run.job.model_dir)
     write_figures(run, state, test, stopped)
+    # Again, because the last value in the log is SageMaker's final one, which tuning compares.
+    for name, value in figures.items():
+        metrics.emit(name, value, best.epoch + 1)
+    run.hooks.best(measured, best.epoch + 1)
     if test:
-        for name, value in test.metrics("test").items():
-            metrics.emit(name, value, best.epoch + 1)
         run.hooks.metrics(test.metrics("test"), best.epoch + 1)
-        worst = sorted(zip(test.recall.tolist(), splits.classes, strict=True))[:3]
-        log("hardest classes: " + ", ".join(f"{name} ({share:.0%} found)" for share, name in worst))
+        log("hardest classes: " + ", ".join(hardest(test, splits.classes)))
         log(f"test accuracy {test.accuracy:.4f} on {test.count} pictures")
+
+
+def hardest(test: Scores, classes: Sequence[str], most: int = 3) -> list[str]:
+    """Return the classes that are recognised least, among those that have test pictures."""
+    pictures = test.confusion.sum(1).tolist()
+    found = zip(test.recall.tolist(), classes, pictures, strict=True)
+    worst = sorted((share, name) for share, name, count in found if count)[:most]
+    return [f"{name} ({share:.0%} found)" for share, name in worst]
 
 
 def golden(splits: Splits) -> list[Image.Image]:
@@ -103,7 +114,7 @@ def write_figures(run: Run, state: TrainState, test: Scores | None, stopped: str
         "unreadable": run.unreadable.found,
     }
     if run.config.find_learning_rate:
-        contents["learning_rate"] = max(group["peak"] for group in state.optimizer.param_groups)
+        contents["learning_rate"] = head_group(state.optimizer, state.network)["peak"]
     if run.config.fit_batch_size:
         contents["batch_size"] = run.config.batch_size
     if stopped:
@@ -111,11 +122,17 @@ def write_figures(run: Run, state: TrainState, test: Scores | None, stopped: str
     if test:
         contents["test"] = test.metrics("test") | {"pictures": test.count}
         contents["classes"] = [
-            {"class": name, "precision": precision, "recall": recall, "pictures": pictures}
-            for name, precision, recall, pictures in zip(
+            {
+                "class": name,
+                "precision": precision if answers else None,
+                "recall": recall if pictures else None,
+                "pictures": pictures,
+            }
+            for name, precision, recall, answers, pictures in zip(
                 run.splits.classes,
                 test.precision.tolist(),
                 test.recall.tolist(),
+                test.confusion.sum(0).tolist(),
                 test.confusion.sum(1).tolist(),
                 strict=True,
             )
@@ -126,6 +143,6 @@ def write_figures(run: Run, state: TrainState, test: Scores | None, stopped: str
             table.writerow(["true class", *names])
             for name, row in zip(names, test.confusion.tolist(), strict=True):
                 table.writerow([name, *row])
-    text = json.dumps(contents, indent=1, ensure_ascii=False) + "\n"
+    text = metrics.to_json(contents, indent=1, ascii_only=False) + "\n"
     # A file name that is not UTF-8 has surrogates: JSON's escapes keep them.
     (out / "metrics.json").write_text(text, errors="backslashreplace")

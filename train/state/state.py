@@ -3,6 +3,7 @@
 It holds no random state: every random number comes from (seed, epoch, step) alone.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -81,7 +82,7 @@ class TrainState:
     epoch: int = 0
     batch: int = 0
     step: int = 0
-    rate: float = 0.0  # training pictures a second in the last epoch
+    seconds: float = 0.0  # of training in the current epoch, over all starts of the job
     selection: Selection = field(default_factory=Selection)
     history: list[dict[str, float]] = field(default_factory=list)
     changing: set[str] = field(init=False)  # names in the state dict
@@ -98,6 +99,12 @@ class TrainState:
             return self.network
         module: nn.Module = self.ema.module
         return module
+
+    @property
+    def lost(self) -> bool:
+        """Whether a loss of the last epoch is not a number any more."""
+        names = ("train:loss", "validation:loss")
+        return bool(self.history) and not all(math.isfinite(self.history[-1][n]) for n in names)
 
     def select(self, scores: Scores) -> None:
         """Compare the current epoch with the best so far, by its validation scores."""
@@ -120,6 +127,7 @@ class TrainState:
                 "epoch": self.epoch,
                 "batch": self.batch,
                 "step": self.step,
+                "seconds": self.seconds,
                 "stale": self.selection.stale,
             },
             "best": vars(self.selection.best) if self.selection.best else None,
@@ -167,6 +175,7 @@ class TrainState:
         self.sums.copy_(checkpoint["sums"])
         counters = checkpoint["counters"]
         self.epoch, self.batch, self.step = (counters[name] for name in ("epoch", "batch", "step"))
+        self.seconds = counters["seconds"]
         best = Best(**checkpoint["best"]) if checkpoint["best"] else None
         self.selection = Selection(best, counters["stale"])
         self.history = checkpoint["history"]

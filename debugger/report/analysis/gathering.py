@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from debugger.records import (
+    Best,
     Confusion,
     End,
     Note,
@@ -36,6 +37,7 @@ class Gathered:
     systems: list[System] = field(default_factory=list)
     operators: list[Operators] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
+    best: Best | None = None  # of the last start
     confusion: Confusion | None = None  # of the last evaluation
     # By collection and name, in order of appearance: (step, statistics) of the lowest rank.
     tensors: dict[tuple[str, str], list[tuple[int, Statistics]]] = field(default_factory=dict)
@@ -64,6 +66,8 @@ class Gathered:
             case Confusion():
                 if record.mode == "eval" or self.confusion is None:
                     self.confusion = record
+            case Best():
+                self.best = record
             case Start():
                 self.starts.append(record)
             case End():

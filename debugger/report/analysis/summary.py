@@ -58,6 +58,7 @@ def from_results(gathered: Gathered, results: list[Result], *, running: bool) ->
         advice=tips,
         rules=found,
         curves=dict(curves),
+        best=_best(gathered),
         steps=taken,
         layers=model.layers(gathered),
         confusion=model.confusion(gathered.confusion, model.class_names(about.about)),
@@ -65,6 +66,11 @@ def from_results(gathered: Gathered, results: list[Result], *, running: bool) ->
         operators=operators,
     )
     return report.model_copy(update={"headline": _headline(report)})
+
+
+def _best(gathered: Gathered) -> facts.Best | None:
+    found = gathered.best
+    return facts.Best(epoch=found.epoch, values=dict(found.values)) if found else None
 
 
 def _gather(stream: Iterable[Record], gathered: Gathered) -> Iterator[Record]:
@@ -112,9 +118,8 @@ def _plain(value: Any) -> Any:
 def _headline(report: facts.Report) -> str:
     """Return the verdict in a few sentences."""
     sentences = [_ending(report.job)]
-    if accuracy := report.curves.get("validation:accuracy"):
-        best = max(item.value for item in accuracy)
-        sentences.append(f"The best validation accuracy was {100 * best:.1f} %.")
+    if best := report.best_accuracy:
+        sentences.append(f"The best validation accuracy was {100 * best[1]:.1f} %.")
     judging, tips = report.judging, report.advice
     fired = [item for item in judging if item.status == "fired"]
     if fired:

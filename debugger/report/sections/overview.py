@@ -69,11 +69,9 @@ def _tiles(report: facts.Report) -> list[Html]:
             ),
             _tile(number(steps.pictures_per_second), "pictures per second in training steps"),
         ]
-    if accuracy := report.curves.get("validation:accuracy"):
-        best = max(accuracy, key=lambda item: item.value)
-        tiles.append(
-            _tile(f"{100 * best.value:.1f} %", f"best validation accuracy, epoch {best.epoch + 1}")
-        )
+    if best := report.best_accuracy:
+        epoch, value = best
+        tiles.append(_tile(f"{100 * value:.1f} %", f"best validation accuracy, epoch {epoch}"))
     if test := report.curves.get("test:accuracy"):
         tiles.append(_tile(f"{100 * test[-1].value:.1f} %", "test accuracy"))
     if report.rules:

@@ -80,7 +80,8 @@ def test_the_bundle_is_the_best_trial_with_its_hyperparameters(
     assert hyperparameters["learning_rate"] == 0.05
     assert hyperparameters["sweep"] == ""
     assert best.metrics["validation:accuracy"] == accuracies[0]
-    assert log.count("[metric] validation:accuracy=") == 2  # only the winner's epochs
+    # Only the winner's epochs, and the best of them once more.
+    assert log.count("[metric] validation:accuracy=") == 3
     assert "test accuracy" in log
 
 
