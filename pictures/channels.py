@@ -3,157 +3,230 @@
 Nothing is decoded here. A folder that `kennel data pack` packed counts as the original folder.
 """
 
+import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from pictures import folders
-from pictures.folders import SPLITS, Found
-from pictures.picture import DataError, Picture, Splits, shorten
+from pictures import copies, folders
+from pictures.layouts import splits as names_of
+from pictures.layouts.splits import PRETRAINED as PRETRAINED
+from pictures.picture import DataError, Listing, Passed, Picture, Sample, Splits, shorten
 from pictures.split import split
+from pictures.tested import Tested
 
-PRETRAINED = "pretrained"  # the channel of pretrained weights
-_NOT_PICTURES = (PRETRAINED, "checkpoint", "model", "code")
+
+@dataclass(frozen=True)
+class Layout:
+    """The pictures of each part that is given, before any is split off train.
+
+    Attributes:
+        roots: the folder of each part; `train` is always there.
+        listings: its classes and pictures.
+        notes: sentences for the log.
+        passed: what was passed over.
+    """
+
+    roots: dict[str, Path]
+    listings: dict[str, Listing]
+    notes: tuple[str, ...]
+    passed: Passed
+
+
+def layout(channels: Mapping[str, Path]) -> Layout:
+    """Find the parts that the channels hold, and the class folders or tables of each.
+
+    Three layouts are understood: a channel for each split, under any of its usual names; one
+    channel that holds train, valid and test folders; or train alone.
+
+    Raises:
+        DataError: the channels or folders are unclear, or hold no pictures.
+    """
+    notes: list[str] = []
+    passed = Passed()
+    found = names_of.roots(channels, notes, passed)
+    roots = {part: found[part] for part in names_of.SPLITS if part in found}
+    listings = {part: folders.read(root, part) for part, root in roots.items()}
+    for listing in listings.values():
+        notes += listing.notes
+        passed.merge(listing.passed)
+    return Layout(roots, listings, tuple(notes), passed)
 
 
 def find(
-    channels: Mapping[str, Path], *, split_seed: int, valid_fraction: float, test_fraction: float
+    channels: Mapping[str, Path],
+    *,
+    split_seed: int,
+    valid_fraction: float,
+    test_fraction: float,
+    tested: Tested | None = None,
 ) -> Splits:
     """Find the pictures in a job's channels.
 
-    Three layouts are understood: a channel for each split, under any of its usual names; one
-    channel that holds train, valid and test folders; or train alone, from which valid and test are
-    split, class by class, by a hash of each picture's name.
+    Where only training pictures are given, valid and test are split off them, class by class, by a
+    hash of each picture's name.
 
     Args:
         channels: channel name -> folder, as SageMaker mounted them.
         split_seed: of the split, see `pictures.split`.
         valid_fraction: the share split off train if there is no `valid`.
         test_fraction: the share split off train if there is neither `valid` nor `test`.
+        tested: the test pictures of the bundle that training continues from.
 
     Raises:
-        DataError: no pictures, fewer than two classes, an empty class, or classes that differ
-            between the splits.
+        DataError: no pictures, fewer than two classes, an empty class, classes that differ between
+            the splits, or a picture in two classes.
     """
-    roots = _roots(channels)
-    found = folders.classes(roots["train"], "train")
+    given = layout(channels)
+    notes = list(given.notes)
+    train_root, found = given.roots["train"], given.listings["train"].classes
+    _check_train(train_root, found, given.passed)
     names = tuple(found)
-    notes: list[str] = []
-    empty = [name for name, files in found.items() if not files]
-    if empty:
-        raise DataError(
-            f"class folders without a picture in {roots['train']}: {shorten(empty)}: "
-            "add pictures or remove the folders"
-        )
-    if len(names) < 2:
-        raise DataError(
-            f"one class only ({shorten(names)}) in {roots['train']}: a classifier needs at least "
-            "two folders of pictures"
-        )
-    train = _label(found, names, roots["train"])
-    others: dict[str, tuple[Picture, ...]] = {}
-    for name in ("valid", "test"):
-        if name in roots:
-            found = folders.classes(roots[name], name)
-            _check_classes(names, found, name, roots[name], notes)
-            others[name] = _label(found, names, roots[name])
+    parts: dict[str, tuple[Picture, ...]] = {}
+    for part, listing in given.listings.items():
+        if part != "train":
+            _check_classes(names, listing.classes, part, given.roots[part], notes)
+        parts[part] = _label(listing.classes, names)
+    _check_parts_differ(parts)
+    same = copies.equal([one for part in parts.values() for one in part])
+    copies.check_labels(same, names)
+    notes += copies.leaks(same, parts)
     made: tuple[str, ...] = ()
-    if "valid" not in others:
+    again = tested.among([*parts["train"], *parts.get("valid", ())], names) if tested else []
+    if "valid" in parts:
+        notes += _kept(again, moved=False)
+    else:
         shares = {"valid": valid_fraction}
-        if "test" not in others:
+        if "test" not in parts:
             shares["test"] = test_fraction
-        train, parts = split(train, names, shares, split_seed)
-        others |= parts
-        counts = ", ".join(f"{len(part)} {name}" for name, part in parts.items())
-        made = tuple(parts)
-        notes.append(f"split off train, by split_seed {split_seed}: {counts}")
-        if not others["valid"]:
-            raise DataError(
-                f"no picture in {roots['train']} can be spared for validation: add a `valid` "
-                "channel, more pictures, or raise valid_fraction"
-            )
+            if tested:
+                tested.check_seed(split_seed)
+        near = copies.saved_near_copies(train_root, parts["train"], names)
+        remaining, cut = split(
+            parts["train"], names, shares, split_seed, together=[*same, *near], tested=again
+        )
+        made = tuple(cut)
+        parts |= {"train": remaining} | cut
+        notes += _on_split(parts, made, split_seed, train_root, names)
+        notes += _kept(again, moved="test" in made)
+    if skipped := given.passed.sentence(_common(given.roots)):
+        notes.append(skipped)
     return Splits(
         names,
         folders.display_names(names),
-        train,
-        others["valid"],
-        others.get("test", ()),
+        parts["train"],
+        parts["valid"],
+        parts.get("test", ()),
         tuple(notes),
         made,
         split_seed,
     )
 
 
-def _roots(channels: Mapping[str, Path]) -> dict[str, Path]:
-    """Return the folder of each split that exists; `train` always exists."""
-    roots: dict[str, Path] = {}
-    for name, aliases in SPLITS.items():
-        present = [alias for alias in aliases if alias in channels]
-        if len(present) > 1:
-            raise DataError(f"channels {' and '.join(present)} are both for {name}: give one")
-        if present:
-            roots[name] = channels[present[0]]
-    data = [name for name in channels if name not in _NOT_PICTURES]
-    single = roots.get("train") or (channels[data[0]] if len(data) == 1 else None)
-    if single is None:
+def _check_train(root: Path, found: Mapping[str, Sequence[Sample]], passed: Passed) -> None:
+    """Check that the training pictures have at least two classes, none of them empty."""
+    empty = [name for name, samples in found.items() if not samples]
+    if empty:
+        skipped = passed.sentence(root)
         raise DataError(
-            f"no training pictures: the channels are {shorten(list(channels)) or 'none'}; name one "
-            "`train` (and `valid`, `test`), or give one channel that holds folders of these names"
+            f"class folders without a picture in {root}: {shorten(empty)}: "
+            f"add pictures or remove the folders{'; ' if skipped else ''}{skipped}"
         )
-    if set(roots) <= {"train"}:
-        inside = _inside(single)
-        if "train" in inside:
-            return inside
-    roots["train"] = single
-    return roots
-
-
-def _inside(channel: Path) -> dict[str, Path]:
-    """Return train, valid and test folders inside a channel, or inside its only folder."""
-    inside = folders.subfolders(channel)
-    for folder in (channel, *(inside if len(inside) == 1 else ())):
-        roots = {
-            name: folder / alias
-            for name, aliases in SPLITS.items()
-            for alias in aliases
-            if (folder / alias).is_dir()
-        }
-        if "train" in roots:
-            return roots
-    return {}
+    if len(found) < 2:
+        raise DataError(
+            f"one class only ({shorten(list(found))}) in {root}: a classifier needs at least "
+            f"two folders of pictures{folders.did_you_mean(root, found)}"
+        )
 
 
 def _check_classes(
     names: Sequence[str],
-    found: Mapping[str, list[Found]],
-    split: str,
+    found: Mapping[str, Sequence[Sample]],
+    part: str,
     root: Path,
     notes: list[str],
 ) -> None:
-    """Check a split's classes against those of train; add a note on classes that are absent."""
+    """Check a part's classes against those of train; add a note on classes that are absent."""
     unknown = sorted(found.keys() - set(names))
     if unknown:
+        by_case = {name.casefold(): name for name in names}
+        near = [one for one in unknown if one.casefold() in by_case]
+        meant = [f"{one} (train has {by_case[one.casefold()]})" for one in near]
         raise DataError(
-            f"classes in {root} ({split}) that train does not have: {shorten(unknown)}: use the "
-            "same folder names in every channel"
+            f"classes in {root} ({part}) that train does not have: {shorten(meant or unknown)}: "
+            f"use the same folder names in every channel{folders.did_you_mean(root, found)}"
         )
     absent = [name for name in names if not found.get(name)]
     if len(absent) == len(names):
-        raise DataError(f"no pictures in {root} (channel {split})")
+        raise DataError(f"no pictures in {root} (channel {part})")
     if absent:
-        notes.append(f"{split} has no pictures of {shorten(absent)}: they are not measured there")
+        notes.append(f"{part} has no pictures of {shorten(absent)}: they are not measured there")
 
 
-def _label(
-    found: Mapping[str, list[Found]], names: Sequence[str], root: Path
-) -> tuple[Picture, ...]:
-    return tuple(
-        Picture(
-            path,
-            label,
-            place,
-            path.relative_to(root / name).as_posix(),
-            place.size if place else path.stat().st_size,
+def _check_parts_differ(parts: Mapping[str, Sequence[Picture]]) -> None:
+    present = list(parts)
+    for index, one in enumerate(present):
+        for other in present[index + 1 :]:
+            if copies.same_listing(parts[one], parts[other]):
+                raise DataError(
+                    f"{one} and {other} hold the same {len(parts[one])} pictures, as when one S3 "
+                    "prefix is given to two channels: give each its own pictures, or give `train` "
+                    "alone, which is then split"
+                )
+
+
+def _on_split(
+    parts: Mapping[str, Sequence[Picture]],
+    made: Sequence[str],
+    split_seed: int,
+    root: Path,
+    names: Sequence[str],
+) -> list[str]:
+    """Return the notes on a split that was made, or raise if a part that is needed is empty."""
+    if not parts["valid"]:
+        raise DataError(
+            f"no picture in {root} can be spared for validation: add a `valid` "
+            "channel, more pictures, or raise valid_fraction"
         )
+    notes = [
+        f"split off train, by split_seed {split_seed}: "
+        + ", ".join(f"{len(parts[part])} {part}" for part in made)
+    ]
+    for part in ("train", *made):
+        present = {one.label for one in parts[part]}
+        absent = [name for label, name in enumerate(names) if label not in present]
+        if absent and part == "train":
+            raise DataError(
+                f"all pictures of {shorten(absent)} in {root} were test pictures of the bundle "
+                "that training continues from: add other pictures of them"
+            )
+        if absent and parts[part]:
+            notes.append(
+                f"{part} has no pictures of {shorten(absent)}, which have too few: they are not "
+                "measured there"
+            )
+    return notes
+
+
+def _kept(again: Sequence[Picture], *, moved: bool) -> list[str]:
+    """Return a note on the test pictures of the bundle that training continues from."""
+    if not again:
+        return []
+    if moved:
+        return [f"{len(again)} test pictures of the bundle stay test pictures"]
+    return [
+        f"WARNING: {len(again)} pictures that the bundle was tested with are in train or valid now "
+        f"({shorten([str(one.path) for one in again], 3)}): do not compare with its test accuracy"
+    ]
+
+
+def _common(roots: Mapping[str, Path]) -> Path:
+    return Path(os.path.commonpath([str(root) for root in roots.values()]))
+
+
+def _label(found: Mapping[str, Sequence[Sample]], names: Sequence[str]) -> tuple[Picture, ...]:
+    return tuple(
+        Picture(one.path, label, one.place, one.name, one.size)
         for label, name in enumerate(names)
-        for path, place in found.get(name, [])
+        for one in found.get(name, ())
     )

@@ -1,38 +1,42 @@
-"""What `kennel data check` finds in a folder of photos: classes, splits, bad files, copies, leaks.
+"""What `kennel data check` finds in photos: what a job would do with them, and what is suspicious.
 
-It looks for files where the training image will: in train, valid and test folders under any of
-their names, or in class folders alone.
+Folders are read, and the split is made, by the functions that the job calls; pictures are decoded
+as training decodes them. So an error here is the job's error.
 """
 
 import hashlib
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from pictures import shards
-from pictures.folders import SPLITS, files_below, subfolders
-from pictures.picture import DataError, shorten
+from pictures import alike, channels, copies
+from pictures.layouts.splits import roots
+from pictures.picture import (
+    DataError,
+    Passed,
+    Picture,
+    Splits,
+    most_unreadable,
+    shorten,
+    too_many_unreadable,
+)
+from pictures.shards import ShardError
 
 T = TypeVar("T")
-# Two pictures look alike if their 64-bit perceptual hashes differ in at most so many bits.
-ALIKE = 4
-# Shorter side in pixels below which no hash is computed: a hash shrinks pictures to 32 pixels, so
-# that small icons and digits would all look alike.
-HASHED_FROM = 64
 # Ratio of the largest class to the smallest from which imbalance is reported.
 _UNBALANCED = 3
 
 
 @dataclass(frozen=True)
 class Photo:
-    """One file: where it is, what it is for, and what it holds."""
+    """A picture of the job: its part, the name of its class, and what was found in it."""
 
-    path: Path
+    picture: Picture
     split: str
     label: str
     size: int = 0
@@ -40,16 +44,35 @@ class Photo:
     hash: int | None = None
     unreadable: str = ""
 
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return self.picture.path
+
 
 @dataclass(frozen=True)
 class Report:
-    """All that was found."""
+    """All that was found.
 
+    Attributes:
+        root: the folder of the training pictures.
+        splits: the pictures of the job, as it would see them.
+        photos: what was found in each.
+        errors: why the job would fail.
+        warnings: what the job would only report.
+        copies: groups of equal files.
+        alike: groups of similar pictures.
+        near_checked: whether similar pictures were looked for.
+    """
+
+    root: Path
+    splits: Splits
     photos: tuple[Photo, ...]
+    errors: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     copies: tuple[tuple[Photo, ...], ...] = ()
     alike: tuple[tuple[Photo, ...], ...] = ()
     near_checked: bool = False
-    problems: tuple[str, ...] = field(default=())
 
     @property
     def unreadable(self) -> tuple[Photo, ...]:
@@ -64,149 +87,127 @@ class Report:
 
     def counts(self) -> dict[str, Counter[str]]:
         """Class -> split -> number of readable pictures."""
-        counts: dict[str, Counter[str]] = defaultdict(Counter)
-        for photo in self.photos:
-            counts[photo.label][photo.split] += not photo.unreadable
-        return dict(sorted(counts.items()))
+        return _counts(self.photos)
 
 
-def files(root: Path) -> Iterator[tuple[Path, str, str]]:
-    """Yield every file with its split and class.
-
-    Raises:
-        DataError: the folder holds no class folders.
-    """
-    inside = subfolders(root)
-    known = {alias: split for split, aliases in SPLITS.items() for alias in aliases}
-    split_folders = [folder for folder in inside if folder.name.lower() in known]
-    found = False
-    for folder in split_folders or [root]:
-        split = known.get(folder.name.lower(), "train") if split_folders else "train"
-        for label in subfolders(folder):
-            for path in files_below(label):
-                found = True
-                yield path, split, label.name
-    if not found:
-        if any(shards.is_packed(one, class_folders=False) for one in (root, *inside)):
-            raise DataError(f"{root} holds packed shards: give the folder that they were made from")
-        raise DataError(
-            f"{root} holds no pictures in class folders: arrange them as "
-            f"{root.name}/CLASS/photo.jpg or {root.name}/train/CLASS/photo.jpg"
-        )
-
-
-def check(root: Path, progress: Callable[[int, int], None] = lambda _done, _all: None) -> Report:
-    """Look at every picture below `root`.
+def check(
+    given: Path | Mapping[str, Path],
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
+    *,
+    split_seed: int = 0,
+    valid_fraction: float = 0.15,
+    test_fraction: float = 0.15,
+    max_unreadable: float = 0.01,
+) -> Report:
+    """Look at every picture that a job would be given.
 
     Args:
-        root: the data set.
+        given: the folder of the only channel, or the folder of each channel.
         progress: called with how many are done, of how many.
+        split_seed: the job's hyperparameter, as the others below.
+        valid_fraction: see `pictures.channels.find`.
+        test_fraction: see `pictures.channels.find`.
+        max_unreadable: the share of pictures that can be unreadable.
 
     Raises:
-        DataError: no class folders, or Pillow is not installed.
+        DataError: the job would fail before it reads a picture; or Pillow is not installed.
     """
     if not find_spec("PIL"):
         raise DataError("Pillow is missing: pip install 'sagemaker-kennel[data]'")
-    listed = list(files(root))
-    photos = []
+    by_channel = {"data": given} if isinstance(given, Path) else given
+    splits = channels.find(
+        by_channel,
+        split_seed=split_seed,
+        valid_fraction=valid_fraction,
+        test_fraction=test_fraction,
+    )
+    listed = [
+        (one, part, splits.folders[one.label])
+        for part, own in splits.parts().items()
+        for one in own
+    ]
+    photos: list[Photo] = []
     # Decoders release Python's global lock.
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as pool:
         for photo in pool.map(_inspect, listed):
             photos.append(photo)
             progress(len(photos), len(listed))
-    by_digest = _grouped((one for one in photos if one.digest), lambda one: one.digest)
-    copies = tuple(group for group in by_digest if len(group) > 1)
+    readable = [one for one in photos if not one.unreadable]
+    by_digest = _grouped(readable, lambda one: one.digest)
     singles = [group[0] for group in by_digest if group[0].hash is not None]
     return Report(
+        root=roots(by_channel, [], Passed())["train"],
+        splits=splits,
         photos=tuple(photos),
-        copies=copies,
-        alike=tuple(_alike(singles)),
-        near_checked=find_spec("imagehash") is not None,
-        problems=tuple(_problems(photos)),
+        errors=tuple(_errors(photos, max_unreadable)),
+        warnings=tuple(_warnings(photos)),
+        copies=tuple(group for group in by_digest if len(group) > 1),
+        alike=tuple(
+            tuple(singles[place] for place in group)
+            for group in alike.groups([one.hash or 0 for one in singles])
+        ),
+        near_checked=alike.available(),
     )
 
 
-def _inspect(listed: tuple[Path, str, str]) -> Photo:
+def save_near_copies(report: Report) -> Path:
+    """Write the similar pictures next to the class folders; the job keeps each group together."""
+    groups = [[one.picture for one in group] for group in report.alike]
+    return copies.save_near_copies(report.root, groups, report.splits.folders)
+
+
+def _inspect(listed: tuple[Picture, str, str]) -> Photo:
     """Read one file with training's decoder: its digest and its perceptual hash."""
     from pictures.decoder import ImageError, decode
 
-    path, split, label = listed
+    picture, split, label = listed
     content, digest = b"", ""
     try:
-        content = path.read_bytes()
+        content = picture.read()
         digest = hashlib.sha256(content).hexdigest()
         # A large JPEG is decoded at a fraction of its size, which is enough for a hash.
-        bits = _perceptual_hash(decode(content, at_least=256))
-    except (ImageError, OSError) as error:
-        return Photo(path, split, label, len(content), digest, unreadable=str(error))
-    return Photo(path, split, label, len(content), digest, bits)
+        bits = alike.perceptual_hash(decode(content, at_least=256))
+    except (ImageError, ShardError, OSError) as error:
+        return Photo(picture, split, label, len(content), digest, unreadable=str(error))
+    return Photo(picture, split, label, len(content), digest, bits)
 
 
-def _perceptual_hash(picture: Any) -> int | None:
-    """64 bits that change little when a picture is scaled or compressed again (pHash).
-
-    None for a picture below HASHED_FROM, and where the imagehash package is missing.
-    """
-    if min(picture.size) < HASHED_FROM:
-        return None
-    try:
-        import imagehash
-    except ImportError:
-        return None
-    return int(str(imagehash.phash(picture)), 16)
+def _errors(photos: Sequence[Photo], max_unreadable: float) -> Iterator[str]:
+    """Yield why a job would fail when it reads the pictures."""
+    found = {str(one.path): one.unreadable for one in photos if one.unreadable}
+    if len(found) > most_unreadable(max_unreadable, len(photos)):
+        yield too_many_unreadable(found, len(photos), max_unreadable)
+    readable = Counter(one.split for one in photos if not one.unreadable)
+    for part in dict.fromkeys(one.split for one in photos):
+        if not readable[part]:
+            yield f"no picture of {part} can be read: replace them"
 
 
-def _alike(photos: Sequence[Photo]) -> Iterator[tuple[Photo, ...]]:
-    """Groups whose hashes differ in at most ALIKE bits, joined through their neighbours.
-
-    Two 64-bit numbers that differ in at most 4 bits agree in at least one of five parts: only
-    pictures that share a part are compared.
-    """
-    hashes = [photo.hash or 0 for photo in photos]
-    leader = list(range(len(photos)))
-
-    def lead(one: int) -> int:
-        while leader[one] != one:
-            leader[one] = leader[leader[one]]
-            one = leader[one]
-        return one
-
-    for shift, width in ((0, 13), (13, 13), (26, 13), (39, 13), (52, 12)):
-        parts: dict[int, list[int]] = defaultdict(list)
-        for place, bits in enumerate(hashes):
-            part = parts[bits >> shift & (1 << width) - 1]
-            for other in part:
-                if (bits ^ hashes[other]).bit_count() <= ALIKE:
-                    leader[lead(place)] = lead(other)
-            part.append(place)
-    groups = _grouped(range(len(photos)), lead)
-    yield from (tuple(photos[place] for place in group) for group in groups if len(group) > 1)
-
-
-def _problems(photos: Sequence[Photo]) -> Iterator[str]:
-    splits: dict[str, Counter[str]] = defaultdict(Counter)
-    for photo in photos:
-        splits[photo.split][photo.label] += not photo.unreadable
-    if "train" not in splits:
-        yield "there is no train folder: training needs one"
-        return
-    train = splits["train"]
-    if len(train) < 2:
-        yield f"one class only ({next(iter(train))}): a classifier needs at least two"
-    for split, counts in splits.items():
-        if missing := sorted(train.keys() - counts.keys()):
-            yield f"{split} lacks classes that train has: {shorten(missing)}"
-        if extra := sorted(counts.keys() - train.keys()):
-            yield f"{split} has classes that train lacks: {shorten(extra)}"
-    if empty := sorted(label for label, count in train.items() if not count):
-        yield f"train has classes without a readable picture: {shorten(empty)}"
+def _warnings(photos: Sequence[Photo]) -> Iterator[str]:
+    """Yield what a job would not refuse, and a person would want to know."""
+    train = {label: count["train"] for label, count in _counts(photos).items()}
+    if empty := [label for label, count in train.items() if not count]:
+        yield f"no training picture of {shorten(empty)} can be read: it will not be recognised"
+    totals = Counter(one.label for one in photos)
+    if single := [label for label, count in totals.items() if count == 1]:
+        yield (
+            f"{len(single)} of {len(totals)} classes have one picture, for training only: "
+            f"{shorten(single)}: they are neither validated nor tested"
+        )
     most, least = max(train.values()), min(train.values())
     if least and most / least >= _UNBALANCED:
         yield (
-            f"unbalanced: {max(train, key=lambda one: train[one])} has {most} pictures and "
-            f"{min(train, key=lambda one: train[one])} {least}: "
+            f"unbalanced: {max(train, key=lambda one: train[one])} has {most} training pictures "
+            f"and {min(train, key=lambda one: train[one])} {least}: "
             'consider hyperparameters.class_weights = "balanced"'
         )
+
+
+def _counts(photos: Iterable[Photo]) -> dict[str, Counter[str]]:
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for photo in photos:
+        counts[photo.label][photo.split] += not photo.unreadable
+    return dict(sorted(counts.items()))
 
 
 def _grouped(items: Iterable[T], key: Callable[[T], object]) -> list[tuple[T, ...]]:

@@ -1,12 +1,21 @@
 """A labelled picture, and the pictures of a job by split."""
 
+import os
 import unicodedata
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pictures.shards import Slice
 from pictures.text import printable
+
+# Why something is passed over.
+LITTER = "left by other tools"
+DANGLING = "links that lead nowhere"
+AGAIN = "links to a folder that is read already"
+SPECIAL = "neither files nor folders"
+OUTSIDE = "outside the class folders"
 
 
 class DataError(ValueError):
@@ -30,15 +39,52 @@ class Sample:
     place: Slice | None = None
 
 
+@dataclass
+class Passed:
+    """What is passed over: reason -> paths."""
+
+    found: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, reason: str, path: str | Path) -> None:
+        """Add a path."""
+        self.found[reason].append(str(path))
+
+    def merge(self, other: "Passed") -> None:
+        """Add all that another one has."""
+        for reason, paths in other.found.items():
+            self.found[reason] += paths
+
+    def sentence(self, root: Path | None = None) -> str:
+        """Return how many there are of each kind, and the first names; empty if there are none.
+
+        Args:
+            root: the paths are shown relative to it.
+        """
+        parts = [
+            f"{len(paths)} {reason} ({shorten(_relative(paths, root), 3)})"
+            for reason, paths in sorted(self.found.items())
+        ]
+        return f"passed over: {'; '.join(parts)}" if parts else ""
+
+
+def _relative(paths: Iterable[str], root: Path | None) -> list[str]:
+    start = f"{root}{os.sep}" if root else ""
+    return sorted(path.removeprefix(start) for path in paths)
+
+
 @dataclass(frozen=True)
 class Listing:
-    """What one folder or table holds: class -> its pictures, both sorted, and what to report.
+    """What one folder or table holds.
 
-    `notes` are sentences for the log, such as what was passed over.
+    Attributes:
+        classes: class -> its pictures, both sorted.
+        notes: sentences for the log.
+        passed: what was passed over.
     """
 
     classes: dict[str, list[Sample]]
     notes: tuple[str, ...] = ()
+    passed: Passed = field(default_factory=Passed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +147,20 @@ class Splits:
     def parts(self) -> dict[str, tuple[Picture, ...]]:
         """Return the pictures by the name of their part: train, valid, test."""
         return {"train": self.train, "valid": self.valid, "test": self.test}
+
+
+def most_unreadable(share: float, total: int) -> int:
+    """Return how many of `total` pictures can be unreadable, for the hyperparameter's share."""
+    return -int(-share * total // 1)  # rounded up
+
+
+def too_many_unreadable(found: Mapping[str, str], total: int, share: float) -> str:
+    """Return why a job fails; `found` has the reason for each path that cannot be read."""
+    first = "\n  ".join(printable(f"{path}: {why}") for path, why in list(found.items())[:10])
+    return (
+        f"{len(found)} of {total} pictures cannot be read, {most_unreadable(share, total)} are "
+        f"allowed (max_unreadable): repair or remove them, or raise the limit:\n  {first}"
+    )
 
 
 def shorten(names: Sequence[str], most: int = 5) -> str:

@@ -1,26 +1,25 @@
 """Packs a folder of photos into tar shards, split by split, for training to read."""
 
-from collections import defaultdict
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pictures import checks, shards
-from pictures.folders import SPLITS, subfolders
+from pictures import channels, shards
+from pictures.folders import NEAR_COPIES
+from pictures.picture import shorten
 from scripts.photos import links
 from scripts.problem import Problem
-
-_SPLIT_NAMES = {name for names in SPLITS.values() for name in names}
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What was packed: pictures, shards, bytes, and the class folders without pictures."""
+    """What was packed: pictures, shards, bytes; `notes` are sentences on what was passed over."""
 
     pictures: int
     shards: int
     size: int
-    empty: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def pack(
@@ -44,39 +43,43 @@ def pack(
 
     Raises:
         Problem: `out` is not empty, or a file cannot be read or written.
-        DataError: there are no class folders.
+        DataError: as training, there are no class folders, or they are unclear.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise Problem(f"{out} is not empty: give a new folder for the shards")
     if out.resolve().is_relative_to(root.resolve()):
         raise Problem(f"{out} is inside {root}: give a folder elsewhere for the shards")
-    splits: dict[Path, list[tuple[str, str, Callable[[], bytes]]]] = defaultdict(list)
+    given = channels.layout({"data": root})
     real = root.resolve()
-    for path, _, label in checks.files(root):
-        if not follow_links and links.leads_out(path, real):
-            continue
-        inside = path.relative_to(root)
-        depth = int(inside.parts[0].lower() in _SPLIT_NAMES)
-        name = "/".join(inside.parts[depth + 1 :])
-        splits[Path(*inside.parts[:depth])].append((label, name, path.read_bytes))
-    if not splits:
+    splits: dict[str, list[tuple[str, str, Callable[[], bytes]]]] = {}
+    empty: list[str] = []
+    for part, listing in given.listings.items():
+        own = splits.setdefault("" if given.roots[part] == root else part, [])
+        for name, samples in listing.classes.items():
+            if any(sample.place for sample in samples):
+                raise Problem(f"{root} holds packed shards: give the folder they were made from")
+            taken = [one for one in samples if follow_links or not links.leads_out(one.path, real)]
+            own += [(name, sample.name, sample.path.read_bytes) for sample in taken]
+            if not taken:
+                empty.append(f"{part}/{name}")
+    if not any(splits.values()):
         raise Problem(f"{root} has only links to pictures elsewhere: give --follow-links")
     count = size = 0
     try:
-        for split, found in sorted(splits.items()):
-            order = seed if split.name.lower() in ("", *SPLITS["train"]) else None
-            for bytes_ in shards.write(out / split, found, shuffle=order, shard_bytes=shard_bytes):
+        for part, found in splits.items():
+            if not found:
+                continue
+            order = seed if part in ("", "train") else None
+            for bytes_ in shards.write(out / part, found, shuffle=order, shard_bytes=shard_bytes):
                 count, size = count + 1, size + bytes_
                 progress(bytes_)
+        near = given.roots["train"] / NEAR_COPIES
+        if near.is_file():
+            shutil.copyfile(near, (out if "" in splits else out / "train") / NEAR_COPIES)
     except OSError as error:
         raise Problem(
             f"packing failed ({error}): fix the cause, delete {out}, and pack again"
         ) from error
-    full = {(split, label) for split, found in splits.items() for label, _, _ in found}
-    empty = tuple(
-        (split / folder.name).as_posix()
-        for split in sorted(splits)
-        for folder in subfolders(root / split)
-        if (split, folder.name) not in full
-    )
-    return Summary(count, len(list(out.rglob("*.tar"))), size, empty)
+    skipped = [f"skipped class folders without pictures: {shorten(empty)}"] if empty else []
+    skipped += [sentence] if (sentence := given.passed.sentence(root)) else []
+    return Summary(count, len(list(out.rglob("*.tar"))), size, (*given.notes, *skipped))

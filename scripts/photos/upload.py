@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pictures.folders import is_litter
+from pictures.layouts.litter import lies_in_litter
 from scripts.aws.client import Aws, AwsProblem, translated
 from scripts.console.names import bucket_and_key
 from scripts.photos import links
@@ -55,7 +55,7 @@ def local_files(root: Path, *, follow_links: bool = False) -> dict[str, Path]:
     found = {
         path.relative_to(root).as_posix(): path
         for path in links.files_below(root, follow=follow_links)
-        if not is_litter(path.relative_to(root))
+        if not lies_in_litter(path.relative_to(root))
     }
     if not found:
         raise Problem(f"{root} has no files")

@@ -7,7 +7,7 @@ Pillow and its like are imported by the verb that needs them, so that all others
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,32 +18,100 @@ from scripts.requests import objects
 from scripts.verbs import options
 
 if TYPE_CHECKING:
-    from pictures.checks import Photo
+    from pictures.checks import Photo, Report
+    from train.config import TrainConfig
 
 _MAX_GROUPS = 5
+_MAX_FILES = 20
 Folder = Annotated[
     Path, typer.Argument(help="has train/, valid/ and test/, or one folder per class")
 ]
 FollowLinks = Annotated[
     bool, typer.Option("--follow-links", help="also take what links out of the folder lead to")
 ]
+Fraction = Annotated[float | None, typer.Option(min=0, max=1, help="as in the hyperparameters")]
 
 app = typer.Typer(no_args_is_help=True, help="Check, pack and upload photos.")
 
 
 @app.command()
-def check(folder: Folder) -> None:
-    """Check photos: classes, splits, bad files, copies, leaks.
+def check(
+    folder: Folder,
+    spec: Annotated[
+        Path | None, typer.Option("--spec", help="check for the hyperparameters of an experiment")
+    ] = None,
+    valid_fraction: Fraction = None,
+    test_fraction: Fraction = None,
+    split_seed: Annotated[int | None, typer.Option(min=0, help="as in the hyperparameters")] = None,
+    max_unreadable: Fraction = None,
+    save: Annotated[
+        bool,
+        typer.Option(
+            "--save", help="write similar pictures to a file: training keeps them in one split"
+        ),
+    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="warnings fail the check too")] = False,
+) -> None:
+    """Check photos as a training job would: classes, splits, bad files, copies, leaks.
 
-    Exits with 1 if training would fail or the test set would be worthless.
+    Exits with 1 if the job would fail.
     """
     from pictures import checks
-    from pictures.folders import SPLITS
+    from train.config import TrainConfig
 
+    config = _hyperparameters(spec) if spec else TrainConfig()
+    given = {
+        "valid_fraction": valid_fraction,
+        "test_fraction": test_fraction,
+        "split_seed": split_seed,
+        "max_unreadable": max_unreadable,
+    }
+    settings: dict[str, Any] = {
+        name: getattr(config, name) if value is None else value for name, value in given.items()
+    }
     with _data_errors(), progress.bar("checking", "files") as advance:
-        found = checks.check(folder, lambda _done, total: advance(1, total))
+        found = checks.check(folder, lambda _done, total: advance(1, total), **settings)
+    _show_counts(found)
+    for photo in found.unreadable[:_MAX_FILES]:
+        terminal.result(f"unreadable: {_below(folder, photo.path)}: {photo.unreadable}")
+    if len(found.unreadable) > _MAX_FILES:
+        terminal.result(f"unreadable: {len(found.unreadable) - _MAX_FILES} more")
+    for note in found.splits.notes:
+        terminal.result(note)
+    for warning in found.warnings:
+        terminal.result(f"WARNING: {warning}")
+    _show_groups("duplicates", found.copies, folder)
+    if found.near_checked:
+        _show_groups("near-duplicates", found.alike, folder)
+    else:
+        terminal.result("near-duplicates not searched: pip install 'sagemaker-kennel[data]'")
+    for group in found.leaks[:_MAX_GROUPS]:
+        where = " and ".join(sorted({one.split for one in group}))
+        terminal.result(f"WARNING: leak: {_below(folder, group[0].path)} is in {where}")
+    if len(found.leaks) > _MAX_GROUPS:
+        terminal.result(f"WARNING: leak: {len(found.leaks) - _MAX_GROUPS} more groups")
+    if save:
+        _save(found)
+    elif found.leaks and found.splits.made:
+        terminal.result("--save writes a file by which training keeps similar pictures together")
+    for error in found.errors:
+        terminal.result(f"the job would fail: {error}")
+    warned = found.leaks or found.warnings or found.unreadable
+    if found.errors or (strict and warned):
+        raise typer.Exit(1)
+    terminal.result("the job would train; see the warnings" if warned else "no problems found")
+
+
+def _hyperparameters(file: Path) -> "TrainConfig":
+    from train.config import from_hyperparameters
+
+    return from_hyperparameters(options.experiment(file, None).hyperparameters)
+
+
+def _show_counts(found: "Report") -> None:
+    """Show the pictures that can be read, by class and split."""
     counts = found.counts()
-    splits = [split for split in SPLITS if any(count[split] for count in counts.values())]
+    splits = [part for part, own in found.splits.parts().items() if own]
     terminal.table(
         ["class", *splits],
         ([label, *(str(count[split]) for split in splits)] for label, count in counts.items()),
@@ -53,21 +121,17 @@ def check(folder: Folder) -> None:
     terminal.result(
         f"{len(found.photos)} pictures in {len(counts)} classes, {size / 2**20:,.1f} MiB"
     )
-    for photo in found.unreadable:
-        terminal.result(f"unreadable: {photo.path.relative_to(folder)}: {photo.unreadable}")
-    for problem in found.problems:
-        terminal.result(problem)
-    _show_groups("duplicates", found.copies, folder)
-    if found.near_checked:
-        _show_groups("near-duplicates", found.alike, folder)
-    else:
-        terminal.result("near-duplicates not searched: pip install 'sagemaker-kennel[data]'")
-    for group in found.leaks:
-        where = " and ".join(sorted({one.split for one in group}))
-        terminal.result(f"leak: {group[0].path.relative_to(folder)} is in {where}")
-    if found.leaks or found.unreadable or found.problems:
-        raise typer.Exit(1)
-    terminal.result("no problems found")
+
+
+def _save(found: "Report") -> None:
+    """Write the similar pictures next to the class folders, for the job to read."""
+    from pictures import checks
+
+    if not found.splits.made:
+        terminal.result("--save: the splits are given as folders, so there is nothing to write")
+        return
+    path = checks.save_near_copies(found)
+    terminal.result(f"{path}: {len(found.alike)} groups of similar pictures; check again to see")
 
 
 @app.command()
@@ -96,8 +160,8 @@ def pack(
             follow_links=follow_links,
             progress=advance,
         )
-    for name in packed.empty:
-        terminal.note(f"skipped a class folder without pictures: {name}")
+    for note in packed.notes:
+        terminal.note(note)
     size = f"{packed.size / 2**20:,.1f} MiB"
     terminal.result(f"{out}: {packed.pictures} pictures, {size} in {packed.shards} shards")
 
@@ -163,7 +227,10 @@ def _show_groups(what: str, groups: "Iterable[tuple[Photo, ...]]", folder: Path)
 
     found = list(groups)
     for group in found[:_MAX_GROUPS]:
-        paths = shorten([str(one.path.relative_to(folder)) for one in group])
-        terminal.result(f"{what}: {paths}")
+        terminal.result(f"{what}: {shorten([_below(folder, one.path) for one in group])}")
     if len(found) > _MAX_GROUPS:
         terminal.result(f"{what}: {len(found) - _MAX_GROUPS} more groups")
+
+
+def _below(folder: Path, path: Path) -> str:
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)

@@ -10,13 +10,15 @@ import boto3  # type: ignore[import-untyped]
 import pytest
 from PIL import Image
 
-from pictures import channels, checks
+from pictures import alike, channels, checks
 from pictures.picture import DataError
 from scripts.aws.client import Aws, AwsProblem
 from scripts.make import digits
 from scripts.photos import upload
 from tests.scripts.conftest import REGION
 from tests.scripts.kennel import kennel
+
+ROOT = Path(__file__).parents[2]
 
 
 def scene(seed: int) -> Image.Image:
@@ -47,38 +49,91 @@ def test_photos_without_problems_pass(photos: Path) -> None:
     assert found.out.rstrip().endswith("no problems found")
     counts = checks.check(photos).counts()
     assert {name: dict(count) for name, count in counts.items()} == {
-        "cat": {"train": 2, "test": 1},
-        "dog": {"train": 2, "test": 1},
+        "cat": {"train": 1, "valid": 1, "test": 1},
+        "dog": {"train": 1, "valid": 1, "test": 1},
     }
+    assert "split off train, by split_seed 0: 2 valid" in found.out
+    assert "passed over: 1 left by other tools (train/cat/.DS_Store)" in found.out
 
 
 def test_every_problem_is_named_and_fails_the_check(photos: Path) -> None:
     (photos / "train/cat/2.jpg").write_bytes((photos / "train/cat/2.jpg").read_bytes()[:400])
     (photos / "test/cat/1.jpg").write_bytes((photos / "train/cat/1.jpg").read_bytes())
-    (photos / "train/dog/3.jpg").write_bytes((photos / "train/dog/1.jpg").read_bytes())
+    for number in range(3, 12):
+        scene(number + 50).save(photos / f"train/dog/{number}.jpg")
+    (photos / "train/dog/12.jpg").write_bytes((photos / "train/dog/1.jpg").read_bytes())
     (photos / "train/dog/empty.jpg").touch()
     (photos / "train/dog/note.txt").write_text("a dog")
-    (photos / "test/ferret").mkdir()
-    scene(9).save(photos / "test/ferret/1.png")
     found = kennel("data", "check", str(photos))
     assert found.code == 1
     for line in (
         "unreadable: train/cat/2.jpg: ",
         "unreadable: train/dog/empty.jpg: the picture is empty (0 bytes)",
         "unreadable: train/dog/note.txt: these 5 bytes are not a picture",  # training's words
-        "duplicates: test/cat/1.jpg, train/cat/1.jpg",
-        "duplicates: train/dog/1.jpg, train/dog/3.jpg",
-        "leak: test/cat/1.jpg is in test and train",
-        "test has classes that train lacks: ferret",
-        'unbalanced: dog has 3 pictures and cat 1: consider hyperparameters.class_weights = "balan',
+        "duplicates: train/cat/1.jpg, test/cat/1.jpg",
+        "duplicates: train/dog/1.jpg, train/dog/12.jpg",
+        "WARNING: pictures that test shares with train (equal bytes): 1 (",
+        "WARNING: leak: train/cat/1.jpg is in test and train",
+        "WARNING: unbalanced: dog has ",
+        "the job would fail: 3 of 18 pictures cannot be read, 1 are allowed (max_unreadable)",
     ):
         assert line in found.out
-    assert found.out.count("leak") == 1
+    assert found.out.count("WARNING: leak") == 1
+    assert "train" in found.out
+
+
+def test_what_the_job_only_reports_fails_a_strict_check_alone(photos: Path) -> None:
+    (photos / "test/cat/1.jpg").write_bytes((photos / "train/cat/1.jpg").read_bytes())
+    found = kennel("data", "check", str(photos))
+    assert found.code == 0
+    assert "WARNING: leak: train/cat/1.jpg is in test and train" in found.out
+    assert kennel("data", "check", str(photos), "--strict").code == 1
+
+
+def test_the_check_takes_the_jobs_hyperparameters(photos: Path, tmp_path: Path) -> None:
+    (photos / "train/dog/3.jpg").write_bytes(b"no picture")
+    (photos / "train/dog/4.jpg").write_bytes(b"no picture either")
+    assert kennel("data", "check", str(photos)).code == 1
+    assert kennel("data", "check", str(photos), "--max-unreadable", "0.5").code == 0
+    spec = tmp_path / "pets.toml"
+    spec.write_text(
+        (ROOT / "experiments/digits.toml")
+        .read_text()
+        .replace("[hyperparameters]", "[hyperparameters]\nmax_unreadable = 0.5\nsplit_seed = 7")
+    )
+    found = kennel("data", "check", str(photos), "--spec", str(spec))
+    assert found.code == 0, found.out + found.err
+    assert "by split_seed 7" in found.out
+
+
+def test_similar_pictures_stay_together_once_they_are_saved(tmp_path: Path) -> None:
+    root = tmp_path / "photos"
+    for name in ("cat", "dog"):
+        (root / name).mkdir(parents=True)
+        for number in range(12):
+            scene(100 * (name == "dog") + number % 4).resize((160 + number, 120)).save(
+                root / name / f"{number}.png"
+            )
+    before = kennel("data", "check", str(root))
+    assert before.code == 0
+    assert "WARNING: leak" in before.out
+    assert "--save writes a file" in before.out
+    saved = kennel("data", "check", str(root), "--save")
+    assert "near-copies.json: 8 groups of similar pictures" in saved.out.replace("\n", " ")
+    after = kennel("data", "check", str(root))
+    assert "leak" not in after.out
+    assert "passed over" not in after.out
+    assert "near-copies.json" in upload.local_files(root)
+    (root / "near-copies.json").write_text("[")
+    broken = kennel("data", "check", str(root))
+    assert broken.code == 1
+    assert "near-copies.json is not a file of near copies" in broken.err.replace("\n", " ")
 
 
 def test_class_folders_alone_count_as_train(photos: Path) -> None:
-    assert {one.split for one in checks.check(photos / "train").photos} == {"train"}
-    with pytest.raises(DataError, match="no pictures in class folders"):
+    found = checks.check(photos / "train")
+    assert (found.splits.folders, found.splits.made) == (("cat", "dog"), ("valid", "test"))
+    with pytest.raises(DataError, match=r"no class folders in .*2 pictures lie in it without a cl"):
         checks.check(photos / "train" / "cat")
     with pytest.raises(DataError, match="is not a folder"):
         checks.check(photos / "nowhere")
@@ -89,12 +144,7 @@ def test_alike_pictures_are_found_however_they_are_joined() -> None:
     looks = [chance.getrandbits(64) for _ in range(300)]
     near = looks[7] ^ 0b1011 << 20
     nearer_still = near ^ 1 << 63 | 1 << 2
-    photos = [
-        checks.Photo(Path(str(place)), "train", "cat", hash=look)
-        for place, look in enumerate([*looks, near, nearer_still])
-    ]
-    groups = [{int(str(one.path)) for one in group} for group in checks._alike(photos)]
-    assert groups == [{7, 300, 301}]
+    assert list(alike.groups([*looks, near, nearer_still])) == [(7, 300, 301)]
 
 
 def test_a_scaled_and_recompressed_copy_in_another_split_is_a_leak(photos: Path) -> None:
@@ -104,7 +154,7 @@ def test_a_scaled_and_recompressed_copy_in_another_split_is_a_leak(photos: Path)
     assert found.near_checked
     assert found.copies == ()
     assert [{f"{one.split}/{one.path.name}" for one in group} for group in found.leaks] == [
-        {"train/1.jpg", "test/2.jpg"}
+        {"valid/1.jpg", "test/2.jpg"}
     ]
 
 
@@ -140,7 +190,7 @@ def test_packed_photos_are_uploaded_unchanged_and_train_like_the_folder(
     assert found.code == 0, found.out
     assert f"{out}: 6 pictures" in found.out.replace("\n", " ")
     assert "in 2 shards" in found.out
-    assert "skipped a class folder without pictures: train/empty" in found.err
+    assert "skipped class folders without pictures: train/empty" in found.err
     files = ["test/00000.tar", "test/index.json", "train/00000.tar", "train/index.json"]
     assert sorted(upload.local_files(out)) == files
     sent = kennel("data", "upload", str(out), f"s3://{bucket}/packed")
@@ -151,8 +201,11 @@ def test_packed_photos_are_uploaded_unchanged_and_train_like_the_folder(
     splits = channels.find({"data": out}, split_seed=0, valid_fraction=0.5, test_fraction=0)
     assert splits.folders == ("cat", "dog")
     looked = kennel("data", "check", str(out))
-    assert looked.code == 1
-    assert "holds packed shards: give the folder that they were made from" in looked.err
+    assert looked.code == 0, looked.out
+    assert "6 pictures in 2 classes" in looked.out
+    twice = kennel("data", "pack", str(out), str(out.parent / "again"))
+    assert twice.code == 1
+    assert "holds packed shards: give the folder they were made from" in twice.err
     again = kennel("data", "pack", str(photos), str(out))
     assert again.code == 1
     assert "not empty: give a new folder" in again.err

@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from classifier.transform import EvaluationTransform
-from pictures.picture import DataError
-from pictures.text import printable
+from pictures.picture import DataError, most_unreadable, too_many_unreadable
 from train.batches.policy import Operations, apply
 from train.platform.log import log
 
@@ -62,8 +61,8 @@ class Unreadable:
     """Counts the pictures that cannot be read, logs each once, and fails above the limit."""
 
     def __init__(self, share: float, total: int) -> None:
-        self.limit = -int(-share * total // 1)  # rounded up
-        self.total = total
+        self.share, self.total = share, total
+        self.limit = most_unreadable(share, total)
         self.found: dict[str, str] = {}
 
     def add(self, unreadable: Sequence[tuple[str, str]]) -> None:
@@ -77,10 +76,4 @@ class Unreadable:
                 self.found[path] = reason
                 log(f"skipped unreadable picture {path}: {reason}")
         if len(self.found) > self.limit:
-            first = "\n  ".join(
-                printable(f"{path}: {reason}") for path, reason in list(self.found.items())[:10]
-            )
-            raise DataError(
-                f"{len(self.found)} of {self.total} pictures cannot be read, {self.limit} are "
-                f"allowed (max_unreadable): repair or remove them, or raise the limit:\n  {first}"
-            )
+            raise DataError(too_many_unreadable(self.found, self.total, self.share))

@@ -1,0 +1,195 @@
+"""Which channel or folder is for what: the names of splits, and folders of splits in a channel."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from pictures.layouts.walk import files_below, subfolders
+from pictures.picture import DataError, Passed, shorten
+
+# The names that channels and folders of a split can have, in any case, with `-` or `_` or neither.
+SPLITS = {
+    "train": ("train", "training", "trainset", "trainingset", "traindata", "trainingdata"),
+    "valid": (
+        *("valid", "validation", "val", "validset", "validationset", "valset"),
+        *("validdata", "validationdata", "valdata"),
+    ),
+    "test": ("test", "testing", "testset", "testingset", "testdata", "testingdata"),
+}
+# Names with more than one meaning: taken in folders next to `train`, and reported. A channel has to
+# have one of the names above.
+_LOOSE = {
+    "valid": ("dev", "devset", "development", "eval", "evalset", "evaluation"),
+    "test": ("holdout", "heldout", "holdoutset"),
+}
+_SPLIT_OF = {alias: split for split, aliases in SPLITS.items() for alias in aliases}
+_LOOSE_SPLIT_OF = {alias: split for split, aliases in _LOOSE.items() for alias in aliases}
+PRETRAINED = "pretrained"  # the channel of pretrained weights
+NOT_PICTURES = (PRETRAINED, "checkpoint", "checkpoints", "model", "code")
+_DEPTH = 4  # folders around the split folders, as zip files make them
+ACCEPTED = "; ".join(f"{split}: {', '.join(names[:3])}" for split, names in SPLITS.items())
+
+
+def split_of(name: str, *, loose: bool = False) -> str:
+    """Return `train`, `valid` or `test` for a usual name of it, else an empty string.
+
+    Args:
+        name: of a folder or channel.
+        loose: also for names with more than one meaning, such as `dev`.
+    """
+    plain = name.strip().lower().replace("_", "").replace("-", "").replace(" ", "")
+    return _SPLIT_OF.get(plain, "") or (_LOOSE_SPLIT_OF.get(plain, "") if loose else "")
+
+
+def roots(channels: Mapping[str, Path], notes: list[str], passed: Passed) -> dict[str, Path]:
+    """Return the folder of each split that exists; `train` always exists.
+
+    Args:
+        channels: channel name -> folder.
+        notes: gets sentences on what was decided.
+        passed: gets what is passed over.
+
+    Raises:
+        DataError: the channels do not say which pictures are for training, or two are the same.
+    """
+    given = {name: path for name, path in channels.items() if name.lower() not in NOT_PICTURES}
+    by_split = _assigned(given)
+    known = {name for names in by_split.values() for name in names}
+    unknown = [name for name in given if name not in known]
+    shown = shorten(list(channels)) or "none"
+    if known and unknown:
+        raise DataError(
+            f"channel {shorten(unknown)} next to {shorten(sorted(known))} is none that Kennel "
+            f"knows: rename it, or leave it out; the names are {ACCEPTED}"
+        )
+    if "train" not in by_split and (known or len(unknown) != 1):
+        raise DataError(
+            f"no training pictures: the channels are {shown}; name one `train` (and `valid`, "
+            "`test`), or give one channel that holds folders of these names"
+        )
+    if not known or set(by_split) == {"train"}:
+        (channel,) = given.values()
+        return inside(channel, notes, passed)
+    found = {split: given[names[0]] for split, names in by_split.items()}
+    _check_different(found)
+    _check_nothing_inside(found["train"])
+    return found
+
+
+def _assigned(names: Iterable[str]) -> dict[str, list[str]]:
+    """Return split -> the one channel or folder for it.
+
+    Raises:
+        DataError: two are for the same split.
+    """
+    by_split: dict[str, list[str]] = {}
+    for name in names:
+        if split := split_of(name):
+            by_split.setdefault(split, []).append(name)
+    for split, same in by_split.items():
+        if len(same) > 1:
+            raise DataError(f"channels {' and '.join(same)} are both for {split}: give one")
+    return by_split
+
+
+def _check_different(found: Mapping[str, Path]) -> None:
+    real = {split: path.resolve() for split, path in found.items()}
+    for one, path in real.items():
+        for other in real:
+            if other > one and real[other] == path:
+                raise DataError(
+                    f"channels {one} and {other} are the same folder: give each its own pictures, "
+                    "or give `train` alone, which is then split"
+                )
+
+
+def _check_nothing_inside(train: Path) -> None:
+    inner = [path.name for path in subfolders(train, Passed())[0]]
+    splits = [name for name in inner if split_of(name)]
+    if len(splits) > 1 and len(splits) == len(inner):
+        raise DataError(
+            f"channel train at {train} holds the folders {shorten(splits)} and not classes: give "
+            "this channel alone, or give train the address of its training folder"
+        )
+
+
+def inside(channel: Path, notes: list[str], passed: Passed) -> dict[str, Path]:
+    """Return the split folders in a channel, or in its only folder; else the channel as `train`.
+
+    Raises:
+        DataError: it is unclear whether folders are splits or classes.
+    """
+    folder = channel
+    for _ in range(_DEPTH):
+        skipped = Passed()
+        folders, files = subfolders(folder, skipped)
+        found = _splits_among(folder, folders, notes, skipped)
+        if found:
+            for file in files:
+                skipped.add("outside the split folders", file.path)
+            passed.merge(skipped)
+            return found
+        if len(folders) != 1:
+            break
+        folder = folders[0]
+    return {"train": channel}
+
+
+def _splits_among(
+    root: Path, folders: list[Path], notes: list[str], passed: Passed
+) -> dict[str, Path]:
+    """Return the split folders among the folders of `root`; empty if they are classes."""
+    strict = {folder: split_of(folder.name) for folder in folders}
+    if not any(strict.values()):
+        return {}
+    if "train" not in strict.values():
+        _check_without_train(root, strict, notes)
+        return {}
+    named = {folder: split_of(folder.name, loose=True) for folder in folders}
+    others = [folder for folder in folders if not named[folder]]
+    train = next(folder for folder, split in named.items() if split == "train")
+    below, pictures = subfolders(train, Passed())
+    if others and pictures and not below:
+        notes.append(f"{train} counts as a class, since it has pictures and no class folders")
+        return {}
+    found: dict[str, Path] = {}
+    for folder, split in named.items():
+        if split in found:
+            raise DataError(
+                f"the folders {found[split].name} and {folder.name} in {root} are both for "
+                f"{split}: keep one"
+            )
+        if split:
+            found[split] = folder
+            if not strict[folder]:
+                notes.append(f"the folder {folder.name} is taken as {split}")
+    filled = [folder for folder in others if files_below(folder, Passed())]
+    if filled and len(found) == 1:
+        raise DataError(
+            f"{root} has the folder {train.name} next to {shorten([one.name for one in filled])}: "
+            f"if these are classes too, move them into {train.name}/; if {train.name} is a class, "
+            "move its pictures out of the folders in it; else move the other folders elsewhere"
+        )
+    for folder in others:
+        passed.add("next to the split folders", folder)
+    return found
+
+
+def _check_without_train(root: Path, named: Mapping[Path, str], notes: list[str]) -> None:
+    splits = [folder for folder, split in named.items() if split]
+    classes = [folder for folder, split in named.items() if not split]
+    shown = shorten([folder.name for folder in splits])
+    if not classes:
+        raise DataError(
+            f"{root} has the folders {shown} and no train folder: training needs one; rename the "
+            "folder of the training pictures to `train`"
+        )
+    names = {folder.name for folder in classes}
+    for folder in splits:
+        below, pictures = subfolders(folder, Passed())
+        if below and not pictures and names & {one.name for one in below}:
+            raise DataError(
+                f"{root} has the folder {folder.name} next to class folders "
+                f"({shorten(sorted(names))}): "
+                f"move the class folders into {root}/train"
+            )
+        notes.append(f"{folder} counts as a class, since there is no train folder next to it")
