@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import signal
@@ -9,13 +10,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from emulator.settings import HOST, Settings
 from emulator.store.json_files import write_json
 from emulator.store.paths import open_private, private_folder
+
+if TYPE_CHECKING:
+    from emulator.listening import Server
 
 _READY_S = 300.0
 _STOP_S = 300.0
@@ -47,7 +52,8 @@ def run(settings: Settings) -> int:
     """Serve in the foreground until SIGTERM or SIGINT."""
     # Imported here: the other verbs do not need them and start faster.
     from emulator.errors import JobError
-    from emulator.server import Emulator, listen, serve
+    from emulator.listening import Server
+    from emulator.server import Emulator
 
     if not _make_private(settings.state):
         return 1
@@ -63,22 +69,40 @@ def run(settings: Settings) -> int:
         except JobError as error:  # no Docker engine
             print(f"the {settings.engine} engine cannot be used: {error}", file=sys.stderr)
             return 1
-        cleanup.callback(emulator.close)
         try:
-            server = listen(settings, emulator)
-        except (OSError, SystemExit) as error:  # werkzeug exits if the port is taken
+            server = _listen(settings, functools.partial(Server, application=emulator))
+        except OSError as error:
+            emulator.close()
             print(f"cannot listen on port {settings.port}: {error}", file=sys.stderr)
             return 1
         url = f"http://{HOST}:{server.port}"
-        cleanup.callback(server.server_close)  # later connections are refused
-        serve(server)
-        cleanup.callback(server.shutdown)
+        cleanup.callback(server.close)
+        cleanup.callback(emulator.close)  # ends what requests wait for
+        cleanup.callback(server.refuse)
+        server.serve()
         info = Info(os.getpid(), url, settings.region, emulator.engine, settings.access_key)
         write_json(_pid_file(settings.state), asdict(info))
         cleanup.callback(_pid_file(settings.state).unlink, missing_ok=True)
         print(f"ready: {url}", flush=True)
         stop_requested.wait()
     return 0
+
+
+def _listen(settings: Settings, server: "Callable[[int], Server]") -> "Server":
+    """Return a server on the port in the settings; else on the last one, or on a free one.
+
+    Raises:
+        OSError: the port in the settings is taken.
+    """
+    last = settings.state / "port"
+    found = None
+    if not settings.port and last.exists() and (text := last.read_text()).isdecimal():
+        with contextlib.suppress(OSError, OverflowError):  # somebody else has it now
+            found = server(int(text))
+    found = found or server(settings.port)
+    with open_private(last, "w") as file:
+        file.write(str(found.port))
+    return found
 
 
 def start(settings: Settings, words: Sequence[str]) -> int:

@@ -3,7 +3,6 @@
 import json
 import logging
 import re
-import threading
 import urllib.parse
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
@@ -11,7 +10,6 @@ from io import BytesIO
 from typing import Any
 
 from moto.moto_server import werkzeug_app
-from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
 from emulator import contract, region
@@ -20,7 +18,6 @@ from emulator.api.endpoints import Endpoints
 from emulator.api.images import Images
 from emulator.api.models import Models
 from emulator.api.runtime import Runtime
-from emulator.api.s3 import S3
 from emulator.api.tags import Tags
 from emulator.api.training import TrainingJobs
 from emulator.api.transform import TransformJobs
@@ -28,7 +25,8 @@ from emulator.api.tuning import TuningJobs
 from emulator.context import Context, Operations
 from emulator.errors import ApiError, NotEmulated
 from emulator.runs.training_runs import TrainingRuns
-from emulator.settings import HOST, Settings
+from emulator.s3.answers import S3
+from emulator.settings import Settings
 from emulator.store.journal import Journal
 
 log = logging.getLogger("kennel.emulator")
@@ -76,6 +74,8 @@ class Emulator:
         """Answer one request, if its client is one of ours."""
 
         def start_sandboxed(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+            if any("\r" in value or "\n" in value for _, value in headers):
+                raise ValueError("a header of the answer has a line break")
             return start(status, [*headers, door.NO_SCRIPTS], *more)
 
         if refused := door.refusal(environ, self._access_key):
@@ -174,30 +174,3 @@ def _error(error: ApiError) -> Response:
     response.status_code = error.status
     response.headers["x-amzn-ErrorType"] = error.code
     return response
-
-
-class _Handler(WSGIRequestHandler):
-    """Keeps connections open for boto3 and does not log requests."""
-
-    protocol_version = "HTTP/1.1"
-
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Log nothing: a line for each S3 object would hide everything else."""
-
-
-def listen(settings: Settings, app: Any) -> BaseWSGIServer:
-    """Return a server on loopback, on the port in the settings or a free one.
-
-    Raises:
-        OSError: the port is taken.
-    """
-    server = make_server(HOST, settings.port, app, threaded=True, request_handler=_Handler)
-    server.daemon_threads = True  # type: ignore[attr-defined]
-    return server
-
-
-def serve(server: BaseWSGIServer) -> threading.Thread:
-    """Serve in a new thread: the main thread waits for signals."""
-    thread = threading.Thread(target=server.serve_forever, name="server", daemon=True)
-    thread.start()
-    return thread

@@ -1,117 +1,156 @@
-"""S3 objects on disk: moto answers requests, this module stores bytes and metadata in files.
+"""S3 objects on disk: moto has the list of objects, this module their bytes and metadata in files.
 
 By itself, moto keeps objects only in memory. A restart keeps buckets, and the newest version of
 each object with its metadata. It loses older versions, ACLs, tags, policies and unfinished uploads.
 """
 
 import contextlib
-import datetime as dt
-import hashlib
-import json
-import shutil
 import threading
-import urllib.parse
-import uuid
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from moto.s3.models import FakeKey, s3_backends
 
 from emulator.errors import JobError
 from emulator.settings import ACCOUNT
-from emulator.store.json_files import write_json
-from emulator.store.paths import child, open_private, remove_child
+from emulator.store.blobs import copy_file, copy_range, md5, open_blob
+from emulator.store.cards import Cards, Location, attach, file_of, fill
+from emulator.store.paths import open_private
 
-
-@dataclass(frozen=True)
-class Location:
-    """A bucket and a key, or a prefix of keys."""
-
-    bucket: str
-    key: str
-
-    @classmethod
-    def parse(cls, uri: str) -> "Location":
-        """Parse `s3://bucket/key`.
-
-        Raises:
-            JobError: not an S3 URI.
-        """
-        if not uri.startswith("s3://"):
-            raise JobError(f"ClientError: {uri} is not an s3:// URI")
-        bucket, _, key = uri[5:].partition("/")
-        return cls(bucket, key)
-
-    def __str__(self) -> str:
-        return f"s3://{self.bucket}/{self.key}"
-
-    def join(self, *parts: str) -> "Location":
-        """Return a location below this one."""
-        return Location(self.bucket, "/".join([self.key.rstrip("/"), *parts]).lstrip("/"))
-
-
-class Blob:
-    """An object's bytes in a file, with the file methods that moto's FakeKey calls."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._at = 0
-
-    def seek(self, position: int) -> None:
-        """Set the position of the next read."""
-        self._at = position
-
-    def read(self, size: int = -1) -> bytes:
-        """Return the next bytes."""
-        with self._path.open("rb") as file:
-            file.seek(self._at)
-            piece = file.read(size)
-        self._at += len(piece)
-        return piece
-
-    def close(self) -> None:
-        """Do nothing: no file is open between reads."""
+__all__ = ["Location", "Objects"]
+_LOCKS = 1024
 
 
 class Objects:
-    """The objects of all buckets.
+    """The objects of all buckets. All methods are thread-safe, and hold no lock for all objects.
+
+    An object changes while the lock of its key is held. Readers need no lock: they open the file
+    that moto's key names, and try again if the object was replaced before they opened it.
 
     Args:
-        root: a folder; objects already in it are loaded into moto.
+        root: a folder; objects already in it are loaded into moto, and files that belong to no
+            object are deleted.
     """
 
     def __init__(self, root: Path) -> None:
-        self._root = root
-        self.lock = threading.RLock()  # also held while moto reads
+        self._cards = Cards(root)
+        self._locks = [threading.RLock() for _ in range(_LOCKS)]
         self._backend: Any = s3_backends[ACCOUNT]["aws"]
-        root.mkdir(parents=True, exist_ok=True)
-        for file in sorted(root.glob("*/bucket.json")):
-            bucket = json.loads(file.read_text())
-            if bucket["name"] not in self._backend.buckets:
-                self._backend.create_bucket(bucket["name"], bucket["region"])
-        for file in sorted(root.glob("*/*.card.json")):
-            self._restore(json.loads(file.read_text()))
+        for about, found in self._cards.load():
+            if about["name"] not in self._backend.buckets:
+                self._backend.create_bucket(about["name"], about["region"])
+            keys = self._backend.buckets[about["name"]].keys
+            for card, blob in found:
+                place = Location(card["bucket"], card["key"])
+                moto_key = self.new_key(place, card["etag"], card.get("storage", "STANDARD"))
+                fill(moto_key, card)
+                attach(moto_key, blob)
+                keys.setlist(place.key, [moto_key])
 
-    def save(self, bucket: str, key: str = "") -> None:
-        """Write moto's current state to disk: of one key, or of the whole bucket."""
-        with self.lock:
-            moto_bucket = self._backend.buckets.get(bucket)
-            folder = self._folder(bucket)
-            if moto_bucket is None:
-                remove_child(self._root, folder.name)
+    @property
+    def backend(self) -> Any:
+        """Moto's S3."""
+        return self._backend
+
+    def lock(self, place: Location) -> AbstractContextManager[bool]:
+        """Hold while an object changes; a thread can take it several times."""
+        return self._locks[hash(place) % _LOCKS]
+
+    def save_bucket(self, name: str) -> None:
+        """Write to disk what moto has of a bucket and the disk does not; or remove the bucket."""
+        bucket = self._backend.buckets.get(name)
+        if bucket is None:
+            self._cards.remove_bucket(name)
+            return
+        self._cards.add_bucket(name, bucket.region_name)
+        for key in list(bucket.keys):
+            moto_key = bucket.keys.get(key)
+            if isinstance(moto_key, FakeKey) and not file_of(moto_key):
+                self.save(Location(name, key))
+
+    def save(self, place: Location) -> None:
+        """Write moto's current state of an object to disk."""
+        with self.lock(place):
+            bucket = self._backend.buckets.get(place.bucket)
+            moto_key = bucket.keys.get(place.key) if bucket is not None else None
+            if bucket is None:
                 return
-            if not (folder / "bucket.json").exists():
-                info = {"name": bucket, "region": moto_bucket.region_name}
-                write_json(folder / "bucket.json", info)
-            if key:
-                self._save_key(bucket, key, moto_bucket.keys.get(key))
+            old = self._cards.blob(place)
+            if not isinstance(moto_key, FakeKey):
+                self._cards.remove(place)
+                self._drop(bucket, old)
                 return
-            for file in list(folder.glob("*.card.json")):
-                name = json.loads(file.read_text())["key"]
-                self._save_key(bucket, name, moto_bucket.keys.get(name))
-            for name in list(moto_bucket.keys):
-                self._save_key(bucket, name, moto_bucket.keys.get(name))
+            if not file_of(moto_key):
+                blob = self.new_file(place)
+                with open_private(blob, "xb") as file:
+                    file.write(moto_key.value)
+                moto_key.etag  # noqa: B018 - computes it once, from the bytes in memory
+                attach(moto_key, blob)
+            self._cards.write(place, moto_key)
+            if old != file_of(moto_key):
+                self._drop(bucket, old)
+
+    def put(self, place: Location, blob: Path, moto_key: FakeKey) -> None:
+        """Make a file and moto's new key the object; the old one, if any, is deleted.
+
+        Raises:
+            JobError: the bucket is missing.
+        """
+        attach(moto_key, blob)
+        with self.lock(place):
+            bucket = self._require_bucket(place.bucket)
+            old = bucket.keys.get(place.key)
+            self._cards.write(place, moto_key)
+            bucket.keys.setlist(place.key, [moto_key])
+            self._drop(bucket, file_of(old) if isinstance(old, FakeKey) else None)
+
+    def settle(self, place: Location, old: FakeKey | None) -> None:
+        """Write the metadata of an object whose file is there; `old` was the object before.
+
+        The caller holds the key's lock.
+        """
+        bucket, moto_key = self._require_bucket(place.bucket), self.key(place)
+        assert moto_key
+        self._cards.write(place, moto_key)
+        self._drop(bucket, file_of(old) if old else None)
+
+    def new_key(self, place: Location, etag: str, storage: str = "STANDARD") -> FakeKey:
+        """Return a key for moto, which is not yet in the bucket."""
+        return FakeKey(
+            name=place.key,
+            value=b"",
+            account_id=self._backend.account_id,
+            region_name=self._backend.region_name,
+            storage=storage,
+            etag=etag,
+            version_id="null",
+            bucket_name=place.bucket,
+        )
+
+    def new_file(self, place: Location) -> Path:
+        """Return the path of a new file in the bucket's folder."""
+        return self._cards.new_file(place)
+
+    def open(self, place: Location) -> tuple[FakeKey, BinaryIO] | None:
+        """Return moto's key and its open file, or None if there is no such object."""
+        while (moto_key := self.key(place)) is not None:
+            if blob := file_of(moto_key):
+                with contextlib.suppress(FileNotFoundError):  # it was replaced just now
+                    return moto_key, open_blob(blob)
+            with self.lock(place):  # wait for whoever changes it
+                if self.key(place) is moto_key:
+                    if blob := file_of(moto_key):
+                        return moto_key, open_blob(blob)
+                    self.save(place)
+        return None
+
+    def key(self, place: Location) -> FakeKey | None:
+        """Return moto's key of an object; None if there is none, or a delete marker."""
+        bucket = self._backend.buckets.get(place.bucket)
+        moto_key = bucket.keys.get(place.key) if bucket is not None else None
+        return moto_key if isinstance(moto_key, FakeKey) else None
 
     def find(self, prefix: Location) -> list[Location]:
         """Return the objects with a prefix, sorted by key, without folder markers (`…/`).
@@ -119,26 +158,23 @@ class Objects:
         Raises:
             JobError: the bucket is missing.
         """
-        with self.lock:
-            self._require_bucket(prefix.bucket)
-            keys = list(self._backend.buckets[prefix.bucket].keys)
-        return [
-            Location(prefix.bucket, key)
-            for key in sorted(keys)
-            if key.startswith(prefix.key)
-            and not key.endswith("/")
-            and self._key(prefix.bucket, key)
+        bucket = self._require_bucket(prefix.bucket)
+        found = [
+            key for key in list(bucket.keys) if key.startswith(prefix.key) and not key.endswith("/")
         ]
+        places = (Location(prefix.bucket, key) for key in sorted(found))
+        return [place for place in places if self.key(place)]
 
     def fetch(self, place: Location, target: Path) -> None:
-        """Write an object to a file.
+        """Write an object to a new file.
 
         Raises:
             JobError: no such object.
         """
-        body = self.read(place)
+        moto_key, file = self._require(place)
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(body)
+        with file, target.open("wb") as copy:
+            copy_range(file, copy, 0, moto_key.size)
 
     def read(self, place: Location) -> bytes:
         """Return an object's bytes.
@@ -146,12 +182,9 @@ class Objects:
         Raises:
             JobError: no such object.
         """
-        with self.lock:  # replacing an object deletes its file
-            moto_key = self._key(place.bucket, place.key)
-            if moto_key is None:
-                raise JobError(f"ClientError: no object at {place}")
-            value: bytes = moto_key.value
-        return value
+        _, file = self._require(place)
+        with file:
+            return file.read()
 
     def store(self, source: Path, place: Location) -> None:
         """Store a copy of a file as an object.
@@ -159,12 +192,7 @@ class Objects:
         Raises:
             JobError: the bucket is missing.
         """
-        with self.lock:
-            self._require_bucket(place.bucket)
-            blob = self._new_blob(place.bucket, place.key)
-            with source.open("rb") as original, open_private(blob, "wb") as copy:
-                shutil.copyfileobj(original, copy)
-            self._add(place, blob)
+        self._add(place, lambda blob: copy_file(source, blob))
 
     def write(self, place: Location, body: bytes) -> None:
         """Store bytes as an object.
@@ -172,94 +200,44 @@ class Objects:
         Raises:
             JobError: the bucket is missing.
         """
-        with self.lock:
-            self._require_bucket(place.bucket)
-            blob = self._new_blob(place.bucket, place.key)
-            _write_private(blob, body)
-            self._add(place, blob)
 
-    def _add(self, place: Location, blob: Path) -> None:
-        with blob.open("rb") as file:
-            etag = hashlib.file_digest(file, "md5").hexdigest()
-        moto_key = self._backend.put_object(place.bucket, place.key, b"", etag=etag)
-        _read_from(moto_key, blob)
-        self._write_metadata(place.bucket, place.key, moto_key, blob)
+        def write(blob: Path) -> None:
+            with open_private(blob, "xb") as file:
+                file.write(body)
 
-    def _key(self, bucket: str, key: str) -> Any:
-        self._require_bucket(bucket)
-        moto_key = self._backend.buckets[bucket].keys.get(key)
-        return moto_key if isinstance(moto_key, FakeKey) else None  # not a delete marker
+        self._add(place, write)
 
-    def _require_bucket(self, bucket: str) -> None:
-        if bucket not in self._backend.buckets:
-            raise JobError(f"ClientError: S3 bucket {bucket} does not exist")
+    def _add(self, place: Location, fill: Callable[[Path], None]) -> None:
+        bucket = self._require_bucket(place.bucket)
+        blob = self.new_file(place)
+        try:
+            fill(blob)
+            etag = md5(blob)
+            if bucket.is_versioned:
+                with self.lock(place):
+                    moto_key = self._backend.put_object(place.bucket, place.key, b"", etag=etag)
+                    attach(moto_key, blob)
+                    self._cards.write(place, moto_key)
+            else:
+                self.put(place, blob, self.new_key(place, etag))
+        except BaseException:
+            blob.unlink(missing_ok=True)
+            raise
 
-    def _folder(self, bucket: str) -> Path:
-        return child(self._root, urllib.parse.quote(bucket, safe=""))
+    def _require(self, place: Location) -> tuple[FakeKey, BinaryIO]:
+        self._require_bucket(place.bucket)
+        found = self.open(place)
+        if found is None:
+            raise JobError(f"ClientError: no object at {place}")
+        return found
 
-    def _metadata_file(self, bucket: str, key: str) -> Path:
-        return self._folder(bucket) / f"{hashlib.sha256(key.encode()).hexdigest()[:40]}.card.json"
+    def _require_bucket(self, name: str) -> Any:
+        bucket = self._backend.buckets.get(name)
+        if bucket is None:
+            raise JobError(f"ClientError: S3 bucket {name} does not exist")
+        return bucket
 
-    def _new_blob(self, bucket: str, key: str) -> Path:
-        self._folder(bucket).mkdir(parents=True, exist_ok=True)
-        return self._metadata_file(bucket, key).with_suffix("").with_suffix(f".{uuid.uuid4().hex}")
-
-    def _save_key(self, bucket: str, key: str, moto_key: Any) -> None:
-        file = self._metadata_file(bucket, key)
-        if not isinstance(moto_key, FakeKey):
-            if file.exists():
-                blob = file.parent / json.loads(file.read_text())["blob"]
-                file.unlink()
-                blob.unlink(missing_ok=True)
-            return
-        buffer: Any = moto_key._value_buffer
-        if isinstance(buffer, Blob):  # already on disk; its metadata may have changed
-            blob = buffer._path
-        else:
-            blob = self._new_blob(bucket, key)
-            _write_private(blob, moto_key.value)
-            moto_key.etag  # noqa: B018 - computes it once, from the bytes in memory
-            _read_from(moto_key, blob)
-            buffer.close()
-        self._write_metadata(bucket, key, moto_key, blob)
-
-    def _write_metadata(self, bucket: str, key: str, moto_key: Any, blob: Path) -> None:
-        file = self._metadata_file(bucket, key)
-        old_blob = json.loads(file.read_text())["blob"] if file.exists() else blob.name
-        write_json(
-            file,
-            {
-                "bucket": bucket,
-                "key": key,
-                "blob": blob.name,
-                "etag": moto_key.etag.strip('"'),
-                "modified": moto_key.last_modified.isoformat(),
-                "metadata": dict(moto_key.metadata),
-            },
-        )
-        if old_blob != blob.name:
-            (file.parent / old_blob).unlink(missing_ok=True)
-
-    def _restore(self, metadata: dict[str, Any]) -> None:
-        bucket, key = metadata["bucket"], metadata["key"]
-        blob = child(self._folder(bucket), metadata["blob"])
-        with contextlib.suppress(FileNotFoundError):  # the emulator was killed during a deletion
-            blob.stat()
-            moto_key = self._backend.put_object(bucket, key, b"", etag=metadata["etag"])
-            moto_key.set_metadata(metadata["metadata"])
-            moto_key.last_modified = dt.datetime.fromisoformat(metadata["modified"])
-            _read_from(moto_key, blob)
-
-
-def _write_private(file: Path, contents: bytes) -> None:
-    with open_private(file, "wb") as opened:
-        opened.write(contents)
-
-
-def _read_from(moto_key: Any, blob: Path) -> None:
-    """Let moto's key read its bytes from a file."""
-    moto_key._value_buffer = Blob(blob)
-    moto_key.contentsize = blob.stat().st_size
-    if moto_key.multipart is not None:
-        moto_key.multipart.dispose()
-        moto_key.multipart = None
+    def _drop(self, bucket: Any, blob: Path | None) -> None:
+        """Delete a file that is no object any more; moto may show it as an older version."""
+        if blob and not bucket.is_versioned:
+            blob.unlink(missing_ok=True)

@@ -65,5 +65,13 @@ def private_folder(path: Path) -> Path:
 
 
 def open_private(path: Path, mode: str) -> Any:
-    """Open a file that only this user can read; a new file never has other permissions."""
-    return open(path, mode, opener=lambda name, flags: os.open(name, flags, _PRIVATE_FILE))
+    """Open a file that only this user can read; a new file never has other permissions.
+
+    Raises:
+        OSError: also if the file is a symbolic link: it could lead to any file of this user.
+    """
+    return open(
+        path,
+        mode,
+        opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, _PRIVATE_FILE),
+    )

@@ -1,0 +1,1 @@
+"""S3: objects are read from and written to files; moto answers everything else."""

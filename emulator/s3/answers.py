@@ -1,0 +1,153 @@
+"""Which part of S3 answers a request: files for plain objects, moto for everything else."""
+
+import logging
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from emulator.errors import JobError
+from emulator.s3 import parts, reading, writing
+from emulator.s3.request import Answer, Problem, Request, failure, read_xml, status_line
+from emulator.store.objects import Location, Objects
+
+log = logging.getLogger("kennel.emulator")
+Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
+# Headers that change nothing here, or that `writing` obeys; those of other features are moto's.
+_PLAIN = re.compile(
+    "x-amz-(content-sha256|date|security-token|user-agent|meta-|checksum-|sdk-checksum-algorithm|"
+    "storage-class|decoded-content-length|trailer|expected-bucket-owner|request-payer|"
+    "metadata-directive)"
+)
+_SOURCE = "x-amz-copy-source"
+_MAX_DELETE_XML = 4 * 2**20  # of 1,000 keys
+_FORM = "application/x-www-form-urlencoded"
+
+
+class S3:
+    """The requests to S3.
+
+    Args:
+        objects: the objects, in files.
+        moto: answers what this class does not.
+    """
+
+    def __init__(self, objects: Objects, moto: Application) -> None:
+        self._objects, self._moto = objects, moto
+
+    def answer(self, environ: dict[str, Any], start: Any) -> Iterable[bytes]:
+        """Answer one request; names that S3 does not allow are refused."""
+        method = environ["REQUEST_METHOD"]
+        try:
+            request = Request.parse(environ)
+            answer = self._answer(request)
+            if answer is None:
+                return self._let_moto_answer(request, start)
+        except Problem as problem:
+            answer = failure(problem, method)
+        except JobError:  # the bucket was deleted in the meantime
+            missing = Problem(404, "NoSuchBucket", "The specified bucket does not exist")
+            answer = failure(missing, method)
+        except OSError as error:  # such as a full disk
+            log.exception("S3: %s %s", method, environ["PATH_INFO"])
+            answer = failure(Problem(500, "InternalError", f"The emulator failed: {error}"), method)
+        start(status_line(answer.status), list(answer.headers.items()))
+        return answer.body
+
+    def _answer(self, request: Request) -> Answer | None:
+        """Answer requests for plain objects; None is for moto.
+
+        Raises:
+            Problem: S3's error.
+        """
+        bucket = self._objects.backend.buckets.get(request.place.bucket)
+        if not request.place.key or bucket is None:
+            return None
+        query = set(request.query)
+        headers = {name.lower() for name in request.headers.keys()}  # noqa: SIM118 - not a dict
+        copies = {name for name in headers if name.startswith("x-amz-copy-source")}
+        if request.method == "PUT" and query == {"partNumber", "uploadId"}:
+            if not copies:
+                return parts.put(self._objects, request)
+            if copies <= {_SOURCE, f"{_SOURCE}-range"} and not _has_version(request):
+                return parts.copy(self._objects, request)
+        if request.method == "POST" and query == {"uploadId"}:
+            return parts.again(self._objects, request)
+        if not _is_plain(bucket):
+            return None
+        if request.method in ("GET", "HEAD") and query <= set(reading.OVERRIDES):
+            return reading.answer(self._objects, request)
+        special = {name for name in headers if name.startswith("x-amz-")} - copies
+        if request.method == "PUT" and not query and all(map(_PLAIN.match, special)):
+            if not copies:
+                return writing.put(self._objects, request)
+            if copies == {_SOURCE} and not _has_version(request):
+                return writing.copy(self._objects, request)
+        return None
+
+    def _let_moto_answer(self, request: Request, start: Any) -> Iterable[bytes]:
+        """Let moto answer, and write what changed to disk before the client gets the answer.
+
+        Raises:
+            Problem: S3's error.
+        """
+        environ, place = request.environ, request.place
+        # moto takes the key from the encoded path; its routes would not match a newline.
+        environ["PATH_INFO"] = environ["PATH_INFO"].replace("\n", " ")
+        statuses: list[str] = []
+
+        def record_status(status: str, headers: Any, *more: Any) -> Any:
+            statuses.append(status)
+            return start(status, headers, *more)
+
+        def ask_moto() -> tuple[Iterable[bytes], bool]:
+            answer = self._moto(environ, record_status)
+            return answer, bool(statuses) and statuses[0].startswith("2")
+
+        bucket = self._objects.backend.buckets.get(place.bucket)
+        if request.method == "POST" and set(request.query) == {"uploadId"} and bucket is not None:
+            with parts.completed(self._objects, request) as outcome:
+                answer, outcome["succeeded"] = ask_moto()
+            return answer
+        if not place.key:
+            deleted = _deleted_keys(request)
+            answer, succeeded = ask_moto()
+            if succeeded and place.bucket and request.method not in ("GET", "HEAD"):
+                self._objects.save_bucket(place.bucket)
+                for key in deleted:
+                    self._objects.save(Location(place.bucket, key))
+            return answer
+        kind = environ.get("CONTENT_TYPE", "")
+        is_form = request.method == "PUT" and kind.partition(";")[0].strip().lower() == _FORM
+        if is_form:  # moto would take the body for parameters, and store nothing
+            environ["CONTENT_TYPE"] = "binary/octet-stream"
+        with self._objects.lock(place):  # no file is deleted while moto reads it
+            answer, succeeded = ask_moto()
+            if succeeded and request.method not in ("GET", "HEAD") and bucket is not None:
+                moto_key = self._objects.key(place)
+                if is_form and moto_key and not request.query:
+                    moto_key.metadata["Content-Type"] = kind
+                self._objects.save(place)
+        return answer
+
+
+def _is_plain(bucket: Any) -> bool:
+    """Whether no setting of a bucket changes how its objects are read and written."""
+    return not (
+        bucket.is_versioned
+        or bucket.policy
+        or bucket.encryption
+        or bucket.object_lock_enabled
+        or bucket.notification_configuration
+    )
+
+
+def _has_version(request: Request) -> bool:
+    return "versionId=" in request.header("x-amz-copy-source").rpartition("?")[2]
+
+
+def _deleted_keys(request: Request) -> list[str]:
+    """Return the keys in a DeleteObjects request; its body can be read again."""
+    if request.method != "POST" or "delete" not in request.query:
+        return []
+    root = read_xml(request.read_body(_MAX_DELETE_XML))
+    return [key.text or "" for key in root.iterfind("{*}Object/{*}Key")]

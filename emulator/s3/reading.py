@@ -1,0 +1,168 @@
+"""GET and HEAD of an object: from its file, whole or in part."""
+
+import re
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from moto.core.utils import str_to_rfc_1123_datetime
+from moto.s3.models import FakeKey
+from moto.s3.utils import ARCHIVE_STORAGE_CLASSES
+
+from emulator.s3.request import Answer, Problem, Request
+from emulator.store.objects import Objects
+
+_CHUNK = 2**19
+# Query parameters that replace a header of the answer.
+OVERRIDES = {
+    "response-content-type": "content-type",
+    "response-content-language": "content-language",
+    "response-expires": "expires",
+    "response-cache-control": "cache-control",
+    "response-content-disposition": "content-disposition",
+    "response-content-encoding": "content-encoding",
+}
+_PRECONDITION = "At least one of the pre-conditions you specified did not hold"
+
+
+def answer(objects: Objects, request: Request) -> Answer | None:
+    """Answer GET or HEAD of an object; None if there is none, or it is in an archive.
+
+    Raises:
+        Problem: a condition does not hold, or the range is not in the object.
+    """
+    found = objects.open(request.place)
+    if found is None:
+        return None
+    moto_key, file = found
+    if moto_key.storage_class in ARCHIVE_STORAGE_CLASSES:
+        file.close()
+        return None
+    try:
+        headers = _headers(moto_key, request)
+        if not _changed(moto_key, request):
+            file.close()
+            kept = {"etag", "last-modified", "cache-control", "expires"}
+            return Answer(304, {name: headers[name] for name in headers if name in kept})
+        size = moto_key.size
+        start, end = _range(request, size)
+        partial = bool(request.header("Range")) and (start, end) != (-1, -1)
+        if not partial:
+            start, end = 0, size - 1
+        else:
+            headers["content-range"] = f"bytes {start}-{end}/{size}"
+            if end - start + 1 < size:  # the checksum is that of the whole object
+                headers = {name: headers[name] for name in headers if "x-amz-checksum-" not in name}
+        headers["content-length"] = str(end - start + 1)
+        status = 206 if partial else 200
+        if request.method == "HEAD":
+            file.close()
+            return Answer(status, headers)
+        return Answer(status, headers, Pieces(file, start, end + 1))
+    except BaseException:
+        file.close()
+        raise
+
+
+class Pieces:
+    """Bytes `start` to `end` of an open file, in pieces; `close` closes the file."""
+
+    def __init__(self, file: BinaryIO, start: int, end: int) -> None:
+        self._file, self._start, self._end = file, start, end
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the bytes."""
+        self._file.seek(self._start)
+        left = self._end - self._start
+        while left > 0:
+            piece = self._file.read(min(_CHUNK, left))
+            if not piece:
+                raise EOFError(f"{self._file.name} is shorter than expected")
+            left -= len(piece)
+            yield piece
+
+    def close(self) -> None:
+        """Close the file: called by the server, also if the client has gone."""
+        self._file.close()
+
+
+def matches(moto_key: FakeKey, etag: str) -> bool:
+    """Return whether an ETag of a condition, quoted or not, is the object's."""
+    return etag.strip('"') == moto_key.etag.strip('"')
+
+
+def failed(condition: str) -> Problem:
+    """Return the error of a condition that does not hold."""
+    return Problem(412, "PreconditionFailed", _PRECONDITION, Condition=condition)
+
+
+def _changed(moto_key: FakeKey, request: Request) -> bool:
+    """Return whether the client needs the object; False is status 304.
+
+    Raises:
+        Problem: a condition does not hold.
+    """
+    modified = moto_key.last_modified.replace(microsecond=0)
+    since = _time(request, "If-Unmodified-Since")
+    if since and not request.header("If-Match") and modified > since:
+        raise failed("If-Unmodified-Since")
+    if (etag := request.header("If-Match")) and etag != "*" and not matches(moto_key, etag):
+        raise failed("If-Match")
+    if etag := request.header("If-None-Match"):
+        return etag != "*" and not matches(moto_key, etag)
+    since = _time(request, "If-Modified-Since")
+    return not (since and modified <= since)
+
+
+def _time(request: Request, name: str) -> Any:
+    try:
+        return str_to_rfc_1123_datetime(request.header(name)) if request.header(name) else None
+    except ValueError:
+        return None  # RFC 9110: a date that cannot be read is no condition
+
+
+def _range(request: Request, size: int) -> tuple[int, int]:
+    """Return the first and the last byte, or (-1, -1) for the whole object.
+
+    Raises:
+        Problem: the range begins after the end.
+    """
+    wanted = request.header("Range")
+    found = re.fullmatch(r"bytes=(\d{0,18})-(\d{0,18})", wanted.strip())
+    if not found or found[0].endswith("=-"):
+        return -1, -1
+    if not found[1]:
+        start, end = max(0, size - int(found[2])), size - 1
+        empty = not int(found[2]) or not size
+    else:
+        start, end = int(found[1]), min(int(found[2] or size), size - 1)
+        if found[2] and int(found[2]) < start:
+            return -1, -1
+        empty = start >= size
+    if empty:
+        raise Problem(
+            416,
+            "InvalidRange",
+            "The requested range is not satisfiable",
+            ActualObjectSize=str(size),
+            RangeRequested=wanted,
+        )
+    return start, end
+
+
+def _headers(moto_key: FakeKey, request: Request) -> dict[str, str]:
+    """Return the headers of the whole object."""
+    headers: dict[str, str] = {
+        name.lower(): str(value) for name, value in moto_key.metadata.items()
+    }
+    headers |= {name.lower(): str(value) for name, value in moto_key.response_dict.items()}
+    headers["accept-ranges"] = "bytes"
+    algorithm, checksum = moto_key.checksum_algorithm, moto_key.checksum_value
+    if request.header("x-amz-checksum-mode").upper() == "ENABLED" and algorithm and checksum:
+        parts = f"-{moto_key.checksum_parts}" if moto_key.checksum_type == "COMPOSITE" else ""
+        headers[f"x-amz-checksum-{algorithm.lower()}"] = f"{checksum}{parts}"
+        if moto_key.checksum_type:
+            headers["x-amz-checksum-type"] = moto_key.checksum_type
+    for name, value in request.query.items():
+        if name in OVERRIDES:
+            headers[OVERRIDES[name]] = value.encode().decode("latin-1")
+    return headers

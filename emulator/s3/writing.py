@@ -1,0 +1,153 @@
+"""PUT of an object: its body goes to a file; a copy is a second name of a file."""
+
+import contextlib
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+
+from moto.s3.models import FakeKey
+from moto.s3.utils import STORAGE_CLASS, metadata_from_headers
+
+from emulator.s3 import bodies, reading
+from emulator.s3.request import Answer, Problem, Request, xml_answer
+from emulator.store.blobs import link, md5
+from emulator.store.objects import Location, Objects
+from emulator.store.paths import open_private
+
+_KEY_PROBLEM = "The specified key does not exist."
+
+
+def put(objects: Objects, request: Request) -> Answer:
+    """Store an object.
+
+    Raises:
+        Problem: the body is damaged, or a condition does not hold.
+    """
+    with new_file(objects, request.place) as blob:
+        with open_private(blob, "xb") as file:
+            received = bodies.receive(request, file)
+        moto_key = objects.new_key(request.place, received.md5, _storage(request))
+        _describe(moto_key, request)
+        if received.algorithm:
+            moto_key.checksum_algorithm = received.algorithm
+            moto_key.checksum_value = received.checksum or None
+        _replace(objects, request, blob, moto_key)
+    headers = {"ETag": moto_key.etag, "Content-Length": "0"}
+    if received.checksum:
+        headers[f"x-amz-checksum-{received.algorithm.lower()}"] = received.checksum
+    return Answer(200, headers)
+
+
+def copy(objects: Objects, request: Request) -> Answer:
+    """Copy an object. The copy has the source's metadata, or the request's.
+
+    Raises:
+        Problem: there is no source, or it is the object itself and nothing would change.
+    """
+    source = copy_source(request)
+    replaces = request.header("x-amz-metadata-directive").upper() == "REPLACE"
+    with new_file(objects, request.place) as blob:
+        original = _link(objects, source, blob)
+        if source == request.place and not replaces and not request.header("x-amz-storage-class"):
+            raise Problem(
+                400,
+                "InvalidRequest",
+                "This copy request is illegal because it is trying to copy an object to itself "
+                "without changing the object's metadata, storage class, website redirect location "
+                "or encryption attributes.",
+            )
+        # The ETag of an object that was sent in parts is that of the parts.
+        etag = md5(blob) if "-" in original.etag else original.etag.strip('"')
+        moto_key = objects.new_key(request.place, etag, _storage(request))
+        if replaces:
+            _describe(moto_key, request)
+        else:
+            moto_key.set_metadata(dict(original.metadata))
+        if original.checksum_type != "COMPOSITE":
+            moto_key.checksum_algorithm = original.checksum_algorithm
+            moto_key.checksum_value = original.checksum_value
+        _replace(objects, request, blob, moto_key)
+    body = (
+        '<CopyObjectResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
+        f"<ETag>{moto_key.etag}</ETag>"
+        f"<LastModified>{moto_key.last_modified_ISO8601}</LastModified></CopyObjectResult>"
+    )
+    return xml_answer(body)
+
+
+def copy_source(request: Request) -> Location:
+    """Return the object that a request copies.
+
+    Raises:
+        Problem: the header names none.
+    """
+    name = urllib.parse.unquote(request.header("x-amz-copy-source")).removeprefix("/")
+    bucket, slash, key = name.partition("/")
+    if not slash or not key:
+        raise Problem(400, "InvalidArgument", "Copy Source must mention the source bucket and key")
+    return Location(bucket, key)
+
+
+def no_such_key(key: str) -> Problem:
+    """Return the error for an object that is not there."""
+    return Problem(404, "NoSuchKey", _KEY_PROBLEM, Key=key)
+
+
+@contextlib.contextmanager
+def new_file(objects: Objects, place: Location) -> Iterator[Path]:
+    """Yield the path of a new file; if the block fails, the file is deleted.
+
+    Raises:
+        Problem: the bucket was deleted in the meantime.
+    """
+    blob = objects.new_file(place)
+    try:
+        yield blob
+    except BaseException as error:
+        blob.unlink(missing_ok=True)
+        if isinstance(error, FileNotFoundError) and not blob.parent.exists():
+            raise Problem(404, "NoSuchBucket", "The specified bucket does not exist") from None
+        raise
+
+
+def _link(objects: Objects, source: Location, blob: Path) -> FakeKey:
+    """Give a source's file a second name, and return moto's key of the source.
+
+    Raises:
+        Problem: there is no such object.
+    """
+    while (found := objects.open(source)) is not None:
+        moto_key, file = found
+        file.close()
+        with contextlib.suppress(FileNotFoundError):  # it was replaced just now
+            link(Path(file.name), blob)
+            return moto_key
+    raise no_such_key(source.key)
+
+
+def _replace(objects: Objects, request: Request, blob: Path, moto_key: FakeKey) -> None:
+    """Make a file the object, if the request's conditions hold.
+
+    Raises:
+        Problem: they do not.
+    """
+    with objects.lock(request.place):
+        old = objects.key(request.place)
+        if (etag := request.header("If-Match")) and not old:
+            raise no_such_key(request.place.key)
+        if old and etag and not reading.matches(old, etag):
+            raise reading.failed("If-Match")
+        if old and request.header("If-None-Match") == "*":
+            raise reading.failed("If-None-Match")
+        objects.put(request.place, blob, moto_key)
+
+
+def _describe(moto_key: FakeKey, request: Request) -> None:
+    moto_key.set_metadata(metadata_from_headers(dict(request.headers.items())))
+
+
+def _storage(request: Request) -> str:
+    found = request.header("x-amz-storage-class") or "STANDARD"
+    if found not in STORAGE_CLASS:
+        raise Problem(400, "InvalidStorageClass", "The storage class you specified is not valid")
+    return found
