@@ -101,6 +101,7 @@ _REFUSED = {
     "application/x-recordio-protobuf": "RecordIO is not read",
     "application/x-recordio": "RecordIO is not read",
     "application/x-parquet": "tables are not pictures",
+    "tensor/pt": "nothing is unpickled",
 }
 
 
@@ -133,19 +134,19 @@ def read(content_type: str | None, body: bytes, *, max_pictures: int) -> Content
         raise RequestError(
             415, f"content type {kind[:100]!r} is not supported: {reason}", _send_one_of()
         )
-    reader = READERS.get(kind)
     try:
-        content = reader(body, declared) if reader else _unknown(kind, body, declared)
+        content = READERS[kind](body, declared) if kind in READERS else _unknown(body, declared)
     except RequestError as error:
-        raise _by_its_name(error, kind, body) from None
+        raise _by_its_name(error, kind, body) if kind in READERS else error from None
     if not (content.pictures or content.line_errors):
         raise RequestError(400, "there is no picture in the request", _send_one_of())
     check_count(len(content.pictures), max_pictures)
     return content
 
 
-def _unknown(kind: str, body: bytes, declared: Declared) -> Content:
+def _unknown(body: bytes, declared: Declared) -> Content:
     """Read a body of a type that we do not know, if its bytes are one of our formats."""
+    kind = media_type(declared.header)
     if kind == _URLENCODED and _lost_bytes(body):
         raise RequestError(
             400,

@@ -35,6 +35,8 @@ class Options(BaseModel):
         return self.top_k is not None or self.threshold > 0
 
 
+# Vertex AI's names for the same parameters.
+_ALIASES = {"maxPredictions": "top_k", "confidenceThreshold": "threshold"}
 _HINT = "the parameters are top_k=5, threshold=0.1 and explain=gradcam"
 
 
@@ -49,7 +51,7 @@ def read_options(
         query: of the URL.
         attributes: X-Amzn-SageMaker-Custom-Attributes. They can hold anything, so unknown names are
             ignored there.
-        parameters: from the body.
+        parameters: from the body; they can have Vertex AI's names.
 
     Raises:
         RequestError: 400, an unknown name or an invalid value.
@@ -60,7 +62,7 @@ def read_options(
         if equals and name in Options.model_fields:
             pairs[name] = value
     pairs |= dict(parse_qsl(query or "", keep_blank_values=True))
-    pairs |= parameters or {}
+    pairs |= {_ALIASES.get(name, name): value for name, value in (parameters or {}).items()}
     try:
         return Options.model_validate(pairs)
     except ValidationError as error:

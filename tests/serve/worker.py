@@ -21,6 +21,8 @@ class Request:
     accept: str | None = None
     query: str | None = None
     call: str | None = None  # in multi-model mode
+    encoding: str | None = None
+    attributes: str | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ def ask(service: Service, *requests: Request) -> tuple[int, list[Reply]]:
             "Accept": request.accept,
             "Kennel-Query": request.query,
             "Kennel-Call": request.call,
+            "Kennel-Content-Encoding": request.encoding,
+            "X-Amzn-SageMaker-Custom-Attributes": request.attributes,
         }
         headers = [
             {"name": bytearray(name.encode()), "value": bytearray(value.encode())}
