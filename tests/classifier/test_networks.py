@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from classifier import networks
-from classifier.architectures import ARCHITECTURES
+from classifier.architectures import ARCHITECTURES, check_size
 
 # The families that the README names, and those whose head has another shape.
 FAMILIES = [
@@ -54,7 +54,7 @@ def test_a_vision_transformer_of_another_size() -> None:
 
 
 def test_an_unsupported_size_is_explained() -> None:
-    with pytest.raises(ValueError, match="vit_b_16 cannot be built for 100 pixels"):
+    with pytest.raises(ValueError, match="vit_b_16 takes multiples of 16 pixels, not 100: try 96"):
         networks.build("vit_b_16", 2, image_size=100)
 
 
@@ -98,3 +98,55 @@ def test_all_tensors_of_a_network_are_in_its_state(name: str) -> None:
     network = networks.blank(name, 3)
     tensors = dict(network.named_buffers()) | dict(network.named_parameters())
     assert tensors.keys() == network.state_dict().keys()
+
+
+# The smallest size of each family, and one that it cannot take.
+@pytest.mark.parametrize(
+    ("name", "least", "wrong"),
+    [
+        ("alexnet", 63, 62),
+        ("convnext_tiny", 32, 31),
+        ("densenet121", 29, 28),
+        ("inception_v3", 75, 74),
+        ("squeezenet1_0", 21, 20),
+        ("squeezenet1_1", 17, 16),
+        ("vgg11_bn", 32, 31),
+        ("vit_b_32", 32, 48),
+        pytest.param("maxvit_t", 224, 256, marks=pytest.mark.slow),
+        *(
+            (name, 16, None)
+            for name in ("googlenet", "mobilenet_v3_small", "resnet18", "swin_v2_t")
+        ),
+    ],
+)
+def test_the_sizes_that_a_network_takes(
+    name: str, least: int, wrong: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table without torch says what the network itself says."""
+    networks.check_size(name, least)
+    if wrong:
+        with pytest.raises(ValueError, match=rf"{name} takes .* pixels, not {wrong}"):
+            check_size(name, wrong)
+        monkeypatch.setattr("classifier.architectures.check_size", lambda *_: None)
+        with pytest.raises(ValueError, match=str(wrong)):
+            networks.check_size(name, wrong)
+
+
+@pytest.mark.slow
+def test_maxvit_at_twice_its_size() -> None:
+    assert networks.build("maxvit_t", 2, image_size=448).get_submodule("blocks")
+    networks.check_size("maxvit_t", 448)
+
+
+def test_mnasnet_loads_plain_tensors_and_learns_batch_norm_s_statistics() -> None:
+    torch.manual_seed(0)
+    network, again = networks.build("mnasnet0_5", 2), networks.build("mnasnet0_5", 2)
+    again.load_state_dict(dict(network.state_dict()))  # without metadata, as from a bundle
+    first, norm = network.get_submodule("layers.0"), network.get_submodule("layers.1")
+    with torch.no_grad():
+        seen = first(5 * torch.rand(4, 3, 32, 32))
+        for _ in range(50):
+            norm(seen)
+    mean = norm.running_mean
+    assert isinstance(mean, torch.Tensor)
+    torch.testing.assert_close(mean, seen.mean((0, 2, 3)), rtol=0.05, atol=0.01)
