@@ -108,6 +108,9 @@ def find(
         made = tuple(cut)
         parts |= {"train": remaining} | cut
         notes += _on_split(parts, made, split_seed, train_root, names)
+        for what, groups in (("equal bytes", same), ("similar", near)):
+            if groups:
+                notes.append(f"copies ({what}): {len(groups)} groups, each kept in one part")
         notes += _kept(again, moved="test" in made)
     if skipped := given.passed.sentence(_common(given.roots)):
         notes.append(skipped)

@@ -17,6 +17,7 @@ from typing import TypeVar
 from pictures import alike, channels, copies
 from pictures.layouts.splits import roots
 from pictures.picture import (
+    NONE_READABLE,
     DataError,
     Passed,
     Picture,
@@ -180,7 +181,7 @@ def _errors(photos: Sequence[Photo], max_unreadable: float) -> Iterator[str]:
     readable = Counter(one.split for one in photos if not one.unreadable)
     for part in dict.fromkeys(one.split for one in photos):
         if not readable[part]:
-            yield f"no picture of {part} can be read: replace them"
+            yield f"{NONE_READABLE} ({part})"
 
 
 def _warnings(photos: Sequence[Photo]) -> Iterator[str]:

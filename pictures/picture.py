@@ -10,6 +10,7 @@ from pathlib import Path
 from pictures.shards import Slice
 from pictures.text import printable
 
+NONE_READABLE = "none of the pictures to evaluate on could be read"
 # Why something is passed over.
 LITTER = "left by other tools"
 DANGLING = "links that lead nowhere"
@@ -61,7 +62,7 @@ class Passed:
             root: the paths are shown relative to it.
         """
         parts = [
-            f"{len(paths)} {reason} ({shorten(_relative(paths, root), 3)})"
+            f"{reason}: {len(paths)} ({shorten(_relative(paths, root), 3)})"
             for reason, paths in sorted(self.found.items())
         ]
         return f"passed over: {'; '.join(parts)}" if parts else ""

@@ -31,12 +31,12 @@ def check_names(root: Path, names: Iterable[str]) -> None:
             undecoded.append(name)
     if undecoded:
         raise DataError(
-            f"{_are(undecoded, 'name')} in {root} not UTF-8: {shorten(undecoded)}: S3 and the "
+            f"names in {root} that are not UTF-8: {shorten(undecoded)}: S3 and the "
             f"model's list of classes need UTF-8; rename them, for example `{_TO_UTF8} {root}`"
         )
     if backslashes:
         raise DataError(
-            f"{_are(backslashes, 'name')} in {root} with a backslash: {shorten(backslashes)}: an "
+            f"names in {root} with a backslash: {shorten(backslashes)}: an "
             "archive from Windows was unpacked without its folders; unpack it with 7-Zip (`7z x`), "
             "or rename the files"
         )
@@ -78,7 +78,3 @@ def _twice(folders: Sequence[str], key: Callable[[str], str]) -> list[str]:
 
 def _escaped(names: Sequence[str]) -> str:
     return " and ".join(map(ascii, names))
-
-
-def _are(names: Sequence[str], what: str) -> str:
-    return f"{len(names)} {what}s are" if len(names) > 1 else f"a {what} is"

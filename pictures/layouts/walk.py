@@ -81,10 +81,8 @@ def _kind(entry: os.DirEntry[str]) -> tuple[str, int]:
     """Return `file` or `folder`, through links, or the reason to pass it over; and its size."""
     try:
         found = entry.stat()
-    except FileNotFoundError:
-        return DANGLING, 0
-    except OSError:
-        return (AGAIN if entry.is_symlink() else SPECIAL), 0  # a link to itself
+    except OSError:  # links to nowhere or to themselves; a file that is gone again
+        return (DANGLING if entry.is_symlink() else SPECIAL), 0
     if stat.S_ISDIR(found.st_mode):
         return "folder", 0
     return ("file", found.st_size) if stat.S_ISREG(found.st_mode) else (SPECIAL, 0)

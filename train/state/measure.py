@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from torch import nn
 
 from debugger.records import EVALUATION
-from pictures.picture import DataError, Picture
+from pictures.picture import NONE_READABLE, DataError, Picture
 from train.batches.batch import Batch
 from train.batches.order import LEAST_BATCH, evaluation_order
 from train.learning import parallel
@@ -47,6 +47,6 @@ def score(
         )
     scores = parallel.gather(scores)
     if not scores.count:
-        raise DataError("none of the pictures to evaluate on could be read")
+        raise DataError(NONE_READABLE)
     run.hooks.confusion(scores.confusion)
     return scores
