@@ -1,22 +1,33 @@
-"""From the pictures of a request to pixels, within bounds for the request and for the worker."""
+"""From a request to pixels, within bounds for the request and for the process. Without torch.
+
+Workers and the lane (`serve/lane`) read requests with this code.
+"""
 
 import contextlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
-import torch
+import numpy as np
 from PIL import Image
 
-from classifier.transform import EvaluationTransform
-from pictures.decoder import Cost, ImageError, OversizeImage, cost
+from pictures.decoder import Cost, ImageError, OversizeImage, cost, decode
+from pictures.geometry import CentreCrop
+from serve import triage
 from serve.errors import RequestError
-from serve.formats import contents
+from serve.formats import accepting, answers, contents, encodings
 from serve.formats.envelopes import Content, Pixels
+from serve.formats.options import Options, read_options
 from serve.front import processes
+from serve.front.headers import ACCEPT, ATTRIBUTES, CONTENT_ENCODING, CONTENT_TYPE, QUERY
 from serve.settings import Settings
 
 _LEAST = 64 * 2**20  # bytes for decoding, however little memory is left
+# What a worker decodes itself: a baseline JPEG of 16 megapixels, a PNG of 4.
+QUICK_S = 0.1
+# What explaining a picture costs, in pictures: forward with all steps, backward, and a PNG.
+EXPLAINED = 8
 
 
 class MemoryGate:
@@ -51,26 +62,82 @@ class MemoryGate:
                 self._changed.notify_all()
 
 
-def read_pictures(
-    content: Content, transform: EvaluationTransform, settings: Settings, gate: MemoryGate
-) -> torch.Tensor:
-    """Return the pictures of one request, float32 [N, 3, crop, crop].
+@dataclass(frozen=True)
+class Asked:
+    """What a request asks for in addition to its pictures."""
 
-    All headers are read before the first picture is decoded.
+    options: Options
+    answer_format: answers.Format
+
+
+def parse(headers: Mapping[str, str], body: bytes, settings: Settings) -> tuple[Content, Asked]:
+    """Return the pictures of a request, not decoded yet, and what it asks for.
+
+    Args:
+        headers: of the request, with the names in `serve/front/headers.py`.
+        body: as sent, with its Content-Encoding.
+        settings: its limits.
 
     Raises:
-        RequestError: 400, 415 or 422, with the position of the picture.
+        RequestError: 400, 406, 415 or 422.
     """
-    pixels, errors = read_lines(content, transform, settings, gate)
+    answer_format = choose_format(headers, settings)
+    body = encodings.undo(headers.get(CONTENT_ENCODING), body, settings.max_body)
+    kind = headers.get(CONTENT_TYPE)
+    content = contents.read(kind, body, max_pictures=settings.max_pictures)
+    options = read_options(headers.get(QUERY), headers.get(ATTRIBUTES), content.parameters)
+    answer_format.check(options)
+    explained = len(content.pictures) if options.explain else 0
+    if explained > (most := max(1, settings.max_pictures // EXPLAINED)):
+        raise RequestError(
+            422,
+            f"{explained} pictures to explain in one request; at most {most} are allowed",
+            f"an explained picture counts as {EXPLAINED}: send several requests, or raise "
+            "KENNEL_MAX_PICTURES",
+        )
+    return content, Asked(options, answer_format)
+
+
+def choose_format(headers: Mapping[str, str], settings: Settings) -> answers.Format:
+    """Return the format of the answer.
+
+    Raises:
+        RequestError: 406.
+    """
+    default = settings.default_format
+    if contents.is_lines(headers.get(CONTENT_TYPE)):
+        default = default.as_lines
+    return accepting.choose(headers.get(ACCEPT), default)
+
+
+def is_quick(content: Content, crop: CentreCrop) -> bool:
+    """Return whether a worker can decode all pictures without delaying other requests much."""
+    taken = 0.0
+    for picture in content.pictures:
+        taken += triage.seconds(picture, crop)
+        if taken > QUICK_S:
+            return False
+    return True
+
+
+def read_pictures(
+    content: Content, crop: CentreCrop, settings: Settings, gate: MemoryGate | None = None
+) -> Pixels:
+    """Return the pictures of one request, uint8 [N, crop, crop, 3].
+
+    Raises:
+        RequestError: as `read_lines`, also for a bad line.
+    """
+    pixels, errors = read_lines(content, crop, settings, gate)
     if errors:
         raise errors[min(errors)]
     return pixels
 
 
 def read_lines(
-    content: Content, transform: EvaluationTransform, settings: Settings, gate: MemoryGate
-) -> tuple[torch.Tensor, dict[int, RequestError]]:
-    """Return the good pictures, float32 [N, 3, crop, crop], and the error of each bad line.
+    content: Content, crop: CentreCrop, settings: Settings, gate: MemoryGate | None = None
+) -> tuple[Pixels, dict[int, RequestError]]:
+    """Return the good pictures, uint8 [N, crop, crop, 3], and the error of each bad line.
 
     All headers are read before the first picture is decoded. Only JSON Lines can be good in part.
 
@@ -83,7 +150,7 @@ def read_lines(
     records = list(zip(content.indices, content.pictures, content.positions, strict=True))
     for index, picture, position in records:
         try:
-            costs[index] = _cost(picture, position, transform, settings.max_pixels)
+            costs[index] = _cost(picture, position, crop, settings.max_pixels)
         except RequestError as error:
             if not content.is_lines:
                 raise
@@ -100,27 +167,22 @@ def read_lines(
     for index, picture, position in records:
         if index not in costs:
             continue
-        with gate.taken(costs[index].memory):
+        with gate.taken(costs[index].memory) if gate else contextlib.nullcontext():
             try:
-                pixels.append(_read(picture, position, transform, settings.max_pixels))
+                pixels.append(_read(picture, position, crop, settings.max_pixels))
             except RequestError as error:
                 if not content.is_lines:
                     raise
                 errors[index] = error
     if not pixels:
         raise errors[min(errors)]
-    return torch.stack(pixels), errors
+    return np.stack(pixels), errors
 
 
-def _cost(
-    picture: bytes | Pixels,
-    position: str,
-    transform: EvaluationTransform,
-    max_pixels: int,
-) -> Cost:
+def _cost(picture: bytes | Pixels, position: str, crop: CentreCrop, max_pixels: int) -> Cost:
     try:
         if isinstance(picture, bytes):
-            return cost(picture, max_pixels=max_pixels, at_least=transform.at_least)
+            return cost(picture, max_pixels=max_pixels, at_least=crop.resize)
         height, width = picture.shape[:2]
         if width * height > max_pixels:
             raise OversizeImage(
@@ -132,15 +194,12 @@ def _cost(
         raise contents.picture_error(error, position) from error
 
 
-def _read(
-    picture: bytes | Pixels,
-    position: str,
-    transform: EvaluationTransform,
-    max_pixels: int,
-) -> torch.Tensor:
+def _read(picture: bytes | Pixels, position: str, crop: CentreCrop, max_pixels: int) -> Pixels:
     try:
         if isinstance(picture, bytes):
-            return transform.read(picture, max_pixels=max_pixels)
-        return transform(Image.fromarray(picture).convert("RGB"))
+            image = decode(picture, max_pixels=max_pixels, at_least=crop.resize)
+        else:
+            image = Image.fromarray(picture).convert("RGB")
+        return np.asarray(crop(image))
     except ImageError as error:
         raise contents.picture_error(error, position) from error

@@ -5,6 +5,7 @@ for good or the bundle is refused, 2 for invalid settings; the last line of the 
 """
 
 import logging
+import os
 import signal
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from serve import user_code
 from serve.front import health, metrics, nginx, privileges, processes
 from serve.front.model_server import (
     REPORTS,
+    Lane,
     ModelServer,
     ModelServerError,
     Spawner,
@@ -63,7 +65,9 @@ class Server:
         self._was_ready = False
         self._java_answered_at = 0.0
         self._restarts = 0
+        self._lane_restarts = 0
         self._nginx: nginx.Nginx
+        self._lane: Lane
         self._model_server: ModelServer
 
     def run(self) -> None:
@@ -74,6 +78,7 @@ class Server:
         """
         self._reports.mkdir()
         (self._run_dir / "tmp").mkdir()
+        (self._run_dir / nginx.LANE).mkdir()
         port = self._settings.model_server_port or free_port()
         needed = [*self._settings.model_dir.glob("*"), Path(sys.executable), Path(__file__), java()]
         if self._settings.code:
@@ -90,6 +95,7 @@ class Server:
                 # nginx before Java, so that /ping answers 503 while the server starts.
                 self._nginx = nginx.Nginx(self._settings, self._run_dir, port, user)
                 self._model_server = ModelServer(self._settings, self._run_dir, port, user)
+                self._lane = Lane(self._run_dir, port, user)
                 self._load(spawner)
                 self._watch()
                 log.info("stopping: waiting for accepted requests")
@@ -132,7 +138,7 @@ class Server:
                 self._java_answered_at = time.monotonic()
                 self._was_ready = True
                 threading.Thread(target=self._poll_java, daemon=True).start()
-                log.info("ready on port %d after %.1f s", self._settings.port, waited)
+                log.info("ready on port %d after %.1f s", self._settings.port, _seconds_alive())
                 return
             self._workers.maintain()
             if waited > self._settings.timeout_s:
@@ -220,7 +226,32 @@ class Server:
                 raise ServeError(what)
             log.warning("%s: starting it again", what)
             self._nginx.restart()
-        processes.reap_orphans({self._nginx.process.pid, self._model_server.process.pid})
+        ended = self._lane.process.poll()
+        if ended is not None:
+            self._lane_restarts += 1
+            if ended >= 0 or self._lane_restarts > _MAX_RESTARTS:
+                raise ServeError(f"the lane {processes.describe_exit(ended)}")
+            log.warning("the lane %s: starting it again", processes.describe_exit(ended))
+            self._lane.restart()
+        own = (self._nginx.process, self._model_server.process, self._lane.process)
+        processes.reap_orphans({one.pid for one in own})
+
+
+def _seconds_alive() -> float:
+    """Return how long ago this process started."""
+    started = health.start_time(os.getpid())
+    assert started is not None, "this process runs"
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - started / os.sysconf("SC_CLK_TCK")
+
+
+def _check_bundle(settings: Settings) -> None:
+    """Raise ServeError if there is no bundle: Java would start only to find that out."""
+    described = settings.model_dir / "kennel.json"
+    if not (settings.multi_model or settings.code or described.is_file()):
+        raise ServeError(
+            f"there is no bundle in {settings.model_dir}: {described.name} is missing. "
+            "SAGEMAKER_BASE_DIR is the folder above `model`"
+        )
 
 
 def main() -> int:
@@ -237,6 +268,7 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
+        _check_bundle(settings)
         processes.adopt_orphans()
         with tempfile.TemporaryDirectory(prefix="kennel-", dir=settings.run_dir) as run_dir:
             Server(settings, Path(run_dir), stop).run()

@@ -19,19 +19,15 @@ from mms.context import Context
 from torch import nn
 
 from classifier import bundle
-from serve.decoding import MemoryGate, read_lines
+from pictures.geometry import CentreCrop
+from serve.decoding import Asked, MemoryGate, choose_format, is_quick, parse, read_lines
 from serve.errors import RequestError
-from serve.formats import accepting, answers, contents, encodings, replies
+from serve.formats import answers, replies
 from serve.formats.options import Options, read_options
 from serve.front import health, heartbeat
-from serve.front.headers import (
-    ACCEPT,
-    ATTRIBUTES,
-    CONTENT_ENCODING,
-    CONTENT_TYPE,
-    QUERY,
-    REQUEST_ID,
-)
+from serve.front.headers import ATTRIBUTES, COSTLY, PIXELS, QUERY, REQUEST_ID
+from serve.lane import handover
+from serve.lane.handover import MODEL, Decoded
 from serve.predictor import TOLERANCE_FACTORS, Predictor, choose_device, choose_precisions
 from serve.settings import Settings
 
@@ -75,6 +71,10 @@ class ParsedRequest:
 # Each request of a batch keeps its position and its own outcome through all steps.
 Prepared = ParsedRequest | RequestError
 Outcome = tuple[ParsedRequest, list[answers.Prediction]] | RequestError
+
+
+# nginx sends the request to the lane instead; nobody sees this answer.
+_COSTLY = RequestError(COSTLY, "these pictures are costly", "the lane decodes them")
 
 
 @contextlib.contextmanager
@@ -129,7 +129,9 @@ class Handler:
         """Prepare for requests; return the largest difference from the golden logits."""
         self._prepare_process(context)
         with one_loads_first(Path(os.environ[health.DIRECTORY_VARIABLE])):
-            return self._load_bundle(self._settings.model_dir)
+            difference = self._load_bundle(self._settings.model_dir)
+        handover.announce(MODEL, self.crop)
+        return difference
 
     def _prepare_process(self, context: Context) -> None:
         gpu = context.system_properties.get("gpu_id")
@@ -179,6 +181,11 @@ class Handler:
         return other
 
     @property
+    def crop(self) -> CentreCrop:
+        """What becomes of a decoded picture."""
+        return self._description.transform.geometry
+
+    @property
     def network(self) -> nn.Module:
         """The network that computes the predictions."""
         return self._predictor.network
@@ -194,19 +201,15 @@ class Handler:
 
     def _prepare(self, item: dict[str, Any], headers: dict[str, str]) -> Prepared:
         try:
-            kind, default = headers.get(CONTENT_TYPE), self._settings.default_format
-            if contents.is_lines(kind):
-                default = default.as_lines
-            answer_format = accepting.choose(headers.get(ACCEPT), default)
-            body = self._body(item, headers)
-            content = contents.read(kind, body, max_pictures=self._settings.max_pictures)
-            options = read_options(headers.get(QUERY), headers.get(ATTRIBUTES), content.parameters)
-            answer_format.check(options)
-            transform = self._description.transform
-            pixels, errors = read_lines(content, transform, self._settings, self._gate)
-            if errors and not answer_format.is_lines:
+            if name := headers.get(PIXELS):
+                return self._from_lane(name, headers)
+            content, asked = parse(headers, bytes(item.get("body", b"")), self._settings)
+            if handover.folder() and not is_quick(content, self.crop):
+                return _COSTLY
+            pixels, errors = read_lines(content, self.crop, self._settings, self._gate)
+            if errors and not asked.answer_format.is_lines:
                 raise errors[min(errors)]
-            return ParsedRequest(pixels, content.is_list, answer_format, options, errors)
+            return self._parsed(Decoded(pixels, content.is_list, {}, errors), asked)
         except RequestError as error:
             return error
         except Exception as error:
@@ -214,10 +217,21 @@ class Handler:
         finally:
             self._heartbeat.step()
 
-    def _body(self, item: dict[str, Any], headers: dict[str, str]) -> bytes:
-        """Return the body of a request without its Content-Encoding."""
-        body = bytes(item.get("body", b""))
-        return encodings.undo(headers.get(CONTENT_ENCODING), body, self._settings.max_body)
+    def _from_lane(self, name: str, headers: dict[str, str]) -> ParsedRequest:
+        """Return the request whose pictures the lane has decoded."""
+        decoded = handover.read(name)
+        options = read_options(headers.get(QUERY), headers.get(ATTRIBUTES), decoded.parameters)
+        return self._parsed(decoded, Asked(options, choose_format(headers, self._settings)))
+
+    def _parsed(self, decoded: Decoded, asked: Asked) -> ParsedRequest:
+        pixels = torch.from_numpy(decoded.pixels).permute(0, 3, 1, 2).contiguous()
+        return ParsedRequest(
+            self._description.transform.normalise(pixels),
+            decoded.is_list,
+            asked.answer_format,
+            asked.options,
+            decoded.errors,
+        )
 
     def inference(self, batch: Sequence[Prepared]) -> list[Outcome]:
         """Run all good pictures through the network together."""
@@ -286,6 +300,8 @@ class Handler:
             bodies = self._answer(data, context)
             for index in range(len(data)):
                 status = context.get_response_status(index)[0]
+                if status == COSTLY:  # it comes again, by way of the lane
+                    continue
                 work.answered += status < 400
                 work.refused += 400 <= status < 500
                 work.failed += status >= 500

@@ -32,10 +32,12 @@ from serve.front import health
 from serve.front.files import write_whole
 from serve.front.headers import CALL
 from serve.handler import Handler, Outcome, headers_of, run
+from serve.lane import handover
 
 log = logging.getLogger(__name__)
 
 _CALL = re.compile(r"(GET|POST|DELETE) /models(?:/([A-Za-z0-9._-]+)(/invoke)?)?")
+_LOADABLE = "load a bundle that Kennel trained"
 _HINT = "POST /models, GET /models, POST /models/NAME/invoke, DELETE /models/NAME"
 # Loading needs the weights three times for a moment: file, network, folded network.
 _COPIES = 3
@@ -85,8 +87,8 @@ class MultiModelHandler(Handler):
         if self._loaded.is_file():
             for name, url in json.loads(self._loaded.read_text()).items():
                 try:
-                    self._models[name] = (url, self._load_model(Path(url)))
-                except (ValueError, OSError, RequestError) as error:
+                    self._models[name] = (url, self._load_model(name, url))
+                except RequestError as error:
                     log.warning("model %s could not be reloaded: %s", name, error)
         return None
 
@@ -146,6 +148,7 @@ class MultiModelHandler(Handler):
         answer = self._describe(name)
         if verb == "DELETE":
             del self._models[name]
+            handover.withdraw(name)
             gc.collect()  # a traced network refers to itself, and its memory must be free now
             self._save_list()
         return answer
@@ -159,35 +162,76 @@ class MultiModelHandler(Handler):
             name, url = str(fields["model_name"]), str(fields["url"])
         except (ValueError, KeyError, TypeError, RecursionError):
             raise RequestError(400, "the JSON needs model_name and url", _HINT) from None
-        if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
+        if not re.fullmatch(r"[A-Za-z0-9._-]{1,200}", name):
             raise RequestError(
                 400,
-                f"invalid model name {name[:100]!r}: only letters, digits, . _ - are allowed",
+                f"invalid model name {name[:100]!r}: 1 to 200 letters, digits, . _ - are allowed",
                 _HINT,
             )
         if name in self._models:
             raise RequestError(409, f"model {name} is already loaded", "unload it first")
-        try:
-            self._models[name] = (url, self._load_model(Path(url)))
-        except (MemoryError, torch.OutOfMemoryError):
-            raise _too_large(name) from None
-        except (bundle.BundleError, OSError) as error:
-            raise RequestError(400, str(error), "load a bundle that Kennel trained") from error
+        self._models[name] = (url, self._load_model(name, url))
         self._save_list()
         return self._describe(name)
 
-    def _load_model(self, directory: Path) -> Handler:
-        weights = directory / bundle.MODEL
-        size = weights.stat().st_size >> 20 if weights.is_file() else 0
-        if size * _COPIES + _RESERVE_MB > machine.available_memory_mb():
-            raise _too_large(directory.name)
-        model = self.with_bundle(directory)
-        self._pool.share(model.network)
+    def _load_model(self, name: str, url: str) -> Handler:
+        """Load a bundle and announce it to the lane.
+
+        A bundle is a stranger's: whatever fails is the bundle's fault and harms no other model.
+
+        Raises:
+            RequestError: 400 with the reason, 507.
+        """
+        directory = bundle_directory(url, self._settings.models_dir)
+        try:
+            weights = directory / bundle.MODEL
+            size = weights.stat().st_size >> 20 if weights.is_file() else 0
+            if size * _COPIES + _RESERVE_MB > machine.available_memory_mb():
+                raise _too_large(name)
+            model = self.with_bundle(directory)
+            self._pool.share(model.network)
+            handover.announce(name, model.crop)
+        except RequestError:
+            raise
+        except (MemoryError, torch.OutOfMemoryError):
+            raise _too_large(name) from None
+        except (bundle.BundleError, OSError) as error:
+            raise RequestError(400, str(error), _LOADABLE) from error
+        except Exception as error:
+            log.warning("model %s cannot be loaded", name, exc_info=error)
+            reason = f"the bundle is damaged ({type(error).__name__}: {str(error)[:300]})"
+            raise RequestError(400, reason, _LOADABLE) from error
         return model
 
     def _save_list(self) -> None:
         urls = {name: url for name, (url, _) in self._models.items()}
         write_whole(self._loaded, json.dumps(urls))
+
+
+def bundle_directory(url: str, models: Path) -> Path:
+    """Return the directory of a bundle, which must be below the models' folder.
+
+    Args:
+        url: a path, as SageMaker sends it: `/opt/ml/models/HASH/model`.
+        models: the folder.
+
+    Raises:
+        RequestError: 400. The path, or a file in it, leads elsewhere, or is no regular file:
+            reading a pipe would never end.
+    """
+    hint = f"SageMaker unpacks models below {models}"
+    try:
+        root, directory = models.resolve(), Path(url).resolve()
+        if not (Path(url).is_absolute() and directory.is_relative_to(root) and directory != root):
+            raise RequestError(400, f"{url[:200]!r} is not below {models}", hint)
+        for entry in directory.iterdir() if directory.is_dir() else ():
+            if not entry.resolve().is_relative_to(directory):
+                raise RequestError(400, f"the link {entry.name!r} leads out of the bundle", hint)
+            if not (entry.is_file() or entry.is_dir()):
+                raise RequestError(400, f"{entry.name!r} is not a regular file", hint)
+    except (OSError, ValueError, RuntimeError) as error:  # too long, a zero byte, a circle of links
+        raise RequestError(400, f"{url[:200]!r} is not a path: {error}"[:400], hint) from None
+    return directory
 
 
 def _missing(name: str) -> RequestError:

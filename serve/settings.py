@@ -28,6 +28,8 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 # The model server stores its ports in a Java short.
 InnerPort = Annotated[int, Field(ge=1024, le=32766)]
 Positive = Annotated[int, Field(ge=1)]
+# nginx compares the number of digits: a body of 10 MB or more is large.
+_MAX_DIRECT_BODY = 9_999_999
 # A unix socket's path has at most 107 bytes (unix(7)); the workers' sockets are two folders deeper.
 _MAX_RUN_DIR = 64
 
@@ -75,6 +77,7 @@ class Settings(BaseModel):
     max_pixels: Positive = Field(2**26, alias="KENNEL_MAX_PIXELS")
     max_request_pixels: Positive = Field(2**26, alias="KENNEL_MAX_REQUEST_PIXELS")
     max_pictures: Annotated[int, Field(ge=1, le=1024)] = Field(32, alias="KENNEL_MAX_PICTURES")
+    decode_s: Annotated[int, Field(ge=1, le=50)] = Field(10, alias="KENNEL_DECODE_SECONDS")
     golden_tolerance: Annotated[float, Field(gt=0)] = Field(1e-3, alias="KENNEL_GOLDEN_TOLERANCE")
     drain_s: Annotated[int, Field(ge=1, le=28)] = Field(25, alias="KENNEL_DRAIN_SECONDS")
     recovery_s: Positive = Field(60, alias="KENNEL_RECOVERY_SECONDS")
@@ -130,6 +133,11 @@ class Settings(BaseModel):
         return self.base_dir / "model"
 
     @property
+    def models_dir(self) -> Path:
+        """Below which SageMaker unpacks the bundles of a multi-model endpoint."""
+        return self.base_dir / "models"
+
+    @property
     def request_pixels(self) -> int:
         """The most pixels of all pictures of a request: one picture can always have its own."""
         return max(self.max_request_pixels, self.max_pixels)
@@ -138,6 +146,11 @@ class Settings(BaseModel):
     def max_body(self) -> int:
         """The largest request body, in bytes."""
         return self.max_payload_mb * 1024 * 1024
+
+    @property
+    def max_direct_body(self) -> int:
+        """The largest body that goes through the model server's memory; a larger one does not."""
+        return self.max_body if self.code else min(self.max_body, _MAX_DIRECT_BODY)
 
     @property
     def layout(self) -> machine.Layout:
@@ -157,10 +170,17 @@ class Settings(BaseModel):
         return (self.worker_memory_mb or shared) * 2**20
 
     @property
+    def lane_slots(self) -> int:
+        """How many costly requests are decoded at the same time: each can take over a GiB."""
+        return max(1, min(machine.cores() // 2, machine.memory_mb() // 4096))
+
+    @property
     def listen(self) -> str:
-        """The address of nginx: `0.0.0.0:8080`, `[::]:8080`."""
-        host = f"[{self.address}]" if self.address.version == 6 else str(self.address)
-        return f"{host}:{self.port}"
+        """The address of nginx: `0.0.0.0:8080`; `[::]:8080` is of both families."""
+        if self.address.version == 6:
+            both = " ipv6only=off" if self.address.is_unspecified else ""
+            return f"[{self.address}]:{self.port}{both}"
+        return f"{self.address}:{self.port}"
 
     @property
     def default_format(self) -> answers.Format:

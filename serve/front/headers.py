@@ -12,3 +12,7 @@ REQUEST_ID = "X-Request-Id"
 CALL = "Kennel-Call"
 QUERY = "Kennel-Query"
 ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
+# Set by the lane (serve/lane), never by nginx: the file with the pixels of the request.
+PIXELS = "Kennel-Pixels"
+# What a worker answers for pictures that it leaves to the lane; nginx sends them there.
+COSTLY = 418

@@ -21,6 +21,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from serve.front import health, processes, spawner
+from serve.front.nginx import LANE
+from serve.lane import handover
 from serve.machine import cores, memory_mb
 from serve.settings import Settings
 
@@ -71,7 +73,7 @@ def heap_mb(settings: Settings) -> int:
 
     Enough for a full queue of the largest bodies, but at most a quarter of the memory.
     """
-    wanted = 192 + settings.queue_size * settings.max_payload_mb
+    wanted = 192 + settings.queue_size * settings.max_direct_body // 2**20
     return min(wanted, max(192, memory_mb() // 4))
 
 
@@ -88,7 +90,7 @@ def configuration(settings: Settings, port: int, management_port: int) -> str:
         "management_address": f"http://127.0.0.1:{management_port}",
         "default_response_timeout_seconds": settings.timeout_s,
         "job_queue_size": settings.queue_size,
-        "max_request_size": settings.max_body + 1024,
+        "max_request_size": settings.max_direct_body + 1024,
         # MMS starts a Python process at every interval, for metrics that nobody reads.
         "metric_time_interval": 2**31 - 1,
     }
@@ -138,6 +140,7 @@ def environment(run_dir: Path) -> dict[str, str]:
         **inherited,
         health.DIRECTORY_VARIABLE: str(run_dir / REPORTS),
         spawner.SOCKET_VARIABLE: str(run_dir / _SPAWNER),
+        handover.FOLDER_VARIABLE: str(run_dir / LANE),
         "TMPDIR": str(run_dir / "tmp"),
         "PYTHONPATH": path,
         "PYTHONUNBUFFERED": "1",
@@ -164,6 +167,32 @@ class Spawner:
     def is_settled(self) -> bool:
         """Return whether it is ready, or has died: then workers import torch themselves."""
         return self._socket.exists() or self._process.poll() is not None
+
+
+class Lane:
+    """The process that decodes costly pictures (serve/lane), and a new one when it dies.
+
+    Args:
+        run_dir: with the folder of the lane.
+        port: of the model server.
+        user: to run as.
+    """
+
+    def __init__(self, run_dir: Path, port: int, user: int | None = None) -> None:
+        self._run_dir, self._port, self._user = run_dir, port, user
+        self.process = self._start()
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        return processes.start(
+            [sys.executable, "-P", "-m", "serve.lane.server", str(self._port)],
+            cwd=self._run_dir,
+            environment=environment(self._run_dir),
+            user=self._user,
+        )
+
+    def restart(self) -> None:
+        """Start again after it died; its requests were answered with 503."""
+        self.process = self._start()
 
 
 class ModelServer:

@@ -58,6 +58,11 @@ def start(
     )
 
 
+def end_with_parent() -> None:
+    """Have the kernel kill this process when its parent ends."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
 def set_process_name(name: str) -> None:
     """Set the name of this process in `ps` and `top`, up to 15 letters."""
     with contextlib.suppress(OSError):

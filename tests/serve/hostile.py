@@ -69,9 +69,17 @@ def mutated(draw: st.DrawFn) -> Request:
     return Request(bytes(data), declared)
 
 
-def png(width: int, height: int, *chunks: tuple[bytes, bytes], depth: int = 8) -> bytes:
+def png(
+    width: int,
+    height: int,
+    *chunks: tuple[bytes, bytes],
+    depth: int = 8,
+    colours: int = 2,
+    interlaced: int = 0,
+) -> bytes:
     """Return a PNG with any header."""
-    header = (b"IHDR", struct.pack(">IIBBBBB", width, height, depth, 2, 0, 0, 0))
+    shape = struct.pack(">IIBBBBB", width, height, depth, colours, 0, 0, interlaced)
+    header = (b"IHDR", shape)
     body = b"".join(
         struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
         for name, data in (header, *chunks, (b"IEND", b""))

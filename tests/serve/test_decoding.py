@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from classifier.transform import EvaluationTransform
+from pictures.geometry import CentreCrop
 from serve.decoding import MemoryGate, read_pictures
 from serve.errors import RequestError
 from serve.formats.envelopes import Content, Pixels
@@ -14,7 +14,7 @@ from serve.settings import Settings
 from tests import peak
 from tests.serve.conftest import picture
 
-TRANSFORM = EvaluationTransform(resize=72, crop=64)
+CROP = CentreCrop(resize=72, crop=64)
 MIB = 2**20
 
 
@@ -25,7 +25,7 @@ def settings(**limits: int) -> Settings:
 def read(*pictures: bytes | Pixels, **limits: int) -> tuple[int, ...]:
     content = Content(pictures, is_list=len(pictures) > 1)
     gate = MemoryGate(0)
-    return tuple(read_pictures(content, TRANSFORM, settings(**limits), gate).shape)
+    return tuple(read_pictures(content, CROP, settings(**limits), gate).shape)
 
 
 def refused(*pictures: bytes | Pixels, **limits: int) -> RequestError:
@@ -41,7 +41,7 @@ LIMITS = {"KENNEL_MAX_PIXELS": 10_000, "KENNEL_MAX_REQUEST_PIXELS": 20_000}
 def test_all_pictures_of_a_request_share_one_budget(form: str) -> None:
     """9,900 pixels each: two are allowed, three are not."""
     one = picture(1, form, (110, 90))
-    assert read(one, one, **LIMITS) == (2, 3, 64, 64)
+    assert read(one, one, **LIMITS) == (2, 64, 64, 3)
     refusal = refused(one, one, one, **LIMITS)
     assert refusal.code == 422
     assert "29,700 pixels together; at most 20,000" in refusal.message
@@ -57,7 +57,7 @@ def test_the_budget_is_checked_before_anything_is_decoded() -> None:
 
 def test_one_picture_can_always_have_its_own_limit() -> None:
     limits = {"KENNEL_MAX_PIXELS": 10_000, "KENNEL_MAX_REQUEST_PIXELS": 1}
-    assert read(picture(1, size=(110, 90)), **limits) == (1, 3, 64, 64)
+    assert read(picture(1, size=(110, 90)), **limits) == (1, 64, 64, 3)
 
 
 def test_a_picture_that_is_too_large_is_named_before_the_budget() -> None:
@@ -71,7 +71,7 @@ def test_an_array_of_one_row_is_read_in_little_memory(shape: tuple[int, ...]) ->
     """Resized to 72 pixels as a whole it would have 31 gigabytes."""
     array = np.zeros(shape, np.uint8)
     with peak.measured() as measured:
-        assert read(array) == (1, 3, 64, 64)
+        assert read(array) == (1, 64, 64, 3)
     assert measured.mib < 120
 
 

@@ -1,6 +1,8 @@
 """SageMaker's multi-model contract: in a worker alone, and through the whole server."""
 
 import json
+import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -35,8 +37,9 @@ def named(name: str, directory: Path) -> dict[str, object]:
 
 @pytest.fixture
 def worker(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Service:
-    environment(monkeypatch, trained, tmp_path / "r")
+    environment(monkeypatch, tmp_path, tmp_path / "r")
     monkeypatch.setenv("SAGEMAKER_MULTI_MODEL", "true")
+    shutil.copytree(trained / "model", tmp_path / "models" / "one")
     return load(tmp_path / "r" / "empty", "serve.registry:handle")
 
 
@@ -47,17 +50,19 @@ def other(trained: Path, tmp_path: Path) -> Path:
     with torch.no_grad():
         loaded.network.get_parameter("fc.bias").add_(1.0)
     golden = bundle.Golden(loaded.golden.photos, loaded.golden.logits + 1.0)
-    bundle.save(bundle.Bundle(loaded.description, loaded.network, golden), tmp_path / "other")
-    return tmp_path / "other"
+    directory = tmp_path / "models" / "other"
+    bundle.save(bundle.Bundle(loaded.description, loaded.network, golden), directory)
+    return directory
 
 
 def test_models_are_loaded_listed_invoked_and_unloaded(
-    worker: Service, trained: Path, other: Path, logits: Infer
+    worker: Service, other: Path, logits: Infer
 ) -> None:
+    one_s = other.parent / "one"
     assert call(worker, "GET").json() == {"models": []}
-    for name, directory in (("one", trained / "model"), ("two", other)):
+    for name, directory in (("one", one_s), ("two", other)):
         assert call(worker, "POST", fields=named(name, directory)).status == 200
-    about = {"modelName": "one", "modelUrl": str(trained / "model")}
+    about = {"modelName": "one", "modelUrl": str(one_s)}
     assert call(worker, "GET", "/models/one").json() == about
     assert [one["modelName"] for one in call(worker, "GET").json()["models"]] == ["one", "two"]
     assert call(worker, "POST", fields=named("one", other)).status == 409
@@ -80,10 +85,10 @@ def test_models_are_loaded_listed_invoked_and_unloaded(
 
 
 def test_equal_weights_are_stored_once_and_freed_with_the_last_model(
-    worker: Service, trained: Path, other: Path
+    worker: Service, other: Path
 ) -> None:
     pool = registry._handler._pool
-    call(worker, "POST", fields=named("one", trained / "model"))
+    call(worker, "POST", fields=named("one", other.parent / "one"))
     alone = len(pool)
     call(worker, "POST", fields=named("two", other))
     assert len(pool) == alone + 1, "only the changed bias is new"
@@ -98,15 +103,14 @@ def test_equal_weights_are_stored_once_and_freed_with_the_last_model(
 
 
 def test_a_failed_load_is_refused_with_the_reason(
-    worker: Service, bundle_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    worker: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = bundle_copy / "model"
+    models = tmp_path / "models"
+    model = models / "one"
     assert call(worker, "POST", fields=named("a/b", model)).status == 400
     assert call(worker, "POST", fields={"model_name": "x"}).status == 400
     assert call(worker, "POST").status == 400
-    assert (
-        "kennel.json" in call(worker, "POST", fields=named("x", tmp_path / "no")).json()["message"]
-    )
+    assert "kennel.json" in call(worker, "POST", fields=named("x", models / "no")).json()["message"]
     tamper(model)
     refused = call(worker, "POST", fields=named("x", model))
     assert refused.status == 400
@@ -132,6 +136,52 @@ def test_networks_share_only_equal_tensors() -> None:
     pool.share(two)
     assert one.weight is two.weight
     assert one.bias is not two.bias
+
+
+def test_a_bundle_is_loaded_from_below_the_models_folder_only(
+    worker: Service, trained: Path, tmp_path: Path
+) -> None:
+    """Whatever the path says, and wherever its links lead."""
+    models = tmp_path / "models"
+    (models / "link").symlink_to(trained / "model")
+    (models / "circle").symlink_to(models / "circle")
+    for name in ("file", "pipe"):
+        shutil.copytree(models / "one", models / name)
+        (models / name / bundle.GOLDEN).unlink()
+    (models / "file" / bundle.GOLDEN).symlink_to(trained / "model" / bundle.GOLDEN)
+    os.mkfifo(models / "pipe" / bundle.GOLDEN)
+    sibling = tmp_path / "models-2"
+    shutil.copytree(models / "one", sibling)
+    for url, reason in {
+        str(trained / "model"): "is not below",
+        str(sibling): "is not below",
+        str(models): "is not below",
+        f"{models}/../models-2": "is not below",
+        f"{models}/one/../../models-2": "is not below",
+        f"{models}/link": "is not below",
+        f"{models}/circle": "no such|missing|not a path",
+        f"{models}/file": "leads out of the bundle",
+        f"{models}/pipe": "not a regular file",
+        "models/one": "is not below",
+        "one": "is not below",
+        "": "is not below",
+        "/": "is not below",
+        f"file://{models}/one": "is not below",
+        "https://example.com/model.tar.gz": "is not below",
+        f"{models}/one\0": "not a path",
+        f"{models}/{'x' * 5000}": "not a path",
+        f"{models}/\ud800": "not a path",
+        f"{models}/one/kennel.json": "",
+        "/proc/self/root" + str(trained / "model"): "is not below",
+    }.items():
+        refused = call(worker, "POST", fields={"model_name": "x", "url": url})
+        assert refused.status == 400, url
+        assert re.search(reason, refused.json()["message"]), (url, refused.json())
+    within = models / "within"
+    within.symlink_to(models / "one")
+    for url in (f"{models}/one", f"{models}/./one/", f"{models}/within"):
+        assert call(worker, "POST", fields={"model_name": "x", "url": url}).status == 200, url
+        assert call(worker, "DELETE", "/models/x").status == 200
 
 
 @pytest.mark.slow
