@@ -14,7 +14,7 @@ from pictures.decoding import deep, foreign, jpeg, png, tiff
 from pictures.decoding.errors import ImageError, OversizeImage, UnreadableImage, UnsupportedImage
 from pictures.decoding.jpeg import MAX_PIXELS, MAX_SCANNED_PIXELS, MAX_SCANS
 from pictures.decoding.pixels import Converter
-from pictures.decoding.source import MAX_PROFILE, Source, orientation
+from pictures.decoding.source import Source, bounded, orientation
 
 __all__ = [
     "BYTES_PER_PIXEL",
@@ -187,13 +187,9 @@ def _loaded(image: Image.Image, at_least: int | None) -> Image.Image:
 def _facts_of_pillow(form: str, source: Source, image: Image.Image) -> tuple[Source, Image.Image]:
     """Add what Pillow reads of WebP's metadata; drop the opacity of a BMP that is 0 everywhere."""
     if form == "WEBP":
-        profile = image.info.get("icc_profile") or b""
-        exif = image.info.get("exif") or b""
-        source = replace(
-            source,
-            orientation=orientation(exif),
-            profile=profile if len(profile) <= MAX_PROFILE else b"",
-        )
+        profile, remarks = bounded(image.info.get("icc_profile") or b"")
+        upright = orientation(image.info.get("exif") or b"")
+        source = replace(source, orientation=upright, profile=profile, remarks=remarks)
     # Programs that know no opacity write 0 into the fourth byte of a pixel.
     if form == "BMP" and image.mode == "RGBA" and image.getchannel("A").getextrema() == (0, 0):
         image = image.convert("RGB")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from pictures.decoding.errors import OversizeImage, UnreadableImage, UnsupportedImage
-from pictures.decoding.source import MAX_PROFILE, Source, orientation
+from pictures.decoding.source import Source, bounded, orientation
 
 MAX_PIXELS = 2**26  # 67 megapixels: more than a 50-megapixel phone makes
 MAX_SCANS = 100  # of a JPEG; libtiff has the same limit. Encoders write 10 to 20.
@@ -68,17 +68,13 @@ def source(data: bytes) -> Source:
         if marker in (_APP0, _APP14) or not (_APP0 <= marker <= 0xEF or marker == _COMMENT):
             kept.append(b"\xff" + bytes([marker]) + data[start:end])
         at = end
-    profile = b"".join(part for _, part in sorted(profiles.items()))
-    remarks = []
-    if len(profile) > MAX_PROFILE:
-        profile = b""
-        remarks.append("its colour profile is larger than 4 MiB: it is passed over")
+    profile, remarks = bounded(b"".join(part for _, part in sorted(profiles.items())))
     if not layout.end:
-        remarks.append("the JPEG lacks the two bytes of its end (FFD9)")
+        remarks += ("the JPEG lacks the two bytes of its end (FFD9)",)
     kept += [data[at : layout.end or len(data)], b"" if layout.end else b"\xff\xd9"]
     pixels = b"".join(kept)
     pixels = data if pixels == data else pixels  # no second copy
-    return Source(pixels, orientation(exif), profile, remarks=tuple(remarks))
+    return Source(pixels, orientation(exif), profile, remarks=remarks)
 
 
 def lacks_end(source: Source) -> bool:
@@ -92,8 +88,9 @@ def padded(source: Source) -> Iterator[Source]:
     If all of them decode to the same pixels, the decoder needed none of these bytes: nothing but
     the end is missing.
     """
+    begin = source.data[:-2].rstrip(b"\xff")  # a part of a marker, or fill bytes
     for pad in (b"\0\0", b"\xaa\x55", b"\x4b\xd2"):
-        yield replace(source, data=source.data[:-2] + 64 * pad + b"\xff\xd9")
+        yield replace(source, data=begin + 64 * pad + b"\xff\xd9")
 
 
 def has_all_scans(data: bytes) -> bool:

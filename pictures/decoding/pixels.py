@@ -48,7 +48,7 @@ class Converter:
         elif source.depth == 16 and not source.bits and image.mode in ("RGB", "RGBA"):
             most = max(one for _, one in image.getextrema()[:3])  # type: ignore[misc]
             self._remark(deep.few_bits((most << 8) + 255, 16))
-        elif source.bits:
+        elif source.bits and source.depth == 8:
             bits = source.bits[: self._colours()]
             self._stretched = deep.is_dim(self._histogram(), bits)
             self._remark(deep.scaled_by(bits) if self._stretched else "")

@@ -38,6 +38,13 @@ class Source:
     remarks: tuple[str, ...] = field(default=())
 
 
+def bounded(profile: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """Return a profile, or nothing and a remark if it is too large."""
+    if len(profile) <= MAX_PROFILE:
+        return profile, ()
+    return b"", ("its colour profile is larger than 4 MiB: it is passed over",)
+
+
 def orientation(exif: bytes) -> int:
     """Return the orientation in an EXIF block; 1 (upright) if there is none or it is damaged.
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pictures.decoding.errors import UnreadableImage, UnsupportedImage
-from pictures.decoding.source import MAX_PROFILE, Source
+from pictures.decoding.source import Source, bounded
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
@@ -41,6 +41,7 @@ _FOREIGN_COLOURS = {
     32845: "in the colour space LogLuv",
     34892: "a camera's raw picture (linear raw)",
 }
+# LZMA and Zstandard are left out: a few bytes can ask for gigabytes of working memory.
 _COMPRESSIONS = {
     1: "none",
     2: "CCITT RLE",
@@ -99,26 +100,22 @@ def source(data: bytes) -> Source:
     negative = colour == "gray" and bits == 16 and tags[_PHOTOMETRIC][0] == 0
     if negative:  # Pillow does not invert it
         kept[_PHOTOMETRIC] = _Entry(3, 1, struct.pack(order + "H", 1))
-    profile = entries.get(_PROFILE, _Entry(7, 0, b"")).value
+    profile, remarks = bounded(entries.get(_PROFILE, _Entry(7, 0, b"")).value)
     turned = _first(tags, _ORIENTATION, 1)
     return Source(
-        _rebuilt(data, kept, order, big=big),
+        _rebuilt(data, kept, order),
         orientation=turned if 1 <= turned <= 8 else 1,
-        profile=profile if len(profile) <= MAX_PROFILE else b"",
+        profile=profile,
         depth=bits,
         negative=negative,
-        remarks=(
-            ("its colour profile is larger than 4 MiB: it is passed over",)
-            if len(profile) > MAX_PROFILE
-            else ()
-        ),
+        remarks=remarks,
     )
 
 
 def sides(source: Source) -> tuple[int, int]:
     """Return width and height of the picture, or of a tile if that is larger; as stored."""
     order = "<" if source.data[:2] == b"II" else ">"
-    entries = _directory(source.data, order, big=b"+" in source.data[2:4])
+    entries = _directory(source.data, order, big=False)
     tags = {tag: _numbers(entry, order) for tag, entry in entries.items()}
     return (
         max(_first(tags, _WIDTH, 0), _first(tags, _TILE_WIDTH, 0)),
@@ -225,26 +222,29 @@ def _unsupported(what: str) -> UnsupportedImage:
     return UnsupportedImage(f"this is a TIFF {what}, which is not supported: {CURE}")
 
 
-def _rebuilt(data: bytes, kept: Mapping[int, _Entry], order: str, *, big: bool) -> bytes:
-    """Return the file with another first directory, at its end, and no other."""
-    head, room, word = ("HHQ", 8, "Q") if big else ("HHI", 4, "I")
+def _rebuilt(data: bytes, kept: Mapping[int, _Entry], order: str) -> bytes:
+    """Return the file with another first directory, at its end, and no other.
+
+    It is a classic TIFF: Pillow does not read every BigTIFF, and pictures are smaller than 4 GiB.
+    """
     place = len(data) + len(data) % 2
-    size = (8 if big else 2) + len(kept) * (20 if big else 12) + room
-    directory = [struct.pack(order + ("Q" if big else "H"), len(kept))]
+    after = place + 2 + 12 * len(kept) + 4
+    directory = [struct.pack(order + "H", len(kept))]
     values: list[bytes] = []
-    after = place + size
     for tag, entry in sorted(kept.items()):
-        value = entry.value.ljust(room, b"\0")
-        directory.append(struct.pack(order + head, tag, entry.kind, entry.count))
-        if len(value) > room:
+        kind, value = entry.kind, entry.value
+        if kind in (16, 18):  # 64-bit positions
+            kind = 4
+            numbers = struct.unpack(f"{order}{entry.count}Q", value)
+            value = struct.pack(f"{order}{entry.count}I", *(one & 0xFFFFFFFF for one in numbers))
+        directory.append(struct.pack(order + "HHI", tag, kind, entry.count))
+        if len(value) > 4:
             values.append(value + bytes(len(value) % 2))
-            directory.append(struct.pack(order + word, after))
+            directory.append(struct.pack(order + "I", after))
             after += len(values[-1])
         else:
-            directory.append(value)
-    directory.append(bytes(room))
-    first = data[:8] if big else data[:4]
-    start = first + struct.pack(order + word, place)
-    return b"".join(
-        [start, memoryview(data)[len(start) :], bytes(len(data) % 2), *directory, *values]
-    )
+            directory.append(value.ljust(4, b"\0"))
+    first = b"II*\0" if order == "<" else b"MM\0*"
+    header = first + struct.pack(order + "I", place)
+    middle = memoryview(data)[len(header) :]
+    return b"".join([header, middle, bytes(len(data) % 2), *directory, bytes(4), *values])
