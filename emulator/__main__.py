@@ -20,6 +20,9 @@ def _arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--engine", choices=("auto", "process", "docker"), help="default: auto")
     parser.add_argument("--region", help="default: us-east-1")
     parser.add_argument(
+        "--jobs", type=int, help="instances of jobs at once; default: what fits cores and memory"
+    )
+    parser.add_argument(
         "--access-key", help=f"default: ${ACCESS_KEY_VARIABLE}, or a new random one at each start"
     )
     parser.add_argument("--config", type=Path, help="a TOML file: see docs/emulator.md")
@@ -42,6 +45,7 @@ def main(words: list[str]) -> int:
             port=given.port,
             engine=given.engine,
             region=given.region,
+            jobs=given.jobs,
             access_key=os.environ.get(ACCESS_KEY_VARIABLE) or None,
         )
     except (ValueError, OSError) as error:

@@ -11,6 +11,7 @@ from emulator.contract import Record
 from emulator.engines.choose import Engines
 from emulator.resources import Resource
 from emulator.settings import ACCOUNT, Settings
+from emulator.slots import Slots, fitting
 from emulator.store.logs import Logs
 from emulator.store.objects import Objects
 from emulator.store.paths import child, private_folder, remove_child
@@ -32,6 +33,7 @@ class Context:
     objects: Objects
     logs: Logs
     engines: Engines
+    slots: Slots
     closing: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
@@ -44,6 +46,7 @@ class Context:
             Objects(settings.state / "s3"),
             Logs(settings.state / "logs", settings.region),
             Engines(settings),
+            Slots(settings.jobs or fitting()),
         )
         for name in ("endpoints", "transforms"):  # scratch folders: made again when needed
             remove_child(settings.state, name)

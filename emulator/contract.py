@@ -21,7 +21,7 @@ _WIRE = {
     "float": (int, float),
     "double": (int, float),
     "boolean": bool,
-    "timestamp": (int, float, str),
+    "timestamp": (int, float),
     "structure": dict,
     "map": dict,
     "list": list,
@@ -39,8 +39,8 @@ _JAVA = {
 
 
 @cache
-def _service() -> Any:
-    return botocore.session.get_session().get_service_model("sagemaker")
+def _service(name: str = "sagemaker") -> Any:
+    return botocore.session.get_session().get_service_model(name)
 
 
 def operations() -> frozenset[str]:
@@ -65,6 +65,24 @@ def check(operation: str, request: object) -> Record:
     return request
 
 
+def values(operation: str, request: Record) -> Iterator[tuple[str, Any]]:
+    """Yield each single value of a request and each map, with its path; lists have no step.
+
+    Members that the model does not have are yielded, too.
+    """
+    yield from _values(_service().operation_model(operation).input_shape, request, "")
+
+
+def headers(operation: str) -> dict[str, str]:
+    """Return the members of an operation of sagemaker-runtime that are headers, with the header."""
+    shape = _service("sagemaker-runtime").operation_model(operation).input_shape
+    return {
+        name: member.serialization["name"]
+        for name, member in shape.members.items()
+        if member.serialization.get("location") == "header"
+    }
+
+
 def answer(operation: str, record: Record) -> Record:
     """Return the members of a record that the operation's answer has; times in epoch seconds."""
     shape = _service().operation_model(operation).output_shape
@@ -75,6 +93,19 @@ def members(shape_name: str, record: Record) -> Record:
     """Return the members of a record that a shape has, such as a summary in a list."""
     shaped: Record = _select(_service().shape_for(shape_name), record)
     return shaped
+
+
+def _values(shape: Any, value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if value is None:
+        return
+    if shape and shape.type_name == "structure" and value:
+        for name, item in value.items():
+            yield from _values(shape.members.get(name), item, f"{path}.{name}" if path else name)
+    elif shape and shape.type_name == "list" and value:
+        for item in value:
+            yield from _values(shape.member, item, path)
+    elif path:
+        yield path, value
 
 
 def _select(shape: Any, value: Any) -> Any:

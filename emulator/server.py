@@ -13,8 +13,9 @@ from moto.moto_server import werkzeug_app
 from werkzeug.wrappers import Request, Response
 
 from emulator import contract, region
-from emulator.api import door
+from emulator.api import door, fields, tags
 from emulator.api.endpoints import Endpoints
+from emulator.api.field_table import FIELDS
 from emulator.api.images import Images
 from emulator.api.models import Models
 from emulator.api.runtime import Runtime
@@ -126,7 +127,9 @@ class Emulator:
             raise NotEmulated(
                 f"{operation} is not emulated" if known else f"no operation {operation}"
             )
-        checked = contract.check(operation, request.get_json(force=True))
+        checked = contract.check(operation, _body(request))
+        fields.check(FIELDS[operation], operation, checked)
+        tags.check(checked.get("Tags", []))
         return _json(contract.answer(operation, function(checked)))
 
     def _emulator(self, request: Request) -> Response:
@@ -141,6 +144,14 @@ class Emulator:
         raise ApiError(
             f"no {request.method} {request.path}", code="ValidationException", status=404
         )
+
+
+def _body(request: Request) -> Any:
+    try:
+        return json.loads(request.get_data() or b"{}")
+    except ValueError as error:
+        message = f"the request is not JSON: {error}"
+        raise ApiError(message, code="SerializationException", status=400) from None
 
 
 def _simulates_policies(request: Request) -> bool:

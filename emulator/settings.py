@@ -75,6 +75,8 @@ class Settings(Strict):
     access_key: str = Field(
         default_factory=_new_access_key, pattern="^[A-Za-z0-9_]{1,128}$", repr=False
     )
+    # How many instances of jobs run at once; None: as many as fit the machine.
+    jobs: int | None = Field(None, ge=1)
     # Whether the account has SageMaker Debugger; new AWS accounts do not.
     debugger: bool = True
     images: tuple[Image, ...] = ()

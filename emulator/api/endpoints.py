@@ -5,15 +5,20 @@ import threading
 from collections.abc import Callable
 
 from emulator import region
-from emulator.api.listing import summaries
+from emulator.api.listing import Listing, summaries
 from emulator.context import Context, Operations
 from emulator.contract import Record
 from emulator.errors import Invalid, JobError
 from emulator.resources import ENDPOINT, ENDPOINT_CONFIG, MODEL
-from emulator.runs.fleet import Fleet
+from emulator.runs.hosting.fleet import Fleet
 
 log = logging.getLogger("kennel.emulator")
 
+# VariantPropertyType -> member of a ProductionVariant; data capture is not emulated.
+_PROPERTIES = {
+    "DesiredInstanceCount": "InitialInstanceCount",
+    "DesiredWeight": "InitialVariantWeight",
+}
 _BUSY = ("Creating", "Updating", "SystemUpdating", "Deleting", "RollingBack")
 
 
@@ -36,6 +41,7 @@ class Endpoints:
             "DescribeEndpoint": self.describe,
             "ListEndpoints": self.list_endpoints,
             "UpdateEndpoint": self.update,
+            "UpdateEndpointWeightsAndCapacities": self.update_weights,
             "DeleteEndpoint": self.delete,
         }
 
@@ -66,7 +72,8 @@ class Endpoints:
 
     def list_endpoints(self, request: Record) -> Record:
         """Return summaries."""
-        return summaries(ENDPOINT, self._context.records.all(ENDPOINT), request)
+        endpoints = self._context.records.all(ENDPOINT)
+        return summaries(ENDPOINT, endpoints, request, Listing(since=True))
 
     def update(self, request: Record) -> Record:
         """Start the instances of another configuration, then end the previous ones.
@@ -75,14 +82,46 @@ class Endpoints:
             Invalid: no such endpoint or configuration, or the endpoint is busy.
         """
         name = request["EndpointName"]
-        status = self._context.require(ENDPOINT, name)["EndpointStatus"]
-        arn = self._context.arn(ENDPOINT, name)
-        if status in _BUSY:
-            raise Invalid(f'Cannot update in-progress endpoint "{arn}".')
-        fleet = self._new_fleet(name, request["EndpointConfigName"])
+        record = self._require_idle(name)
+        desired: dict[str, Record] = {}
+        if request.get("RetainAllVariantProperties"):
+            excluded = [
+                _PROPERTIES.get(one["VariantPropertyType"])
+                for one in request.get("ExcludeRetainedVariantProperties", [])
+            ]
+            desired = {
+                variant: {key: value for key, value in changed.items() if key not in excluded}
+                for variant, changed in self._retained(name).items()
+            }
+        fleet = self._new_fleet(name, request["EndpointConfigName"], desired)
         self._context.records.update(ENDPOINT, name, EndpointStatus="Updating")
-        self._in_thread(self._redeploy, name, fleet)
-        return {"EndpointArn": arn}
+        self._in_thread(self._redeploy, name, fleet, desired)
+        return {"EndpointArn": record["EndpointArn"]}
+
+    def update_weights(self, request: Record) -> Record:
+        """Change weights and numbers of instances.
+
+        Raises:
+            Invalid: no such endpoint or variant, or the endpoint is busy.
+        """
+        name, changes = request["EndpointName"], request["DesiredWeightsAndCapacities"]
+        record = self._context.require(ENDPOINT, name)
+        known = {one["VariantName"]: one for one in record["_config"]["ProductionVariants"]}
+        names = [change["VariantName"] for change in changes]
+        if missing := [variant for variant in names if variant not in known]:
+            raise Invalid(
+                f'The variant name(s) "{", ".join(missing)}" is/are not present within endpoint '
+                f'configuration "{record["EndpointConfigName"]}".'
+            )
+        for variant in names:
+            if names.count(variant) > 1:
+                raise Invalid(f'The variant name "{variant}" was non-unique within the request.')
+        for change in changes:
+            _check_change(change, known[change["VariantName"]])
+        self._require_idle(name)
+        self._context.records.update(ENDPOINT, name, EndpointStatus="Updating")
+        self._in_thread(self._rescale, name, changes)
+        return {"EndpointArn": record["EndpointArn"]}
 
     def delete(self, request: Record) -> Record:
         """End an endpoint and delete it."""
@@ -102,11 +141,28 @@ class Endpoints:
         for fleet in list(self._fleets.values()):
             fleet.end()
 
-    def _new_fleet(self, name: str, config_name: str) -> Fleet:
+    def _require_idle(self, name: str) -> Record:
+        record = self._context.require(ENDPOINT, name)
+        if record["EndpointStatus"] in _BUSY:
+            raise Invalid(f'Cannot update in-progress endpoint "{record["EndpointArn"]}".')
+        return record
+
+    def _retained(self, name: str) -> dict[str, Record]:
+        """Return weight and number of instances of each variant, as they are now."""
+        fleet = self.fleet(name)
+        return {
+            variant.name: {"InitialVariantWeight": variant.weight}
+            | ({} if variant.serverless else {"InitialInstanceCount": variant.count})
+            for variant in (fleet.variants if fleet else [])
+        }
+
+    def _new_fleet(
+        self, name: str, config_name: str, desired: dict[str, Record] | None = None
+    ) -> Fleet:
         config = self._context.require(ENDPOINT_CONFIG, config_name)
         names = [variant["ModelName"] for variant in config["ProductionVariants"]]
         models = {model: self._context.require(MODEL, model) for model in names}
-        return Fleet(self._context, name, config, models)
+        return Fleet(self._context, name, config, models, desired or {})
 
     def _in_thread(self, call: Callable[..., None], name: str, *more: object) -> None:
         thread = region.thread(call, name, *more, name=self._context.unique(name))
@@ -117,13 +173,33 @@ class Endpoints:
         reason = _start(fleet)
         self._save_result(name, fleet, reason, failed="Failed")
 
-    def _redeploy(self, name: str, fleet: Fleet) -> None:
+    def _rescale(self, name: str, changes: list[Record]) -> None:
+        fleet, reason = self.fleet(name), ""
+        for change in changes if fleet else []:
+            variant = fleet.variant(change["VariantName"]) if fleet else None
+            if variant is None:
+                continue
+            try:
+                variant.scale(change.get("DesiredInstanceCount", variant.count))
+                variant.weight = change.get("DesiredWeight", variant.weight)
+                variant.serverless |= change.get("ServerlessUpdateConfig", {})
+            except JobError as error:
+                reason = str(error)[:1024]
+        with self._context.records.change(ENDPOINT, name) as record:
+            record["_desired"] = self._retained(name)
+            record["EndpointStatus"] = "InService" if fleet else "Failed"
+            if reason:
+                record["FailureReason"] = reason
+
+    def _redeploy(self, name: str, fleet: Fleet, desired: dict[str, Record]) -> None:
         previous = self.fleet(name)
         reason = _start(fleet)
         # If the new instances fail, the previous ones continue to serve.
         self._save_result(name, fleet, reason, failed="InService" if previous else "Failed")
-        if previous and not reason:
-            previous.end()
+        if not reason:
+            self._context.records.update(ENDPOINT, name, _desired=desired)
+            if previous:
+                previous.end()
 
     def _save_result(self, name: str, fleet: Fleet, reason: str, *, failed: str) -> None:
         """Set the endpoint's status after a deployment: in service, or failed with a reason."""
@@ -166,7 +242,9 @@ class Endpoints:
         status = "Creating" if status == "Creating" else "SystemUpdating"
         self._context.records.update(ENDPOINT, name, EndpointStatus=status)
         try:
-            fleet = self._new_fleet(name, endpoint["EndpointConfigName"])
+            fleet = self._new_fleet(
+                name, endpoint["EndpointConfigName"], endpoint.get("_desired", {})
+            )
         except Invalid as error:  # its configuration or model was deleted
             reason = f"The emulator was restarted and cannot deploy the endpoint again: {error}"
             self._context.records.update(
@@ -174,6 +252,16 @@ class Endpoints:
             )
             return
         self._in_thread(self._deploy, name, fleet)
+
+
+def _check_change(change: Record, variant: Record) -> None:
+    name, serverless = change["VariantName"], "ServerlessConfig" in variant
+    if serverless and "DesiredInstanceCount" in change:
+        raise Invalid(f"DesiredInstanceCount is not for the serverless variant {name}")
+    if not serverless and "ServerlessUpdateConfig" in change:
+        raise Invalid(f"ServerlessUpdateConfig is for serverless variants only, not for {name}")
+    if change.get("DesiredInstanceCount", 1) < 1:
+        raise Invalid(f"DesiredInstanceCount must be at least 1 for variant {name}")
 
 
 def _start(fleet: Fleet) -> str:

@@ -3,7 +3,7 @@
 import threading
 import time
 
-from emulator.api.listing import summaries
+from emulator.api.listing import Listing, cut, summaries
 from emulator.context import Context, Operations
 from emulator.contract import Record
 from emulator.engines import registry
@@ -12,6 +12,7 @@ from emulator.resources import IMAGE, IMAGE_VERSION
 
 # How long an image or a version is CREATING. The first description of an image says so in any case.
 _CREATING_S = 0.3
+_LISTING = Listing(since=True, until=True)
 
 
 class Images:
@@ -28,6 +29,7 @@ class Images:
             "CreateImage": self.create,
             "DescribeImage": self.describe,
             "ListImages": self.list_images,
+            "UpdateImage": self.update,
             "DeleteImage": self.delete,
             "CreateImageVersion": self.create_version,
             "DescribeImageVersion": self.describe_version,
@@ -55,7 +57,29 @@ class Images:
         """Return summaries of images."""
         images = self._context.records.all(IMAGE)
         images = [image | {"ImageStatus": _status(image)} for image in images]
-        return summaries(IMAGE, images, request)
+        return summaries(IMAGE, images, request, _LISTING)
+
+    def update(self, request: Record) -> Record:
+        """Change an image's texts, or delete them.
+
+        Raises:
+            NotFound: no such image.
+            Invalid: a text is both set and deleted, or the image is still CREATING.
+        """
+        name, deleted = request["ImageName"], request.get("DeleteProperties", [])
+        given: Record = {
+            key: request[key] for key in ("Description", "DisplayName", "RoleArn") if key in request
+        }
+        if both := sorted(set(deleted) & set(given)):
+            raise Invalid(f"{both} are both set and in DeleteProperties")
+        image = self._context.require(IMAGE, name)
+        if _status(image) != "CREATED":
+            raise Invalid(f"Image {image['ImageArn']} is in status {_status(image)}")
+        with self._context.records.change(IMAGE, name) as record:
+            record.update(given)
+            for key in deleted:
+                record.pop(key, None)
+        return {"ImageArn": image["ImageArn"]}
 
     def delete(self, request: Record) -> Record:
         """Delete an image and all its versions."""
@@ -106,7 +130,7 @@ class Images:
             version | {"ImageVersionStatus": _status(version)}
             for version in self._versions(request["ImageName"])
         ]
-        return summaries(IMAGE_VERSION, versions, request, name_key="Version")
+        return summaries(IMAGE_VERSION, versions, request, _LISTING, name_key="Version")
 
     def update_version(self, request: Record) -> Record:
         """Change a version's description, and move aliases."""
@@ -132,7 +156,8 @@ class Images:
         one_version = {"Alias", "Version"} & set(request)
         versions = [self._find(request)] if one_version else self._versions(request["ImageName"])
         aliases = [alias for version in versions for alias in version["Aliases"]]
-        return {"SageMakerImageVersionAliases": aliases}
+        found, token = cut(sorted(aliases), request, [], lambda alias: [alias])
+        return {"SageMakerImageVersionAliases": found} | token
 
     def _versions(self, name: str) -> list[Record]:
         """Return an image's versions, oldest first.

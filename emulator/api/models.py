@@ -1,12 +1,17 @@
 """Models and endpoint configurations in the API: checked as SageMaker does, and stored."""
 
-from emulator.api.listing import summaries
+from emulator.api.listing import Listing, summaries
 from emulator.context import Context, Operations
 from emulator.contract import Record
 from emulator.errors import Invalid, JobError
 from emulator.resources import ENDPOINT_CONFIG, MODEL
-from emulator.runs.model_data import model_uri
+from emulator.runs import defaults
+from emulator.runs.hosting.model_data import model_uri
 from emulator.store.objects import Location
+
+# Members of a serverless endpoint have these sizes only, as the API's documentation says.
+_SERVERLESS_MB = (1024, 2048, 3072, 4096, 5120, 6144)
+_LISTING = Listing(since=True)
 
 
 class Models:
@@ -34,6 +39,8 @@ class Models:
         Raises:
             Invalid: no image, no role, missing model data, several containers.
         """
+        if "PrimaryContainer" in request and "Containers" in request:
+            raise Invalid("Both PrimaryContainer and Containers are given: give one of them")
         containers = request.get("Containers") or [request.get("PrimaryContainer")]
         if len(containers) != 1 or containers[0] is None:
             raise Invalid("You must provide one container: inference pipelines are not emulated")
@@ -42,19 +49,29 @@ class Models:
             raise Invalid("You must provide the container's Image: model packages have none here")
         if "ExecutionRoleArn" not in request:
             raise Invalid("ExecutionRoleArn must be present")
+        _check_container(container)
         uri = model_uri(container)
-        if uri:
+        if uri and container.get("Mode") != "MultiModel":  # its models may come later
             self._check_data(uri)
-        return self._context.create(MODEL, request | {"PrimaryContainer": container})
+        return self._context.create(MODEL, defaults.model(request))
 
     def create_config(self, request: Record) -> Record:
         """Store an endpoint configuration. The models of its variants must exist."""
-        for variant in request["ProductionVariants"]:
+        variants = request["ProductionVariants"]
+        names = [variant["VariantName"] for variant in variants]
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            raise Invalid(f"The variant names must be unique, but these are not: {repeated}")
+        for variant in variants:
             if "ModelName" not in variant:
                 raise Invalid("ModelName must be present: inference components are not emulated")
             self._context.require(MODEL, variant["ModelName"])
             _check_variant(variant)
-        return self._context.create(ENDPOINT_CONFIG, request)
+        if "AsyncInferenceConfig" in request:
+            if any("ServerlessConfig" in variant for variant in variants):
+                raise Invalid("AsyncInferenceConfig is not for variants with ServerlessConfig")
+            if len(variants) > 1:
+                raise Invalid("An asynchronous endpoint has one variant")
+        return self._context.create(ENDPOINT_CONFIG, defaults.endpoint_config(request))
 
     def describe_model(self, request: Record) -> Record:
         """Return a model."""
@@ -66,11 +83,12 @@ class Models:
 
     def list_models(self, request: Record) -> Record:
         """Return summaries of models."""
-        return summaries(MODEL, self._context.records.all(MODEL), request)
+        return summaries(MODEL, self._context.records.all(MODEL), request, _LISTING)
 
     def list_configs(self, request: Record) -> Record:
         """Return summaries of endpoint configurations."""
-        return summaries(ENDPOINT_CONFIG, self._context.records.all(ENDPOINT_CONFIG), request)
+        configs = self._context.records.all(ENDPOINT_CONFIG)
+        return summaries(ENDPOINT_CONFIG, configs, request, _LISTING)
 
     def delete_model(self, request: Record) -> Record:
         """Delete a model; endpoints that use it continue to run."""
@@ -93,12 +111,36 @@ class Models:
             raise Invalid(f"Could not find model data at {uri}.")
 
 
-def _check_variant(variant: Record) -> None:
-    serverless = "ServerlessConfig" in variant
-    if serverless and "InstanceType" in variant:
-        raise Invalid("InstanceType must not be set for a variant with ServerlessConfig")
-    if not serverless and not {"InstanceType", "InitialInstanceCount"} <= set(variant):
+def _check_container(container: Record) -> None:
+    source = container.get("ModelDataSource", {}).get("S3DataSource", {})
+    if source and "ModelDataUrl" in container:
+        raise Invalid("Both ModelDataUrl and ModelDataSource are given: give one of them")
+    multi = container.get("Mode") == "MultiModel"
+    if multi and not model_uri(container):
         raise Invalid(
-            "InstanceType and InitialInstanceCount must be present for variant "
-            f"{variant['VariantName']}"
+            "A container with Mode MultiModel needs ModelDataUrl, the prefix of its models"
+        )
+    caching = container.get("MultiModelConfig", {}).get("ModelCacheSetting", "Enabled")
+    if caching != "Enabled":
+        raise Invalid(f"MultiModelConfig.ModelCacheSetting {caching} is not emulated")
+
+
+def _check_variant(variant: Record) -> None:
+    name, serverless = variant["VariantName"], variant.get("ServerlessConfig")
+    if serverless is None:
+        if not {"InstanceType", "InitialInstanceCount"} <= set(variant):
+            raise Invalid(
+                f"InstanceType and InitialInstanceCount must be present for variant {name}"
+            )
+        return
+    if given := {"InstanceType", "InitialInstanceCount"} & set(variant):
+        raise Invalid(
+            f"{' and '.join(sorted(given))} must not be set for a variant with ServerlessConfig"
+        )
+    memory = serverless["MemorySizeInMB"]
+    if memory not in _SERVERLESS_MB:
+        raise Invalid(
+            f"1 validation error detected: Value '{memory}' at 'MemorySizeInMB' failed to satisfy "
+            "constraint: Member must satisfy enum value set: "
+            f"[{', '.join(str(size) for size in _SERVERLESS_MB)}]"
         )

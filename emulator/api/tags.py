@@ -1,9 +1,34 @@
 """Tags of SageMaker's resources: added, listed, deleted. Create operations can set them, too."""
 
+from collections.abc import Sequence
+
+from emulator.api.listing import cut
 from emulator.context import Context, Operations
 from emulator.contract import Record
-from emulator.errors import Invalid
+from emulator.errors import Invalid, LimitExceeded
 from emulator.resources import TAGGED, Resource
+
+MAX_TAGS = 50  # of one resource; also the size of a page
+
+
+def check(tags: Sequence[Record]) -> None:
+    """Refuse the tags of a request that AWS refuses.
+
+    Raises:
+        Invalid: a key is AWS's own, or is given twice.
+        LimitExceeded: there are too many.
+    """
+    keys = [tag["Key"] for tag in tags]
+    if reserved := [key for key in keys if key.lower().startswith("aws:")]:
+        raise Invalid(f"Tag keys must not start with 'aws:', which AWS reserves: {reserved}")
+    if repeated := sorted({key for key in keys if keys.count(key) > 1}):
+        raise Invalid(f"Tag keys must be unique, but these are given twice: {repeated}")
+    _check_number(len(keys))
+
+
+def _check_number(number: int) -> None:
+    if number > MAX_TAGS:
+        raise LimitExceeded(f"A resource has at most {MAX_TAGS} tags; with this request {number}")
 
 
 class Tags:
@@ -20,12 +45,15 @@ class Tags:
         """Set tags; a tag with the same key is replaced."""
         resource, name, tags = self._find(request["ResourceArn"])
         tags |= {tag["Key"]: tag["Value"] for tag in request["Tags"]}
+        _check_number(len(tags))
         return {"Tags": self._save(resource, name, tags)}
 
     def list_tags(self, request: Record) -> Record:
         """Return a resource's tags."""
         _, _, tags = self._find(request["ResourceArn"])
-        return {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
+        pairs = list(enumerate(tags.items()))
+        found, token = cut(pairs, request, [], lambda pair: [pair[0]], MAX_TAGS)
+        return {"Tags": [{"Key": key, "Value": value} for _, (key, value) in found]} | token
 
     def delete(self, request: Record) -> Record:
         """Delete tags."""

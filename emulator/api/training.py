@@ -1,13 +1,13 @@
-"""Training jobs in the API: create, describe, list, stop."""
+"""Training jobs in the API: create, describe, list, stop, delete."""
 
 import posixpath
 
-from emulator.api.listing import summaries
+from emulator.api.listing import Listing, summaries
 from emulator.context import Context, Operations, now
 from emulator.contract import Record
-from emulator.errors import Invalid
+from emulator.errors import InUse, Invalid, NotFound
 from emulator.resources import TRAINING_JOB
-from emulator.runs.metrics import Metrics
+from emulator.runs.metrics import compiled
 from emulator.runs.running import LIVE
 from emulator.runs.training_runs import TrainingRuns
 
@@ -17,6 +17,8 @@ _DEBUGGER = (
     "ProfilerConfig",
     "ProfilerRuleConfigurations",
 )
+# "MaxResults … are first retrieved ignoring the StatusEquals parameter", newest first.
+_LISTING = Listing(status_last=True)
 
 
 class TrainingJobs:
@@ -32,6 +34,7 @@ class TrainingJobs:
             "DescribeTrainingJob": self.describe,
             "ListTrainingJobs": self.list_jobs,
             "StopTrainingJob": self.stop,
+            "DeleteTrainingJob": self.delete,
         }
 
     def create(self, request: Record) -> Record:
@@ -48,11 +51,36 @@ class TrainingJobs:
 
     def describe(self, request: Record) -> Record:
         """Return a job."""
-        return self._context.require(TRAINING_JOB, request["TrainingJobName"])
+        job = self._context.require(TRAINING_JOB, request["TrainingJobName"])
+        return job | _warm_pool(job)
 
     def list_jobs(self, request: Record) -> Record:
         """Return summaries, newest first by default."""
-        return summaries(TRAINING_JOB, self._context.records.all(TRAINING_JOB), request)
+        jobs = [job | _warm_pool(job) for job in self._context.records.all(TRAINING_JOB)]
+        if "WarmPoolStatusEquals" in request:
+            wanted = request["WarmPoolStatusEquals"]
+            jobs = [job for job in jobs if job.get("WarmPoolStatus", {}).get("Status") == wanted]
+        if "TrainingPlanArnEquals" in request:
+            jobs = []  # no job has a training plan here
+        return summaries(TRAINING_JOB, jobs, request, _LISTING)
+
+    def delete(self, request: Record) -> Record:
+        """Delete a job that has ended; its objects in S3 and its logs remain.
+
+        Raises:
+            NotFound: no such job.
+            InUse: it has not ended, or its warm pool is still there.
+        """
+        name = request["TrainingJobName"]
+        job = self._context.records.get(TRAINING_JOB, name)
+        if job is None:
+            raise NotFound("Requested resource not found.")
+        pool = _warm_pool(job).get("WarmPoolStatus", {}).get("Status")
+        if job["TrainingJobStatus"] in LIVE or pool == "Available":
+            state = "its warm pool is Available" if pool else f"it is {job['TrainingJobStatus']}"
+            raise InUse(f"Training job {job['TrainingJobArn']} cannot be deleted: {state}")
+        self._context.records.remove(TRAINING_JOB, name)
+        return {}
 
     def stop(self, request: Record) -> Record:
         """Ask a job to stop.
@@ -66,6 +94,17 @@ class TrainingJobs:
                 f"The request was rejected because the training job is in status {status}."
             )
         return {}
+
+
+def _warm_pool(job: Record) -> Record:
+    """Return the warm pool's status: it is kept for a while, though no job starts faster here."""
+    kept_s = job["ResourceConfig"].get("KeepAlivePeriodInSeconds", 0)
+    if not kept_s or job["TrainingJobStatus"] != "Completed":
+        return {}
+    idle_s = now() - job["TrainingEndTime"]
+    status = "Available" if idle_s < kept_s else "Terminated"
+    billable = int(min(idle_s, kept_s))
+    return {"WarmPoolStatus": {"Status": status, "ResourceRetainedBillableTimeInSeconds": billable}}
 
 
 def check(request: Record) -> None:
@@ -88,6 +127,12 @@ def check(request: Record) -> None:
     modes = {algorithm["TrainingInputMode"]}
     for channel in channels:
         modes.add(channel.get("InputMode", algorithm["TrainingInputMode"]))
+        for member in ("CompressionType", "RecordWrapperType"):
+            if channel.get(member, "None") != "None":
+                raise Invalid(
+                    f"Channel {channel['ChannelName']}: {member} {channel[member]} is for Pipe "
+                    "mode only, which is not emulated: leave it out or set it to None"
+                )
         source = channel["DataSource"].get("S3DataSource")
         if source is None or source["S3DataType"] != "S3Prefix":
             raise Invalid(
@@ -100,7 +145,7 @@ def check(request: Record) -> None:
     if "Pipe" in modes:
         raise Invalid("Pipe mode is not emulated: use File or FastFile")
     _check_times(request)
-    Metrics(algorithm.get("MetricDefinitions", []))  # compiles the regexes
+    compiled(algorithm.get("MetricDefinitions", []))
 
 
 def _check_local_paths(request: Record) -> None:

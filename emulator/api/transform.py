@@ -1,12 +1,14 @@
 """Batch transform in the API: create, describe, list, stop."""
 
-from emulator.api.listing import summaries
+from emulator.api.listing import Listing, summaries
 from emulator.context import Context, Operations
 from emulator.contract import Record
-from emulator.errors import Invalid
+from emulator.errors import Invalid, JobError
 from emulator.resources import MODEL, TRANSFORM_JOB
+from emulator.runs import defaults
 from emulator.runs.running import Running, fail_unfinished
 from emulator.runs.transform_run import TransformRun
+from emulator.store.objects import Location
 
 
 class TransformJobs:
@@ -36,7 +38,7 @@ class TransformJobs:
         """
         model = self._context.require(MODEL, request["ModelName"])
         _check(request)
-        job = request | {"TransformJobStatus": "InProgress"}
+        job = defaults.transform_job(request) | {"TransformJobStatus": "InProgress"}
         return self._runs.start(job, lambda name: TransformRun(self._context, name, model))
 
     def describe(self, request: Record) -> Record:
@@ -45,7 +47,8 @@ class TransformJobs:
 
     def list_jobs(self, request: Record) -> Record:
         """Return summaries, newest first by default."""
-        return summaries(TRANSFORM_JOB, self._context.records.all(TRANSFORM_JOB), request)
+        jobs = self._context.records.all(TRANSFORM_JOB)
+        return summaries(TRANSFORM_JOB, jobs, request, Listing())
 
     def stop(self, request: Record) -> Record:
         """Ask a job to stop; answers already in S3 remain there."""
@@ -60,12 +63,18 @@ class TransformJobs:
 
 
 def _check(request: Record) -> None:
-    source = request["TransformInput"]
-    if source["DataSource"]["S3DataSource"]["S3DataType"] != "S3Prefix":
+    source, target = request["TransformInput"], request["TransformOutput"]
+    data = source["DataSource"]["S3DataSource"]
+    if data["S3DataType"] != "S3Prefix":
         raise Invalid("Only S3DataType S3Prefix is emulated")
     if source.get("SplitType", "None") not in ("None", "Line"):
         raise Invalid(f"SplitType {source['SplitType']} is not emulated")
-    if source.get("CompressionType", "None") != "None":
-        raise Invalid("CompressionType Gzip is not emulated")
-    if request.get("DataProcessing"):
-        raise Invalid("DataProcessing is not emulated")
+    for name, default in (("InputFilter", "$"), ("OutputFilter", "$"), ("JoinSource", "None")):
+        if (given := request.get("DataProcessing", {}).get(name, default)) != default:
+            raise Invalid(f"DataProcessing.{name} {given!r} is not emulated")
+    try:
+        place, _ = Location.parse(data["S3Uri"]), Location.parse(target["S3OutputPath"])
+    except JobError as error:
+        raise Invalid(str(error)) from None
+    if not place.key:
+        raise Invalid(f"S3Uri {place} has no key prefix: name the folder of the objects")

@@ -1,10 +1,13 @@
 """What SageMaker refuses in a tuning job in addition to its model, and what is not emulated."""
 
+import math
+
 from emulator.contract import Record
 from emulator.errors import Invalid, LimitExceeded
 from emulator.runs import search
+from emulator.runs.running import LIVE
+from emulator.runs.tuning_run import tuned_names
 
-_NOT_EMULATED = ("TrainingJobDefinitions", "WarmStartConfig", "Autotune")
 # Account quotas ("Automatic model tuning" in SageMaker's quotas).
 _MAX_JOBS, _MAX_JOBS_RANDOM, _MAX_PARALLEL = 750, 10_000, 100
 
@@ -15,9 +18,6 @@ def check(request: Record) -> None:
     Raises:
         Invalid, LimitExceeded: with the reason.
     """
-    for name in _NOT_EMULATED:
-        if name in request:
-            raise Invalid(f"{name} is not emulated")
     if "TrainingJobDefinition" not in request:
         raise Invalid("TrainingJobDefinition must be present")
     config, definition = request["HyperParameterTuningJobConfig"], request["TrainingJobDefinition"]
@@ -26,6 +26,54 @@ def check(request: Record) -> None:
     _check_metric(config, definition)
     _check_ranges(config, definition)
     _check_number(config)
+    if parents(request) and config["Strategy"] not in ("Bayesian", "Random"):
+        raise Invalid(
+            f"WarmStartConfig: the {config['Strategy']} strategy learns nothing from other tuning "
+            "jobs here: use Bayesian or Random"
+        )
+
+
+def parents(request: Record) -> list[str]:
+    """Return the names of the tuning jobs that a warm start goes on from."""
+    given = request.get("WarmStartConfig", {}).get("ParentHyperParameterTuningJobs", [])
+    return [parent["HyperParameterTuningJobName"] for parent in given]
+
+
+def check_parent(parent: Record, request: Record) -> None:
+    """Refuse a parent that a warm start cannot go on from.
+
+    Raises:
+        Invalid: it has not ended, or has another objective, image or other hyperparameters.
+    """
+    name, status = parent["HyperParameterTuningJobName"], parent["HyperParameterTuningJobStatus"]
+    if status in LIVE:
+        raise Invalid(
+            f"WarmStartConfig: the parent tuning job {name} is {status}: wait for its end"
+        )
+    objectives = [
+        job["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]
+        for job in (parent, request)
+    ]
+    if objectives[0] != objectives[1]:
+        raise Invalid(
+            f"WarmStartConfig: the objective {objectives[1]} is not that of the parent {name}, "
+            f"{objectives[0]}"
+        )
+    if tuned_names(parent) != tuned_names(request):
+        raise Invalid(
+            "WarmStartConfig: static and tuned hyperparameters together must be those of the "
+            f"parent {name}: {sorted(tuned_names(parent) ^ tuned_names(request))} are in one only"
+        )
+    images = {
+        job["TrainingJobDefinition"]["AlgorithmSpecification"]["TrainingImage"]
+        for job in (parent, request)
+    }
+    kind = request["WarmStartConfig"]["WarmStartType"]
+    if kind == "IdenticalDataAndAlgorithm" and len(images) > 1:
+        raise Invalid(
+            f"WarmStartConfig: {kind} needs the image of the parent {name}, but the images are "
+            f"{sorted(images)}: use TransferLearning for another image"
+        )
 
 
 def _check_metric(config: Record, definition: Record) -> None:
@@ -38,8 +86,6 @@ def _check_metric(config: Record, definition: Record) -> None:
 
 def _check_ranges(config: Record, definition: Record) -> None:
     ranges = config.get("ParameterRanges", {})
-    if ranges.get("AutoParameters"):
-        raise Invalid("AutoParameters are not emulated")
     numbers = [
         number
         for kind in ("IntegerParameterRanges", "ContinuousParameterRanges")
@@ -54,20 +100,26 @@ def _check_ranges(config: Record, definition: Record) -> None:
             f"{[number['Name'] for number in numbers]}"
         )
     for number in numbers:
-        _check_range(number)
-    names = [range_["Name"] for range_ in all_ranges] + list(
-        definition.get("StaticHyperParameters", {})
-    )
+        _check_range(number, whole=number in ranges.get("IntegerParameterRanges", []))
+    names = [range_["Name"] for range_ in all_ranges]
+    names += definition.get("StaticHyperParameters", {})
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise Invalid(f"Hyperparameters are given twice, as a range or static: {repeated}")
 
 
-def _check_range(range_: Record) -> None:
+def _check_range(range_: Record, *, whole: bool) -> None:
     try:
-        low, high = float(range_["MinValue"]), float(range_["MaxValue"])
+        convert = int if whole else float
+        low, high = convert(range_["MinValue"]), convert(range_["MaxValue"])
     except ValueError:
-        raise Invalid(f"The range of {range_['Name']} is not numeric") from None
+        kind = "integers" if whole else "numbers"
+        values = f"{range_['MinValue']!r} and {range_['MaxValue']!r}"
+        raise Invalid(
+            f"MinValue and MaxValue of the range of {range_['Name']} must be {kind}: {values}"
+        ) from None
+    if not math.isfinite(low) or not math.isfinite(high):
+        raise Invalid(f"MinValue and MaxValue must be finite in the range of {range_['Name']}")
     if not low < high:
         raise Invalid(f"MinValue must be less than MaxValue in the range of {range_['Name']}")
     scaling = range_.get("ScalingType")
@@ -81,7 +133,7 @@ def _check_number(config: Record) -> None:
     limits, strategy = config["ResourceLimits"], config["Strategy"]
     number = limits.get("MaxNumberOfTrainingJobs")
     if strategy == "Grid":
-        count = sum(1 for _ in search.combinations(config["ParameterRanges"]))
+        count = search.count(config["ParameterRanges"])
         if number is not None and number != count:
             raise Invalid(
                 "MaxNumberOfTrainingJobs must equal the number of combinations of the Grid "

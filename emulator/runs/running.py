@@ -56,11 +56,19 @@ class Running(Generic[R]):
         name = record[self._resource.name_key]
         with self._lock:  # `stop` sees a stored job only with its run
             answer = self._context.create(self._resource, record)
-            run = self._runs[self._context.unique(name)] = make(name)
-            thread = region.thread(run.run, name=f"{self._resource.kind} {name}")
-            self._threads.append(thread)
-            thread.start()
+            self._run(name, make(name))
         return answer
+
+    def run(self, name: str, make: Callable[[], R]) -> None:
+        """Run a job that is already stored, in a new thread."""
+        with self._lock:
+            self._run(name, make())
+
+    def _run(self, name: str, run: R) -> None:
+        self._runs[self._context.unique(name)] = run
+        thread = region.thread(run.run, name=f"{self._resource.kind} {name}")
+        self._threads = [other for other in self._threads if other.is_alive()] + [thread]
+        thread.start()
 
     def get(self, name: str) -> R:
         """Return a job that was started since the emulator started."""

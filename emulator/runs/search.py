@@ -4,8 +4,9 @@ Bayesian is optuna's TPE, Hyperband its pruner over random proposals. SageMaker 
 """
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import optuna
 
@@ -26,6 +27,9 @@ class Search(Protocol):
     def learn(self, number: int, value: float | None, values: Sequence[float] = ()) -> None:
         """Learn a trial's final objective value, or None if it has none, and all its values."""
 
+    def remember(self, tuned: Hyperparameters, value: float) -> None:
+        """Learn from a trial of another tuning job (warm start)."""
+
 
 def make(name: str, config: Record) -> Search:
     """Return the search for a HyperParameterTuningJobConfig that has been checked.
@@ -45,6 +49,13 @@ def combinations(ranges: Record) -> Iterator[Hyperparameters]:
         yield dict(zip(names, values, strict=True))
 
 
+def count(ranges: Record) -> int:
+    """Return how many combinations there are, without making them."""
+    return math.prod(
+        len(category["Values"]) for category in ranges.get("CategoricalParameterRanges", [])
+    )
+
+
 class Grid:
     """Every combination, once."""
 
@@ -60,6 +71,9 @@ class Grid:
         return False
 
     def learn(self, number: int, value: float | None, values: Sequence[float] = ()) -> None:
+        """Grid learns nothing."""
+
+    def remember(self, tuned: Hyperparameters, value: float) -> None:
         """Grid learns nothing."""
 
 
@@ -108,6 +122,41 @@ class Optuna:
         else:
             self._study.tell(trial, value)
 
+    def remember(self, tuned: Hyperparameters, value: float) -> None:
+        """Add a finished trial to optuna's study, if its values lie in this job's ranges."""
+        fixed = optuna.trial.FixedTrial(dict(_typed(tuned, self._ranges)))
+        try:
+            _draw(fixed, self._ranges)
+        except (KeyError, ValueError):  # a hyperparameter that is not tuned here, or not so far
+            return
+        self._study.add_trial(
+            optuna.trial.create_trial(
+                params=fixed.params, distributions=fixed.distributions, value=value
+            )
+        )
+
+
+def _typed(tuned: Hyperparameters, ranges: Record) -> Iterator[tuple[str, Any]]:
+    """Yield a trial's hyperparameters as `_draw` gives them to optuna."""
+    for range_ in ranges.get("CategoricalParameterRanges", []):
+        if tuned.get(range_["Name"]) in range_["Values"]:
+            yield range_["Name"], tuned[range_["Name"]]
+    for kind in ("IntegerParameterRanges", "ContinuousParameterRanges"):
+        for range_ in ranges.get(kind, []):
+            name = range_["Name"]
+            if name not in tuned:
+                continue
+            value = float(tuned[name])
+            if not float(range_["MinValue"]) <= value <= float(range_["MaxValue"]):
+                continue
+            if kind == "IntegerParameterRanges":
+                yield name, int(value)
+            else:
+                yield (
+                    name,
+                    1 - value if range_.get("ScalingType") == "ReverseLogarithmic" else value,
+                )
+
 
 def _pruner(config: Record) -> optuna.pruners.BasePruner:
     if config["Strategy"] == "Hyperband":
@@ -121,7 +170,7 @@ def _pruner(config: Record) -> optuna.pruners.BasePruner:
     return optuna.pruners.NopPruner()
 
 
-def _draw(trial: optuna.trial.Trial, ranges: Record) -> Hyperparameters:
+def _draw(trial: optuna.trial.BaseTrial, ranges: Record) -> Hyperparameters:
     """Draw a value for each range. In the API all values are strings."""
     drawn: Hyperparameters = {}
     for range_ in ranges.get("CategoricalParameterRanges", []):

@@ -1,32 +1,36 @@
-"""One training job while it runs: from Starting to its last status, spot interruptions included."""
+"""One training job while it runs: from Starting to its last status, with all its attempts.
+
+Another attempt follows a spot interruption, and an InternalServerError if the job has a
+RetryStrategy.
+"""
 
 import contextlib
 import logging
 import math
 import time
-from pathlib import Path
 from typing import Literal
 
 from emulator.context import Context, now
 from emulator.contract import Record
-from emulator.engines import opt_ml
-from emulator.engines.container import Container, Mount, Network, Plan
 from emulator.errors import JobError
 from emulator.resources import TRAINING_JOB
 from emulator.runs import hosts
+from emulator.runs.attempt import Attempt
 from emulator.runs.hosts import Hosts
-from emulator.runs.metrics import Metrics
-from emulator.store import artifacts
-from emulator.store.logs import Stream
-from emulator.store.objects import Location
-from emulator.store.paths import child, remove_child
+from emulator.runs.metrics import Metrics, compiled
+from emulator.store.paths import remove_child
 
 log = logging.getLogger("kennel.emulator")
 
-_LOG_GROUP = "/aws/sagemaker/TrainingJobs"
+INTERNAL = "InternalServerError: "
 Request = Literal["stop", "interrupt"]
 Outcome = Literal[
-    "Completed", "Stopped", "MaxRuntimeExceeded", "MaxWaitTimeExceeded", "Interrupted"
+    "Completed",
+    "Stopped",
+    "MaxRuntimeExceeded",
+    "MaxWaitTimeExceeded",
+    "MaxPendingTimeExceeded",
+    "Interrupted",
 ]
 
 
@@ -38,6 +42,12 @@ def transition(job: Record, status: str, message: str = "") -> None:
         transitions[-1].setdefault("EndTime", moment)
     transitions.append({"Status": status, "StartTime": moment, "StatusMessage": message})
     job["SecondaryStatus"] = status
+
+
+def retries_left(job: Record) -> bool:
+    """Whether the job's RetryStrategy allows another attempt after an InternalServerError."""
+    allowed: int = job.get("RetryStrategy", {}).get("MaximumRetryAttempts", 0)
+    return bool(job.get("_retries", 0) < allowed)
 
 
 class TrainingRun:
@@ -55,13 +65,13 @@ class TrainingRun:
         self._engine = context.engines.for_image(job["AlgorithmSpecification"]["TrainingImage"])
         self._limits = context.settings.limits
         self._folder = context.folder("jobs", name)
-        self._metrics = Metrics(job["AlgorithmSpecification"].get("MetricDefinitions", []))
+        patterns = compiled(job["AlgorithmSpecification"].get("MetricDefinitions", []))
+        self._metrics = Metrics(patterns, name, context.region)
         self._requests: set[Request] = set()
         self._trained_s = 0.0
         self._created = time.monotonic()
-        self._attempt = 0
-        self._roots: list[Path] = []
-        self._syncs: list[artifacts.Sync] = []
+        self._attempts = 0
+        self._attempt: Attempt | None = None
 
     def stop(self) -> None:
         """Ask the job to stop."""
@@ -78,21 +88,69 @@ class TrainingRun:
 
     def run(self) -> None:
         """Run the job to its end; errors become its FailureReason."""
+        count = self._job["ResourceConfig"].get("InstanceCount", 1)
         try:
-            outcome = self._run_once()
-            while outcome == "Interrupted":
-                self._transition("Interrupted", "Spot capacity was reclaimed")
-                self._transition("Starting", "Launching requested ML instances again")
-                outcome = self._run_once()
-            self._upload(model=True)
+            with self._context.slots.take(count, lambda: bool(self._given_up())) as taken:
+                outcome = self._run_attempts() if taken else self._given_up()
+                assert outcome
+                if self._attempt:
+                    self._transition("Uploading", "Uploading generated training model")
+                    self._attempt.upload(model=True)
             self._end(outcome)
         except JobError as error:
             self._fail(str(error))
         except Exception as error:
             log.exception("training job %s", self._name)
-            self._fail(f"InternalServerError: the emulator could not run the job: {error!r}")
+            self._fail(f"{INTERNAL}the emulator could not run the job: {error!r}")
         finally:
             remove_child(self._folder.parent, self._folder.name)
+
+    def _given_up(self) -> Outcome | None:
+        """Return how a job ends that still waits for a slot, or None if it goes on waiting.
+
+        Raises:
+            JobError: the emulator ends.
+        """
+        stopping, waited = self._job.get("StoppingCondition", {}), time.monotonic() - self._created
+        if self._context.closing.is_set():
+            raise JobError(f"{INTERNAL}the emulator was stopped while the job waited")
+        if "stop" in self._requests:
+            return "Stopped"
+        if waited > stopping.get("MaxWaitTimeInSeconds", math.inf):
+            return "MaxWaitTimeExceeded"
+        if waited > stopping.get("MaxPendingTimeInSeconds", math.inf):
+            return "MaxPendingTimeExceeded"
+        return None
+
+    def _run_attempts(self) -> Outcome:
+        """Run attempts until one is not interrupted and needs no retry.
+
+        Raises:
+            JobError: the algorithm or the platform failed.
+        """
+        while True:
+            try:
+                outcome = self._run_once()
+            except JobError as error:
+                self._count_retry(str(error))
+                continue
+            if outcome != "Interrupted":
+                return outcome
+            self._transition("Interrupted", "Spot capacity was reclaimed")
+            self._transition("Starting", "Launching requested ML instances again")
+
+    def _count_retry(self, reason: str) -> None:
+        """Count a retry, if the error is the platform's and one is left.
+
+        Raises:
+            JobError: there is none.
+        """
+        with self._context.records.change(TRAINING_JOB, self._name) as job:
+            closing = self._context.closing.is_set()
+            if closing or not reason.startswith(INTERNAL) or not retries_left(job):
+                raise JobError(reason)
+            job["_retries"] = job.get("_retries", 0) + 1
+            transition(job, "Restarting", f"Retry {job['_retries']}: {reason}")
 
     def _run_once(self) -> Outcome:
         """Run the job's containers once, until they end or are stopped.
@@ -103,91 +161,33 @@ class TrainingRun:
         self._requests.discard("interrupt")
         count = self._job["ResourceConfig"].get("InstanceCount", 1)
         isolated = bool(self._job.get("EnableNetworkIsolation"))
+        unique = self._context.unique(self._name)
         with (
-            self._engine.network(
-                self._context.unique(self._name), count, isolated=isolated
-            ) as network,
+            self._engine.network(unique, count, isolated=isolated) as network,
             contextlib.ExitStack() as removals,
         ):
             if "stop" in self._requests:
                 return "Stopped"
-            if not self._attempt:
+            if not self._attempts:
                 self._transition("Downloading", "Downloading input data")
-            self._attempt += 1
-            started = [
-                self._start(network, number, removals) for number in range(len(network.hosts))
-            ]
+            self._attempts += 1
+            attempt = Attempt(self._context, self._job, self._engine, self._folder, self._attempts)
+            started = attempt.start(network, removals, {})
+            self._attempt = attempt
             self._transition("Training", "Training image download completed. Training in progress.")
             with self._context.records.change(TRAINING_JOB, self._name) as job:
                 job.setdefault("TrainingStartTime", now())
             start = time.monotonic()
             running = Hosts(started, self._metrics.read)
             try:
-                return self._watch(running, start)
+                return self._watch(attempt, running, start)
             finally:
                 running.kill()
                 self._trained_s += time.monotonic() - start
                 self._save_metrics()
-                for sync in self._syncs:
-                    sync.send()
+                attempt.send()
 
-    def _start(
-        self, network: Network, number: int, removals: contextlib.ExitStack
-    ) -> tuple[Container, Path, Stream]:
-        """Prepare one host's /opt/ml and start its container."""
-        job, context = self._job, self._context
-        root = self._folder / str(self._attempt) / f"algo-{number + 1}"
-        opt_ml.make_folders(root)
-        if number == 0:
-            self._roots, self._syncs = [], []
-        self._roots.append(root)
-        paths = self._make_synced_folders(root)
-        host = network.hosts[number]
-        opt_ml.write_config(root, job, network, host, paths)
-        algorithm = job["AlgorithmSpecification"]
-        plan = Plan(
-            name=f"{context.unique(self._name)}-algo-{number + 1}",
-            image=algorithm["TrainingImage"],
-            verb="train",
-            root=root,
-            network=network,
-            host=host,
-            env=opt_ml.environment(job, context.region),
-            mounts=tuple(self._channels(number, len(network.hosts))),
-            entrypoint=tuple(algorithm.get("ContainerEntrypoint", ())),
-            arguments=tuple(algorithm.get("ContainerArguments", ())),
-        )
-        stream = context.logs.stream(_LOG_GROUP, f"{self._name}/algo-{number + 1}-{int(now())}")
-        container = self._engine.start(plan)
-        removals.callback(container.remove)
-        return container, root, stream
-
-    def _make_synced_folders(self, root: Path) -> dict[str, str]:
-        """Make the folders that go to S3 while the job runs; return SageMaker's path -> ours."""
-        paths: dict[str, str] = {}
-        for path, uri in opt_ml.synced_folders(self._job):
-            # The docker engine mounts only /opt/ml; an engine refuses a path that it cannot offer.
-            paths[path] = self._engine.container_path(root, path)
-            folder = opt_ml.host_path(root, path)
-            sync = artifacts.Sync(self._context.objects, folder, Location.parse(uri))
-            sync.fetch()
-            self._syncs.append(sync)
-        return paths
-
-    def _channels(self, number: int, count: int) -> list[Mount]:
-        """Download the channels: one copy for all hosts, or a shard for each."""
-        mounts = []
-        for channel in self._job.get("InputDataConfig", []):
-            name = channel["ChannelName"]
-            source = channel["DataSource"]["S3DataSource"]
-            shared = source.get("S3DataDistributionType") != "ShardedByS3Key"
-            folder = child(self._folder / "data" / ("all" if shared else str(number)), name)
-            if not folder.exists():
-                opt_ml.download(self._context.objects, channel, folder, number, count)
-            mounts.append(Mount(folder, f"input/data/{name}", read_only=True))
-        return mounts
-
-    def _watch(self, running: Hosts, start: float) -> Outcome:
+    def _watch(self, attempt: Attempt, running: Hosts, start: float) -> Outcome:
         """Wait until the containers end; obey time limits, stop requests and interruptions."""
         stopping = self._job.get("StoppingCondition", {})
         max_runtime = stopping.get("MaxRuntimeInSeconds", 86_400) - self._trained_s
@@ -196,7 +196,7 @@ class TrainingRun:
         while (ending := running.wait(0.1)) is None:
             moment = time.monotonic()
             if self._context.closing.is_set():
-                raise JobError("InternalServerError: the emulator was stopped while the job ran")
+                raise JobError(f"{INTERNAL}the emulator was stopped while the job ran")
             if "stop" in self._requests:
                 running.stop(self._limits.stop_grace_s)
                 return "Stopped"
@@ -209,41 +209,21 @@ class TrainingRun:
                 running.stop(self._limits.stop_grace_s)
                 return "MaxRuntimeExceeded" if too_long else "MaxWaitTimeExceeded"
             if moment - last_sync > self._limits.checkpoint_sync_s:
-                for sync in self._syncs:
-                    sync.send()
+                attempt.send()
                 self._save_metrics()
                 last_sync = moment
         if ending.code:
-            self._upload(model=False)
+            self._transition("Uploading", "Uploading generated training model")
+            attempt.upload(model=False)
             raise JobError(hosts.reason(ending))
         return "Completed"
 
-    def _upload(self, *, model: bool) -> None:
-        """Upload the contents of output/data and, if `model`, of model."""
-        config = self._job["OutputDataConfig"]
-        compress = config.get("CompressionType", "GZIP") == "GZIP"
-        target = Location.parse(config["S3OutputPath"]).join(self._name, "output")
-        if not self._roots:  # stopped before it started
-            return
-        self._transition("Uploading", "Uploading generated training model")
-        objects = self._context.objects
-        data = [root / "output" / "data" for root in self._roots]
-        if any(next(artifacts.files_below(folder), None) for folder in data):
-            name = "output.tar.gz" if compress else "output"
-            archive = self._folder / "output.tar.gz"
-            artifacts.upload(objects, data, archive, target.join(name), compress=compress)
-        if model:
-            name = "model.tar.gz" if compress else "model"
-            folders = [root / "model" for root in self._roots]
-            archive = self._folder / "model.tar.gz"
-            artifacts.upload(objects, folders, archive, target.join(name), compress=compress)
-            where = str(target.join(name)) + ("" if compress else "/")
-            self._update(ModelArtifacts={"S3ModelArtifacts": where})
-
     def _end(self, outcome: Outcome) -> None:
         status = "Completed" if outcome == "Completed" else "Stopped"
+        # The API has no secondary status of its own for a job that waited too long.
+        secondary = "Stopped" if outcome == "MaxPendingTimeExceeded" else outcome
         message = {"Completed": "Training job completed", "Stopped": "Training job stopped"}
-        self._finish(status, outcome, message.get(outcome, f"Training job stopped: {outcome}"))
+        self._finish(status, secondary, message.get(outcome, f"Training job stopped: {outcome}"))
 
     def _fail(self, reason: str) -> None:
         self._update(FailureReason=reason[:1024])
@@ -257,7 +237,8 @@ class TrainingRun:
             job["SecondaryStatusTransitions"][-1]["EndTime"] = now()
             job["TrainingJobStatus"] = status
             job["TrainingEndTime"] = now()
-            job["BillableTimeInSeconds"] = job["TrainingTimeInSeconds"] = seconds
+            if seconds:  # the API has no zero
+                job["BillableTimeInSeconds"] = job["TrainingTimeInSeconds"] = seconds
 
     def _save_metrics(self) -> None:
         if final := self._metrics.final():

@@ -3,13 +3,14 @@
 import contextlib
 import itertools
 
-from emulator.context import Context
+from emulator.context import Context, now
 from emulator.contract import Record
 from emulator.engines import opt_ml
 from emulator.errors import Invalid, JobError
 from emulator.resources import TRAINING_JOB
-from emulator.runs.running import RESTARTED, Running, fail_unfinished
-from emulator.runs.training_run import TrainingRun, transition
+from emulator.runs import defaults
+from emulator.runs.running import LIVE, RESTARTED, Running
+from emulator.runs.training_run import TrainingRun, retries_left, transition
 from emulator.store import artifacts
 from emulator.store.objects import Location
 from emulator.store.paths import remove_child
@@ -20,10 +21,10 @@ class TrainingRuns(Running[TrainingRun]):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context, TRAINING_JOB)
-        for job in fail_unfinished(context, TRAINING_JOB):
-            _send_unsent(context, job)
-            with context.records.change(TRAINING_JOB, job["TrainingJobName"]) as record:
-                transition(record, "Failed", RESTARTED)
+        for _ in context.each_region():
+            for job in context.records.all(TRAINING_JOB):
+                if job["TrainingJobStatus"] in LIVE:
+                    self._recover(job)
 
     def create(self, request: Record, **more: object) -> Record:
         """Store a job and start it; the request has been checked.
@@ -35,9 +36,28 @@ class TrainingRuns(Running[TrainingRun]):
         Raises:
             InUse: the name is taken.
         """
-        job = request | more | {"TrainingJobStatus": "InProgress"}
+        job = defaults.training_job(request) | more | {"TrainingJobStatus": "InProgress"}
         transition(job, "Starting", "Preparing the instances for training")
         return self.start(job, lambda name: TrainingRun(self._context, name))
+
+    def _recover(self, job: Record) -> None:
+        """End a job that ran when the previous emulator ended, or try it again if it asks for it.
+
+        Its RetryStrategy counts this as an InternalServerError, as SageMaker's own errors.
+        """
+        name = job["TrainingJobName"]
+        _send_unsent(self._context, job)
+        again = job["TrainingJobStatus"] == "InProgress" and retries_left(job)
+        with self._context.records.change(TRAINING_JOB, name) as record:
+            if again:
+                record["_retries"] = record.get("_retries", 0) + 1
+                transition(record, "Restarting", RESTARTED)
+            else:
+                transition(record, "Failed", RESTARTED)
+                end = {"TrainingJobStatus": "Failed", "TrainingEndTime": now()}
+                record.update(end, FailureReason=RESTARTED)
+        if again:
+            self.run(name, lambda: TrainingRun(self._context, name))
 
     def interrupt(self, name: str) -> None:
         """Interrupt a spot job, with the usual notice; it starts again.

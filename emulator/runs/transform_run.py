@@ -1,19 +1,23 @@
 """One transform job while it runs: starts instances, sends every object, stores every answer."""
 
+import contextlib
 import itertools
+import json
 import logging
 import threading
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
+from typing import Any
 
 from emulator import region
 from emulator.context import Context, now
 from emulator.contract import Record
 from emulator.errors import JobError
 from emulator.resources import TRANSFORM_JOB
-from emulator.runs import model_data
-from emulator.runs.instance import Instance, NoAnswer
+from emulator.runs.hosting import model_data
+from emulator.runs.hosting.instance import Answer, Instance, NoAnswer
 from emulator.store.objects import Location
 from emulator.store.paths import remove_child
 
@@ -22,6 +26,10 @@ log = logging.getLogger("kennel.emulator")
 _LOG_GROUP = "/aws/sagemaker/TransformJobs"
 _TIMEOUT_S = 600
 _MB = 1024 * 1024
+# A gzip file of a few kB can hold gigabytes.
+_MAX_INFLATED = 1024 * _MB
+# The members of a transform job that /execution-parameters answers if the request is silent.
+_ASKED = ("MaxConcurrentTransforms", "MaxPayloadInMB", "BatchStrategy")
 
 
 class TransformRun:
@@ -38,9 +46,7 @@ class TransformRun:
         assert job
         self._context, self._name, self._job, self._model = context, name, job, model
         self._folder = context.folder("transforms", name)
-        default_mb = context.settings.limits.transform_payload_mb
-        self._max_mb: int = job.get("MaxPayloadInMB", default_mb)
-        self._concurrency: int = job.get("MaxConcurrentTransforms", 0) or 1
+        self._parameters: Record = {key: job[key] for key in _ASKED if job.get(key)}
         self._stopped = threading.Event()
 
     def stop(self) -> None:
@@ -49,47 +55,66 @@ class TransformRun:
 
     def run(self) -> None:
         """Run the job to its end; errors become its FailureReason."""
-        instances: list[Instance] = []
         status, reason = "Failed", ""
+        count = self._job["TransformResources"]["InstanceCount"]
         try:
-            source = Location.parse(
-                self._job["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"]
-            )
-            places = self._context.objects.find(source)
-            if not places:
-                raise JobError(f"ClientError: No S3 objects found under {source}")
-            self._start(instances)
-            self._update(TransformStartTime=now())
-            with ThreadPoolExecutor(self._concurrency * len(instances)) as pool:
-                turns = (itertools.repeat(source), places, itertools.cycle(instances))
-                list(pool.map(region.carry(self._transform), *turns))
+            with self._context.slots.take(count, self._is_over) as taken:
+                failures = self._run(count) if taken else []
             if self._context.closing.is_set():
                 raise JobError("InternalServerError: the emulator was stopped while the job ran")
+            if failures:
+                raise JobError(_summary(failures))
             status = "Stopped" if self._stopped.is_set() else "Completed"
         except JobError as error:
             reason = str(error)
         except Exception as error:
             log.exception("transform job %s", self._name)
             reason = f"InternalServerError: the emulator could not run the job: {error!r}"
+        ended: Record = {"TransformJobStatus": status, "TransformEndTime": now()}
+        self._update(**ended, **({"FailureReason": reason[:1024]} if reason else {}))
+
+    def _is_over(self) -> bool:
+        return self._stopped.is_set() or self._context.closing.is_set()
+
+    def _run(self, count: int) -> list[str]:
+        """Send all objects; return why some of them failed.
+
+        Raises:
+            JobError: there are no objects, or an instance did not become healthy.
+        """
+        source = Location.parse(self._job["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"])
+        places = self._context.objects.find(source)
+        if not places:
+            raise JobError(f"ClientError: No S3 objects found under {source}")
+        instances: list[Instance] = []
+        try:
+            self._start(instances, count)
+            self._update(TransformStartTime=now())
+            concurrency = self._parameters.get("MaxConcurrentTransforms", 1)
+            with ThreadPoolExecutor(concurrency * count) as pool:
+                turns = (itertools.repeat(source), places, itertools.cycle(instances))
+                outcomes = list(pool.map(region.carry(self._outcome), *turns))
         finally:
             for instance in instances:
                 instance.end()
             remove_child(self._folder.parent, self._folder.name)
-        ended: Record = {"TransformJobStatus": status, "TransformEndTime": now()}
-        self._update(**ended, **({"FailureReason": reason[:1024]} if reason else {}))
+        return [outcome for outcome in outcomes if outcome]
 
-    def _start(self, instances: list[Instance]) -> None:
+    def _start(self, instances: list[Instance], count: int) -> None:
         """Start the instances, with the variables that SageMaker sets for batch transform."""
+        max_mb = self._job.get("MaxPayloadInMB", self._context.settings.limits.transform_payload_mb)
         env = {
             "SAGEMAKER_BATCH": "true",
-            "SAGEMAKER_MAX_PAYLOAD_IN_MB": str(self._max_mb),
+            "SAGEMAKER_MAX_PAYLOAD_IN_MB": str(max_mb),
             "SAGEMAKER_BATCH_STRATEGY": self._job.get("BatchStrategy", "MultiRecord"),
-            "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS": str(self._concurrency),
+            "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS": str(
+                self._job.get("MaxConcurrentTransforms") or 1
+            ),
             **self._job.get("Environment", {}),
         }
-        container = self._model["PrimaryContainer"]
+        container = model_data.container(self._model)
         model_data.download(self._context, container, self._folder / "model")
-        for number in range(self._job["TransformResources"]["InstanceCount"]):
+        for number in range(count):
             instance = Instance(
                 self._context,
                 f"{self._context.unique(self._name)}-{number}",
@@ -102,6 +127,27 @@ class TransformRun:
             )
             instances.append(instance)
             instance.wait_healthy(self._context.settings.limits.startup_s, "the transform job")
+        self._ask(instances[0])
+
+    def _ask(self, instance: Instance) -> None:
+        """Ask the container for what the request does not say, if it implements that."""
+        with contextlib.suppress(NoAnswer, ValueError):
+            timeout = self._context.settings.limits.ping_s
+            answer = instance.send("GET", "/execution-parameters", b"", {}, timeout=timeout)
+            given: Any = json.loads(answer.body) if answer.status == HTTPStatus.OK else {}
+            for key in _ASKED if isinstance(given, dict) else ():
+                if given.get(key):
+                    self._parameters.setdefault(key, given[key])
+
+    def _outcome(self, source: Location, place: Location, instance: Instance) -> str:
+        """Send one object; return why it failed, or an empty string. One does not end the job."""
+        if self._is_over():
+            return ""
+        try:
+            self._transform(source, place, instance)
+        except JobError as error:
+            return str(error)
+        return ""
 
     def _transform(self, source: Location, place: Location, instance: Instance) -> None:
         """Send one object and store the answers as `<key>.out`.
@@ -109,41 +155,60 @@ class TransformRun:
         Raises:
             JobError: the container refused it, or did not answer.
         """
-        if self._stopped.is_set() or self._context.closing.is_set():
-            return
         source_config, output = self._job["TransformInput"], self._job["TransformOutput"]
         headers = {"Content-Type": source_config.get("ContentType", "application/octet-stream")}
         if "Accept" in output:
             headers["Accept"] = output["Accept"]
-        answers = []
-        for piece in self._pieces(self._context.objects.read(place), place):
-            try:
-                timeout = self._job.get("ModelClientConfig", {}).get(
-                    "InvocationsTimeoutInSeconds", _TIMEOUT_S
-                )
-                answer = instance.send("POST", "/invocations", piece, headers, timeout=timeout)
-            except NoAnswer as error:
-                raise JobError(f"AlgorithmError: {place}: {error}") from None
-            if answer.status != HTTPStatus.OK:
-                kind = "ClientError" if answer.status < 500 else "AlgorithmError"
-                body = answer.body.decode(errors="replace")[:500]
-                raise JobError(f"{kind}: {place}: the container answered {answer.status}: {body}")
-            answers.append(answer.body)
+        body = self._context.objects.read(place)
+        if source_config.get("CompressionType") == "Gzip":
+            body = _inflated(body, place)
+        answers = [
+            self._send(place, instance, piece, headers) for piece in self._pieces(body, place)
+        ]
         separator = b"\n" if output.get("AssembleWith") == "Line" else b""
         folder = source.key[: source.key.rfind("/") + 1]
         name = f"{place.key.removeprefix(folder)}.out"
         target = Location.parse(output["S3OutputPath"]).join(name)
         self._context.objects.write(target, b"".join(answer + separator for answer in answers))
 
+    def _send(
+        self, place: Location, instance: Instance, piece: bytes, headers: dict[str, str]
+    ) -> bytes:
+        """Send one request, again if the server fails and ModelClientConfig has retries.
+
+        Raises:
+            JobError: the container refused it, or did not answer.
+        """
+        config = self._job.get("ModelClientConfig", {})
+        timeout = config.get("InvocationsTimeoutInSeconds", _TIMEOUT_S)
+        reason = ""
+        for _ in range(config.get("InvocationsMaxRetries", 0) + 1):
+            try:
+                answer = instance.send("POST", "/invocations", piece, headers, timeout=timeout)
+            except NoAnswer as error:
+                reason = f"AlgorithmError: {place}: {error}"
+                continue
+            if answer.status == HTTPStatus.OK:
+                return answer.body
+            reason = _refusal(place, answer)
+            if answer.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+                break
+        raise JobError(reason)
+
     def _pieces(self, body: bytes, place: Location) -> Iterator[bytes]:
         """Yield the request bodies: the whole object, single lines, or as many lines as fit."""
-        max_bytes = self._max_mb * _MB
+        max_mb = self._parameters.get(
+            "MaxPayloadInMB", self._context.settings.limits.transform_payload_mb
+        )
+        if self._job.get("MaxPayloadInMB") == 0:  # no limit
+            max_mb = 0
+        max_bytes = max_mb * _MB
         lines = self._job["TransformInput"].get("SplitType", "None") == "Line"
-        batching = self._job.get("BatchStrategy", "MultiRecord") == "MultiRecord"
+        batching = self._parameters.get("BatchStrategy", "MultiRecord") == "MultiRecord"
         batch = b""
         for record in body.splitlines(keepends=True) if lines else [body]:
             if max_bytes and len(record) > max_bytes:
-                raise JobError(f"ClientError: a record of {place} exceeds {self._max_mb} MB")
+                raise JobError(f"ClientError: a record of {place} exceeds {max_mb} MB")
             if batch and (not batching or (max_bytes and len(batch) + len(record) > max_bytes)):
                 yield batch
                 batch = b""
@@ -152,3 +217,34 @@ class TransformRun:
 
     def _update(self, **fields: object) -> None:
         self._context.records.update(TRANSFORM_JOB, self._name, **fields)
+
+
+def _refusal(place: Location, answer: Answer) -> str:
+    kind = "ClientError" if answer.status < HTTPStatus.INTERNAL_SERVER_ERROR else "AlgorithmError"
+    body = answer.body.decode(errors="replace")[:500]
+    return f"{kind}: {place}: the container answered {answer.status}: {body}"
+
+
+def _summary(failures: list[str]) -> str:
+    """Return the FailureReason: how many objects failed, and why."""
+    kind, _, _ = failures[0].partition(":")
+    reasons = " | ".join(failure.removeprefix(f"{kind}: ") for failure in failures)
+    return f"{kind}: {len(failures)} objects failed, the others have answers: {reasons}"
+
+
+def _inflated(body: bytes, place: Location) -> bytes:
+    """Return the contents of gzip data, which can have several parts."""
+    parts, room = [], _MAX_INFLATED
+    while body:
+        stream = zlib.decompressobj(wbits=31)
+        try:
+            parts.append(stream.decompress(body, room))
+        except zlib.error as error:
+            raise JobError(f"ClientError: {place} is not gzip: {error}") from None
+        room -= len(parts[-1])
+        if stream.unconsumed_tail or room <= 0:
+            raise JobError(f"ClientError: {place} has more than {_MAX_INFLATED // _MB} MB unpacked")
+        if not stream.eof:
+            raise JobError(f"ClientError: {place} is cut short: its gzip data has no end")
+        body = stream.unused_data.lstrip(b"\0")  # tools pad with zeros
+    return b"".join(parts)

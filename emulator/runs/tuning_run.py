@@ -10,12 +10,17 @@ from emulator.contract import Record
 from emulator.errors import Invalid
 from emulator.resources import TRAINING_JOB, TUNING_JOB
 from emulator.runs import search
+from emulator.runs.completion import Completion
 from emulator.runs.running import LIVE
 from emulator.runs.training_runs import TrainingRuns
 
 log = logging.getLogger("kennel.emulator")
 
 _POLL_S = 0.1
+NO_OBJECTIVE = (
+    "No objective metrics found after running {} training jobs. Please ensure that the custom "
+    "algorithm is emitting the objective metric as defined by the regular expression provided."
+)
 _NOT_OF_A_TRIAL = (
     "StaticHyperParameters",
     "DefinitionName",
@@ -36,18 +41,30 @@ def trial_request(tuning: Record, name: str, tuned: search.Hyperparameters) -> R
         Invalid: see `resources`.
     """
     definition = tuning["TrainingJobDefinition"]
-    objective = tuning["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]
     static = definition.get("StaticHyperParameters", {})
     shared = {key: value for key, value in definition.items() if key not in _NOT_OF_A_TRIAL}
     return shared | {
         "TrainingJobName": name,
         "ResourceConfig": resources(definition),
-        "HyperParameters": {
-            **static,
-            **tuned,
-            "_tuning_objective_metric": objective["MetricName"],
-        },
+        "HyperParameters": static | tuned,
     }
+
+
+def objective_values(job: Record, metric: str) -> list[float]:
+    """Return the final value of a trial's objective, if it has ended well and has one."""
+    return [
+        final["Value"]
+        for final in job.get("FinalMetricDataList", [])
+        if final["MetricName"] == metric and job["TrainingJobStatus"] in ("Completed", "Stopped")
+    ]
+
+
+def tuned_names(tuning: Record) -> set[str]:
+    """Return the names of a tuning job's hyperparameters, tuned and static ones."""
+    ranges = tuning["HyperParameterTuningJobConfig"].get("ParameterRanges", {})
+    names = {one["Name"] for kind in ranges.values() for one in kind}
+    names |= set(tuning["TrainingJobDefinition"].get("StaticHyperParameters", {}))
+    return names - {"_tuning_objective_metric"}
 
 
 def resources(definition: Record) -> Record:
@@ -90,6 +107,7 @@ class TuningRun:
         self._search = search.make(name, self._config)
         self._running: dict[str, int] = {}  # the search's number of each running trial
         self._count = 0
+        self._completion = Completion(self._config)
         self._stopped = threading.Event()
 
     def stop(self) -> None:
@@ -113,10 +131,11 @@ class TuningRun:
         limits = self._config["ResourceLimits"]
         max_trials = limits.get("MaxNumberOfTrainingJobs", float("inf"))
         deadline = time.monotonic() + limits.get("MaxRuntimeInSeconds", float("inf"))
-        exhausted = reached_target = False
-        succeeded = 0
+        self._learn_from_parents()
+        exhausted = False
+        failed = 0
         while not exhausted or self._running:
-            if reached_target or self._stopped.is_set() or time.monotonic() > deadline:
+            if self._completion.met or self._stopped.is_set() or time.monotonic() > deadline:
                 exhausted = True
                 self._stop_trials()
             while (
@@ -126,20 +145,30 @@ class TuningRun:
             ):
                 exhausted = self._count >= max_trials or not self._start_trial()
             for name in list(self._running):
-                value = self._check_trial(name)
-                succeeded += value is not None
-                reached_target = reached_target or self._reaches_target(value)
+                failed += self._check_trial(name) == "Failed"
             if self._context.closing.is_set() and not self._running:
                 return "Failed", "InternalServerError: the emulator was stopped"
             time.sleep(_POLL_S)
         if self._stopped.is_set():
             return "Stopped", ""
-        if not succeeded:
+        if not self._completion.found:
+            reason = "All training jobs failed. Please take a look at the training jobs failures to"
             return "Failed", (
-                "All training jobs failed. Please take a look at the training jobs failures to "
-                "get more details."
+                f"{reason} get more details."
+                if failed == self._count
+                else NO_OBJECTIVE.format(self._count)
             )
         return "Completed", ""
+
+    def _learn_from_parents(self) -> None:
+        """Show the trials of a warm start's parents to the search."""
+        given = self._job.get("WarmStartConfig", {}).get("ParentHyperParameterTuningJobs", [])
+        for parent in given:
+            tuning = self._context.records.get(TUNING_JOB, parent["HyperParameterTuningJobName"])
+            for trial in tuning["_trials"] if tuning else []:
+                job = self._context.records.get(TRAINING_JOB, trial["name"])
+                for value in objective_values(job, self._objective["MetricName"]) if job else []:
+                    self._search.remember(trial["tuned"], value)
 
     def _start_trial(self) -> bool:
         """Start the next trial; return False if the search has no more."""
@@ -157,35 +186,32 @@ class TuningRun:
         self._running[name] = number
         return True
 
-    def _check_trial(self, name: str) -> float | None:
-        """Stop a running trial that is not promising; return the objective of one just ended."""
+    def _check_trial(self, name: str) -> str:
+        """Stop a running trial that is not promising, learn from one that has ended.
+
+        Returns:
+            The trial's status.
+        """
         number, metric = self._running[name], self._objective["MetricName"]
         job = self._context.require(TRAINING_JOB, name)
+        status: str = job["TrainingJobStatus"]
         curve = self._training.get(name).metric_values(metric)
-        if job["TrainingJobStatus"] in LIVE:
-            in_progress = job["TrainingJobStatus"] == "InProgress"
-            if in_progress and self._search.should_stop(number, curve):
+        if status in LIVE:
+            if status == "InProgress" and self._search.should_stop(number, curve):
                 self._training.stop(name)
-            return None
+            return status
         del self._running[name]
-        values = [
-            final["Value"]
-            for final in job.get("FinalMetricDataList", [])
-            if final["MetricName"] == metric and job["TrainingJobStatus"] != "Failed"
-        ]
+        values = objective_values(job, metric)
         value = values[0] if values else None
         # A trial that was stopped counts up to where it was stopped, and no further.
-        completed = job["TrainingJobStatus"] == "Completed"
-        self._search.learn(number, value, curve if completed else ())
-        return value
-
-    def _reaches_target(self, value: float | None) -> bool:
-        criteria = self._config.get("TuningJobCompletionCriteria", {})
-        target = criteria.get("TargetObjectiveMetricValue")
-        if value is None or target is None:
-            return False
-        maximize = self._objective["Type"] == "Maximize"
-        return bool(value >= target if maximize else value <= target)
+        self._search.learn(number, value, curve if status == "Completed" else ())
+        self._completion.count(value)
+        with self._context.records.change(TUNING_JOB, self._name) as tuning:
+            details = tuning["TuningJobCompletionDetails"]
+            details["NumberOfTrainingJobsObjectiveNotImproving"] = self._completion.not_improving
+            if self._completion.converged:
+                details.setdefault("ConvergenceDetectedTime", now())
+        return status
 
     def _stop_trials(self) -> None:
         for name in self._running:

@@ -16,6 +16,8 @@ import boto3  # type: ignore[import-untyped, unused-ignore]
 import pytest
 from botocore.exceptions import ClientError  # type: ignore[import-untyped, unused-ignore]
 
+from tests.emulator import shapes
+
 ROLE = "arn:aws:iam::123456789012:role/kennel"
 BUCKET = "kennel-data"
 KEY = "testkey"
@@ -102,6 +104,8 @@ class Emulator:
                 aws_secret_access_key="emulator",  # noqa: S106
                 config=boto3.session.Config(retries={"total_max_attempts": 1}),
             )
+            if service == "sagemaker":
+                shapes.watch(self._clients[service])
         return self._clients[service]
 
     @property

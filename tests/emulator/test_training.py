@@ -48,7 +48,10 @@ def test_failure_reason_starts_with_the_failure_file(emulator: Emulator) -> None
     assert job["FailureReason"].startswith("AlgorithmError: éééé")
     assert job["FailureReason"].endswith("é, exit code: 3")
     assert len(job["FailureReason"]) == 1024
-    assert "S3ModelArtifacts" not in job.get("ModelArtifacts", {})
+    # AWS names the place where the model would be, whatever becomes of the job.
+    where = job["ModelArtifacts"]["S3ModelArtifacts"]
+    assert where == f"s3://{BUCKET}/out/fails/output/model.tar.gz"
+    assert "out/fails/output/model.tar.gz" not in emulator.keys("out/fails")
 
 
 def test_missing_data_is_a_client_error(emulator: Emulator) -> None:

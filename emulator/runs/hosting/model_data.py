@@ -9,6 +9,12 @@ from emulator.store.objects import Location
 from emulator.store.paths import below
 
 
+def container(model: Record) -> Record:
+    """Return a model's container, which is given alone or as a list of one."""
+    only: Record = model.get("PrimaryContainer") or model["Containers"][0]
+    return only
+
+
 def model_uri(container: Record) -> str:
     """Return the S3 URI of a container's model data, or an empty string."""
     source = container.get("ModelDataSource", {}).get("S3DataSource", {})

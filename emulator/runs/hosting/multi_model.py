@@ -13,9 +13,9 @@ from http import HTTPStatus
 
 from emulator.context import Context
 from emulator.errors import ApiError, JobError
-from emulator.runs.fleet import Variant
-from emulator.runs.instance import Answer, Instance
-from emulator.runs.model_data import model_uri
+from emulator.runs.hosting.instance import Answer, Instance
+from emulator.runs.hosting.model_data import model_uri
+from emulator.runs.hosting.variant import Variant
 from emulator.store import artifacts
 from emulator.store.objects import Location
 

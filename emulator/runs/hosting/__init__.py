@@ -1,0 +1,1 @@
+"""Endpoints at work: variants of instances that serve models."""
