@@ -62,7 +62,8 @@ def report_end(about: dict[str, Any], last_lines: Collection[str] = ()) -> None:
     if status in jobs.ENDED:
         terminal.note(f"{about['TrainingJobName']}: {status.lower()}")
         terminal.note(prices.after_training(about))
-    if artifacts := about.get("ModelArtifacts", {}).get("S3ModelArtifacts"):
+    artifacts = about.get("ModelArtifacts", {}).get("S3ModelArtifacts")
+    if artifacts and status in ("Completed", "Stopped"):  # others name where it would be
         terminal.note(f"bundle: {artifacts}")
     if status == "Failed":
         report_failure(about.get("FailureReason", "no reason given"), last_lines)
