@@ -18,20 +18,34 @@ def freeze(network: nn.Module, trainable: str) -> None:
         trainable: `head`, `all`, or a module's name: this module and all after it are trained.
 
     Raises:
-        ConfigError: no module has this name; the message lists the top-level ones.
+        ConfigError: no module with parameters has this name; the message lists those near it.
     """
     head = networks.head_name(network)
     begin = {"all": "", "head": head}.get(trainable, trainable)
-    if begin and begin not in dict(network.named_modules()):
-        names = ", ".join(name for name, _ in network.named_children())
+    modules = dict(network.named_modules())
+    if begin not in modules or not any(True for _ in modules[begin].parameters()):
+        without = f"module {trainable!r} has nothing to train"
+        problem = without if begin in modules else f"no module {trainable!r} in this network"
         raise ConfigError(
-            f"trainable: no module {trainable!r} in this network: `head`, `all`, or one of {names} "
+            f"trainable: {problem}: `head`, `all`, or one of {_trainable(modules, begin)} "
             "(or a module inside one)"
         )
     reached = not begin
     for name, parameter in network.named_parameters():
         reached = reached or name.startswith(begin + ".")
         parameter.requires_grad_(reached or name.startswith(head + "."))
+
+
+def _trainable(modules: dict[str, nn.Module], begin: str) -> str:
+    """Return the modules with parameters in the nearest module around a name."""
+    around = begin
+    while around not in modules or not any(True for _ in modules[around].parameters()):
+        around = around.rpartition(".")[0]
+    return ", ".join(
+        f"{around}.{name}".lstrip(".")
+        for name, module in modules[around].named_children()
+        if any(True for _ in module.parameters())
+    )
 
 
 def set_training_mode(network: nn.Module, *, freeze_batch_norm: bool) -> None:
@@ -51,11 +65,14 @@ def build_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Opti
     Each group's `peak` is its highest rate in the schedule.
     """
     head = networks.head_name(network) + "."
+    modules = dict(network.named_modules())
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
+            module, _, own = name.rpartition(".")
             rate = config.learning_rate if name.startswith(head) else config.backbone_rate
-            decay = config.weight_decay if parameter.ndim > 1 else 0.0  # not biases and norms
+            is_weight = _is_weight(modules[module], own, parameter) and "cpb_mlp" not in name
+            decay = config.weight_decay if is_weight else 0.0
             groups.setdefault((rate, decay), []).append(parameter)
     settings = [
         {"params": parameters, "lr": rate, "peak": rate, "weight_decay": decay}
@@ -70,6 +87,17 @@ def build_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Opti
         nesterov=config.momentum > 0,
         fused=True,  # one pass over the weights, on GPUs and CPUs alike
     )
+
+
+def _is_weight(module: nn.Module, name: str, parameter: nn.Parameter) -> bool:
+    """Whether weight decay is for this parameter of a module: a weight of a layer.
+
+    Not biases, norms, position tables and biases, class tokens, layer and logit scales; and not
+    the little networks that compute Swin v2's position biases (`cpb_mlp`).
+    Source: Liu et al. 2022, "Swin Transformer V2", whose code lists them.
+    """
+    norms = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.Embedding)
+    return parameter.ndim > 1 and name.endswith("weight") and not isinstance(module, norms)
 
 
 def head_group(optimizer: torch.optim.Optimizer, network: nn.Module) -> dict[str, Any]:

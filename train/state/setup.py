@@ -37,6 +37,7 @@ def set_up(
     transform = networks.preset(config.architecture)
     if config.image_size:
         transform = transform.at_size(config.image_size)
+        check_size(config.architecture, transform.crop)
     torch.manual_seed(config.seed)
     network = networks.build(config.architecture, len(splits.classes), image_size=transform.crop)
     origin = "random"
@@ -87,6 +88,14 @@ def set_up(
         if note:
             job.log(note)
     return run, network
+
+
+def check_size(architecture: str, size: int) -> None:
+    """Raise ConfigError if the network cannot take pictures of this size."""
+    try:
+        networks.check_size(architecture, size)
+    except ValueError as error:
+        raise ConfigError(f"image_size: {error}") from error
 
 
 def with_config(run: Run, config: TrainConfig) -> Run:

@@ -41,6 +41,47 @@ def test_an_unknown_module_is_refused_with_the_known_names() -> None:
         freeze(networks.build("resnet18", 3), "layer5")
 
 
+@pytest.mark.parametrize(
+    ("architecture", "module", "near"),
+    [
+        ("resnet18", "maxpool", "conv1, bn1, layer1, layer2, layer3, layer4, fc"),
+        ("resnet18", "layer4.0.relu", r"layer4\.0\.conv1, layer4\.0\.bn1"),
+        ("resnet18", "avgpool.nothing", "conv1, bn1, layer1"),
+        ("squeezenet1_1", "classifier.0", r"classifier\.3"),
+    ],
+)
+def test_a_module_without_parameters_is_refused_with_those_that_have(
+    architecture: str, module: str, near: str
+) -> None:
+    problem = rf"module '{module}' (has nothing to train|in this network): .*{near}"
+    with pytest.raises(ConfigError, match=problem):
+        freeze(networks.build(architecture, 3), module)
+
+
+def test_weight_decay_is_for_weights_only() -> None:
+    """Every parameter without decay, by its own name, in networks that have all kinds of them."""
+    decayed, others = set(), set()
+    for architecture, size in (("convnext_tiny", 32), ("vit_b_32", 32), ("swin_v2_t", 32)):
+        network = networks.build(architecture, 3, image_size=size)
+        names = {id(parameter): name for name, parameter in network.named_parameters()}
+        freeze(network, "all")
+        for group in build_optimizer(network, TrainConfig()).param_groups:
+            kinds = decayed if group["weight_decay"] else others
+            kinds |= {names[id(one)] for one in group["params"] if one.ndim > 1}
+    assert {name.rsplit(".", 1)[-1] for name in decayed} == {"weight", "in_proj_weight"}
+    assert not any("cpb_mlp" in name for name in decayed)
+    scales = {"layer_scale", "logit_scale", "class_token", "pos_embedding"}
+    assert {name.rsplit(".", 1)[-1] for name in others} == scales | {"weight"}
+    assert all("cpb_mlp" in name for name in others if name.endswith("weight"))
+    tables = networks.blank("swin_t", 3)
+    freeze(tables, "all")
+    plain = [
+        g for g in build_optimizer(tables, TrainConfig()).param_groups if not g["weight_decay"]
+    ]
+    tables_left_out = {p.shape[0] for g in plain for p in g["params"] if p.ndim > 1}
+    assert tables_left_out == {13 * 13}  # relative positions in a window of 7 x 7
+
+
 def statistics(network: nn.Module) -> dict[str, torch.Tensor]:
     return {n: b.clone() for n, b in network.named_buffers() if n.endswith("running_mean")}
 
