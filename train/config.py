@@ -202,6 +202,11 @@ class TrainConfig(BaseModel):
     checkpoint_minutes: float = Field(
         10.0, gt=0, description="minutes between checkpoints within an epoch"
     )
+    changed_data: Literal["refuse", "restart"] = Field(
+        "refuse",
+        description="what a second start does if the pictures, or their split, are not those of "
+        "its checkpoint: fail and say so, or train anew from the beginning",
+    )
     seed: int = Field(0, ge=0, lt=2**31, description="the same seed gives the same run")
     split_seed: int = Field(
         0,

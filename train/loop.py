@@ -23,7 +23,7 @@ from train.platform.stop import Interrupted, Stop
 from train.recording.hooks import Hooks
 from train.stages import fitting
 from train.stages.stage import Stage, begin_stage, find_rate
-from train.state import checkpoint
+from train.state import checkpoint, resume
 from train.state.measure import measure
 from train.state.progress import follow
 from train.state.result import write_result
@@ -49,10 +49,8 @@ def train(config: TrainConfig, splits: Splits, job: Job, stop: Stop, hooks: Hook
     if config.sweep:
         train_trials(run, network, features.choose(run, network))
         return
-    found = None
-    if job.checkpoints:
-        found = checkpoint.load_newest(job.checkpoints) if job.is_main else None
-        found = parallel.broadcast(found)  # another host can have none, or an older one
+    data = resume.describe(splits)
+    found = resume.load(job, config, data)
     if config.fit_batch_size:
         size = found[0]["config"]["batch_size"] if found else fitting.batch_size(run, network)
         config = config.model_copy(update={"batch_size": size})
@@ -61,7 +59,7 @@ def train(config: TrainConfig, splits: Splits, job: Job, stop: Stop, hooks: Hook
 
     # ---- resume where an earlier start was stopped ---------------------------------------------
     if found:
-        state.restore(found[0], config, splits.folders)
+        state.restore(found[0], config)
         job.log(f"resuming from {found[1].name}: epoch {state.epoch + 1}, batch {state.batch}")
 
     saver = checkpoint.Saver(job.checkpoints) if job.is_main and job.checkpoints else None
@@ -69,7 +67,7 @@ def train(config: TrainConfig, splits: Splits, job: Job, stop: Stop, hooks: Hook
     def save() -> None:
         if saver:
             with hooks.phase(CHECKPOINT):
-                saver.save(state.to_checkpoint(config, splits.folders), state.step)
+                saver.save(state.to_checkpoint(config, data), state.step)
 
     try:
         # ---- epochs ----------------------------------------------------------------------------

@@ -18,10 +18,10 @@ CLASSES = 10
 TRANSFORM = EvaluationTransform(resize=36, crop=32)
 
 
-def backbone(folder: Path) -> Path:
+def backbone(folder: Path, classes: int = CLASSES) -> Path:
     """Write random weights of a network, the same in every run; return the file."""
     torch.manual_seed(0)
-    network = networks.build("resnet18", CLASSES)
+    network = networks.build("resnet18", classes)
     file = folder / "resnet18.pth"
     torch.save(network.state_dict(), file)
     return file

@@ -5,7 +5,9 @@ import os
 import random
 import signal
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 
@@ -17,7 +19,7 @@ from train.platform.stop import Stop
 from train.recording.hooks import Hooks
 
 
-def config(epochs: int) -> TrainConfig:
+def config(epochs: int, settings: Mapping[str, object]) -> TrainConfig:
     """Return a config with every kind of state, and a checkpoint after every step."""
     return TrainConfig.model_validate(
         {
@@ -26,6 +28,7 @@ def config(epochs: int) -> TrainConfig:
             **{"optimizer": "adamw", "ema": 0.9, "mixup": 0.2, "label_smoothing": 0.1},
             "checkpoint_minutes": 1e-9,
             "precision": "fp32",
+            **settings,
         }
     )
 
@@ -44,20 +47,29 @@ class Pause(Stop):
         super().check(number)
 
 
-def train(root: Path, data: Path, epochs: int, stop: Stop) -> None:
+def train(root: Path, data: Path, epochs: int, stop: Stop, settings: Mapping[str, object]) -> None:
     torch.set_num_threads(1)
-    loop.train(config(epochs), head_jobs.find(data), head_jobs.job(root), stop, Hooks())
+    loop.train(config(epochs, settings), head_jobs.find(data), head_jobs.job(root), stop, Hooks())
 
 
 def weights(root: Path) -> dict[str, torch.Tensor]:
     return bundle.load(root / "model").network.state_dict()
 
 
-def survive(root: Path, data: Path, epochs: int, kills: int, seed: int) -> int:
+def survive(
+    root: Path,
+    data: Path,
+    epochs: int,
+    kills: int,
+    seed: int,
+    *,
+    between: Callable[[], None] = lambda: None,
+    settings: Mapping[str, object] = MappingProxyType({}),
+) -> int:
     """Kill a job at `kills` random moments, then let it end; return how often it was killed.
 
     Each start is killed at a random moment after it has saved a checkpoint. Before that it checks
-    for a stop at most three times, at the end of an epoch.
+    for a stop at most three times, at the end of an epoch. `between` is called after each kill.
     """
     draw = random.Random(seed)  # noqa: S311
     context = multiprocessing.get_context("forkserver")
@@ -65,7 +77,7 @@ def survive(root: Path, data: Path, epochs: int, kills: int, seed: int) -> int:
     killed = 0
     while True:
         stop = Pause(draw.randint(3, 5)) if killed < kills else Stop()
-        process = context.Process(target=train, args=(root, data, epochs, stop))
+        process = context.Process(target=train, args=(root, data, epochs, stop, dict(settings)))
         process.start()
         assert process.pid
         if killed < kills:
@@ -80,6 +92,7 @@ def survive(root: Path, data: Path, epochs: int, kills: int, seed: int) -> int:
             assert process.exitcode == 0, process.exitcode
             return killed
         killed += 1
+        between()
 
 
 def _saved(root: Path) -> set[str]:

@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +91,15 @@ def load_newest(directory: Path) -> tuple[dict[str, Any], Path] | None:
 
     A damaged file is logged and skipped.
     """
-    found = _all(directory)
-    for path in found:
+    newest = next(intact(directory), None)
+    if newest is None and _all(directory):
+        log(f"no checkpoint in {directory} is intact: training starts from the beginning")
+    return newest
+
+
+def intact(directory: Path) -> Iterator[tuple[dict[str, Any], Path]]:
+    """Yield the intact checkpoints, newest first; damaged files are logged and skipped."""
+    for path in _all(directory):
         try:
             data = path.read_bytes()
         except OSError as error:
@@ -104,10 +112,7 @@ def load_newest(directory: Path) -> tuple[dict[str, Any], Path] | None:
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         state = _join(json.loads(header["__metadata__"]["state"]), tensors)
         assert isinstance(state, dict)
-        return state, path
-    if found:
-        log(f"no checkpoint in {directory} is intact: training starts from the beginning")
-    return None
+        yield state, path
 
 
 def _checksum(data: bytes) -> str:

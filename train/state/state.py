@@ -4,7 +4,7 @@ It holds no random state: every random number comes from (seed, epoch, step) alo
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,9 +18,29 @@ from train.learning import frozen
 from train.learning.evaluate import Scores
 
 # Hyperparameters that can differ between a checkpoint and the run that resumes from it.
-_FREE = {"workers", "checkpoint_minutes", "max_unreadable", "cache_gib"} | {
+_FREE = {"workers", "checkpoint_minutes", "max_unreadable", "cache_gib", "changed_data"} | {
     name for name in TrainConfig.model_fields if name.startswith(("debugger", "profiler"))
 }
+
+
+def differences(checkpoint: Mapping[str, Any], config: TrainConfig) -> list[str]:
+    """Return in which hyperparameters a checkpoint's run differs, with both values."""
+    then, now = checkpoint["config"], config.model_dump()
+    free = _FREE | ({"batch_size"} if config.fit_batch_size else set())  # it takes the found one
+    return [
+        f"{name} was {then.get(name)!r}, is {value!r}"
+        for name, value in now.items()
+        if name not in free and then.get(name) != value
+    ]
+
+
+def check_same_run(differing: Sequence[str]) -> None:
+    """Raise ConfigError if a run differs in something from that of the checkpoint folder."""
+    if differing:
+        raise ConfigError(
+            "the checkpoint folder holds another run's checkpoint "
+            f"({'; '.join(differing)}): give this job a folder of its own, or empty it"
+        )
 
 
 @dataclass
@@ -112,11 +132,16 @@ class TrainState:
         trained = {name: value for name, value in weights.items() if name in self.changing}
         self.selection.update(self.epoch, scores, trained)
 
-    def to_checkpoint(self, config: TrainConfig, folders: tuple[str, ...]) -> dict[str, Any]:
-        """Return the state as dicts, lists, tensors and numbers."""
+    def to_checkpoint(self, config: TrainConfig, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the state as dicts, lists, tensors and numbers.
+
+        Args:
+            config: of the run.
+            data: which pictures it trains on, from `resume.describe`.
+        """
         return {
             "config": config.model_dump(),
-            "folders": list(folders),
+            "data": dict(data),
             "backbone": self.backbone,
             "network": self._trained(self.network.state_dict()),
             "optimizer": self.optimizer.state_dict(),
@@ -143,29 +168,16 @@ class TrainState:
             if name.removeprefix("module.") not in unchanged
         }
 
-    def restore(
-        self, checkpoint: dict[str, Any], config: TrainConfig, folders: tuple[str, ...]
-    ) -> None:
+    def restore(self, checkpoint: dict[str, Any], config: TrainConfig) -> None:
         """Restore a checkpoint's state.
 
         Raises:
-            ConfigError: it belongs to a run with other hyperparameters or classes.
+            ConfigError: it belongs to a run with other hyperparameters or pretrained weights.
         """
-        then, now = checkpoint["config"], config.model_dump()
-        differing = [
-            f"{name} was {then.get(name)!r}, is {value!r}"
-            for name, value in now.items()
-            if name not in _FREE and then.get(name) != value
-        ]
-        if checkpoint["folders"] != list(folders):
-            differing.append("the classes differ")
+        differing = differences(checkpoint, config)
         if checkpoint["backbone"] != self.backbone:
             differing.append("the pretrained weights differ")
-        if differing:
-            raise ConfigError(
-                "the checkpoint folder holds another run's checkpoint "
-                f"({'; '.join(differing)}): give this job a folder of its own, or empty it"
-            )
+        check_same_run(differing)
         self.network.load_state_dict(checkpoint["network"], strict=False)
         self.optimizer.load_state_dict(checkpoint["optimizer"])
         self._match_optimizer_layout()
