@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import threading
 import urllib.parse
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
@@ -10,9 +11,10 @@ from io import BytesIO
 from typing import Any
 
 from moto.moto_server import werkzeug_app
+from werkzeug.test import EnvironBuilder, run_wsgi_app
 from werkzeug.wrappers import Request, Response
 
-from emulator import contract, region
+from emulator import contract, edges, region
 from emulator.api import door, fields, tags
 from emulator.api.endpoints import Endpoints
 from emulator.api.field_table import FIELDS
@@ -29,6 +31,7 @@ from emulator.runs.training_runs import TrainingRuns
 from emulator.s3.answers import S3
 from emulator.settings import Settings
 from emulator.store.journal import Journal
+from emulator.store.paths import remove_child
 
 log = logging.getLogger("kennel.emulator")
 
@@ -36,6 +39,8 @@ log = logging.getLogger("kennel.emulator")
 MOTO_OPERATIONS = frozenset(
     name for name in contract.operations() if "ModelPackage" in name and "Batch" not in name
 )
+# Services of moto that would know nothing of what the emulator runs.
+_UNAWARE = ("cloudformation", "tagging")
 _EMULATOR_PATH = "/_emulator/"
 _INVOCATION = re.compile("/endpoints/([^/]+)/(async-)?invocations")
 Start = Callable[..., Any]
@@ -49,27 +54,33 @@ class Emulator:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._context = Context.open(settings)
-        self._access_key = settings.access_key
+        self._settings, self._access_key = settings, settings.access_key
         # moto would let every web page read its answers.
         werkzeug_app.DISABLE_GLOBAL_CORS = True  # type: ignore[attr-defined]
-        moto = werkzeug_app.DomainDispatcherApplication(werkzeug_app.create_backend_app)
-        self._journal = Journal(settings.state / "journal.jsonl", moto)
-        self._s3 = S3(self._context.objects, self._journal.answer)
-        self._training = TrainingRuns(self._context)
-        self._tuning = TuningJobs(self._context, self._training)
-        self._transforms = TransformJobs(self._context)
-        self._endpoints = Endpoints(self._context)
-        self._runtime = Runtime(self._context, self._endpoints)
+        self._moto = werkzeug_app.DomainDispatcherApplication(werkzeug_app.create_backend_app)
+        self._resetting = threading.Lock()
+        self._open()
+
+    def _open(self) -> None:
+        """Load the state folder and make the operations."""
+        self._context = context = Context.open(self._settings)
+        self._journal = Journal(self._settings.state / "journal.jsonl", self._moto)
+        self._s3 = S3(context.objects, self._journal.answer)
+        self._training = TrainingRuns(context)
+        self._tuning = TuningJobs(context, self._training)
+        self._transforms = TransformJobs(context)
+        self._endpoints = Endpoints(context)
+        self._runtime = Runtime(context, self._endpoints)
         self._operations: Operations = {
-            **TrainingJobs(self._context, self._training).operations(),
+            **TrainingJobs(context, self._training).operations(),
             **self._tuning.operations(),
             **self._transforms.operations(),
-            **Models(self._context).operations(),
+            **Models(context).operations(),
             **self._endpoints.operations(),
-            **Images(self._context).operations(),
-            **Tags(self._context).operations(),
+            **Images(context).operations(),
+            **Tags(context).operations(),
         }
+        assert set(self._operations) | {"InvokeEndpoint", "InvokeEndpointAsync"} == set(FIELDS)
 
     def __call__(self, environ: dict[str, Any], start: Start) -> Iterable[bytes]:
         """Answer one request, if its client is one of ours."""
@@ -98,7 +109,17 @@ class Emulator:
             if found := _INVOCATION.fullmatch(request.path):
                 invoke = self._runtime.invoke_async if found[2] else self._runtime.invoke
                 return invoke(found[1], request)(environ, start)
+            if request.path == door.RESET:
+                self._reset()
+                return _json({"status": "ok"})(environ, start)
+            if (signed_for := door.service(environ)) in ("sagemaker", *_UNAWARE):
+                body = request.get_data()
+                environ["wsgi.input"] = BytesIO(body)  # moto reads it again
+                edges.check(signed_for, request, body, self._context.objects)
         except ApiError as error:
+            if door.service(environ) == "cloudformation":
+                text = door.error_xml(error.code, error.message, "cloudformation")
+                return Response(text, error.status, content_type="text/xml")(environ, start)
             return _error(error)(environ, start)
         except Exception as error:
             log.exception("%s %s", request.path, operation)
@@ -119,6 +140,17 @@ class Emulator:
         self._training.close()
         self._endpoints.close()
         self._transforms.close()
+
+    def _reset(self) -> None:
+        """End everything and begin with an empty state, moto's included."""
+        with self._resetting:
+            self.close()
+            for name in ("records", "s3", "logs", "jobs"):
+                remove_child(self._settings.state, name)
+            (self._settings.state / "journal.jsonl").unlink(missing_ok=True)
+            environ = EnvironBuilder(path=door.RESET, method="POST").get_environ()
+            run_wsgi_app(self._moto, environ, buffered=True)
+            self._open()
 
     def _sagemaker(self, operation: str, request: Request) -> Response:
         function = self._operations.get(operation)

@@ -24,6 +24,7 @@ ABOUT = (
 # For browsers: an object that is a web page runs no scripts, and does not have our origin.
 NO_SCRIPTS = ("Content-Security-Policy", "sandbox")
 # moto routes these paths to its own API and to instance metadata, whatever the signature says.
+RESET = "/moto-api/reset"  # the emulator answers this one itself
 _OFF = ("/moto-api", "/latest/meta-data/", "/latest/api/", "/favicon.ico")
 _FOREIGN_SITES = ("cross-site", "same-site")
 _SIGNED = re.compile(
@@ -71,7 +72,8 @@ def refusal(environ: Mapping[str, Any], access_key: str) -> Response | None:
         return _refuse(environ, _wrong_key_code(environ), message)
     if not environ.get("RAW_URI", "/").startswith("/"):
         return _refuse(environ, "AccessDenied", "The request's target must be a path")
-    if environ["PATH_INFO"].startswith(_OFF):
+    is_reset = environ["REQUEST_METHOD"] == "POST" and environ["PATH_INFO"] == RESET
+    if environ["PATH_INFO"].startswith(_OFF) and not is_reset:
         return _refuse(environ, "AccessDenied", f"{environ['PATH_INFO']!r} is off")
     return None
 
