@@ -165,6 +165,15 @@ def load(directory: Path) -> Bundle:
         ) from error
 
 
+def describe(directory: Path) -> Description:
+    """Read kennel.json alone, for a model that is not the bundle's network.
+
+    Raises:
+        BundleError: missing, damaged, edited or of a newer format.
+    """
+    return _read_description(directory)[0]
+
+
 def _load(directory: Path) -> Bundle:
     description, hashes = _read_description(directory)
     state = _read_tensors(directory, MODEL, hashes)

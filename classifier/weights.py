@@ -58,6 +58,26 @@ def load_pretrained(
     return origin + _fill(network, statedict.read(chosen), origin, architecture)
 
 
+def continued(
+    architecture: str, *, file: Path | None = None, channel: Path | None = None
+) -> bundle.Description | None:
+    """Return the description of the bundle that `load_pretrained` would load, if it is a bundle.
+
+    Raises:
+        WeightsError: the channel has no weights file or several, or the bundle cannot be used.
+    """
+    chosen = file or (_choose(channel, architecture) if channel else None)
+    if not chosen or not _is_bundle(chosen):
+        return None
+    try:
+        with tempfile.TemporaryDirectory() as unpacked:
+            if not chosen.is_dir():
+                archive.unpack(chosen, Path(unpacked), wanted=bundle.DESCRIPTION.__eq__)
+            return bundle.describe(chosen if chosen.is_dir() else Path(unpacked))
+    except (bundle.BundleError, archive.ArchiveError, OSError) as error:
+        raise WeightsError(f"{chosen} is not a usable bundle: {error}") from error
+
+
 def _is_bundle(path: Path) -> bool:
     return path.is_dir() or path.name.endswith((".tar.gz", ".tgz"))
 

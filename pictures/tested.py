@@ -1,16 +1,22 @@
 """The test pictures of an earlier job, by which a job that continues from its bundle keeps them.
 
-The bundle holds the record. Names are in it as hashes of eight bytes each.
+The bundle holds the record: names where the job split them off, else their contents, because each
+given folder has names of its own. Both are hashes of eight bytes.
 """
 
 import base64
 import binascii
 import hashlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from pictures.picture import DataError, Picture, Splits
+from pictures.shards import ShardError
+
+_HASH = 8  # bytes
+_THREADS = 16
 
 
 @dataclass(frozen=True)
@@ -19,7 +25,7 @@ class Tested:
 
     Attributes:
         split_seed: of the job's split; None if its test pictures were given.
-        keys: of the test pictures.
+        keys: of the test pictures: hashes of names, or sizes with hashes of contents.
     """
 
     split_seed: int | None
@@ -28,11 +34,15 @@ class Tested:
     def among(self, pictures: Sequence[Picture], folders: Sequence[str]) -> list[Picture]:
         """Return the pictures that the bundle was tested with.
 
-        A picture counts by its class and name, and also by its size where the test pictures were
-        given: there each part has names of its own.
+        By contents, only files of a size that is in the record are read.
         """
-        sized = self.split_seed is None
-        return [one for one in pictures if _key(one, folders, sized=sized) in self.keys]
+        if self.split_seed is not None:
+            return [one for one in pictures if _name(one, folders) in self.keys]
+        sizes = {key[:_HASH] for key in self.keys}
+        possible = [one for one in pictures if _size(one.size) in sizes]
+        with ThreadPoolExecutor(_THREADS) as pool:
+            found = zip(possible, pool.map(_contents, possible), strict=True)
+            return [one for one, key in found if key in self.keys]
 
     def check_seed(self, split_seed: int) -> None:
         """Check that a job's split is the one of the bundle.
@@ -51,10 +61,14 @@ class Tested:
 def record(splits: Splits) -> dict[str, Any]:
     """Return the record of a job's test pictures, as JSON's types, for its bundle."""
     made = "test" in splits.made
-    keys = sorted(_key(one, splits.folders, sized=not made) for one in splits.test)
+    if made:
+        keys = [_name(one, splits.folders) for one in splits.test]
+    else:
+        with ThreadPoolExecutor(_THREADS) as pool:
+            keys = list(pool.map(_contents, splits.test))
     return {
         "split_seed": splits.split_seed if made else None,
-        "tested": base64.b64encode(b"".join(keys)).decode(),
+        "tested": base64.b64encode(b"".join(sorted(keys))).decode(),
     }
 
 
@@ -69,11 +83,27 @@ def from_record(found: object) -> Tested | None:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         return None
-    return Tested(seed, frozenset(data[at : at + 8] for at in range(0, len(data), 8)))
+    step = 2 * _HASH if seed is None else _HASH
+    return Tested(seed, frozenset(data[at : at + step] for at in range(0, len(data), step)))
 
 
-def _key(picture: Picture, folders: Sequence[str], *, sized: bool) -> bytes:
+def _name(picture: Picture, folders: Sequence[str]) -> bytes:
     text = f"{folders[picture.label]}\0{picture.own_name}"
-    if sized:
-        text += f"\0{picture.size}"
-    return hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=8).digest()
+    return _hash(text.encode(errors="surrogateescape"))
+
+
+def _contents(picture: Picture) -> bytes:
+    """Return the size and the hash of a picture's bytes; nothing if it cannot be read."""
+    try:
+        data = picture.read()
+    except (OSError, ShardError):
+        return b""
+    return _size(len(data)) + _hash(data)
+
+
+def _size(size: int) -> bytes:
+    return max(0, size).to_bytes(_HASH, "big")
+
+
+def _hash(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=_HASH).digest()

@@ -12,7 +12,8 @@ import torch
 import torch.distributed as dist
 from torch.distributed import DistError
 
-from pictures import channels
+from classifier import weights
+from pictures import channels, tested
 from train import config, loop
 from train.platform import log
 from train.platform.environment import Job
@@ -30,11 +31,19 @@ def run(job: Job, stop: Stop) -> None:
     settings = config.from_hyperparameters(job.hyperparameters)
     hooks = smdebug.with_smdebug(recorder.start(settings, job, stop), settings.debugger_interval)
     with hooks:
+        continued = None
+        if settings.weights != "none":
+            continued = weights.continued(
+                settings.architecture,
+                file=None if settings.weights == "pretrained" else Path(settings.weights),
+                channel=job.channels.get(channels.PRETRAINED),
+            )
         splits = channels.find(
             {name: path for name, path in job.channels.items() if name != channels.PRETRAINED},
             split_seed=settings.split_seed,
             valid_fraction=settings.valid_fraction,
             test_fraction=settings.test_fraction,
+            tested=tested.from_record(continued.training.get("split")) if continued else None,
         )
         loop.train(settings, splits, job, stop, hooks)
 

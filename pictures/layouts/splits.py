@@ -1,5 +1,6 @@
 """Which channel or folder is for what: the names of splits, and folders of splits in a channel."""
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -26,7 +27,10 @@ _LOOSE_SPLIT_OF = {alias: split for split, aliases in _LOOSE.items() for alias i
 PRETRAINED = "pretrained"  # the channel of pretrained weights
 NOT_PICTURES = (PRETRAINED, "checkpoint", "checkpoints", "model", "code")
 _DEPTH = 4  # folders around the split folders, as zip files make them
-ACCEPTED = "; ".join(f"{split}: {', '.join(names[:3])}" for split, names in SPLITS.items())
+ACCEPTED = (
+    "train: train, training; valid: valid, validation, val; test: test, testing; in any case, also "
+    "with _set or _data"
+)
 
 
 def split_of(name: str, *, loose: bool = False) -> str:
@@ -36,7 +40,7 @@ def split_of(name: str, *, loose: bool = False) -> str:
         name: of a folder or channel.
         loose: also for names with more than one meaning, such as `dev`.
     """
-    plain = name.strip().lower().replace("_", "").replace("-", "").replace(" ", "")
+    plain = re.sub(r"[\s_.-]", "", name.lower())
     return _SPLIT_OF.get(plain, "") or (_LOOSE_SPLIT_OF.get(plain, "") if loose else "")
 
 

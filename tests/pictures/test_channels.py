@@ -1,5 +1,6 @@
 """Pictures are found in every usual layout of channels, split repeatably, or refused clearly."""
 
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -27,7 +28,14 @@ def find_all(**channels: Path) -> Splits:
 
 @pytest.mark.parametrize(
     ("train", "valid", "test"),
-    [("train", "valid", "test"), ("training", "validation", "testing"), ("train", "val", "test")],
+    [
+        ("train", "valid", "test"),
+        ("training", "validation", "testing"),
+        ("train", "val", "test"),
+        ("Train", "VALID", "Test"),
+        ("training_set", "val-set", "test.set"),
+        ("trainData", "validationData", "testData"),
+    ],
 )
 def test_channels_can_have_any_usual_name(
     train: str, valid: str, test: str, tmp_path: Path
@@ -143,6 +151,24 @@ def test_a_class_missing_from_a_channel_is_noted(tmp_path: Path) -> None:
         ({}, "the channels are none"),
         ({"cats": "a", "dogs": "b"}, "the channels are cats, dogs; name one `train`"),
         ({"train": "a", "training": "b"}, "train and training are both for train"),
+        ({"Train": "a", "train_set": "b"}, "Train and train_set are both for train"),
+        (
+            {"train": "a", "eval": "b"},
+            "channel eval next to train is none that Ken",
+        ),
+        (
+            {"train": "a", "dev": "b"},
+            r"channel dev next to .*: train: train, training; v",
+        ),
+        ({"train": "a", "test": "b", "extra": "b"}, "channel extra next to test, train"),
+        ({"test": "a"}, "no training pictures: the channels are test"),
+        ({"valid": "a", "test": "b"}, "no training pictures: the channels are valid, test"),
+        ({"train": "a", "valid": "a"}, "channels train and valid are the same folder"),
+        (
+            {"train": "a", "valid": "copy"},
+            "train and valid hold the same 3 pictures, as when",
+        ),
+        ({"train": "outer", "valid": "b"}, "holds the folders train, valid and not classes: give"),
         ({"train": "nowhere"}, "nowhere is not a folder"),
         ({"train": "empty"}, "no class folders in .*empty"),
     ],
@@ -151,7 +177,28 @@ def test_unusable_channels_are_explained(
     channels: dict[str, str], message: str, tmp_path: Path
 ) -> None:
     photos(tmp_path / "a", 1)
-    photos(tmp_path / "b", 1)
+    photos(tmp_path / "b", 2)
+    shutil.copytree(tmp_path / "a", tmp_path / "copy")
+    for split in ("train", "valid"):
+        shutil.copytree(tmp_path / "a", tmp_path / "outer" / split)
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=message):
         find_all(**{name: tmp_path / folder for name, folder in channels.items()})
+
+
+def test_channels_that_are_no_pictures_are_left_alone(tmp_path: Path) -> None:
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    splits = find_all(train=photos(tmp_path / "a", 5), pretrained=weights, Model=weights)
+    assert len(splits.folders) == 3
+
+
+def test_what_is_passed_over_is_named_once_for_all_channels(tmp_path: Path) -> None:
+    train, valid = photos(tmp_path / "train", 5), photos(tmp_path / "valid", 2)
+    (train / DOGS[0] / "Thumbs.db").write_bytes(b"x")
+    (valid / "__MACOSX").mkdir()
+    (valid / "manifest.json").write_text("{}")  # of `kennel data upload`
+    notes = find_all(train=train, valid=valid).notes
+    assert notes == (
+        "passed over: left by other tools: 2 (train/001.Affenpinscher/Thumbs.db, valid/__MACOSX)",
+    )

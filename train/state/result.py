@@ -10,6 +10,7 @@ from torch import nn
 
 from classifier import bundle, mirror
 from classifier.calibration import Novelty
+from pictures import tested
 from pictures.decoder import ImageError, decode
 from pictures.picture import Picture, Splits
 from pictures.shards import ShardError
@@ -55,6 +56,7 @@ def write_result(
             "best_epoch": best.epoch + 1,
             "epochs_run": state.epoch,
             "finished": not stopped,
+            "split": tested.record(splits),
             "pictures": {
                 "train": len(splits.train),
                 "valid": len(splits.valid),
