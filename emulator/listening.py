@@ -3,6 +3,7 @@
 cheroot speaks HTTP. This module gives the application what moto and the doors expect of a request.
 """
 
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -77,6 +78,7 @@ class Server:
         self._server.request_queue_size = _BACKLOG
         self._server.timeout = _IDLE_S
         self._server.shutdown_timeout = _ENDS_S
+        sys.setswitchinterval(_SWITCH_S)
         self._server.prepare()
         self.port: int = self._server.bind_addr[1]
         self._stopper: threading.Thread | None = None

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from emulator.errors import JobError
-from emulator.s3 import parts, reading, writing
+from emulator.s3 import deleting, listing, parts, reading, writing
 from emulator.s3.request import Answer, Problem, Request, failure, read_xml, status_line
 from emulator.store.objects import Location, Objects
 
@@ -60,9 +60,17 @@ class S3:
             Problem: S3's error.
         """
         bucket = self._objects.backend.buckets.get(request.place.bucket)
-        if not request.place.key or bucket is None:
+        if bucket is None:
             return None
         query = set(request.query)
+        if not request.place.key:
+            if bucket.policy:
+                return None
+            if request.method == "GET" and query <= listing.PARAMETERS:
+                return listing.answer(bucket, request)
+            if request.method == "POST" and query == {"delete"} and _is_plain(bucket):
+                return deleting.several(self._objects, request)
+            return None
         headers = {name.lower() for name in request.headers.keys()}  # noqa: SIM118 - not a dict
         copies = {name for name in headers if name.startswith("x-amz-copy-source")}
         if request.method == "PUT" and query == {"partNumber", "uploadId"}:
@@ -76,6 +84,8 @@ class S3:
             return None
         if request.method in ("GET", "HEAD") and query <= set(reading.OVERRIDES):
             return reading.answer(self._objects, request)
+        if request.method == "DELETE" and not query:
+            return deleting.one(self._objects, request)
         special = {name for name in headers if name.startswith("x-amz-")} - copies
         if request.method == "PUT" and not query and all(map(_PLAIN.match, special)):
             if not copies:

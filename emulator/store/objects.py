@@ -106,6 +106,18 @@ class Objects:
             bucket.keys.setlist(place.key, [moto_key])
             self._drop(bucket, file_of(old) if isinstance(old, FakeKey) else None)
 
+    def delete(self, place: Location) -> None:
+        """Delete an object of a bucket without versions, if it exists."""
+        with self.lock(place):
+            bucket = self._require_bucket(place.bucket)
+            old = bucket.keys.get(place.key)
+            if old is None:
+                return
+            blob = file_of(old) if isinstance(old, FakeKey) else None
+            self._cards.remove(place)
+            bucket.keys.pop(place.key)
+            self._drop(bucket, blob)
+
     def settle(self, place: Location, old: FakeKey | None) -> None:
         """Write the metadata of an object whose file is there; `old` was the object before.
 
