@@ -1,108 +1,248 @@
-"""The user's own code around the model, in an image built from ours; never from a bundle.
+"""The user's own code around the model: in an image built from ours, or in the bundle if allowed.
 
-`KENNEL_CODE` names a module or a .py file with any of the four functions of SageMaker's inference
-toolkit, so that an existing `inference.py` works unchanged:
-
-    model_fn(model_dir)                 -> model     instead of the bundle's network
-    input_fn(body, content_type)        -> data      instead of our decoder and transform
-    predict_fn(data, model)             -> prediction
-    output_fn(prediction, accept)       -> body, or (body, content type)
-
-Each can take the model server's context as one more argument, as in the toolkit.
+`KENNEL_CODE` names a module, a .py file or `bundle`. Its functions (`user_functions.py`) are those
+of SageMaker's inference toolkit, so an existing `inference.py` works unchanged; each function that
+it lacks is ours.
 """
 
-import inspect
+import contextlib
 import json
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
-from mms.context import Context
+from mms.context import Context, RequestProcessor
 from PIL import UnidentifiedImageError
+from sagemaker_inference import content_types
+from torch import nn
 
+from classifier import bundle
+from classifier.transform import EvaluationTransform
 from serve import user_code
 from serve.errors import RequestError
-from serve.formats import answers
-from serve.front.headers import ACCEPT, CONTENT_TYPE, REQUEST_ID
-from serve.handler import Handler, ParsedRequest, headers_of, internal_error, run, write_error
+from serve.formats import accepting, arrays, encodings
+from serve.formats.options import Options
+from serve.front.headers import ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, REQUEST_ID
+from serve.handler import (
+    Handler,
+    Outcome,
+    ParsedRequest,
+    Prepared,
+    headers_of,
+    internal_error,
+    run,
+    write_error,
+)
+from serve.lane import handover
+from serve.user_functions import UserFunctions
 
-Function = Callable[..., Any]
+log = logging.getLogger(__name__)
+
+_NO_HEAT_MAP = RequestError(
+    400, "explain needs the bundle's own network", "leave explain out: this endpoint has a model_fn"
+)
 
 
 class CustomHandler(Handler):
     """Answers requests one at a time, with the user's functions and our own for the others."""
 
     def _load(self, context: Context) -> float | None:
-        module = user_code.load(str(self._settings.code), self._settings.model_dir)
-        self._functions: dict[str, Function] = {
-            name: getattr(module, name) for name in user_code.FUNCTIONS if hasattr(module, name)
-        }
-        model_fn = self._functions.get("model_fn")
-        if model_fn is None:
+        settings = self._settings
+        name, directory = str(settings.code), str(settings.model_dir)
+        self._user = UserFunctions(user_code.load(name, settings.model_dir), name)
+        self._has_own_network = "model_fn" not in self._user
+        self._numbered = False  # whether the classes have no names
+        difference = None
+        if "pre_model_fn" in self._user:
+            self._user.call("pre_model_fn", context, directory)
+        if self._has_own_network:
             difference = super()._load(context)
             self._model: Any = self._predictor.predict
-            return difference
-        if not {"input_fn", "predict_fn"} <= set(self._functions):
-            raise user_code.CodeError("a model_fn needs an input_fn and a predict_fn too")
-        torch.set_num_threads(self._settings.layout.threads)
-        self._model = _call(model_fn, context, str(self._settings.model_dir))
-        return None  # the user's own model has no golden inputs
+        else:
+            self._prepare_process(context)
+            torch.set_num_threads(settings.layout.threads)
+            self._model = self._user.call("model_fn", context, directory)
+            if not ("input_fn" in self._user or "transform_fn" in self._user):
+                self._prepare_decoder()
+        if "model_warmup_fn" in self._user:
+            self._user.call("model_warmup_fn", context, directory, self._model)
+        return difference  # None: the user's own model has no golden inputs
+
+    def _prepare_decoder(self) -> None:
+        """Choose the transform of pictures for the user's model, and prove that it takes them."""
+        directory = self._settings.model_dir
+        if (directory / bundle.DESCRIPTION).is_file():
+            self._description = bundle.describe(directory)
+        else:
+            self._numbered = True
+            self._description = _numbered_classes(2)
+            log.warning(
+                "%s has no %s: pictures are resized to %d, cropped to %d and normalised as "
+                "torchvision's networks take them, and classes are numbered; "
+                "for another transform add an input_fn",
+                directory,
+                bundle.DESCRIPTION,
+                self._description.transform.resize,
+                self._description.transform.crop,
+            )
+        if "predict_fn" not in self._user:
+            self._check_model()
+        handover.announce(handover.MODEL, self.crop)
+
+    def _check_model(self) -> None:
+        side = self._description.transform.crop
+        needed = "model_fn alone must return a model from float32 [N, 3, H, W] to logits [N, C]"
+        cure = "add an input_fn and a predict_fn"
+        try:
+            output = self._predict(torch.zeros(1, 3, side, side))
+        except Exception as error:
+            reason = f"{type(error).__name__}: {str(error)[:300]}"
+            raise user_code.CodeError(f"{needed}; this one raises {reason}: {cure}") from error
+        if "output_fn" in self._user:
+            return
+        if not isinstance(output, torch.Tensor) or output.ndim != 2 or output.shape[1] < 2:
+            shape = (
+                list(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+            )
+            raise user_code.CodeError(
+                f"{needed}; this one returns {shape} for one picture: {cure}, or an output_fn"
+            )
+        classes = len(self._description.classes)
+        if not self._numbered and output.shape[1] != classes:
+            raise user_code.CodeError(
+                f"the model of model_fn has {output.shape[1]} outputs, but "
+                f"{bundle.DESCRIPTION} has {classes} classes: use the bundle of this model, or "
+                "add an output_fn"
+            )
+
+    def _predict(self, data: Any) -> Any:
+        """Call the model as the toolkit's PyTorch handler does: on its device, in eval mode."""
+        if self._has_own_network or not isinstance(self._model, nn.Module):
+            output = self._model(data)
+        else:
+            weight = next(self._model.parameters(), None)
+            if weight is not None and isinstance(data, torch.Tensor):
+                floats = data.is_floating_point() and weight.is_floating_point()
+                data = data.to(weight.device, weight.dtype if floats else data.dtype)
+            output = self._model.eval()(data)
+        output = getattr(output, "logits", output)  # of a Hugging Face model
+        return output.float().cpu() if isinstance(output, torch.Tensor) else output
+
+    def _prepare(self, item: dict[str, Any], headers: dict[str, str]) -> Prepared:
+        """As for a bundle; a model_fn can also get an array of floats, as its toolkit reads it."""
+        try:
+            body = _body(item, headers, self._settings.max_body)
+            if self._has_own_network or not arrays.is_floats(body):
+                return super()._prepare(item, headers)
+            pixels = torch.from_numpy(arrays.floats(body, self._settings.max_pictures))
+            chosen = accepting.choose(headers.get(ACCEPT), self._settings.default_format)
+            return ParsedRequest(pixels, True, chosen, Options())
+        except RequestError as error:
+            return error
+
+    def _predictions(self, request: ParsedRequest, logits: torch.Tensor) -> Outcome:
+        if request.options.explain and not self._has_own_network:
+            return _NO_HEAT_MAP
+        if self._numbered and logits.shape[1] != len(self._description.classes):
+            self._description = _numbered_classes(logits.shape[1])
+        return super()._predictions(request, logits)
 
     def _answer(self, data: Sequence[dict[str, Any]], context: Context) -> list[bytes]:
+        self._gate.measure()
         return [self._answer_one(item, context, index) for index, item in enumerate(data)]
 
     def _answer_one(self, item: dict[str, Any], context: Context, index: int) -> bytes:
+        headers = headers_of(context, index)
+        own = self._context_of_one(context, headers)
         try:
-            body, content_type = self._call_functions(item, headers_of(context, index), context)
+            body, content_type = self._call_functions(item, headers, own)
         except RequestError as error:
             return write_error(error, context, index)
         except Exception as error:
             return write_error(_to_request_error(error), context, index)
-        context.set_response_content_type(index, content_type)
+        code, phrase = own.get_response_status(0)
+        context.set_response_status(code, phrase, index)
+        context.set_response_content_type(index, own.get_response_content_type(0) or content_type)
         return body
+
+    def _context_of_one(self, context: Context, headers: dict[str, str]) -> Context:
+        """Return a context as the toolkit's functions know it: of one request, at index 0."""
+        properties = context.system_properties
+        own = Context(
+            context.model_name,
+            str(self._settings.model_dir),
+            context.manifest,
+            1,
+            properties.get("gpu_id"),
+            properties.get("server_version"),
+        )
+        own.metrics = context.metrics
+        own.request_ids = {0: headers.get(REQUEST_ID, "")}
+        kind = headers.get(CONTENT_TYPE, "")
+        own.request_processor = [RequestProcessor(headers | {"Content-Type": kind})]
+        return own
 
     def _call_functions(
         self, item: dict[str, Any], headers: dict[str, str], context: Context
     ) -> tuple[bytes, str]:
-        """Pass one request through the four functions; return body and content type."""
+        """Pass one request through the functions; return body and content type."""
+        accept = headers.get(ACCEPT)
+        if accept in (None, "", "*/*"):
+            accept = self._settings.default_accept
+        if "transform_fn" in self._user:
+            given = self._given(item, headers)
+            with torch.inference_mode():
+                output = self._user.call("transform_fn", context, self._model, *given, accept)
+            return _encoded(output, str(accept))
         request: ParsedRequest | None = None
-        if input_fn := self._functions.get("input_fn"):
-            data = self._call_input_fn(input_fn, item, headers, context)
+        if "input_fn" in self._user:
+            data = self._call_input_fn(item, headers, context)
         else:
             # An output_fn decides itself which Accept it serves.
-            ignored = {ACCEPT} if "output_fn" in self._functions else set()
+            ignored = {ACCEPT} if "output_fn" in self._user else set()
             prepared = self._prepare(item, {k: v for k, v in headers.items() if k not in ignored})
             if isinstance(prepared, RequestError):
                 raise prepared
             request, data = prepared, prepared.pixels
-        predict_fn = self._functions.get("predict_fn")
         with torch.inference_mode():
-            prediction = (
-                _call(predict_fn, context, data, self._model) if predict_fn else self._model(data)
-            )
-        if output_fn := self._functions.get("output_fn"):
-            accept = headers.get(ACCEPT)
-            if accept in (None, "", "*/*"):
-                accept = self._settings.default_accept
-            output = _call(output_fn, context, prediction, accept)
-            body, content_type = output if isinstance(output, tuple) else (output, accept)
-            return body.encode() if isinstance(body, str) else bytes(body), str(content_type)
-        if request is not None and isinstance(prediction, torch.Tensor):
-            outcome = self._predictions(request, prediction)
+            if "predict_fn" in self._user:
+                prediction = self._user.call("predict_fn", context, data, self._model)
+            else:
+                prediction = self._predict(data)
+        if "output_fn" in self._user:
+            return _encoded(self._user.call("output_fn", context, prediction, accept), str(accept))
+        if request is not None and self._are_logits(prediction, len(request.pixels)):
+            outcome = self._predictions(request, prediction.float().cpu())
             if isinstance(outcome, RequestError):
                 raise outcome
             encoded = request.encode(outcome[1], headers.get(REQUEST_ID, ""))
             return encoded, request.answer_format.content_type
-        if isinstance(prediction, torch.Tensor):
-            prediction = prediction.tolist()
-        return json.dumps(prediction, allow_nan=False).encode(), answers.JSON
+        return _by_accept(prediction, str(accept))
+
+    def _are_logits(self, prediction: Any, pictures: int) -> bool:
+        if not isinstance(prediction, torch.Tensor) or prediction.ndim != 2:
+            return False
+        count, classes = prediction.shape
+        return count == pictures and (
+            (self._numbered and classes > 1) or classes == len(self._description.classes)
+        )
+
+    def _given(self, item: dict[str, Any], headers: dict[str, str]) -> tuple[bytes | str, str]:
+        """Return the body and its type as the toolkit gives them: JSON and CSV as text."""
+        body, kind = _body(item, headers, self._settings.max_body), headers.get(CONTENT_TYPE, "")
+        if kind in content_types.UTF8_TYPES:
+            with contextlib.suppress(UnicodeDecodeError):  # the user's code refuses it better
+                return body.decode(), kind
+        return body, kind
 
     def _call_input_fn(
-        self, input_fn: Function, item: dict[str, Any], headers: dict[str, str], context: Context
+        self, item: dict[str, Any], headers: dict[str, str], context: Context
     ) -> Any:
+        given = self._given(item, headers)
         try:
-            body, kind = bytes(item.get("body", b"")), headers.get(CONTENT_TYPE, "")
-            return _call(input_fn, context, body, kind)
+            return self._user.call("input_fn", context, *given)
         except (ValueError, UnidentifiedImageError) as error:
             raise RequestError(
                 400,
@@ -111,12 +251,57 @@ class CustomHandler(Handler):
             ) from error
 
 
-def _call(function: Function, context: Context, *arguments: Any) -> Any:
-    """Call the function, with the context if it has a parameter for it."""
-    parameters = inspect.signature(function).parameters
-    if len(parameters) > len(arguments):
-        return function(*arguments, context)
-    return function(*arguments)
+def _body(item: dict[str, Any], headers: dict[str, str], most: int) -> bytes:
+    return encodings.undo(headers.get(CONTENT_ENCODING), bytes(item.get("body", b"")), most)
+
+
+def _numbered_classes(count: int) -> bundle.Description:
+    """Describe a model of which only the number of classes is known."""
+    names = tuple(map(str, range(count)))
+    return bundle.Description(
+        architecture="model_fn", classes=names, folders=names, transform=EvaluationTransform()
+    )
+
+
+def _encoded(output: Any, accept: str) -> tuple[bytes, str]:
+    """Return body and content type of what output_fn or transform_fn returned."""
+    body, content_type = output if isinstance(output, tuple) else (output, accept)
+    if isinstance(body, str):
+        return body.encode(), str(content_type)
+    if isinstance(body, bytes | bytearray | memoryview):
+        return bytes(body), str(content_type)
+    return json.dumps(body, default=_plain, allow_nan=False).encode(), str(content_type)
+
+
+def _by_accept(prediction: Any, accept: str) -> tuple[bytes, str]:
+    """Write a prediction of the user's as the toolkit does: JSON, CSV or npy.
+
+    Raises:
+        RequestError: 406, another format.
+    """
+    chosen = accepting.choose(accept)
+    kind = chosen.content_type
+    if chosen.accept == content_types.JSON:
+        return json.dumps(prediction, default=_plain, allow_nan=False).encode(), kind
+    if chosen.accept in (content_types.NPY, content_types.CSV):
+        array = np.asarray(_plain(prediction))
+        if array.dtype.kind in "biuf" and array.ndim <= 2:
+            write = arrays.to_npy if chosen.accept == content_types.NPY else arrays.to_csv
+            return write(array), kind
+    raise RequestError(
+        406,
+        f"the prediction of this endpoint's code cannot be written as {accept[:100]}",
+        "accept application/json",
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Return tensors and arrays as lists."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, list | tuple | dict | str | int | float | None):
+        return value
+    raise TypeError(f"{type(value).__name__} is not JSON: add an output_fn")
 
 
 def _to_request_error(error: Exception) -> RequestError:

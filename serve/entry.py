@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from pictures.text import printable
 from serve import user_code
 from serve.front import health, metrics, nginx, privileges, processes
 from serve.front.model_server import (
@@ -212,7 +213,7 @@ class Server:
     def _check_processes(self) -> None:
         for one in health.reports(self._reports):
             if one.refusal is not None:
-                reason = " ".join(one.refusal.split())  # in one line
+                reason = printable(" ".join(one.refusal.split()))
                 raise ServeError(f"the bundle is refused: {reason}")
         ended = self._model_server.process.poll()
         if ended is not None:
@@ -261,6 +262,8 @@ def main() -> int:
         settings = Settings.from_environment()
         if settings.code:
             user_code.check(settings.code, settings.model_dir)
+        for line in user_code.notices(settings.code, settings.model_dir):
+            log.warning("%s", line)
     except (SettingsError, user_code.CodeError) as error:
         log.error("invalid settings:\n%s", error)
         return 2
@@ -273,7 +276,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="kennel-", dir=settings.run_dir) as run_dir:
             Server(settings, Path(run_dir), stop).run()
     except (ServeError, ModelServerError, WorkersError, nginx.NginxError) as error:
-        log.error("%s", error)
+        log.error("%s", printable(str(error)))
         return 1
     except OSError as error:
         log.error("cannot write run-time files: %s: make room, or set KENNEL_RUN_DIR", error)

@@ -7,6 +7,7 @@ import io
 import math
 
 import numpy as np
+import numpy.typing as npt
 from numpy.lib import format as npy
 
 from serve.errors import RequestError
@@ -42,6 +43,49 @@ def from_npy(body: bytes, max_pictures: int) -> Content:
     if len(shape) > 2 and shape[-1] == 1:
         array = array[..., 0]
     return Content(tuple(array), is_list=True) if len(shape) == 4 else Content((array,))
+
+
+def is_floats(body: bytes) -> bool:
+    """Return whether a body is an array of floats, which no bundle takes."""
+    if not body.startswith(MAGIC):
+        return False
+    try:
+        return _header(body)[2].kind == "f"
+    except RequestError:
+        return False
+
+
+def floats(body: bytes, max_pictures: int) -> npt.NDArray[np.float32]:
+    """Read an array for a user's own network: [N, C, H, W] or [C, H, W], as float32 with N.
+
+    Raises:
+        RequestError: 400, 415 for another shape, or 422 for more pictures than allowed.
+    """
+    hint = "send numpy.save of a float32 array [N, C, H, W]"
+    shape, fortran, kind, start = _header(body)
+    if len(shape) not in (3, 4) or min(shape) <= 0:
+        raise RequestError(415, f"an array of shape {str(shape)[:100]} is not [N, C, H, W]", hint)
+    if len(shape) == 4:
+        check_count(shape[0], max_pictures)
+    if len(body) - start != math.prod(map(int, shape)) * kind.itemsize:
+        raise RequestError(400, "the array is cut short or has extra bytes", hint)
+    array = np.frombuffer(body, kind, offset=start).reshape(shape, order="F" if fortran else "C")
+    batch = array if len(shape) == 4 else array[None]
+    return np.array(batch, np.float32, order="C")
+
+
+def to_npy(array: npt.NDArray[np.generic]) -> bytes:
+    """Return an array as numpy.save writes it."""
+    stream = io.BytesIO()
+    np.save(stream, array, allow_pickle=False)
+    return stream.getvalue()
+
+
+def to_csv(array: npt.NDArray[np.generic]) -> bytes:
+    """Return an array as rows of comma-separated values."""
+    stream = io.StringIO()
+    np.savetxt(stream, np.atleast_2d(array), delimiter=",", fmt="%s")
+    return stream.getvalue().rstrip("\n").encode()
 
 
 def _header(body: bytes) -> tuple[tuple[int, ...], bool, "np.dtype[np.generic]", int]:

@@ -112,11 +112,48 @@ def test_code_in_a_bundle_is_never_imported(tmp_path: Path) -> None:
     link.symlink_to(inside)
     for act in (user_code.check, user_code.load):
         for path in (inside, link):
-            with pytest.raises(user_code.CodeError, match="carries no code"):
+            with pytest.raises(user_code.CodeError, match="whose code does not run"):
                 act(str(path), tmp_path / "model")
     sys.path.append(str(link.parent))
-    with pytest.raises(user_code.CodeError, match="carries no code"):
+    with pytest.raises(user_code.CodeError, match="whose code does not run"):
         user_code.load("inference", tmp_path / "model")
+
+
+@pytest.mark.parametrize("program", ["../model.py", "/etc/passwd.py", "inference.txt", "none.py"])
+def test_a_program_that_is_not_in_the_bundle_s_code_is_refused(
+    tmp_path: Path, program: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "model.py").touch()
+    monkeypatch.setenv("SAGEMAKER_PROGRAM", program)
+    with pytest.raises(user_code.CodeError, match=r"none\.py|is not a \.py file in"):
+        user_code.check("bundle", tmp_path)
+
+
+def test_the_log_says_what_happens_with_a_bundle_s_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def said(name: str | None = None) -> str:
+        return "\n".join(user_code.notices(name, tmp_path))
+
+    assert said() == ""
+    monkeypatch.setenv("SAGEMAKER_PROGRAM", "x.py\nforged")
+    assert (
+        said()
+        == "SAGEMAKER_PROGRAM='x.py\\nforged' is ignored: the bundle has no such file in code/"
+    )
+    monkeypatch.delenv("SAGEMAKER_PROGRAM")
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "inference.py").touch()
+    assert (
+        said() == "the bundle's 'code/inference.py' is not run: to run it, set KENNEL_CODE=bundle"
+    )
+    assert said("bundle").endswith("'code/inference.py' of the bundle runs in the workers")
+    (tmp_path / "code" / "requirements.txt").write_text(
+        "numpy>=1\n# x\n-r a\nno-such-one==3\n\0\xff\n"
+    )
+    assert "nothing is installed at the start" in said()
+    assert "that this image lacks: no-such-one." in said()
 
 
 def test_a_bundle_next_to_the_code_must_not_be_a_package(tmp_path: Path) -> None:
