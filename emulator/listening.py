@@ -24,6 +24,8 @@ _LARGEST_HEADER = 64 * 1024
 # What is left of a refused body: up to this size it is read, else the connection is closed.
 _LEFT = 64 * 1024
 _ENDS_S = 5.0
+# Threads here work for less than Python's 5 ms at a time, and wait for files in between.
+_SWITCH_S = 0.0005
 
 
 class _Headers(HeaderReader):
