@@ -227,7 +227,7 @@ def _prefix(tensors: Mapping[str, torch.Tensor], required: set[str]) -> tuple[st
     # An average of the weights is what their author evaluates.
     best = sorted(
         (prefix for prefix, count in found.items() if count == most),
-        key=lambda prefix: (not _AVERAGED.search(prefix), len(prefix)),
+        key=lambda prefix: (not _AVERAGED.search(prefix), len(prefix), prefix),
     )
     chosen = best[0]
     if len(best) > 1 and _AVERAGED.search(chosen):

@@ -61,10 +61,10 @@ def test_a_network_trains_and_comes_back_from_its_bundle(name: str, tmp_path: Pa
     pixels = size(name)
     networks.check_size(name, pixels)
     network = networks.build(name, 3, image_size=pixels)
-    before = networks.head(network).weight.clone()
+    before = networks.head(network).bias.clone()
     for trainable in ("head", "all"):
         step(network, trainable, pixels)
-    assert not torch.equal(networks.head(network).weight, before)
+    assert not torch.equal(networks.head(network).bias, before)
     description = bundle.Description(
         architecture=name,
         classes=("a", "b", "c"),
@@ -73,12 +73,10 @@ def test_a_network_trains_and_comes_back_from_its_bundle(name: str, tmp_path: Pa
     )
     photo = Image.linear_gradient("L").convert("RGB").resize((pixels + 8, pixels + 16))
     bundle.save(bundle.make(network, description, [photo]), tmp_path)
-    file = tmp_path / bundle.MODEL
-    again = networks.blank(name, 3, image_size=pixels)
-    match = statedict.match(statedict.read(file), again, with_head=True)
-    again.load_state_dict(match.state, assign=True)
-    assert match.notes == []
-    loaded = bundle.load(tmp_path)
-    assert bundle.replay(loaded) < 1e-5
-    assert bundle.replay(loaded, again.eval()) < 1e-5
-    file.unlink()
+    assert bundle.replay(bundle.load(tmp_path)) < 1e-5
+    if name in QUICK:
+        again = networks.blank(name, 3, image_size=pixels)
+        match = statedict.match(statedict.read(tmp_path / bundle.MODEL), again, with_head=True)
+        assert match.notes == []
+        assert match.state.keys() == again.state_dict().keys()
+    (tmp_path / bundle.MODEL).unlink()  # up to 2.5 GB

@@ -1,6 +1,7 @@
 """Pretrained weights: where they are found, what is accepted, and the errors."""
 
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -13,7 +14,7 @@ from PIL import Image
 from torch import nn
 
 from classifier import bundle, networks
-from classifier.weights import WeightsError, load_pretrained
+from classifier.weights import WeightsError, _choose, load_pretrained
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +52,133 @@ def test_both_kinds_of_files(
     load_pretrained(student, "resnet18", file=file)
     assert same_features(teacher, student)
     assert torch.equal(networks.head(student).weight, head)  # the new head did not change
+
+
+@pytest.mark.parametrize(
+    ("prefix", "around"),
+    [
+        ("_orig_mod.", ()),
+        ("module.", ("model_state_dict",)),
+        ("model.", ("state_dict",)),  # Lightning's
+        ("backbone.", ("model",)),
+        ("net.", ("checkpoint", "weights")),
+        ("module._orig_mod.", ("net",)),
+        ("model.net.1.", ()),
+    ],
+)
+def test_prefixes_and_dictionaries_around_the_tensors(
+    prefix: str, around: tuple[str, ...], teacher: nn.Module, student: nn.Module, tmp_path: Path
+) -> None:
+    contents: dict[str, object] = {prefix + n: v for n, v in teacher.state_dict().items()}
+    for key in around:
+        contents = {key: contents, "epoch": 3, "optimizer": {"state": {0: torch.zeros(3)}}}
+    torch.save(contents, tmp_path / "w.pth")
+    load_pretrained(student, "resnet18", file=tmp_path / "w.pth")
+    assert same_features(teacher, student)
+
+
+def test_compiled_and_checkpointed_parts_inside_the_names(
+    teacher: nn.Module, student: nn.Module, tmp_path: Path
+) -> None:
+    state = {
+        name.replace("layer1.", "layer1._orig_mod.").replace("0.", "0._checkpoint_wrapped_module.")
+        : value
+        for name, value in teacher.state_dict().items()
+    }  # fmt: skip
+    torch.save(state, tmp_path / "w.pth")
+    load_pretrained(student, "resnet18", file=tmp_path / "w.pth")
+    assert same_features(teacher, student)
+
+
+def test_averaged_weights_are_used_and_the_others_counted(
+    teacher: nn.Module, student: nn.Module, tmp_path: Path
+) -> None:
+    """As torchvision's references and timm store them; the average is what they evaluate."""
+    averaged = {"n_averaged": torch.tensor(9)}
+    averaged |= {f"module.{name}": value for name, value in teacher.state_dict().items()}
+    contents = {"model": student.state_dict(), "model_ema": averaged}
+    torch.save(contents, tmp_path / "w.pth")
+    origin = load_pretrained(student, "resnet18", file=tmp_path / "w.pth")
+    assert same_features(teacher, student)
+    assert "the averaged weights under 'model_ema.module.'" in origin
+    assert "left out 123 tensors" in origin
+
+
+def test_two_networks_of_the_same_names_are_refused(
+    teacher: nn.Module, student: nn.Module, tmp_path: Path
+) -> None:
+    contents = {"student": student.state_dict(), "teacher": teacher.state_dict()}
+    torch.save(contents, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=r"under 'student\.' and under 'teacher\.'"):
+        load_pretrained(student, "resnet18", file=tmp_path / "w.pth")
+
+
+def test_what_does_not_match_is_named_and_counted(
+    teacher: nn.Module, student: nn.Module, tmp_path: Path
+) -> None:
+    state = teacher.state_dict()
+    state["layer10.0.weight"] = torch.zeros(1)
+    del state["layer2.0.conv1.weight"], state["layer2.0.conv2.weight"]
+    state["layer1.0.conv1.weight"] = torch.zeros(64, 64, 1, 1)
+    state["layer1.0.conv2.weight"] = state["layer1.0.conv2.weight"].to(torch.int8)
+    torch.save(state, tmp_path / "w.pth")
+    with pytest.raises(WeightsError) as raised:
+        load_pretrained(student, "resnet18", file=tmp_path / "w.pth")
+    assert str(raised.value) == (
+        "w.pth does not have weights of resnet18: missing 2 tensors (layer2.0.conv1.weight, "
+        "layer2.0.conv2.weight); unknown 1 tensors (layer10.0.weight); of another shape 1 tensors "
+        "(layer1.0.conv1.weight (64, 64, 1, 1) instead of (64, 64, 3, 3)); of another type 1 "
+        "tensors (layer1.0.conv2.weight torch.int8)"
+    )
+
+
+def test_a_vision_transformer_at_another_size_gets_interpolated_positions(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    source = networks.build("vit_b_32", 4, image_size=96)
+    # A position is where it is in the picture, so that the right answer is known.
+    across = torch.linspace(0, 1, 3)
+    with torch.no_grad():
+        table = source.get_parameter("encoder.pos_embedding")
+        table[0, 1:, 0] = across.repeat(3)
+        table[0, 1:, 1] = across.repeat_interleave(3)
+    torch.save(source.state_dict(), tmp_path / "w.pth")
+    target = networks.build("vit_b_32", 2, image_size=160)
+    origin = load_pretrained(target, "vit_b_32", file=tmp_path / "w.pth")
+    assert origin == "w.pth (its 3 x 3 positions are interpolated to 5 x 5)"
+    found = target.get_parameter("encoder.pos_embedding")[0]
+    finer = torch.linspace(0, 1, 5)
+    torch.testing.assert_close(found[1:, 0], finer.repeat(5), atol=0.07, rtol=0)
+    torch.testing.assert_close(found[1:, 1], finer.repeat_interleave(5), atol=0.07, rtol=0)
+    assert torch.equal(found[0], table[0, 0])  # the class token's
+
+
+@pytest.mark.parametrize("architecture", ["densenet121", "vit_b_32"])
+def test_the_names_of_torchvision_s_own_older_files(architecture: str, tmp_path: Path) -> None:
+    source = networks.build(architecture, 2, image_size=32)
+    old = {}
+    for name, value in source.state_dict().items():
+        name = re.sub(r"(denselayer\d+\.(?:norm|conv))([12])\.", r"\1.\2.", name)
+        name = re.sub(r"mlp\.0\.", "mlp.linear_1.", name)
+        old[re.sub(r"mlp\.3\.", "mlp.linear_2.", name)] = value
+    assert old.keys() != source.state_dict().keys()
+    torch.save(old, tmp_path / "w.pth")
+    target = networks.build(architecture, 3, image_size=32)
+    assert load_pretrained(target, architecture, file=tmp_path / "w.pth") == "w.pth"
+    state = target.state_dict()
+    assert all(
+        torch.equal(value, state[name])
+        for name, value in source.state_dict().items()
+        if not name.startswith(networks.head_name(source))
+    )
+
+
+@pytest.mark.parametrize("architecture", ["resnet50", "wide_resnet50_2", "vgg16", "vgg16_bn"])
+def test_a_file_is_chosen_by_the_whole_name(architecture: str, tmp_path: Path) -> None:
+    for name in ("resnet50-0676ba61", "wide_resnet50_2-95faca4d", "vgg16-3979", "VGG-16-BN-6c64"):
+        (tmp_path / f"{name}.pth").touch()
+    (tmp_path / "resnet501.pth").touch()
+    found = _choose(tmp_path, architecture).name.lower().replace("-", "_")
+    assert found.startswith("vgg_16_" if architecture == "vgg16_bn" else f"{architecture}_")
 
 
 def test_half_precision_becomes_float32(
