@@ -1,7 +1,7 @@
 """Which channel or folder is for what: the names of splits, and folders of splits in a channel."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pictures.layouts.walk import files_below, subfolders
@@ -55,43 +55,47 @@ def roots(channels: Mapping[str, Path], notes: list[str], passed: Passed) -> dic
     Raises:
         DataError: the channels do not say which pictures are for training, or two are the same.
     """
-    given = {name: path for name, path in channels.items() if name.lower() not in NOT_PICTURES}
-    by_split = _assigned(given)
-    known = {name for names in by_split.values() for name in names}
-    unknown = [name for name in given if name not in known]
-    shown = shorten(list(channels)) or "none"
-    if known and unknown:
-        raise DataError(
-            f"channel {shorten(unknown)} next to {shorten(sorted(known))} is none that Kennel "
-            f"knows: rename it, or leave it out; the names are {ACCEPTED}"
-        )
-    if "train" not in by_split and (known or len(unknown) != 1):
-        raise DataError(
-            f"no training pictures: the channels are {shown}; name one `train` (and `valid`, "
-            "`test`), or give one channel that holds folders of these names"
-        )
-    if not known or set(by_split) == {"train"}:
-        (channel,) = given.values()
-        return inside(channel, notes, passed)
-    found = {split: given[names[0]] for split, names in by_split.items()}
+    by_split = assigned(list(channels))
+    if set(by_split) == {"train"}:
+        return inside(channels[by_split["train"]], notes, passed)
+    found = {split: channels[name] for split, name in by_split.items()}
     _check_different(found)
     _check_nothing_inside(found["train"])
     return found
 
 
-def _assigned(names: Iterable[str]) -> dict[str, list[str]]:
-    """Return split -> the one channel or folder for it.
+def assigned(channels: Sequence[str]) -> dict[str, str]:
+    """Return split -> its channel; a single channel of another name counts as `train`.
+
+    Args:
+        channels: the names of all channels, also of those without pictures.
 
     Raises:
-        DataError: two are for the same split.
+        DataError: two channels are for one split, one has no name that is known, or none is for
+            training.
     """
-    by_split: dict[str, list[str]] = {}
-    for name in names:
-        if split := split_of(name):
-            by_split.setdefault(split, []).append(name)
-    for split, same in by_split.items():
-        if len(same) > 1:
-            raise DataError(f"channels {' and '.join(same)} are both for {split}: give one")
+    given = [name for name in channels if name not in NOT_PICTURES]
+    by_split: dict[str, str] = {}
+    for name in given:
+        split = split_of(name)
+        if split in by_split:
+            raise DataError(f"channels {by_split[split]} and {name} are both for {split}: give one")
+        if split:
+            by_split[split] = name
+    known = sorted(by_split.values())
+    unknown = [name for name in given if name not in known]
+    if known and unknown:
+        raise DataError(
+            f"channel {shorten(unknown)} next to {shorten(known)} is none that Kennel knows: "
+            f"rename it, or leave it out; the names are {ACCEPTED}"
+        )
+    if len(unknown) == 1:
+        return {"train": unknown[0]}
+    if "train" not in by_split:
+        raise DataError(
+            f"no training pictures: the channels are {shorten(channels) or 'none'}; name one "
+            "`train` (and `valid`, `test`), or give one channel that holds folders of these names"
+        )
     return by_split
 
 

@@ -6,6 +6,8 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
+from pictures.layouts.splits import assigned
+from pictures.picture import DataError
 from scripts.spec import managed
 from scripts.spec.debugger import Debugger, Profiler, wrong_rules
 from scripts.spec.endpoint import Endpoint, Serverless
@@ -62,6 +64,7 @@ class Experiment(Section):
         yield from recorded
         if not recorded:
             yield from self._refused_trials()
+        yield from self._channel_conflicts()
         weights = from_hyperparameters(self.hyperparameters).weights
         isolated = self.training.network_isolation
         if isolated and weights == "pretrained" and "pretrained" not in self.data:
@@ -72,6 +75,25 @@ class Experiment(Section):
             )
         if self.vpc and isinstance(self.endpoint, Serverless):
             yield "vpc", "serverless endpoints cannot be in a VPC: remove it, or change the kind"
+
+    def _channel_conflicts(self) -> Iterator[tuple[str, str]]:
+        """Channels that the job would refuse, and one prefix that is given twice."""
+        if "sagemaker_program" in self.hyperparameters:
+            return  # the user's own script knows its channels
+        try:
+            by_split = assigned(list(self.data))
+        except DataError as error:
+            yield "data", str(error)
+            return
+        prefixes = {name: self.data[name].uri.rstrip("/") + "/" for name in by_split.values()}
+        for one, outer in prefixes.items():
+            for other, inner in prefixes.items():
+                if one != other and inner.startswith(outer) and (inner != outer or one < other):
+                    yield (
+                        f"data.{other}",
+                        f"{inner} is also given to {one}, or is inside it: give each channel its "
+                        "own pictures, or give `train` alone",
+                    )
 
     def _recording_conflicts(self) -> Iterator[tuple[str, str]]:
         """Errors in [debugger] and [profiler], and regions where AWS has no rules."""

@@ -161,6 +161,7 @@ def test_a_class_missing_from_a_channel_is_noted(tmp_path: Path) -> None:
             r"channel dev next to .*: train: train, training; v",
         ),
         ({"train": "a", "test": "b", "extra": "b"}, "channel extra next to test, train"),
+        ({"train": "a", "Pretrained": "b"}, "channel Pretrained next to train is none"),
         ({"test": "a"}, "no training pictures: the channels are test"),
         ({"valid": "a", "test": "b"}, "no training pictures: the channels are valid, test"),
         ({"train": "a", "valid": "a"}, "channels train and valid are the same folder"),
@@ -189,7 +190,7 @@ def test_unusable_channels_are_explained(
 def test_channels_that_are_no_pictures_are_left_alone(tmp_path: Path) -> None:
     weights = tmp_path / "weights"
     weights.mkdir()
-    splits = find_all(train=photos(tmp_path / "a", 5), pretrained=weights, Model=weights)
+    splits = find_all(train=photos(tmp_path / "a", 5), pretrained=weights, model=weights)
     assert len(splits.folders) == 3
 
 

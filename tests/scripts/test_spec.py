@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from pictures.layouts.splits import ACCEPTED
 from scripts import spec
 from scripts.spec.section import Section
 from tests.scripts.experiments import ENDPOINTS, fullest, smallest, training, tuning
@@ -311,6 +312,21 @@ CONFLICTS: dict[str, tuple[dict[str, Any], str]] = {
         {"profiler": {"steps": "13:10"}},
         'profiler.steps: give two step numbers such as "10:13", the lower one first, or "" for '
         "none (given '13:10')",
+    ),
+    "one prefix for two channels": (
+        {"data": {"train": "s3://a-bucket/pets", "valid": "s3://a-bucket/pets/"}},
+        "data.valid: s3://a-bucket/pets/ is also given to train, or is inside it: give each "
+        "channel its own pictures, or give `train` alone",
+    ),
+    "a channel inside another": (
+        {"data": {"train": "s3://a-bucket/pets", "test": "s3://a-bucket/pets/test"}},
+        "data.test: s3://a-bucket/pets/test/ is also given to train, or is inside it: give each "
+        "channel its own pictures, or give `train` alone",
+    ),
+    "a channel that no job knows": (
+        {"data": {"train": "s3://a-bucket/pets", "eval": "s3://a-bucket/eval"}},
+        f"data: channel eval next to train is none that Kennel knows: rename it, or leave it out; "
+        f"the names are {ACCEPTED}",
     ),
     "no kind": (
         {"endpoint": {"instance_type": "ml.m5.xlarge"}},
