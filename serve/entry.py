@@ -87,7 +87,11 @@ class Server:
             needed += [folder, *folder.glob("*.py")]
         # In multi-model mode the bundles arrive later, and nobody knows who will be able to read
         # them.
-        user = None if self._settings.multi_model else privileges.unprivileged_user(needed)
+        user = None
+        if self._settings.multi_model:
+            privileges.stay_root_for_many_models()
+        else:
+            user = privileges.unprivileged_user(needed)
         socket = self._run_dir / nginx.HEALTH_SOCKET
         with health.HealthServer(socket, self._problem, self._metrics):
             privileges.change_owner(self._run_dir, user)

@@ -25,6 +25,7 @@ from mms.context import Context
 from torch import nn
 
 from classifier import bundle, fusion
+from pictures.text import printable
 from serve import machine
 from serve.errors import RequestError
 from serve.formats import answers
@@ -89,7 +90,7 @@ class MultiModelHandler(Handler):
                 try:
                     self._models[name] = (url, self._load_model(name, url))
                 except RequestError as error:
-                    log.warning("model %s could not be reloaded: %s", name, error)
+                    log.warning("model %s could not be reloaded: %s", name, printable(str(error)))
         return None
 
     def _answer(self, data: Sequence[dict[str, Any]], context: Context) -> list[bytes]:
@@ -198,7 +199,7 @@ class MultiModelHandler(Handler):
         except (bundle.BundleError, OSError) as error:
             raise RequestError(400, str(error), _LOADABLE) from error
         except Exception as error:
-            log.warning("model %s cannot be loaded", name, exc_info=error)
+            log.warning("model %s cannot be loaded: %s", name, printable(repr(error)[:300]))
             reason = f"the bundle is damaged ({type(error).__name__}: {str(error)[:300]})"
             raise RequestError(400, reason, _LOADABLE) from error
         return model

@@ -2,18 +2,22 @@
 
 import contextlib
 import json
+import logging
 import os
 import resource
 import select
 import signal
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from pictures.text import printable
 from serve.errors import RequestError
 from serve.front import processes
 
+log = logging.getLogger(__name__)
+
+_FAILED = "decoding failed"
 _NICE = 10  # workers go first
 _MOST_REPORT = 2**16
 
@@ -57,9 +61,13 @@ def run(work: Callable[[], None], *, seconds: float, memory: int) -> None:
                 "the picture is damaged: save it again with another program",
             )
         raise _too_large()
-    error = json.loads(report)
-    if error:
-        raise RequestError(*error)
+    if (fields := json.loads(report)) is None:
+        return
+    error = RequestError(*fields)
+    if error.message == _FAILED:
+        log.error("a costly request failed: %s", error.hint)
+        error = RequestError(500, _FAILED, "find its request id in the log")
+    raise error
 
 
 def _too_large() -> RequestError:
@@ -73,6 +81,10 @@ def _work(work: Callable[[], None], writer: int, memory: int) -> None:
     error: RequestError | None = None
     try:
         processes.end_with_parent()
+        # Decoders write about damaged files, in the words of the files.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
         # When the machine has no memory left, this process goes and not a worker.
         with contextlib.suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text("1000")
@@ -85,10 +97,9 @@ def _work(work: Callable[[], None], writer: int, memory: int) -> None:
     except MemoryError:
         error = _too_large()
     except Exception as failure:
-        print(f"a costly request failed: {failure!r}", file=sys.stderr, flush=True)
-        error = RequestError(500, "decoding failed", "find its request id in the log")
+        error = RequestError(500, _FAILED, printable(repr(failure)))
     with contextlib.suppress(BaseException):
-        fields = None if error is None else [error.code, error.message[:2000], error.hint]
+        fields = None if error is None else [error.code, error.message[:2000], error.hint[:2000]]
         os.write(writer, json.dumps(fields).encode()[:_MOST_REPORT])
     os._exit(0)
 
