@@ -2,30 +2,43 @@
 
 import json
 from collections.abc import Callable
-from typing import Any
+from importlib.metadata import version
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from scripts.aws.client import AwsProblem
 from scripts.console import terminal
 from scripts.problem import Problem
 from scripts.verbs import (
     best,
     build,
     data,
+    deploy,
     doctor,
     emulator,
     endpoints,
-    hosting,
     hyperparameters,
     jobs,
     launch,
+    predict,
     prices,
     push,
     register,
     report,
+    setup,
 )
 from train import metrics
+
+# The verbs in the order of a job, as `kennel --help` lists them.
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Set up": ("setup", "doctor", "emulator", "data"),
+    "Images": ("build", "push", "register"),
+    "Train": ("hyperparameters", "metrics", "tune", "best", "train"),
+    "Watch": ("jobs", "status", "logs", "stop", "report"),
+    "Serve": ("deploy", "predict", "endpoints", "down", "prices"),
+}
 
 
 class Verbs(TyperGroup):
@@ -37,14 +50,57 @@ class Verbs(TyperGroup):
             return super().invoke(ctx)
         except Problem as problem:
             terminal.note(f"kennel: {problem}")
+            if ctx.params.get("verbose") and (original := _original(problem)):
+                terminal.note(f"AWS's message: {original}")
             raise typer.Exit(1) from None
 
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """List the verbs by group, each summary whole."""
+        grouped = {name for names in GROUPS.values() for name in names}
+        others = tuple(name for name in self.list_commands(ctx) if name not in grouped)
+        for title, names in (*GROUPS.items(), ("Other", others)):
+            summaries = [
+                (name, verb.get_short_help_str(limit=200))
+                for name in names
+                if (verb := self.get_command(ctx, name))
+            ]
+            if summaries:
+                with formatter.section(title):
+                    formatter.write_dl(summaries)
 
-app = typer.Typer(cls=Verbs, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+
+app = typer.Typer(
+    cls=Verbs,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _original(problem: BaseException | None) -> str:
+    """AWS's own message, also where a verb replaced it with a better one."""
+    while problem is not None:
+        if isinstance(problem, AwsProblem) and problem.original:
+            return problem.original
+        problem = problem.__cause__ or problem.__context__
+    return ""
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"kennel {version('sagemaker-kennel')}")
+        raise typer.Exit
 
 
 @app.callback()
-def kennel() -> None:
+def kennel(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="print it")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="if AWS refuses a call, also print its own message")
+    ] = False,
+) -> None:
     """Bring-your-own-container image classification on Amazon SageMaker."""
 
 
@@ -56,6 +112,7 @@ def show_metrics() -> None:
 
 VERBS: tuple[Callable[..., None], ...] = (
     hyperparameters.hyperparameters,
+    setup.setup,
     doctor.doctor,
     build.build,
     push.push,
@@ -68,8 +125,8 @@ VERBS: tuple[Callable[..., None], ...] = (
     jobs.logs,
     jobs.stop,
     report.report,
-    hosting.deploy,
-    hosting.predict,
+    deploy.deploy,
+    predict.predict,
     endpoints.endpoints,
     endpoints.down,
     prices.prices,

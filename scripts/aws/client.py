@@ -5,63 +5,46 @@ first call, so that verbs without AWS start fast.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
+from scripts.aws import emulator, explained
 from scripts.problem import Problem
 from scripts.requests.request import Request
 
 # The first try and six retries, unless AWS_MAX_ATTEMPTS is set.
 _ATTEMPTS = 7
-# AWS's error codes.
-_FORBIDDEN = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthFailure")
-_EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired")
-_UNKNOWN_KEY = ("UnrecognizedClientException", "InvalidClientTokenId", "InvalidAccessKeyId",
-                "SignatureDoesNotMatch", "InvalidSignatureException")  # fmt: skip
-_MISSING = (
-    "ResourceNotFound",
-    "ResourceNotFoundException",
-    "ObjectNotFoundException",
-    "RepositoryNotFoundException",
-    "NoSuchBucket",
-    "NoSuchKey",
-    "404",
-)
 
 
 class AwsProblem(Problem):
-    """A call failed; `code` is AWS's error code, empty if AWS was not reached."""
+    """A call failed.
 
-    def __init__(self, message: str, code: str = "") -> None:
+    Attributes:
+        code: AWS's error code, empty if AWS was not reached.
+        original: AWS's own message, empty if AWS was not reached.
+    """
+
+    def __init__(self, message: str, code: str = "", original: str = "") -> None:
         super().__init__(message)
         self.code = code
+        self.original = original
 
     @property
     def missing(self) -> bool:
         """Whether the requested resource does not exist."""
-        if self.code in _MISSING:
-            return True
-        text = str(self).lower()
-        return self.code == "ValidationException" and (
-            "not found" in text or "could not find" in text or "does not exist" in text
-        )
+        return explained.is_missing(self.code, self.original)
 
     @property
     def forbidden(self) -> bool:
         """Whether the caller lacks a permission."""
-        return self.code in (*_FORBIDDEN, "403")
+        return self.code in explained.FORBIDDEN
 
     @property
     def already_exists(self) -> bool:
         """Whether the resource to create exists already."""
-        return self.code in (
-            "ResourceInUse",
-            "ResourceInUseException",
-            "RepositoryAlreadyExistsException",
-            "ResourceAlreadyExistsException",
-        )
+        return explained.is_taken(self.code, self.original)
 
 
 class Aws:
@@ -78,7 +61,9 @@ class Aws:
         except ImportError:
             raise AwsProblem("boto3 is missing: pip install 'sagemaker-kennel[aws]'") from None
         with translated("starting a session"):
-            return boto3.Session(region_name=self._region)
+            # boto3 itself reads AWS_DEFAULT_REGION only.
+            region = self._region or os.environ.get("AWS_REGION") or None
+            return boto3.Session(region_name=region)
 
     @property
     def region(self) -> str:
@@ -118,7 +103,7 @@ class Aws:
         from botocore import xform_name  # type: ignore[import-untyped]
 
         client = self.client(request.service)
-        with translated(request.operation):
+        with translated(request.operation, request.parameters, self.region):
             answer: dict[str, Any] = getattr(client, xform_name(request.operation))(
                 **request.parameters
             )
@@ -138,16 +123,26 @@ class Aws:
 
     def objects(self, bucket: str, prefix: str) -> Iterator[dict[str, Any]]:
         """Yield ListObjectsV2's entry of every object below a prefix."""
-        with translated(f"listing s3://{bucket}/{prefix}"):
+        action = f"listing s3://{bucket}/{prefix}"
+        with translated(action, {"Bucket": bucket}, self.region):
             pages = self.client("s3").get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=bucket, Prefix=prefix):
                 yield from page.get("Contents", [])
 
 
 @contextmanager
-def translated(action: str) -> Iterator[None]:
-    """Turn botocore's errors into an `AwsProblem` that says what to do."""
+def translated(
+    action: str, parameters: Mapping[str, Any] | None = None, region: str = ""
+) -> Iterator[None]:
+    """Turn botocore's errors into an `AwsProblem` that says what to do.
+
+    Args:
+        action: the operation, or words for several.
+        parameters: the request's parameters.
+        region: where the request goes.
+    """
     from botocore import exceptions as errors
+    from botocore.parsers import ResponseParserError  # type: ignore[import-untyped]
 
     try:
         yield
@@ -158,7 +153,7 @@ def translated(action: str) -> Iterator[None]:
     ):
         raise AwsProblem(
             f"{action}: no AWS credentials: run `aws configure` or `aws sso login`, or set "
-            "AWS_PROFILE. If you have no account, `kennel emulator start` replaces AWS"
+            f"AWS_PROFILE\nwithout an account: {emulator.advice()}"
         ) from None
     except errors.ProfileNotFound as error:
         raise AwsProblem(f"{error}: set AWS_PROFILE to one of ~/.aws/config") from None
@@ -170,38 +165,22 @@ def translated(action: str) -> Iterator[None]:
         errors.ConnectionClosedError,
     ) as error:
         address = os.environ.get("AWS_ENDPOINT_URL")
-        fix = (
-            f"AWS_ENDPOINT_URL is {address}: start the server there (`kennel emulator start`), "
-            "or unset it"
-            if address
-            else "check the network, the proxy and the region's name"
-        )
-        raise AwsProblem(f"{action}: {error} {fix}") from None
+        if address:
+            raise AwsProblem(
+                f"{action}: nothing answers at {address} (AWS_ENDPOINT_URL)\n{emulator.advice()}; "
+                "or `unset AWS_ENDPOINT_URL` to use AWS"
+            ) from None
+        reason = f"{action}: {str(error).rstrip('.')}"
+        raise AwsProblem(f"{reason}\ncheck the network, the proxy and the region's name") from None
+    except ResponseParserError:
+        where = os.environ.get("AWS_ENDPOINT_URL", "AWS")
+        raise AwsProblem(
+            f"{action}: the answer from {where} is not AWS's: check for a proxy or another server"
+        ) from None
     except errors.ParamValidationError as error:
         raise AwsProblem(f"{action}: {error}") from None
     except errors.ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "")
-        raise AwsProblem(_explained(action, code, _message(error)), code) from None
-
-
-def _message(error: Any) -> str:
-    return str(error.response.get("Error", {}).get("Message", error))
-
-
-def _explained(action: str, code: str, message: str) -> str:
-    """AWS's message, and what to do."""
-    text = f"{action}: {message}"
-    if code in _FORBIDDEN:
-        # AWS's message names the permission: "… is not authorized to perform: x:Y on …".
-        return f"{text}\nadd this permission to a policy of your user or role (kennel doctor)"
-    if code in _EXPIRED:
-        return f"{text}\nthe credentials have expired: run `aws sso login`, or get new ones"
-    if code in _UNKNOWN_KEY:
-        return f"{text}\nAWS does not know these credentials: check AWS_PROFILE and the access key"
-    if code == "ResourceLimitExceeded":
-        return (
-            f"{text}\nask for more under Service Quotas > Amazon SageMaker; this takes a day or two"
-        )
-    if code in ("ThrottlingException", "Throttling"):
-        return f"{text}\ntoo many calls: wait a minute and try again"
-    return f"{text} ({code})" if code else text
+        about = error.response.get("Error", {})
+        code, message = str(about.get("Code", "")), str(about.get("Message", error))
+        text = explained.explain(action, parameters or {}, region, code, message)
+        raise AwsProblem(text, code, f"{action}: {message} ({code})") from None

@@ -1,7 +1,7 @@
 """Creates and deletes endpoints: in order, and rolled back on failure."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,10 +11,11 @@ from scripts.aws import logs, watch
 from scripts.aws.client import Aws, AwsProblem
 from scripts.console import terminal
 from scripts.problem import Problem
-from scripts.requests import endpoints, hosting, jobs
+from scripts.requests import endpoints, hosting, jobs, schedules
 from scripts.requests.request import Request
 from scripts.spec import Experiment
 from scripts.spec.endpoint import Transform
+from scripts.stack import template
 
 _SETTLED = ("InService", "Failed", "OutOfService", "UpdateRollbackFailed")
 
@@ -46,7 +47,15 @@ class Deployment:
             hosting.endpoint_config(self.experiment, self.resource, self.resource),
             hosting.endpoint(self.experiment, self.endpoint, self.resource, self.now),
             *hosting.autoscaling(self.experiment, self.endpoint),
+            *self.schedule(schedules.create),
         ]
+
+    def schedule(self, request: Callable[..., Request]) -> list[Request]:
+        """The request that sets the endpoint's end; none without ttl_hours."""
+        end = hosting.ends(self.experiment, self.now)
+        if end is None:
+            return []
+        return [request(self.endpoint, template.scheduler_role_arn(self.experiment), end)]
 
 
 def deploy(aws: Aws, plan: Deployment) -> None:
@@ -56,7 +65,7 @@ def deploy(aws: Aws, plan: Deployment) -> None:
         Problem: it failed. The reason was printed and everything new was deleted.
     """
     before = _found(aws, plan.endpoint)
-    model, config, create, *scaling = plan.requests()
+    model, config, create = plan.requests()[:3]
     with _rolled_back(aws) as undo:
         aws.send(model)
         undo.append(endpoints.delete_model(plan.resource))
@@ -75,10 +84,34 @@ def deploy(aws: Aws, plan: Deployment) -> None:
         if about["EndpointStatus"] != "InService" or about["EndpointConfigName"] != plan.resource:
             _report_failure(aws, plan.endpoint, about)
             raise Problem(f"{plan.endpoint} could not be deployed")
-        for request in scaling:
+        for request in hosting.autoscaling(plan.experiment, plan.endpoint):
             aws.send(request)
+    _set_end(aws, plan, about["EndpointArn"])
     if before:
         _delete_config(aws, before["EndpointConfigName"])
+
+
+def _set_end(aws: Aws, plan: Deployment, arn: str) -> None:
+    """Schedule the endpoint's deletion. Without a schedule it runs on, and the user is warned."""
+    end = hosting.ends(plan.experiment, plan.now)
+    if end is None:
+        return
+    aws.send(endpoints.tag(arn, hosting.EXPIRES, end.isoformat(timespec="seconds")))
+    when = terminal.local_time(end)
+    try:
+        try:
+            aws.send(*plan.schedule(schedules.create))
+        except AwsProblem as problem:
+            if not problem.already_exists:
+                raise
+            aws.send(*plan.schedule(schedules.update))
+    except AwsProblem as problem:
+        terminal.note(
+            f"{plan.endpoint} does not end by itself at {when}: {problem}\n"
+            f"`kennel setup` creates the role for it; or run `kennel down {plan.endpoint}`"
+        )
+    else:
+        terminal.note(f"{plan.endpoint} ends by itself at {when}")
 
 
 def transform(aws: Aws, plan: Deployment) -> None:
@@ -119,11 +152,21 @@ def delete(aws: Aws, name: str) -> None:
         if not (problem.missing or "no scalable target found" in str(problem).lower()):
             raise
     aws.send(endpoints.delete(name))
+    _delete_schedule(aws, name)
     # AWS would delete a config in use, but the endpoint could then never be updated.
     while _found(aws, name):
         time.sleep(watch.POLL_S)
     terminal.note(f"deleted endpoint {name}")
     _delete_config(aws, about["EndpointConfigName"])
+
+
+def _delete_schedule(aws: Aws, name: str) -> None:
+    try:
+        aws.send(schedules.delete(name))
+    except AwsProblem as problem:
+        # Most endpoints have none. One that fires later finds no endpoint and does no harm.
+        if not (problem.missing or problem.forbidden):
+            raise
 
 
 def _delete_config(aws: Aws, name: str) -> None:

@@ -13,7 +13,7 @@ import typer
 
 from scripts.aws import logs, prices, trials
 from scripts.aws.client import Aws
-from scripts.console import terminal
+from scripts.console import progress, terminal
 from scripts.console.hints import hint
 from scripts.requests import jobs
 
@@ -80,22 +80,30 @@ def report_failure(reason: str, last_lines: Collection[str] = ()) -> None:
         terminal.note(f"hint: {advice}")
 
 
-def tuning_job(aws: Aws, job: str) -> dict[str, Any]:
+def tuning_job(aws: Aws, job: str, total: int | None = None) -> dict[str, Any]:
     """Follow a tuning job to its end; print a line whenever a trial changes.
+
+    Args:
+        aws: clients.
+        job: the tuning job's name.
+        total: the number of trials, if it is known.
 
     Returns:
         The last description.
     """
     printed: dict[str, str] = {}
-    with detachable(job):
+    started = time.monotonic()
+    with detachable(job), progress.waiting() as wait:
         while True:
             about = aws.send(jobs.describe(jobs.TUNING, job))
-            for one in trials.fetch(aws, job):
+            tried = trials.fetch(aws, job)
+            for one in tried:
                 if printed.get(one.job) != one.status:
                     printed[one.job] = one.status
                     terminal.note(_trial(one))
             if about["HyperParameterTuningJobStatus"] in jobs.ENDED:
                 break
+            wait(_counted(about, tried, total, time.monotonic() - started))
             time.sleep(POLL_S)
     terminal.note(f"{job}: {about['HyperParameterTuningJobStatus'].lower()}")
     if about["HyperParameterTuningJobStatus"] == "Failed":
@@ -103,19 +111,38 @@ def tuning_job(aws: Aws, job: str) -> dict[str, Any]:
     return about
 
 
+def _counted(
+    about: dict[str, Any], tried: list[trials.Trial], total: int | None, seconds: float
+) -> str:
+    """Trials done and running, the best value so far, and the time left."""
+    done = sum(one.status in jobs.ENDED for one in tried)
+    of = f" of {total}" if total else ""
+    text = f"{done}{of} trials done, {len(tried) - done} running"
+    values = [one.value for one in tried if one.value is not None]
+    objective = about["HyperParameterTuningJobConfig"].get("HyperParameterTuningJobObjective", {})
+    if values:
+        best = min(values) if objective.get("Type") == "Minimize" else max(values)
+        text += f", best {best:.4f}"
+    if total and done:
+        text += f", about {seconds / done * (total - done) / 60:.0f} min left"
+    return text
+
+
 def wait_until(
     describe: Callable[[], dict[str, Any]], key: str, ended: tuple[str, ...]
 ) -> dict[str, Any]:
     """Poll until the state at `key` is one of `ended`; print each new state with its time."""
     state, since = "", time.monotonic()
-    while True:
-        about = describe()
-        if about[key] != state:
-            state = about[key]
-            terminal.note(f"{time.monotonic() - since:5.0f} s  {state}")
-        if state in ended:
-            return about
-        time.sleep(POLL_S)
+    with progress.waiting() as wait:
+        while True:
+            about = describe()
+            if about[key] != state:
+                state = about[key]
+                terminal.note(f"{time.monotonic() - since:5.0f} s  {state}")
+            if state in ended:
+                return about
+            wait(state)
+            time.sleep(POLL_S)
 
 
 def _trial(one: trials.Trial) -> str:

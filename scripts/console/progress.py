@@ -1,12 +1,19 @@
-"""A progress bar on a terminal; nothing elsewhere.
+"""Progress: a bar or a spinner on a terminal; in notebooks and CI a line every ten seconds.
 
 rich.progress is imported when a bar is shown, so that other verbs start without it
 (benchmarks/startup.py).
 """
 
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal, Protocol
+
+from scripts.console import terminal
+
+# Seconds between two lines where there is no terminal.
+LINE_EVERY_S = 10.0
 
 
 class Advance(Protocol):
@@ -18,18 +25,27 @@ class Advance(Protocol):
 
 @contextmanager
 def bar(label: str, unit: Literal["files", "bytes"], total: int | None = None) -> Iterator[Advance]:
-    """Show a bar on stderr until the block ends."""
+    """Show the progress on stderr until the block ends."""
+    if not sys.stderr.isatty():
+        yield _lines(label, unit, total)
+        return
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
-    console = Console(stderr=True)
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         DownloadColumn() if unit == "bytes" else MofNCompleteColumn(),
-        console=console,
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
         transient=True,
-        disable=not console.is_terminal,
     ) as progress:
         task = progress.add_task(label, total=total)
 
@@ -37,3 +53,50 @@ def bar(label: str, unit: Literal["files", "bytes"], total: int | None = None) -
             progress.update(task, advance=amount, total=total)
 
         yield advance
+
+
+@contextmanager
+def waiting() -> Iterator[Callable[[str], None]]:
+    """Show what is waited for on stderr until the block ends.
+
+    Yields:
+        A function that takes the text, without the time; it is called again and again.
+    """
+    started = time.monotonic()
+    if not sys.stderr.isatty():
+        printed = [started]
+
+        def line(text: str) -> None:
+            now = time.monotonic()
+            if now - printed[0] >= LINE_EVERY_S:
+                printed[0] = now
+                terminal.note(f"{now - started:5.0f} s  {text}")
+
+        yield line
+        return
+    from rich.console import Console
+
+    with Console(stderr=True, highlight=False, markup=False).status("") as status:
+        yield lambda text: status.update(f"{text} ({time.monotonic() - started:.0f} s)")
+
+
+def _lines(label: str, unit: Literal["files", "bytes"], total: int | None) -> Advance:
+    """Print a line every ten seconds."""
+    started = printed = time.monotonic()
+    done, of = 0, total
+
+    def advance(amount: int, total: int | None = None) -> None:
+        nonlocal done, of, printed
+        done, of, now = done + amount, total or of, time.monotonic()
+        if now - printed >= LINE_EVERY_S:
+            printed = now
+            left = f", about {(now - started) / done * (of - done):.0f} s left" if of else ""
+            terminal.note(f"{label}: {_amount(done, unit)} of {_amount(of, unit)}{left}")
+
+    return advance
+
+
+def _amount(count: int | None, unit: str) -> str:
+    if count is None:
+        return "?"
+    return f"{count / 2**20:,.1f} MiB" if unit == "bytes" else f"{count:,}"

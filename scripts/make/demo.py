@@ -93,17 +93,12 @@ def kennel(*arguments: str, show: int = 12) -> str:
 def predict(test: Path) -> float:
     """Show the answer for three digits, then classify all; return the accuracy."""
     kennel("predict", ENDPOINT, *(str(next(d.iterdir())) for d in sorted(test.iterdir())[:3]))
-    photos = sorted(test.rglob("*.png"))
-    print(f"\n$ kennel predict {ENDPOINT} --json {test}/*/*.png")
-    command = [sys.executable, "-m", "scripts.cli", "predict", ENDPOINT, "--json"]
-    done = subprocess.run(
-        [*command, *map(str, photos)], stdout=subprocess.PIPE, text=True, check=True
-    )
+    print(f"\n$ kennel predict {ENDPOINT} {test} --json")
+    command = [sys.executable, "-m", "scripts.cli", "predict", ENDPOINT, str(test), "--json"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     answers: dict[str, dict[str, str]] = json.loads(done.stdout)
-    labels = {photo: answers[str(photo)]["predicted_label"] for photo in photos}
-    right = sum(label == photo.parent.name for photo, label in labels.items())
-    print(f"  {right} of {len(photos)} correct")
-    return right / len(photos)
+    right = sum(one["predicted_label"] == Path(photo).parent.name for photo, one in answers.items())
+    return right / len(answers)
 
 
 @contextmanager

@@ -1,1 +1,1 @@
-"""Photos on the user's machine: packing and uploading."""
+"""Photos on the user's machine: packed, uploaded, and sent to an endpoint."""

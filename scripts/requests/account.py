@@ -8,6 +8,11 @@ def identity() -> Request:
     return Request("sts", "GetCallerIdentity", {})
 
 
+def aliases() -> Request:
+    """ListAccountAliases: the account's name, if it has one."""
+    return Request("iam", "ListAccountAliases", {})
+
+
 def role(arn: str) -> Request:
     """GetRole, with its trust policy."""
     return Request("iam", "GetRole", {"RoleName": arn.rpartition("/")[2]})

@@ -27,6 +27,12 @@ def tags(arn: str) -> Request:
     return Request("sagemaker", "ListTags", {"ResourceArn": arn})
 
 
+def tag(arn: str, key: str, value: str) -> Request:
+    """AddTags with one tag; it replaces an older value."""
+    tags = [{"Key": key, "Value": value}]
+    return Request("sagemaker", "AddTags", {"ResourceArn": arn, "Tags": tags})
+
+
 def update(name: str, config: str) -> Request:
     """UpdateEndpoint: the new config takes over once its instances are healthy."""
     parameters = {"EndpointName": name, "EndpointConfigName": config}

@@ -80,11 +80,16 @@ def endpoint(experiment: Experiment, name: str, config: str, now: datetime) -> R
     hosted = experiment.endpoint
     assert isinstance(hosted, Hosted)
     marks = owned(experiment)
-    if hosted.ttl_hours:
-        expires = now.astimezone(UTC) + timedelta(hours=hosted.ttl_hours)
-        marks |= {EXPIRES: expires.isoformat(timespec="seconds")}
+    if end := ends(experiment, now):
+        marks |= {EXPIRES: end.isoformat(timespec="seconds")}
     parameters = {"EndpointName": name, "EndpointConfigName": config, "Tags": tags(marks)}
     return Request("sagemaker", "CreateEndpoint", parameters)
+
+
+def ends(experiment: Experiment, now: datetime) -> datetime | None:
+    """Return when an endpoint that is deployed now ends by itself; None without ttl_hours."""
+    hours = getattr(experiment.endpoint, "ttl_hours", None)
+    return now.astimezone(UTC) + timedelta(hours=hours) if hours else None
 
 
 def autoscaling(experiment: Experiment, endpoint_name: str) -> list[Request]:

@@ -10,6 +10,7 @@ TRAINING: Kind = "TrainingJob"
 TUNING: Kind = "HyperParameterTuningJob"
 TRANSFORM: Kind = "TransformJob"
 KINDS = (TRAINING, TUNING, TRANSFORM)
+LABELS: dict[Kind, str] = {TRAINING: "training", TUNING: "tuning", TRANSFORM: "transform"}
 # A job in one of these states never changes again.
 ENDED = ("Completed", "Failed", "Stopped")
 

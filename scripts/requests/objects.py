@@ -8,6 +8,11 @@ def list_objects(bucket: str, prefix: str) -> Request:
     return Request("s3", "ListObjectsV2", {"Bucket": bucket, "Prefix": prefix})
 
 
+def first(bucket: str, prefix: str) -> Request:
+    """ListObjectsV2 of one object: whether the prefix holds anything."""
+    return Request("s3", "ListObjectsV2", {"Bucket": bucket, "Prefix": prefix, "MaxKeys": 1})
+
+
 def get(bucket: str, key: str) -> Request:
     """GetObject."""
     return Request("s3", "GetObject", {"Bucket": bucket, "Key": key})

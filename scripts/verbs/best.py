@@ -66,9 +66,14 @@ def _sweep_trials(aws: Aws, job: str) -> list[dict[str, Any]]:
         if problem.missing:
             return []
         raise
+    if not about.get("HyperParameters", {}).get("sweep"):
+        raise Problem(
+            f"{job} is one training job, neither a tuning job nor a sweep: "
+            f"`kennel status {job}` prints its metrics"
+        )
     swept = sweeps.fetch(aws, job)
     if not swept:
-        raise Problem(f"{job} ({about['TrainingJobStatus']}): no trial of a sweep has ended")
+        raise Problem(f"{job} ({about['TrainingJobStatus']}): no trial of the sweep has ended")
     return swept
 
 

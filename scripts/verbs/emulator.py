@@ -10,16 +10,24 @@ from typing import Annotated, Literal
 
 import typer
 
+from scripts.aws.emulator import STATE
+from scripts.console import terminal
+
 State = Annotated[Path, typer.Option(help="the folder for its data and log")]
-_STATE = Path("run/emulator")
+
+# What `python -m emulator status` exits with.
+_NOT_RUNNING = 3
 
 app = typer.Typer(no_args_is_help=True, help="Run SageMaker on this machine, without an account.")
 
 
 @app.command()
 def start(
-    state: State = _STATE,
-    port: Annotated[int | None, typer.Option(help="on 127.0.0.1; default: a free port")] = None,
+    state: State = STATE,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="on 127.0.0.1; default: a free port"),
+    ] = None,
     engine: Annotated[
         Literal["auto", "process", "docker"] | None,
         typer.Option(help="what runs jobs; auto: Docker if it runs and has the image"),
@@ -37,13 +45,13 @@ def start(
 
 
 @app.command()
-def stop(state: State = _STATE) -> None:
+def stop(state: State = STATE) -> None:
     """Stop it and its jobs; the data stays in the folder."""
     _emulator("stop", state)
 
 
 @app.command()
-def status(state: State = _STATE) -> None:
+def status(state: State = STATE) -> None:
     """Print its address; exits with 3 if it does not run."""
     _emulator("status", state)
 
@@ -51,5 +59,7 @@ def status(state: State = _STATE) -> None:
 def _emulator(verb: str, state: Path, *options: str) -> None:
     command = [sys.executable, "-m", "emulator", verb, "--state", str(state), *options]
     done = subprocess.run(command, check=False)
+    if verb == "status" and done.returncode == _NOT_RUNNING:
+        terminal.note(f"looked in {state.absolute()}; --state names another folder")
     if done.returncode:
         raise typer.Exit(done.returncode)

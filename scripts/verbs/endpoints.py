@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,10 +16,13 @@ from scripts.requests import hosting
 from scripts.requests.training import TAG
 from scripts.verbs import options
 
+_SERVERLESS = "serverless"
+
 
 def endpoints(
     contains: options.Contains = None,
     region: options.Region = None,
+    as_json: options.AsJson = False,
     dry_run: options.DryRun = False,
 ) -> None:
     """List endpoints with their cost per hour.
@@ -31,22 +34,61 @@ def endpoints(
         return
     aws = Aws(region)
     now = datetime.now(UTC)
-    rows = []
-    for one in aws.pages(requests.list_endpoints(contains), "Endpoints"):
-        try:
-            tags = _tags(aws, one["EndpointArn"])
-        except AwsProblem as problem:  # the caller may lack this permission
-            terminal.note(f"tags unknown: {problem}")
-            tags = {}
-        age = (now - one["CreationTime"]).total_seconds() / 3600
-        machines, hourly = _machines(aws, one["EndpointName"])
-        overdue = "overdue: kennel down" if _expired(tags, now) else tags.get(hosting.EXPIRES, "")
-        name, status = one["EndpointName"], one["EndpointStatus"]
-        rows.append([name, status, tags.get(TAG, ""), machines, hourly, f"{age:.1f} h", overdue])
-    columns = ["endpoint", "status", "experiment", "runs on", "per hour", "age", "until"]
+    found = [_about(aws, one) for one in aws.pages(requests.list_endpoints(contains), "Endpoints")]
+    if as_json:
+        terminal.as_json(found)
+        return
+    columns = ["endpoint", "status", "experiment", "runs on", "per hour", "age", "ends"]
+    rows = [
+        [
+            one["endpoint"],
+            one["status"],
+            one["experiment"],
+            one["machines"],
+            _dollars(one["dollars_per_hour"], one["machines"]),
+            _hours(now - one["created"]),
+            _end(one["expires"], now),
+        ]
+        for one in found
+    ]
     terminal.table(columns, rows, if_empty="no endpoints: no cost")
     if rows:
         terminal.note(prices.label())
+
+
+def _about(aws: Aws, one: dict[str, Any]) -> dict[str, Any]:
+    """An endpoint of a list, with its tags and machines."""
+    try:
+        tags = _tags(aws, one["EndpointArn"])
+    except AwsProblem as problem:  # the caller may lack this permission
+        terminal.note(f"tags unknown: {problem}")
+        tags = {}
+    machines, hourly = _machines(aws, one["EndpointName"])
+    return {
+        "endpoint": one["EndpointName"],
+        "status": one["EndpointStatus"],
+        "experiment": tags.get(TAG, ""),
+        "machines": machines,
+        "dollars_per_hour": hourly,
+        "created": one["CreationTime"],
+        "expires": _expiry(tags),
+    }
+
+
+def _dollars(hourly: float | None, machines: str) -> str:
+    if hourly is None:
+        return "by use" if machines == _SERVERLESS else "unknown"
+    return f"${hourly:,.2f}"
+
+
+def _hours(period: timedelta) -> str:
+    return f"{period.total_seconds() / 3600:.1f} h"
+
+
+def _end(expires: datetime | None, now: datetime) -> str:
+    if expires is None:
+        return ""
+    return f"in {_hours(expires - now)}" if expires > now else "overdue: kennel down"
 
 
 def down(
@@ -61,7 +103,7 @@ def down(
     expired: Annotated[
         bool, typer.Option("--expired", help="with --all: the overdue ones")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="do not ask for confirmation")] = False,
+    yes: options.Yes = False,
     region: options.Region = None,
     dry_run: options.DryRun = False,
 ) -> None:
@@ -104,13 +146,18 @@ def _tags(aws: Aws, arn: str) -> dict[str, str]:
     return {one["Key"]: one["Value"] for one in aws.pages(requests.tags(arn), "Tags")}
 
 
-def _expired(tags: dict[str, str], now: datetime) -> bool:
+def _expiry(tags: dict[str, str]) -> datetime | None:
     until = tags.get(hosting.EXPIRES)
-    return until is not None and datetime.fromisoformat(until) < now
+    return datetime.fromisoformat(until) if until else None
 
 
-def _machines(aws: Aws, endpoint: str) -> tuple[str, str]:
-    """The instances of an endpoint now, and their price per hour."""
+def _expired(tags: dict[str, str], now: datetime) -> bool:
+    until = _expiry(tags)
+    return until is not None and until < now
+
+
+def _machines(aws: Aws, endpoint: str) -> tuple[str, float | None]:
+    """The instances of an endpoint now, and US dollars per hour; None if not known."""
     about = aws.send(requests.describe(endpoint))
     config = aws.send(requests.describe_config(about["EndpointConfigName"]))
     counts = {one["VariantName"]: one for one in about.get("ProductionVariants", [])}
@@ -118,14 +165,14 @@ def _machines(aws: Aws, endpoint: str) -> tuple[str, str]:
     known = True
     for variant in config["ProductionVariants"]:
         if "ServerlessConfig" in variant:
-            return "serverless", "by use"
+            return _SERVERLESS, None
         current = counts.get(variant["VariantName"], {}).get("CurrentInstanceCount")
         count = variant["InitialInstanceCount"] if current is None else current
         machines.append(f"{count} x {variant['InstanceType']}")
         hourly = prices.cost(variant["InstanceType"], count, 3600)
         known = known and hourly is not None
         total += hourly or 0
-    return ", ".join(machines), f"${total:,.2f}" if known else "unknown"
+    return ", ".join(machines), total if known else None
 
 
 def _age(text: str) -> timedelta:

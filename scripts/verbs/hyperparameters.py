@@ -9,6 +9,7 @@ import typer
 
 from scripts.console import terminal
 from scripts.problem import Problem
+from scripts.verbs import options
 from train.config import ALIASES, ConfigError, TrainConfig, from_hyperparameters
 
 _PAGE = """\
@@ -16,7 +17,7 @@ _PAGE = """\
 
 SageMaker passes hyperparameters as strings, and the job reports all errors at once. An experiment
 has them under `[hyperparameters]`, as numbers, booleans and strings. A name can have `-` instead of
-`_`. `kennel hyperparameters --check FILE` checks a JSON file. Other names that work:
+`_`. `kennel hyperparameters --check FILE` checks a file. Other names that work:
 {aliases}.
 
 This page is generated: `kennel hyperparameters --markdown > docs/hyperparameters.md`.
@@ -29,14 +30,19 @@ This page is generated: `kennel hyperparameters --markdown > docs/hyperparameter
 
 def hyperparameters(
     check: Annotated[
-        Path | None, typer.Option(help="a JSON file of hyperparameters to check instead")
+        Path | None,
+        typer.Option(help="check a file instead: a JSON object, or an experiment's TOML file"),
     ] = None,
     markdown: Annotated[
         bool, typer.Option("--markdown", help="print the page docs/hyperparameters.md")
     ] = False,
+    as_json: options.AsJson = False,
 ) -> None:
-    """List all hyperparameters, or check a JSON file of them."""
-    if check:
+    """List all hyperparameters, or check a file of them."""
+    if as_json and not check:
+        rows = [dict(zip(("name", "default", "meaning"), row, strict=True)) for row in _rows()]
+        terminal.as_json(rows)
+    elif check:
         _check(check)
     elif markdown:
         terminal.result(page().rstrip())
@@ -69,10 +75,25 @@ def _text(default: object) -> str:
 
 
 def _check(file: Path) -> None:
+    """Check a file with the code that checks them in a job.
+
+    Raises:
+        Problem: the file cannot be read, or a value is wrong.
+    """
+    if file.suffix == ".toml":
+        options.experiment(file, None)  # checks its [hyperparameters], and each trial's
+        terminal.result(f"{file}: valid")
+        return
     try:
-        from_hyperparameters(json.loads(file.read_text()))
+        content = json.loads(file.read_text())
+    except OSError as error:
+        raise Problem(f"{file}: {error.strerror}") from None
+    except ValueError as error:
+        raise Problem(f"{file} is not JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise Problem(f'{file}: write a JSON object, such as {{"epochs": "5"}}')
+    try:
+        from_hyperparameters(content)
     except ConfigError as error:
-        raise Problem(str(error)) from None
-    except (OSError, ValueError, AttributeError) as error:
         raise Problem(f"{file}: {error}") from None
     terminal.result(f"{file}: valid")

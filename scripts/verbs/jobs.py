@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
@@ -12,7 +13,11 @@ from scripts.aws.client import Aws, AwsProblem
 from scripts.console import terminal
 from scripts.problem import Problem
 from scripts.requests import jobs as requests
+from scripts.requests.endpoints import describe as describe_endpoint
 from scripts.verbs import options
+
+# Where the summaries of the three kinds have the time of the end.
+_ENDED = ("TrainingEndTime", "HyperParameterTuningEndTime", "TransformEndTime")
 
 
 def find(aws: Aws, name: str) -> tuple[requests.Kind, dict[str, Any]]:
@@ -21,39 +26,67 @@ def find(aws: Aws, name: str) -> tuple[requests.Kind, dict[str, Any]]:
     Raises:
         Problem: no job has this name.
     """
+    missing = None
     for kind in requests.KINDS:
         try:
             return kind, aws.send(requests.describe(kind, name))
         except AwsProblem as problem:
             if not problem.missing:
                 raise
-    raise Problem(f"no job is called {name} in {aws.region}: `kennel jobs` lists them")
+            missing = problem
+    text = f"no job is called {name} in {aws.region}: `kennel jobs` lists them"
+    raise Problem(text) from missing
 
 
 def jobs(
     contains: options.Contains = None,
     status: Annotated[str | None, typer.Option(help="such as InProgress or Failed")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="the most jobs of each kind")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="the most jobs")] = 20,
     region: options.Region = None,
+    as_json: options.AsJson = False,
     dry_run: options.DryRun = False,
 ) -> None:
-    """List tuning and training jobs, newest first."""
-    listings = [
-        ("tuning", requests.TUNING, requests.list_jobs(requests.TUNING, contains, status)),
-        ("training", requests.TRAINING, requests.list_jobs(requests.TRAINING, contains, status)),
-    ]
+    """List tuning, training and transform jobs, newest first."""
     if dry_run:
-        terminal.dry_run(request for _, _, request in listings)
+        terminal.dry_run(requests.list_jobs(kind, contains, status) for kind in requests.KINDS)
         return
     aws = Aws(region)
-    rows = []
-    for label, kind, request in listings:
-        for one in itertools.islice(aws.pages(request, f"{kind}Summaries"), limit):
-            ended = one.get("TrainingEndTime") or one.get("HyperParameterTuningEndTime")
-            took = f"{(ended - one['CreationTime']).total_seconds():.0f} s" if ended else ""
-            created = terminal.local_time(one["CreationTime"])
-            rows.append([one[f"{kind}Name"], label, one[f"{kind}Status"], created, took])
-    terminal.table(["job", "kind", "status", "created", "took"], rows, if_empty="no such job")
+    found = [
+        one
+        for kind in requests.KINDS
+        for one in itertools.islice(_listed(aws, kind, contains, status), limit)
+    ]
+    newest = sorted(found, key=lambda one: one["created"], reverse=True)[:limit]
+    if as_json:
+        terminal.as_json(newest)
+        return
+    rows = [
+        [
+            one["job"],
+            one["kind"],
+            one["status"],
+            terminal.local_time(one["created"]),
+            "" if one["seconds"] is None else f"{one['seconds']:.0f} s",
+        ]
+        for one in newest
+    ]
+    if_empty = "no such job" if contains or status else "no jobs yet"
+    terminal.table(["job", "kind", "status", "created", "took"], rows, if_empty=if_empty)
+
+
+def _listed(
+    aws: Aws, kind: requests.Kind, contains: str | None, status: str | None
+) -> Iterator[dict[str, Any]]:
+    label = requests.LABELS[kind]
+    for one in aws.pages(requests.list_jobs(kind, contains, status), f"{kind}Summaries"):
+        ended = next((one[key] for key in _ENDED if one.get(key)), None)
+        yield {
+            "job": one[f"{kind}Name"],
+            "kind": label,
+            "status": one[f"{kind}Status"],
+            "created": one["CreationTime"],
+            "seconds": (ended - one["CreationTime"]).total_seconds() if ended else None,
+        }
 
 
 def status(
@@ -111,7 +144,9 @@ def logs(
         terminal.dry_run([requests.log_streams(group, prefix)])
         return
     aws = Aws(region)
-    if not endpoint:
+    if endpoint:
+        aws.send(describe_endpoint(name))  # no such endpoint: the log would be empty
+    else:
         kind, _ = find(aws, name)
         if kind == requests.TUNING:
             if not follow:

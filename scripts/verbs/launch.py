@@ -12,7 +12,7 @@ from scripts.problem import Problem
 from scripts.requests import debugging, jobs, training
 from scripts.requests.request import Request
 from scripts.spec.section import Scalar
-from scripts.verbs import options
+from scripts.verbs import options, preflight
 from scripts.verbs.best import show_best, show_sweep
 
 Name = Annotated[str | None, typer.Option(help="the job's name; default: experiment and time")]
@@ -25,17 +25,20 @@ def tune(
     name: Name = None,
     detach: Detach = False,
     snippet: options.Snippet = False,
+    no_check: options.NoCheck = False,
     dry_run: options.DryRun = False,
 ) -> None:
     """Start a tuning job, and follow it to its end.
 
-    Prints the number of jobs and their cost first.
+    Checks the account and prints the number of jobs and their cost first.
     """
     experiment = options.experiment(file, changes)
     tuning = experiment.tuning
     if tuning is None:
         raise Problem(f"{file} has no [tuning]: add a strategy and ranges, or use `kennel train`")
-    terminal.note(prices.before_training(experiment, tuning.jobs))
+    price = prices.before_training(experiment, tuning.jobs)
+    if dry_run:
+        terminal.note(price)
     if tuning.strategy == "sweep":
         job = options.job_name(name, experiment, names.MAX_LENGTH)
         hyperparameters = experiment.swept()
@@ -43,6 +46,7 @@ def tune(
             _dry_run_training(experiment, job, hyperparameters)
             return
         aws = Aws(experiment.region)
+        preflight.check(aws, experiment, "train", job, price, skip=no_check)
         _train(aws, experiment, job, hyperparameters, detach=detach, snippet=snippet)
         if not detach:
             show_sweep(job, sweeps.fetch(aws, job))
@@ -62,10 +66,11 @@ def tune(
         terminal.dry_run([*options.alias_requests(image), request])
         return
     aws = Aws(experiment.region)
+    preflight.check(aws, experiment, "tune", job, price, skip=no_check)
     aws.send(training.tuning_job(experiment, job, options.resolve(aws, image)))
     _report_start(job, detach, snippets.tuning_job(job) if snippet else "")
     if not detach:
-        about = watch.tuning_job(aws, job)
+        about = watch.tuning_job(aws, job, tuning.jobs)
         show_best(about, trials.fetch(aws, job))
         if about["HyperParameterTuningJobStatus"] == "Failed":
             raise typer.Exit(1)
@@ -80,16 +85,18 @@ def train(
     name: Name = None,
     detach: Detach = False,
     snippet: options.Snippet = False,
+    no_check: options.NoCheck = False,
     dry_run: options.DryRun = False,
 ) -> None:
     """Start a training job, and follow it to its end.
 
-    Prints its cost first.
+    Checks the account and prints the cost first.
     """
     experiment = options.experiment(file, changes)
-    terminal.note(prices.before_training(experiment, 1))
+    price = prices.before_training(experiment, 1)
     job = options.job_name(name, experiment, names.MAX_LENGTH)
     if dry_run:
+        terminal.note(price)
         first = []
         if from_tuning:
             first.append(jobs.describe(jobs.TUNING, from_tuning))
@@ -100,6 +107,7 @@ def train(
     hyperparameters = experiment.settings()
     if from_tuning:
         hyperparameters = _with_best(aws, hyperparameters, from_tuning)
+    preflight.check(aws, experiment, "train", job, price, skip=no_check)
     _train(aws, experiment, job, hyperparameters, detach=detach, snippet=snippet)
 
 

@@ -28,6 +28,10 @@ Region = Annotated[str | None, typer.Option(help="override AWS_REGION and the pr
 Snippet = Annotated[
     bool, typer.Option("--snippet", help="also print how to continue with the SageMaker SDK")
 ]
+Yes = Annotated[bool, typer.Option("--yes", help="do not ask for confirmation")]
+NoCheck = Annotated[
+    bool, typer.Option("--no-check", help="start it without asking AWS first what would fail")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 
@@ -37,8 +41,16 @@ def experiment(file: Path, changes: list[str] | None) -> spec.Experiment:
 
 
 def job_name(given: str | None, experiment: spec.Experiment, max_length: int) -> str:
-    """The name given on the command line, or the experiment's name with the time."""
-    return given or names.stamped(experiment.name, datetime.now(UTC), max_length)
+    """The name given on the command line, or the experiment's name with the time.
+
+    Raises:
+        Problem: SageMaker does not take the name.
+    """
+    if given is None:
+        return names.stamped(experiment.name, datetime.now(UTC), max_length)
+    if len(given) > max_length or not re.fullmatch(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*", given):
+        raise Problem(f"--name {given}: use at most {max_length} letters, digits and hyphens")
+    return given
 
 
 def alias_requests(image: str) -> list[Request]:

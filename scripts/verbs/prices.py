@@ -1,5 +1,6 @@
 """`kennel prices`: the price table for estimates, and its update from AWS."""
 
+import dataclasses
 import json
 import re
 from collections.abc import Iterable
@@ -30,6 +31,7 @@ def prices(
             help="the file that --refresh writes; default: Kennel's table", show_default=False
         ),
     ] = table.TABLE,
+    as_json: options.AsJson = False,
     dry_run: options.DryRun = False,
 ) -> None:
     """Print or update the price table for estimates."""
@@ -47,6 +49,9 @@ def prices(
         return
     if region and region != table.table().region:
         raise Problem(f"the table is for {table.table().region}: run kennel prices --refresh")
+    if as_json:
+        terminal.as_json(dataclasses.asdict(table.table()))
+        return
     rows = ([name, f"{price:.4f}"] for name, price in table.table().hourly.items())
     terminal.table(["instance type", "$ per hour"], rows, if_empty="no prices")
     terminal.note(table.label())

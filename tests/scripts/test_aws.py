@@ -47,7 +47,7 @@ def test_nothing_answers(nowhere: None, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
     message = str(refusal(IDENTITY))
-    assert "AWS_ENDPOINT_URL is http://127.0.0.1:9" in message
+    assert "nothing answers at http://127.0.0.1:9 (AWS_ENDPOINT_URL)\n" in message
     assert "kennel emulator start" in message
 
 

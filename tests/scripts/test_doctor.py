@@ -51,7 +51,7 @@ def test_an_empty_account_fails_with_fixes(moto: str, experiment: Path) -> None:
         "ok   credentials: arn:aws:sts::123456789012:",
         "ok   region: us-east-1",
         "ok   clock: ",
-        "FAIL role: cannot be checked",
+        "FAIL role: missing",
         "aws s3 mb s3://vets-output --region us-east-1",
         "aws s3 mb s3://vets-photos --region us-east-1",
         "not in ECR: push it: kennel push --tag 1",
@@ -64,6 +64,9 @@ def test_a_complete_account_passes(moto: str, experiment: Path) -> None:
     iam.create_role(RoleName="vets", AssumeRolePolicyDocument=json.dumps(TRUST))
     s3.create_bucket(Bucket="vets-output")
     s3.create_bucket(Bucket="vets-photos")
+    empty = kennel("doctor", str(experiment))
+    assert "kennel data upload DIR s3://vets-photos/train" in empty.out
+    s3.put_object(Bucket="vets-photos", Key="train/beagle/1.jpg", Body=b"")
     for name in ("vets-train", "vets-serve"):
         ecr.create_repository(repositoryName=name)
         ecr.put_image(repositoryName=name, imageTag="1", imageManifest=json.dumps(MANIFEST))

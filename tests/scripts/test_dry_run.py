@@ -12,6 +12,7 @@ from tests.scripts.kennel import kennel
 DOGS = str(Path(__file__).parents[2] / "experiments" / "dogs.toml")
 ALIAS = ("--set", "images.train=kennel-train@stable", "--set", "images.serve=kennel-serve@stable")
 
+HOSTING = ("CreateModel", "CreateEndpointConfig", "CreateEndpoint", "CreateSchedule")
 VERBS: dict[str, tuple[list[str], list[str]]] = {
     "tune": (["tune", DOGS], ["CreateHyperParameterTuningJob"]),
     "tune by alias": (
@@ -27,7 +28,7 @@ VERBS: dict[str, tuple[list[str], list[str]]] = {
         ["best", "dogs-1"],
         ["DescribeHyperParameterTuningJob", "ListTrainingJobsForHyperParameterTuningJob"],
     ),
-    "jobs": (["jobs"], ["ListHyperParameterTuningJobs", "ListTrainingJobs"]),
+    "jobs": (["jobs"], ["ListTrainingJobs", "ListHyperParameterTuningJobs", "ListTransformJobs"]),
     "status": (
         ["status", "dogs-1"],
         ["DescribeTrainingJob", "DescribeHyperParameterTuningJob", "DescribeTransformJob"],
@@ -40,11 +41,11 @@ VERBS: dict[str, tuple[list[str], list[str]]] = {
     ),
     "deploy": (
         ["deploy", DOGS, "--job", "dogs-1"],
-        ["CreateModel", "CreateEndpointConfig", "CreateEndpoint"],
+        [*HOSTING],
     ),
     "deploy by alias": (
         ["deploy", DOGS, "--job", "dogs-1", *ALIAS],
-        ["DescribeImageVersion", "CreateModel", "CreateEndpointConfig", "CreateEndpoint"],
+        ["DescribeImageVersion", *HOSTING],
     ),
     "predict": (["predict", "dogs", "photo.jpg", "b.png"], ["InvokeEndpoint", "InvokeEndpoint"]),
     "push": (
@@ -54,6 +55,7 @@ VERBS: dict[str, tuple[list[str], list[str]]] = {
     "doctor": (
         ["doctor", DOGS],
         ["GetCallerIdentity", "GetRole", "HeadBucket", "GetBucketLocation"]
+        + ["ListObjectsV2"] * 3
         + ["DescribeImages"] * 2
         + ["ListServiceQuotas"],
     ),

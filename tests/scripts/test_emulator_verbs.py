@@ -28,7 +28,7 @@ def test_start_use_status_stop(
         use_endpoint(monkeypatch, exported["AWS_ENDPOINT_URL"])
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", exported["AWS_ACCESS_KEY_ID"])
         boto3.Session().client("s3").create_bucket(Bucket="kept")
-        assert "no such job" in kennel("jobs").err
+        assert "no jobs yet" in kennel("jobs").err
         assert kennel("emulator", "status", *state).code == 0
         assert capfd.readouterr().out == printed
     finally:

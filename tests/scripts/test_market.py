@@ -125,10 +125,11 @@ def test_doctor_names_the_quota_that_is_too_small(market: None) -> None:
     ],
 )
 def test_the_instances_that_an_experiment_needs_at_once(kind: str, quota: dict[str, int]) -> None:
-    needed = quotas.needed(spec.check(experiments.fullest(kind), "test"))
+    experiment = spec.check(experiments.fullest(kind), "test")
+    needed = quotas.for_training(experiment) | quotas.for_endpoint(experiment)
     assert needed == {"ml.m5.xlarge for spot training job usage": 4} | quota
     pool = {"instance_type": "ml.m5.xlarge", "keep_alive_seconds": 600}
-    needed = quotas.needed(spec.check(experiments.smallest(training=pool), "test"))
+    needed = quotas.for_training(spec.check(experiments.smallest(training=pool), "test"))
     assert needed == {
         "ml.m5.xlarge for training job usage": 1,
         "ml.m5.xlarge for training warm pool usage": 1,

@@ -1,21 +1,17 @@
-"""`kennel deploy` and `kennel predict`: serve a bundle, and classify pictures with it."""
+"""`kennel deploy`: serve a bundle."""
 
-import json
-import mimetypes
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from scripts.aws import deployment, invoking, prices
+from scripts.aws import deployment, prices
 from scripts.aws.client import Aws
 from scripts.console import names, snippets, terminal
 from scripts.problem import Problem
-from scripts.requests import endpoints as requests
 from scripts.requests import jobs
 from scripts.spec.endpoint import MultiModel
-from scripts.verbs import options
+from scripts.verbs import options, preflight
 from scripts.verbs.jobs import find
 
 
@@ -30,6 +26,7 @@ def deploy(
     ] = None,
     changes: options.Changes = None,
     snippet: options.Snippet = False,
+    no_check: options.NoCheck = False,
     dry_run: options.DryRun = False,
 ) -> None:
     """Deploy a job's bundle to an endpoint.
@@ -46,11 +43,12 @@ def deploy(
         )
     if not folder and (job is None) == (model is None):
         raise Problem("give what to serve: --job JOB, or --model s3://…/model.tar.gz")
-    terminal.note(prices.before_hosting(experiment))
+    price = prices.before_hosting(experiment)
     now = datetime.now(UTC)
     resource, endpoint = names.stamped(experiment.name, now), name or experiment.name
     image = experiment.images.serve
     if dry_run:
+        terminal.note(price)
         output = experiment.output.rstrip("/")
         data = model if job is None else f"{output}/{job}/output/model.tar.gz"
         plan = deployment.Deployment(experiment, endpoint, resource, image, data, now)
@@ -58,6 +56,7 @@ def deploy(
         return
     aws = Aws(experiment.region)
     data = _bundle(aws, job) if job else model
+    preflight.check(aws, experiment, "deploy", endpoint, price, skip=no_check)
     plan = deployment.Deployment(
         experiment, endpoint, resource, options.resolve(aws, image), data, now
     )
@@ -69,45 +68,8 @@ def deploy(
     terminal.result(endpoint)
     if snippet:
         terminal.note(snippets.endpoint(endpoint))
-    terminal.note(f"use it: kennel predict {endpoint} photo.jpg; delete it: kennel down {endpoint}")
-
-
-def predict(
-    endpoint: Annotated[str, typer.Argument(help="the endpoint's name")],
-    photos: Annotated[list[Path], typer.Argument(help="pictures")],
-    top: Annotated[int, typer.Option(min=1, help="how many classes to print")] = 3,
-    model: Annotated[
-        str | None, typer.Option(help="for a multi-model endpoint: the archive's name")
-    ] = None,
-    as_json: options.AsJson = False,
-    region: options.Region = None,
-    dry_run: options.DryRun = False,
-) -> None:
-    """Classify pictures with an endpoint.
-
-    Prints the most likely classes of each picture.
-    """
-    kinds = [mimetypes.guess_type(photo.name, strict=False)[0] or "" for photo in photos]
-    kinds = [kind if kind.startswith("image/") else "application/x-image" for kind in kinds]
-    requested = list(zip(photos, kinds, strict=True))
-    if dry_run:
-        terminal.dry_run(
-            requests.invoke(endpoint, str(photo), kind, invoking.ACCEPT, model)
-            for photo, kind in requested
-        )
-        terminal.note("for an asynchronous endpoint: PutObject and InvokeEndpointAsync instead")
-        return
-    answers = invoking.invoke(Aws(region), endpoint, requested, model)
-    if as_json:
-        terminal.result(json.dumps(answers, indent=2, ensure_ascii=False))
-        return
-    rows = []
-    for photo, answer in answers.items():
-        ranked = sorted(zip(answer["probabilities"], answer["labels"], strict=True), reverse=True)
-        rows.append([photo, *(f"{label} {probability:.3f}" for probability, label in ranked[:top])])
-    count = min(top, *(len(row) - 1 for row in rows))
-    ranks = [f"class {rank}" for rank in range(1, count + 1)]
-    terminal.table(["picture", *ranks], rows, if_empty="no pictures")
+    use = f"kennel predict {endpoint} photo.jpg" + (" --model ARCHIVE.tar.gz" if folder else "")
+    terminal.note(f"use it: {use}; delete it: kennel down {endpoint}")
 
 
 def _bundle(aws: Aws, job: str) -> str:
@@ -119,9 +81,21 @@ def _bundle(aws: Aws, job: str) -> str:
     kind, about = find(aws, job)
     if kind == jobs.TUNING:
         if "BestTrainingJob" not in about:
-            raise Problem(f"{job} has no best trial: see `kennel best {job}`")
-        about = aws.send(jobs.describe(jobs.TRAINING, about["BestTrainingJob"]["TrainingJobName"]))
+            raise Problem(
+                f"{job} ({about['HyperParameterTuningJobStatus']}) has no best trial: "
+                f"see `kennel best {job}`"
+            )
+        job = about["BestTrainingJob"]["TrainingJobName"]
+        about = aws.send(jobs.describe(jobs.TRAINING, job))
+    elif kind == jobs.TRANSFORM:
+        raise Problem(f"{job} is a transform job: give the training job whose bundle you want")
+    state = about["TrainingJobStatus"]
     artifacts = about.get("ModelArtifacts", {}).get("S3ModelArtifacts")
-    if not artifacts:
-        raise Problem(f"{job} ({about.get(f'{kind}Status', kind)}) has no bundle")
+    if state == "Failed":
+        reason = about.get("FailureReason", "no reason given")
+        raise Problem(f"{job} failed and has no bundle: {reason}\nsee `kennel logs {job}`")
+    if not artifacts or state not in jobs.ENDED:
+        raise Problem(
+            f"{job} ({state}) has no bundle yet: `kennel logs {job} --follow` waits for its end"
+        )
     return str(artifacts)
