@@ -38,6 +38,7 @@ def main() -> None:
     if env.user_entry_point:
         script.run(env)
         return
+    script.check_launcher(env)
     environment.write_env_vars(env.to_env_vars())
     failure = Path(env.output_dir) / "failure"
     failure.unlink(missing_ok=True)

@@ -6,21 +6,13 @@ here.
 
 import os
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 TAIL = 16_384  # bytes of stderr that are stored
 TORCH = "sagemaker_torch_distributed_enabled"
-# Ways to start a script that the toolkit knows and this image has no library for.
-UNSUPPORTED = (
-    "sagemaker_mpi_enabled",
-    "sagemaker_distributed_dataparallel_enabled",
-    "sagemaker_pytorch_ddp_enabled",
-    "sagemaker_pytorch_xla_multi_worker_enabled",
-    "sagemaker_parameter_server_enabled",
-    "sagemaker_multi_worker_mirrored_strategy_enabled",
-)
 
 
 def run(env: Any) -> None:
@@ -30,22 +22,16 @@ def run(env: Any) -> None:
         env: sagemaker_training.environment.Environment.
 
     Raises:
-        sagemaker_training.errors.ClientError: the script failed, or what it needs could not be
-            installed, or the job asks for a launcher that this image does not have. The last line
-            of stderr comes first, because the platform shows the first 1,024 characters of a
-            reason.
+        sagemaker_training.errors.ClientError: the script failed, or it could not be fetched, or
+            what it needs could not be installed. The cause comes first, because the platform shows
+            the first 1,024 characters of a reason.
     """
     from sagemaker_training import entry_point, errors, runner
 
-    parameters = env.additional_framework_parameters
-    refused = [name for name in UNSUPPORTED if is_on(parameters.get(name))]
-    if refused:
-        raise errors.ClientError(
-            f"ConfigError: {', '.join(refused)}: this image starts a script on several GPUs and "
-            f"hosts with torchrun only: remove it and set {TORCH}=true"
-        )
-    torch = is_on(parameters.get(TORCH))
+    check_launcher(env)
+    torch = is_on(env.additional_framework_parameters.get(TORCH))
     arguments, variables = env.to_cmd_args(), env.to_env_vars()
+    _fetch(env.module_dir)
     with stderr_tail() as tail:
         try:
             chosen = runner.get(
@@ -65,12 +51,64 @@ def run(env: Any) -> None:
             return
         except errors.ExecuteUserScriptError as error:
             what = f"{env.user_entry_point} ended with exit code {error.return_code}"
-        except (errors.InstallModuleError, errors.InstallRequirementsError) as error:
+        except errors._CalledProcessError as error:  # pip, for requirements.txt or a package
             what = f"{error.cmd} ended with exit code {error.return_code}"
+        except errors.ClientError:
+            raise
+        except Exception as error:  # without it the reason would begin with the whole traceback
+            raise errors.ClientError(
+                f"{type(error).__name__}: {error}\n\n{env.user_entry_point} could not be started:\n"
+                f"{traceback.format_exc()}"
+            ) from error
     stderr = bytes(tail).decode(errors="replace").strip() or "it wrote nothing to stderr"
     raise errors.ClientError(
         f"{stderr.splitlines()[-1]}\n\n{what}; the end of its stderr:\n{stderr}"
     )
+
+
+def check_launcher(env: Any) -> None:
+    """Refuse a job that asks for a launcher that this image does not have.
+
+    The SDKs ask for one with a hyperparameter `sagemaker_…_enabled`.
+
+    Args:
+        env: sagemaker_training.environment.Environment.
+
+    Raises:
+        sagemaker_training.errors.ClientError: it asks for one, by its name.
+    """
+    from sagemaker_training import errors
+
+    given = {**env.hyperparameters, **env.additional_framework_parameters}
+    refused = sorted(name for name in given if is_launcher(name) and is_on(given[name]))
+    if refused:
+        raise errors.ClientError(
+            f"ConfigError: {', '.join(refused)}: this image starts a script on several GPUs and "
+            f"hosts with torchrun only: remove it and set {TORCH}=true"
+        )
+
+
+def is_launcher(name: str) -> bool:
+    """Whether a hyperparameter asks for a way to start a script other than torchrun."""
+    return name.startswith("sagemaker_") and name.endswith("_enabled") and name != TORCH
+
+
+def _fetch(uri: str) -> None:
+    """Fetch the code, unless it is there already.
+
+    Raises:
+        sagemaker_training.errors.ClientError: with the cause; the toolkit gives its traceback.
+    """
+    from sagemaker_training import environment, errors, files
+
+    try:
+        files.download_and_extract(uri=uri, path=environment.code_dir)
+    except Exception as error:  # of boto3, tarfile, or the disk
+        raise errors.ClientError(
+            f"the code at {uri} cannot be fetched: {type(error).__name__}: {error}\n\n"
+            "sagemaker_submit_directory must be an archive sourcedir.tar.gz in S3 that the job's "
+            "role can read, or a file or folder of a channel"
+        ) from error
 
 
 def is_on(value: object) -> bool:
