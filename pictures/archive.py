@@ -1,4 +1,4 @@
-"""The one unpacker of tar archives from elsewhere: bundles and recordings, gzipped or plain.
+"""The one unpacker of archives from elsewhere: bundles, recordings and photos; tar and zip.
 
 An archive is a stranger: it holds regular files and folders or it is refused. Headers are read here
 and nothing is left to a filter of a library, because some Pythons' `tarfile` has filters that an
@@ -8,34 +8,29 @@ archive can get past. Owners, modes and times are ignored.
 import gzip
 import shutil
 import tarfile
-import unicodedata
+import zipfile
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
+from pictures import zips
+from pictures.members import ArchiveError as ArchiveError
+from pictures.members import Limits as Limits
+from pictures.members import Names
 from pictures.text import printable
 
 _BLOCK = tarfile.BLOCKSIZE
 _CHUNK = 2**20
 _LONG = 2**16  # bytes of a long name or of extended attributes
-_NAME = 255  # bytes of a name: what file systems take
-# Below this size an archive can be as compressible as it likes.
-_FREE = 2**26
-
-
-class ArchiveError(ValueError):
-    """An archive that is damaged, or refused; the message says why."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """The largest archive: members, bytes of all files, folders in folders, compression."""
-
-    members: int = 20_000
-    size: int = 2**35
-    depth: int = 16
-    ratio: int = 200  # of unpacked bytes to those of the archive
+_LIMITS = Limits()
+# Archives that are not unpacked: their first bytes and names.
+_OTHERS = {
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"\x28\xb5\x2f\xfd": "Zstandard",
+    b"7z\xbc\xaf": "7-Zip",
+    b"Rar!": "RAR",
+}
 
 
 def unpack(
@@ -43,12 +38,12 @@ def unpack(
     folder: Path,
     *,
     wanted: Callable[[str], bool] = lambda _name: True,
-    limits: Limits = Limits(),
+    limits: Limits = _LIMITS,
 ) -> list[Path]:
     """Unpack an archive into a fresh folder, and return its files.
 
     Args:
-        archive: a `.tar.gz` or `.tar`.
+        archive: a `.tar.gz`, `.tar` or `.zip`; its first bytes decide.
         folder: does not exist yet, or is empty.
         wanted: takes a file's name, such as `model/model.onnx`; other files are left out.
         limits: of the whole archive, files that are left out included.
@@ -64,14 +59,23 @@ def unpack(
         raise ArchiveError(f"{folder} is not empty: archives are unpacked into a new folder")
     try:
         with archive.open("rb") as packed:
-            gzipped = packed.read(2) == b"\x1f\x8b"
+            first = packed.read(8)
             packed.seek(0)
-            largest = max(_FREE, limits.ratio * archive.stat().st_size)
-            with gzip.open(packed) if gzipped else packed as stream:
-                return _Reader(stream.read, min(limits.size, largest), limits).unpack(
-                    folder, wanted
-                )
-    except (gzip.BadGzipFile, EOFError, zlib.error, tarfile.HeaderError) as error:
+            largest = limits.unpacked(archive.stat().st_size)
+            if first.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+                return zips.unpack(packed, folder, wanted, limits, largest)
+            for magic, name in _OTHERS.items():
+                if first.startswith(magic):
+                    raise ArchiveError(f"it is packed with {name}: unpack it, or pack it as zip")
+            with gzip.open(packed) if first[:2] == b"\x1f\x8b" else packed as stream:
+                return _Reader(stream.read, largest, limits).unpack(folder, wanted)
+    except (
+        zipfile.BadZipFile,
+        gzip.BadGzipFile,
+        EOFError,
+        zlib.error,
+        tarfile.HeaderError,
+    ) as error:
         _empty(folder)
         why = printable(str(error)) or type(error).__name__
         raise ArchiveError(f"{archive.name} is damaged or incomplete ({why})") from error
@@ -87,18 +91,15 @@ class _Reader:
     """Reads one archive from its beginning to its end."""
 
     def __init__(self, source: Callable[[int], bytes], size: int, limits: Limits) -> None:
-        self._source, self._limits = source, limits
+        self._source = source
         self._left = size
-        self._paths: dict[str, tuple[str, bool]] = {}  # folded -> path, and whether it is a file
+        self._names = Names(limits)
 
     def unpack(self, folder: Path, wanted: Callable[[str], bool]) -> list[Path]:
         files: list[Path] = []
         attributes: dict[str, str] = {}  # of the next member
-        count = 0
         while (header := self._header()) is not None:
-            count += 1
-            if count > self._limits.members:
-                raise ArchiveError(f"it has more than {self._limits.members:,} members")
+            self._names.count()
             if header.type == tarfile.GNUTYPE_LONGNAME:
                 attributes["path"] = _decode(self._text(header.size).split(b"\0")[0])
                 continue
@@ -112,7 +113,7 @@ class _Reader:
             if "size" in attributes:
                 size = _number(attributes["size"])
             is_file = self._check_kind(header, name, attributes)
-            parts = self._check_name(name, is_file=is_file)
+            parts = self._names.check(name, is_file=is_file)
             attributes = {}
             if not is_file:
                 if size:
@@ -151,32 +152,6 @@ class _Reader:
         raise ArchiveError(
             f"{printable(name)} is {kind}: archives can have regular files and folders only"
         )
-
-    def _check_name(self, name: str, *, is_file: bool) -> list[str]:
-        """Return the parts of a member's path.
-
-        Raises:
-            ArchiveError: it is not the name of a new file in the folder, or of a folder in it.
-        """
-        shown = printable(name[:_NAME])
-        parts = [part for part in name.split("/") if part not in ("", ".")]
-        if name.startswith("/") or ".." in parts or "\\" in name or name[1:2] == ":":
-            raise ArchiveError(f"the name {shown} leaves the folder")
-        if name != printable(name):
-            raise ArchiveError(f"the name {shown} has control characters")
-        if any(len(part.encode()) > _NAME for part in parts):
-            raise ArchiveError(f"the name {shown}… is too long")
-        if len(parts) > self._limits.depth:
-            raise ArchiveError(f"{shown} is more than {self._limits.depth} folders deep")
-        if is_file and (not parts or name.endswith("/")):
-            raise ArchiveError(f"{shown or 'a file without a name'} is not the name of a file")
-        for depth in range(1, len(parts) + 1):
-            path = "/".join(parts[:depth])
-            here = (path, is_file and depth == len(parts))
-            known = self._paths.setdefault(_folded(path), here)
-            if known is not here and (known != here or here[1]):
-                raise ArchiveError(f"{shown} occurs twice, perhaps in another case")
-        return parts
 
     def _drain(self) -> None:
         """Read what follows the archive, usually zeros, so that gzip checks its checksum."""
@@ -236,11 +211,6 @@ def _attributes(data: bytes) -> dict[str, str]:
         found[_decode(key)] = _decode(value[:-1])
         data = data[size:]
     return found
-
-
-def _folded(path: str) -> str:
-    """Return what is equal for names that are one file on a Mac."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", path).casefold())
 
 
 def _number(text: str) -> int:

@@ -13,6 +13,8 @@ from pictures.layouts import splits as names_of
 from pictures.layouts.splits import PRETRAINED as PRETRAINED
 from pictures.picture import DataError, Listing, Passed, Picture, Sample, Splits, shorten
 from pictures.split import split
+from pictures.tables import finding
+from pictures.tables.table import FIND, TableOptions
 from pictures.tested import Tested
 
 
@@ -33,24 +35,56 @@ class Layout:
     passed: Passed
 
 
-def layout(channels: Mapping[str, Path]) -> Layout:
+def layout(channels: Mapping[str, Path], table: TableOptions = FIND) -> Layout:
     """Find the parts that the channels hold, and the class folders or tables of each.
 
     Three layouts are understood: a channel for each split, under any of its usual names; one
     channel that holds train, valid and test folders; or train alone.
+
+    Args:
+        channels: channel name -> folder.
+        table: which table has the labels, see `pictures.tables`.
 
     Raises:
         DataError: the channels or folders are unclear, or hold no pictures.
     """
     notes: list[str] = []
     passed = Passed()
-    found = names_of.roots(channels, notes, passed)
-    roots = {part: found[part] for part in names_of.SPLITS if part in found}
-    listings = {part: folders.read(root, part) for part, root in roots.items()}
+    roots, listings = _by_table(channels, table)
+    if not listings:
+        found = names_of.roots(channels, notes, passed)
+        roots = {part: found[part] for part in names_of.SPLITS if part in found}
+        listings = {part: _listing(root, part, table) for part, root in roots.items()}
     for listing in listings.values():
         notes += listing.notes
         passed.merge(listing.passed)
     return Layout(roots, listings, tuple(notes), passed)
+
+
+def _by_table(
+    channels: Mapping[str, Path], table: TableOptions
+) -> tuple[dict[str, Path], dict[str, Listing]]:
+    """Return the parts of a table in the only channel, which can name several; empty if none."""
+    given = [path for name, path in channels.items() if name.lower() not in names_of.NOT_PICTURES]
+    found = finding.find(given[0], table, required=False) if len(given) == 1 else None
+    if found is None:
+        return {}, {}
+    root, listings = found
+    return dict.fromkeys(listings, root), listings
+
+
+def _listing(root: Path, part: str, table: TableOptions) -> Listing:
+    """Return what the folder of one part holds, by its table or its class folders."""
+    found = finding.find(root, table, required=True)
+    if found is None:
+        return folders.read(root, part)
+    listings = found[1]
+    if set(listings) not in ({"train"}, {part}):
+        raise DataError(
+            f"the table in {root} ({part}) names the splits {shorten(list(listings))}, and the "
+            "folders or channels do so too: keep one of both"
+        )
+    return next(iter(listings.values()))
 
 
 def find(
@@ -60,6 +94,7 @@ def find(
     valid_fraction: float,
     test_fraction: float,
     tested: Tested | None = None,
+    table: TableOptions = FIND,
 ) -> Splits:
     """Find the pictures in a job's channels.
 
@@ -72,12 +107,13 @@ def find(
         valid_fraction: the share split off train if there is no `valid`.
         test_fraction: the share split off train if there is neither `valid` nor `test`.
         tested: the test pictures of the bundle that training continues from.
+        table: which table has the labels, see `pictures.tables`.
 
     Raises:
         DataError: no pictures, fewer than two classes, an empty class, classes that differ between
             the splits, or a picture in two classes.
     """
-    given = layout(channels)
+    given = layout(channels, table)
     notes = list(given.notes)
     train_root, found = given.roots["train"], given.listings["train"].classes
     _check_train(train_root, found, given.passed)
@@ -123,6 +159,7 @@ def find(
         tuple(notes),
         made,
         split_seed,
+        train_root,
     )
 
 

@@ -15,11 +15,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from pictures import alike, channels, copies
-from pictures.layouts.splits import roots
 from pictures.picture import (
     NONE_READABLE,
     DataError,
-    Passed,
     Picture,
     Splits,
     most_unreadable,
@@ -27,6 +25,7 @@ from pictures.picture import (
     too_many_unreadable,
 )
 from pictures.shards import ShardError
+from pictures.tables.table import FIND, TableOptions
 
 T = TypeVar("T")
 # Ratio of the largest class to the smallest from which imbalance is reported.
@@ -44,6 +43,7 @@ class Photo:
     digest: str = ""
     hash: int | None = None
     unreadable: str = ""
+    remarks: tuple[str, ...] = ()
 
     @property
     def path(self) -> Path:
@@ -99,6 +99,7 @@ def check(
     valid_fraction: float = 0.15,
     test_fraction: float = 0.15,
     max_unreadable: float = 0.01,
+    table: TableOptions = FIND,
 ) -> Report:
     """Look at every picture that a job would be given.
 
@@ -109,6 +110,7 @@ def check(
         valid_fraction: see `pictures.channels.find`.
         test_fraction: see `pictures.channels.find`.
         max_unreadable: the share of pictures that can be unreadable.
+        table: which table has the labels, see `pictures.tables`.
 
     Raises:
         DataError: the job would fail before it reads a picture; or Pillow is not installed.
@@ -121,6 +123,7 @@ def check(
         split_seed=split_seed,
         valid_fraction=valid_fraction,
         test_fraction=test_fraction,
+        table=table,
     )
     listed = [
         (one, part, splits.folders[one.label])
@@ -137,7 +140,7 @@ def check(
     by_digest = _grouped(readable, lambda one: one.digest)
     singles = [group[0] for group in by_digest if group[0].hash is not None]
     return Report(
-        root=roots(by_channel, [], Passed())["train"],
+        root=splits.root,
         splits=splits,
         photos=tuple(photos),
         errors=tuple(_errors(photos, max_unreadable)),
@@ -159,7 +162,7 @@ def save_near_copies(report: Report) -> Path:
 
 def _inspect(listed: tuple[Picture, str, str]) -> Photo:
     """Read one file with training's decoder: its digest and its perceptual hash."""
-    from pictures.decoder import ImageError, decode
+    from pictures.decoder import ImageError, read
 
     picture, split, label = listed
     content, digest = b"", ""
@@ -167,10 +170,11 @@ def _inspect(listed: tuple[Picture, str, str]) -> Photo:
         content = picture.read()
         digest = hashlib.sha256(content).hexdigest()
         # A large JPEG is decoded at a fraction of its size, which is enough for a hash.
-        bits = alike.perceptual_hash(decode(content, at_least=256))
+        decoded = read(content, at_least=256)
+        bits = alike.perceptual_hash(decoded.image)
     except (ImageError, ShardError, OSError) as error:
         return Photo(picture, split, label, len(content), digest, unreadable=str(error))
-    return Photo(picture, split, label, len(content), digest, bits)
+    return Photo(picture, split, label, len(content), digest, bits, remarks=decoded.remarks)
 
 
 def _errors(photos: Sequence[Photo], max_unreadable: float) -> Iterator[str]:
@@ -195,6 +199,12 @@ def _warnings(photos: Sequence[Photo]) -> Iterator[str]:
             f"{len(single)} of {len(totals)} classes have one picture, for training only: "
             f"{shorten(single)}: they are neither validated nor tested"
         )
+    by_remark: dict[str, list[str]] = defaultdict(list)
+    for photo in photos:
+        for remark in photo.remarks:
+            by_remark[remark].append(str(photo.path))
+    for remark, paths in sorted(by_remark.items()):
+        yield f"{len(paths)} pictures, {shorten(paths, 3)}: {remark}"
     most, least = max(train.values()), min(train.values())
     if least and most / least >= _UNBALANCED:
         yield (

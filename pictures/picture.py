@@ -134,6 +134,7 @@ class Splits:
         notes: sentences for the log.
         made: the parts that were split off train, such as ("valid", "test").
         split_seed: by which they were split off.
+        root: the folder of the training pictures.
     """
 
     folders: tuple[str, ...]
@@ -144,6 +145,7 @@ class Splits:
     notes: tuple[str, ...] = field(default=(), compare=False)
     made: tuple[str, ...] = field(default=(), compare=False)
     split_seed: int = field(default=0, compare=False)
+    root: Path = field(default=Path(), compare=False)
 
     def parts(self) -> dict[str, tuple[Picture, ...]]:
         """Return the pictures by the name of their part: train, valid, test."""

@@ -151,7 +151,7 @@ class TrainConfig(BaseModel):
     augment_on: Literal["auto", "workers", "device"] = Field(
         "auto",
         description="where a policy is applied: to each picture in the decoding workers, or to a "
-        "batch on the device that trains; `auto`: on the device if it is a GPU",
+        "batch on the device that trains; `auto`: in the workers",
     )
     horizontal_flip: bool = Field(
         True, description="mirror half of the training pictures; turn off for text and digits"
@@ -208,6 +208,22 @@ class TrainConfig(BaseModel):
         "its checkpoint: fail and say so, or train anew from the beginning",
     )
     seed: int = Field(0, ge=0, lt=2**31, description="the same seed gives the same run")
+    table: Text = Field(
+        "",
+        description="table of labels next to the pictures (CSV, JSON Lines, manifest); unset: found "
+        "if there are no class folders; `none`: class folders alone",
+    )
+    picture_column: Text = Field(
+        "", description="column of the table with the pictures' names; unset: by its usual names"
+    )
+    label_column: Text = Field(
+        "",
+        description="column with the labels, or Ground Truth's label attribute; unset: by its "
+        "usual names",
+    )
+    split_column: Text = Field(
+        "", description="column that says train, valid or test; unset: by its usual names"
+    )
     split_seed: int = Field(
         0,
         ge=0,

@@ -14,6 +14,7 @@ from torch.distributed import DistError
 
 from classifier import weights
 from pictures import channels, tested
+from pictures.tables.table import TableOptions
 from train import config, loop
 from train.platform import log
 from train.platform.environment import Job
@@ -44,6 +45,12 @@ def run(job: Job, stop: Stop) -> None:
             valid_fraction=settings.valid_fraction,
             test_fraction=settings.test_fraction,
             tested=tested.from_record(continued.training.get("split")) if continued else None,
+            table=TableOptions(
+                settings.table,
+                settings.picture_column,
+                settings.label_column,
+                settings.split_column,
+            ),
         )
         loop.train(settings, splits, job, stop, hooks)
 

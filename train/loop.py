@@ -17,7 +17,7 @@ from train.features import features, sweep
 from train.learning import optimizer, parallel
 from train.learning.criterion import build_criterion
 from train.learning.evaluate import Scores
-from train.learning.gradients import Gradients
+from train.learning.gradients import Gradients, enough
 from train.platform.environment import Job
 from train.platform.stop import Interrupted, Stop
 from train.recording.hooks import Hooks
@@ -188,12 +188,12 @@ def train_epoch(
     batches = run.stop.watch(stage.batches)
     followed = follow(batches, title, done=state.batch, total=steps, show=run.job.is_main)
     for step, batch in run.hooks.steps("train", followed, state.epoch, state.step):
-        run.unreadable.add(batch.unreadable)
+        run.unreadable.add(batch.unreadable, batch.remarks)
         torch.manual_seed(mix(config.seed, state.step, run.job.rank))  # dropout, mixing
         optimizer.set_rates(state.optimizer, config, state.step, steps)
         count = len(batch.labels)
-        # A process with an empty share takes part too. Batch norm needs two pictures.
-        if count > 1 or run.job.world_size > 1:
+        # A process with an empty share takes part too.
+        if enough(count, order.shares(state.batch)):
             with step.phase(COPY):
                 images = batch.images_on(run.device)
                 labels = batch.labels.to(run.device, non_blocking=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from pictures import channels, shards
 from pictures.folders import NEAR_COPIES
 from pictures.picture import shorten
+from pictures.tables.table import FIND, TableOptions
 from scripts.photos import links
 from scripts.problem import Problem
 
@@ -29,6 +30,7 @@ def pack(
     seed: int,
     shard_bytes: int,
     follow_links: bool = False,
+    table: TableOptions = FIND,
     progress: Callable[[int], None] = lambda _bytes: None,
 ) -> Summary:
     """Pack `root` into `out`; train, valid and test folders stay separate.
@@ -39,6 +41,7 @@ def pack(
         seed: shuffles the training pictures.
         shard_bytes: the approximate size of a shard.
         follow_links: also pack what links out of the folder lead to.
+        table: which table has the labels; the shards have a folder for each class instead.
         progress: called with the size of each picture, in bytes.
 
     Raises:
@@ -49,12 +52,13 @@ def pack(
         raise Problem(f"{out} is not empty: give a new folder for the shards")
     if out.resolve().is_relative_to(root.resolve()):
         raise Problem(f"{out} is inside {root}: give a folder elsewhere for the shards")
-    given = channels.layout({"data": root})
+    given = channels.layout({"data": root}, table)
+    whole = list(given.listings) == ["train"]
     real = root.resolve()
     splits: dict[str, list[tuple[str, str, Callable[[], bytes]]]] = {}
     empty: list[str] = []
     for part, listing in given.listings.items():
-        own = splits.setdefault("" if given.roots[part] == root else part, [])
+        own = splits.setdefault("" if whole and given.roots[part] == root else part, [])
         for name, samples in listing.classes.items():
             if any(sample.place for sample in samples):
                 raise Problem(f"{root} holds packed shards: give the folder they were made from")

@@ -24,8 +24,16 @@ if TYPE_CHECKING:
 _MAX_GROUPS = 5
 _MAX_FILES = 20
 Folder = Annotated[
-    Path, typer.Argument(help="has train/, valid/ and test/, or one folder per class")
+    Path,
+    typer.Argument(
+        help="has train/, valid/ and test/, or one folder per class, or a table of labels; a zip "
+        "or tar of it is unpacked"
+    ),
 ]
+Table = Annotated[str | None, typer.Option("--table", help="as in the hyperparameters")]
+PictureColumn = Annotated[str | None, typer.Option(help="as in the hyperparameters")]
+LabelColumn = Annotated[str | None, typer.Option(help="as in the hyperparameters")]
+SplitColumn = Annotated[str | None, typer.Option(help="as in the hyperparameters")]
 FollowLinks = Annotated[
     bool, typer.Option("--follow-links", help="also take what links out of the folder lead to")
 ]
@@ -44,6 +52,10 @@ def check(
     test_fraction: Fraction = None,
     split_seed: Annotated[int | None, typer.Option(min=0, help="as in the hyperparameters")] = None,
     max_unreadable: Fraction = None,
+    table: Table = None,
+    picture_column: PictureColumn = None,
+    label_column: LabelColumn = None,
+    split_column: SplitColumn = None,
     save: Annotated[
         bool,
         typer.Option(
@@ -56,7 +68,8 @@ def check(
 
     Exits with 1 if the job would fail.
     """
-    from pictures import checks
+    from pictures.tables.table import TableOptions
+    from scripts.photos import unpacking
     from train.config import TrainConfig
 
     config = _hyperparameters(spec) if spec else TrainConfig()
@@ -69,6 +82,21 @@ def check(
     settings: dict[str, Any] = {
         name: getattr(config, name) if value is None else value for name, value in given.items()
     }
+    settings["table"] = TableOptions(
+        config.table if table is None else table,
+        config.picture_column if picture_column is None else picture_column,
+        config.label_column if label_column is None else label_column,
+        config.split_column if split_column is None else split_column,
+    )
+    if save and folder.is_file():
+        raise Problem("--save writes into the folder of the photos: unpack the archive first")
+    with unpacking.folder_of(folder) as unpacked:
+        _check(unpacked, settings, save=save, strict=strict)
+
+
+def _check(folder: Path, settings: dict[str, Any], *, save: bool, strict: bool) -> None:
+    from pictures import checks
+
     with _data_errors(), progress.bar("checking", "files") as advance:
         found = checks.check(folder, lambda _done, total: advance(1, total), **settings)
     _show_counts(found)
@@ -141,25 +169,33 @@ def pack(
     shard_mib: Annotated[int, typer.Option(min=1, help="approximate size of a shard")] = 256,
     seed: Annotated[int, typer.Option(help="shuffles the training pictures")] = 0,
     follow_links: FollowLinks = False,
+    table: Table = None,
+    picture_column: PictureColumn = None,
+    label_column: LabelColumn = None,
+    split_column: SplitColumn = None,
 ) -> None:
     """Pack photos into tar shards.
 
     Training reads shards like the folder, but faster from S3. The training pictures are shuffled,
     so that every read has pictures of many classes.
     """
-    from scripts.photos import links, packing
+    from pictures.tables.table import TableOptions
+    from scripts.photos import links, packing, unpacking
 
-    if not follow_links and folder.is_dir():
-        _warn_of_links(folder, links.leading_out(folder))
-    with _data_errors(), progress.bar("packing", "bytes") as advance:
-        packed = packing.pack(
-            folder,
-            out,
-            seed=seed,
-            shard_bytes=shard_mib * 2**20,
-            follow_links=follow_links,
-            progress=advance,
-        )
+    columns = (picture_column or "", label_column or "", split_column or "")
+    with unpacking.folder_of(folder) as photos:
+        if not follow_links and photos.is_dir():
+            _warn_of_links(photos, links.leading_out(photos))
+        with _data_errors(), progress.bar("packing", "bytes") as advance:
+            packed = packing.pack(
+                photos,
+                out,
+                seed=seed,
+                shard_bytes=shard_mib * 2**20,
+                follow_links=follow_links,
+                table=TableOptions(table or "", *columns),
+                progress=advance,
+            )
     for note in packed.notes:
         terminal.note(note)
     size = f"{packed.size / 2**20:,.1f} MiB"
@@ -178,6 +214,15 @@ def upload(
 
     If an upload is interrupted, the next one continues.
     """
+    from scripts.photos import unpacking
+
+    with unpacking.folder_of(folder) as photos:
+        _upload(photos, address, region, follow_links=follow_links, dry_run=dry_run)
+
+
+def _upload(
+    folder: Path, address: str, region: str | None, *, follow_links: bool, dry_run: bool
+) -> None:
     from pictures.picture import shorten
     from scripts.photos import links
     from scripts.photos import upload as uploading

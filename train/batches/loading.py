@@ -15,13 +15,15 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from classifier.transform import EvaluationTransform
-from pictures.decoder import ImageError, decode
+from pictures import decoder
+from pictures.decoder import ImageError
 from pictures.picture import Picture
 from pictures.shards import ShardError, read_together
 from train.batches.augment import Transform
 from train.batches.batch import Item, collate
 from train.batches.decoded import Decoded
 from train.batches.order import LEAST_BATCH, Key, Order, mix
+from train.batches.policy import Operations
 from train.config import TrainConfig
 
 PREFETCH = 2  # batches each worker keeps ready: torch's default, named for the memory estimate
@@ -64,26 +66,30 @@ class Pictures(Dataset[Item]):
         picture = self.pictures[index]
         try:
             image = self.decoded.get(index) if self.decoded else None
+            remarks: tuple[str, ...] = ()
             if image is None:
-                image = self._decode(index, content)
+                image, remarks = self._decode(index, content)
         except (ImageError, ShardError, OSError) as error:
             return str(picture.path), str(error)
         with torch.random.fork_rng(devices=[]):
             # torch.manual_seed would also seed the GPUs: 0.3 to 0.8 ms for each picture.
             torch.default_generator.manual_seed(mix(self.seed, epoch, index))
             pixels = self.transform.pixels(image)
-            if isinstance(self.transform, EvaluationTransform):
-                return pixels, picture.label, ()
-            return pixels, picture.label, self.transform.operations(pixels)
+            drawn: Operations = ()
+            if not isinstance(self.transform, EvaluationTransform):
+                drawn = self.transform.operations(pixels)
+            return pixels, picture.label, drawn, tuple((str(picture.path), one) for one in remarks)
 
-    def _decode(self, index: int, content: bytes | ShardError | OSError | None) -> Image.Image:
+    def _decode(
+        self, index: int, content: bytes | ShardError | OSError | None
+    ) -> tuple[Image.Image, tuple[str, ...]]:
         if isinstance(content, Exception):
             raise content
         content = self.pictures[index].read() if content is None else content
-        image = decode(content, at_least=self.transform.at_least)
+        decoded = decoder.read(content, at_least=self.transform.at_least)
         if self.decoded is not None:
-            self.decoded.put(index, image)
-        return image
+            self.decoded.put(index, decoded.image)
+        return decoded.image, decoded.remarks
 
 
 def loader(

@@ -85,7 +85,7 @@ def evaluate(
     samples: list[tuple[torch.Tensor, torch.Tensor]] = []
     with torch.inference_mode():
         for step, batch in hooks.steps("eval", batches):
-            unreadable.add(batch.unreadable)
+            unreadable.add(batch.unreadable, batch.remarks)
             if not len(batch.labels):
                 continue
             with step.phase(COPY):

@@ -15,7 +15,7 @@ from torch import nn
 from train.batches.batch import Batch
 from train.batches.order import Order, mix
 from train.learning import optimizer
-from train.learning.gradients import Gradients
+from train.learning.gradients import Gradients, enough
 from train.recording.hooks import Step
 from train.state.run import Run
 
@@ -59,16 +59,20 @@ def find(
     )
     order.epoch = order.first = 0
     curve: list[tuple[float, float]] = []
-    lowest, smooth = math.inf, 0.0
+    lowest, smooth, taken = math.inf, 0.0, 0
     try:
         for number, batch in enumerate(itertools.islice(_repeat(run, batches), STEPS)):
             rate = LEAST * (MOST / LEAST) ** (number / (STEPS - 1))
             optimizer.scale(tried, rate / run.config.learning_rate)
             torch.manual_seed(mix(run.config.seed, number, run.job.rank))
             shares = order.shares(number % len(order))
+            run.unreadable.add(batch.unreadable, batch.remarks)
+            if not enough(len(batch.labels), shares):
+                continue
             loss = _step(run, gradients, batch, tried, shares)
+            taken += 1
             smooth = SMOOTH * smooth + (1 - SMOOTH) * loss
-            loss = smooth / (1 - SMOOTH ** (number + 1))
+            loss = smooth / (1 - SMOOTH**taken)
             if not math.isfinite(loss) or loss > LOST * lowest:
                 break
             lowest = min(lowest, loss)
@@ -101,7 +105,6 @@ def _step(
     shares: tuple[int, ...],
 ) -> float:
     """Take a step and return its loss over all processes."""
-    run.unreadable.add(batch.unreadable)
     images = batch.images_on(run.device)
     labels = batch.labels.to(run.device)
     tried.zero_grad()

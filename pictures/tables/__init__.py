@@ -1,0 +1,1 @@
+"""Labels in tables: CSV, JSON Lines, SageMaker's manifests; beside the pictures that they name."""

@@ -1,0 +1,47 @@
+"""A folder of photos from a zip or tar archive of it, unpacked for as long as it is needed."""
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pictures import archive
+from pictures.archive import ArchiveError, Limits
+from pictures.text import printable
+from scripts.problem import Problem
+
+_MEMBERS = 5_000_000
+_SPARE = 2**30  # bytes of the disk that stay free
+
+
+@contextmanager
+def folder_of(given: Path) -> Iterator[Path]:
+    """Yield a folder of photos: the one that is given, or the contents of an archive.
+
+    Archives are unpacked next to themselves, into a hidden folder that is removed afterwards.
+
+    Raises:
+        Problem: there is no such file or folder, or the archive is damaged or refused.
+    """
+    if not given.is_file():
+        yield given
+        return
+    folder: Path | None = None
+    with contextlib.ExitStack() as stack:
+        try:
+            free = shutil.disk_usage(given.parent).free - _SPARE
+            temporary = stack.enter_context(
+                tempfile.TemporaryDirectory(prefix=".kennel-", dir=given.parent)
+            )
+            folder = Path(temporary) / (given.name.split(".")[0][:60] or "photos")
+            archive.unpack(given, folder, limits=Limits(members=_MEMBERS, size=max(0, free)))
+        except ArchiveError as error:
+            raise Problem(str(error)) from error
+        except OSError as error:
+            raise Problem(
+                f"unpacking {printable(str(given))} failed ({error}): free some of the disk, or "
+                "unpack it elsewhere"
+            ) from error
+        yield folder
