@@ -49,9 +49,11 @@ class Run:
 
     @property
     def augments_on_device(self) -> bool:
-        """Whether the device applies a policy, to a batch at once."""
-        wanted = self.config.augment_on
-        return wanted == "device" or (wanted == "auto" and self.device.type == "cuda")
+        """Whether the device applies a policy, to a batch at once.
+
+        `auto` is the workers, until a measurement on a GPU (benchmarks/gpu.sh) has shown otherwise.
+        """
+        return self.config.augment_on == "device"
 
     @property
     def training_transform(self) -> augment.Transform:
