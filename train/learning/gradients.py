@@ -16,6 +16,8 @@ from debugger.records import BACKWARD, FORWARD
 from train.learning import parallel
 from train.recording.hooks import Step
 
+SMALL = 16  # pictures: in such a batch all but one can be unreadable
+
 
 @dataclass(frozen=True)
 class Gradients:
@@ -94,6 +96,20 @@ class Gradients:
             return nullcontext()
         waiting: AbstractContextManager[None] = self.model.no_sync()
         return waiting
+
+
+def enough(count: int, shares: Sequence[int]) -> bool:
+    """Whether a batch has the two pictures that batch norm needs, over all processes.
+
+    Batches of more than SMALL pictures are believed to: to ask costs a wait for all processes.
+
+    Args:
+        count: pictures of this process that could be read.
+        shares: the pictures of the batch in each process.
+    """
+    if len(shares) > 1:
+        return sum(shares) > SMALL or sum(parallel.all_gather(count)) > 1
+    return count > 1
 
 
 def part_sizes(count: int, most: int, shares: Sequence[int], rank: int) -> list[int]:
