@@ -12,16 +12,22 @@ from serve.errors import RequestError
 
 
 class _LastFeatureMap(fx.Interpreter):
-    """Runs a network and stores the last feature map [1, C, h, w] larger than 1 x 1."""
+    """Runs a network, and stores the last feature map [1, C, h, w] larger than 1 x 1.
+
+    All values are stored too, so that the rest can be run again without what comes before.
+    """
 
     def __init__(self, network: fx.GraphModule) -> None:
-        super().__init__(network)
+        super().__init__(network, garbage_collect_values=False)
+        self.node: fx.Node | None = None
         self.feature_map: torch.Tensor | None = None
+        self.before: dict[fx.Node, Any] = {}
 
     def run_node(self, n: fx.Node) -> Any:
         value = super().run_node(n)
         if isinstance(value, torch.Tensor) and value.ndim == 4 and min(value.shape[2:]) > 1:
-            self.feature_map = value
+            self.node, self.feature_map = n, value
+            self.before = dict(self.env)
         return value
 
 
@@ -38,21 +44,26 @@ def heat_map(network: fx.GraphModule, pixels: torch.Tensor, target: int) -> byte
 
     Source: Selvaraju et al. 2017, "Grad-CAM".
     """
-    with torch.enable_grad():
+    with torch.no_grad():
         run = _LastFeatureMap(network)
-        logits = run.run(pixels.detach().clone().requires_grad_())
-        feature_map = run.feature_map
-        if (
-            feature_map is None
-            or feature_map.shape[1:] == pixels.shape[1:]
-            or _is_transformer(network)
-        ):
-            raise RequestError(
-                400,
-                "this network has no feature maps to explain",
-                "remove explain=gradcam",
-            )
-        (gradient,) = torch.autograd.grad(logits[0, target], feature_map)
+        run.run(pixels)
+    node, feature_map = run.node, run.feature_map
+    if (
+        node is None
+        or feature_map is None
+        or feature_map.shape[1:] == pixels.shape[1:]
+        or _is_transformer(network)
+    ):
+        raise RequestError(
+            400,
+            "this network has no feature maps to explain",
+            "remove explain=gradcam",
+        )
+    # Gradients are needed from here on only, which is a small part of the network.
+    with torch.enable_grad():
+        leaf = feature_map.detach().clone().requires_grad_()
+        logits = fx.Interpreter(network).run(pixels, initial_env={**run.before, node: leaf})
+        (gradient,) = torch.autograd.grad(logits[0, target], leaf)
     strength = (gradient.float().mean((2, 3), keepdim=True) * feature_map.detach().float()).sum(1)
     strength = strength.clamp(min=0)[None]
     strength = F.interpolate(strength, pixels.shape[2:], mode="bilinear")[0, 0]
