@@ -143,7 +143,7 @@ def _is_past(place: list[Any], last: list[Any], *, descending: bool) -> bool:
 def _read_token(token: str, expected: list[Any]) -> list[Any]:
     try:
         filters, order, last = json.loads(base64.b64decode(token, validate=True))
-    except ValueError:
+    except (ValueError, TypeError):
         raise Invalid("Invalid pagination token: it is not one of this operation") from None
     if [filters, order] != json.loads(json.dumps(expected)) or not isinstance(last, list):
         raise Invalid("Invalid pagination token: the other parameters have changed")

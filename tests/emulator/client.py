@@ -93,20 +93,21 @@ class Emulator:
             client.close()
         self._clients.clear()
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, region: str = "us-east-1") -> Any:
         """Return a boto3 client, made as any user would make it."""
-        if service not in self._clients:
-            self._clients[service] = boto3.client(
+        key = f"{service} {region}"
+        if key not in self._clients:
+            self._clients[key] = boto3.client(
                 service,
                 endpoint_url=self.url,
-                region_name="us-east-1",
+                region_name=region,
                 aws_access_key_id=KEY,
                 aws_secret_access_key="emulator",  # noqa: S106
                 config=boto3.session.Config(retries={"total_max_attempts": 1}),
             )
             if service == "sagemaker":
-                shapes.watch(self._clients[service])
-        return self._clients[service]
+                shapes.watch(self._clients[key])
+        return self._clients[key]
 
     @property
     def sagemaker(self) -> Any:
