@@ -3,6 +3,7 @@
 cheroot speaks HTTP. This module gives the application what moto and the doors expect of a request.
 """
 
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable
@@ -41,7 +42,9 @@ class _Request(HTTPRequest):
     def send_headers(self) -> None:
         """Close the connection if the rest of the request would have to be read first."""
         left = getattr(self.rfile, "remaining", 0)
-        if left > _LEFT or (self.chunked_read and not getattr(self.rfile, "closed", False)):
+        if not 0 <= left <= _LEFT or (
+            self.chunked_read and not getattr(self.rfile, "closed", False)
+        ):
             self.close_connection = True
         super().send_headers()
 
@@ -72,7 +75,11 @@ class Server:
     """
 
     def __init__(self, port: int, application: Application) -> None:
-        self._server = WsgiServer((HOST, port), _adapted(application), server_name=HOST)
+        # Without a number cheroot does not set SO_REUSEADDR, so that the next emulator could not
+        # take the same port while old connections are in TIME_WAIT.
+        self._server = WsgiServer(
+            (HOST, port or _free_port()), _adapted(application), server_name=HOST
+        )
         self._server.requests = _Threads(self._server, min=_THREADS, max=_MOST_THREADS)
         self._server.ConnectionClass = _Connection
         self._server.max_request_header_size = _LARGEST_HEADER
@@ -102,6 +109,13 @@ class Server:
         self._stopper.join(2 * _ENDS_S)
 
 
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        found: int = probe.getsockname()[1]
+        return found
+
+
 def _adapted(application: Application) -> Application:
     """Return the application with the request's target as it was sent, in RAW_URI."""
 
@@ -113,7 +127,7 @@ def _adapted(application: Application) -> Application:
         if environ["wsgi.input_terminated"]:
             environ.pop("CONTENT_LENGTH", None)
         elif not environ.get("CONTENT_LENGTH", "0").isdecimal():
-            start("400 Bad Request", [("Content-Length", "0"), ("Connection", "close")])
+            start("400 Bad Request", [("Content-Length", "0")])
             return ()
         return application(environ, start)
 

@@ -18,7 +18,6 @@ _PLAIN = re.compile(
     "storage-class|decoded-content-length|trailer|expected-bucket-owner|request-payer|"
     "metadata-directive)"
 )
-_SOURCE = "x-amz-copy-source"
 _MAX_DELETE_XML = 4 * 2**20  # of 1,000 keys
 _FORM = "application/x-www-form-urlencoded"
 
@@ -72,11 +71,11 @@ class S3:
                 return deleting.several(self._objects, request)
             return None
         headers = {name.lower() for name in request.headers.keys()}  # noqa: SIM118 - not a dict
-        copies = {name for name in headers if name.startswith("x-amz-copy-source")}
+        copies = {name for name in headers if name.startswith(writing.COPY_SOURCE)}
         if request.method == "PUT" and query == {"partNumber", "uploadId"}:
             if not copies:
                 return parts.put(self._objects, request)
-            if copies <= {_SOURCE, f"{_SOURCE}-range"} and not _has_version(request):
+            if not _has_version(request):
                 return parts.copy(self._objects, request)
         if request.method == "POST" and query == {"uploadId"}:
             return parts.again(self._objects, request)
@@ -90,7 +89,7 @@ class S3:
         if request.method == "PUT" and not query and all(map(_PLAIN.match, special)):
             if not copies:
                 return writing.put(self._objects, request)
-            if copies == {_SOURCE} and not _has_version(request):
+            if not _has_version(request):
                 return writing.copy(self._objects, request)
         return None
 
@@ -152,7 +151,7 @@ def _is_plain(bucket: Any) -> bool:
 
 
 def _has_version(request: Request) -> bool:
-    return "versionId=" in request.header("x-amz-copy-source").rpartition("?")[2]
+    return "versionId=" in request.header(writing.COPY_SOURCE).rpartition("?")[2]
 
 
 def _deleted_keys(request: Request) -> list[str]:

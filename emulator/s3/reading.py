@@ -39,7 +39,7 @@ def answer(objects: Objects, request: Request) -> Answer | None:
         return None
     try:
         headers = _headers(moto_key, request)
-        if not _changed(moto_key, request):
+        if not is_wanted(moto_key, request):
             file.close()
             kept = {"etag", "last-modified", "cache-control", "expires"}
             return Answer(304, {name: headers[name] for name in headers if name in kept})
@@ -95,8 +95,8 @@ def failed(condition: str) -> Problem:
     return Problem(412, "PreconditionFailed", _PRECONDITION, Condition=condition)
 
 
-def _changed(moto_key: FakeKey, request: Request) -> bool:
-    """Return whether the client needs the object; False is status 304.
+def is_wanted(moto_key: FakeKey, request: Request) -> bool:
+    """Return whether the client wants the object by its conditions; False is status 304.
 
     Raises:
         Problem: a condition does not hold.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from moto.s3.models import FakeKey
 from moto.s3.utils import STORAGE_CLASS, metadata_from_headers
+from werkzeug.datastructures import EnvironHeaders
 
 from emulator.s3 import bodies, reading
 from emulator.s3.request import Answer, Problem, Request, xml_answer
@@ -14,6 +15,7 @@ from emulator.store.blobs import link, md5
 from emulator.store.objects import Location, Objects
 from emulator.store.paths import open_private
 
+COPY_SOURCE = "x-amz-copy-source"
 _KEY_PROBLEM = "The specified key does not exist."
 
 
@@ -48,6 +50,7 @@ def copy(objects: Objects, request: Request) -> Answer:
     replaces = request.header("x-amz-metadata-directive").upper() == "REPLACE"
     with new_file(objects, request.place) as blob:
         original = _link(objects, source, blob)
+        check_source(request, original)
         if source == request.place and not replaces and not request.header("x-amz-storage-class"):
             raise Problem(
                 400,
@@ -81,11 +84,27 @@ def copy_source(request: Request) -> Location:
     Raises:
         Problem: the header names none.
     """
-    name = urllib.parse.unquote(request.header("x-amz-copy-source")).removeprefix("/")
+    name = urllib.parse.unquote(request.header(COPY_SOURCE)).removeprefix("/")
     bucket, slash, key = name.partition("/")
     if not slash or not key:
         raise Problem(400, "InvalidArgument", "Copy Source must mention the source bucket and key")
     return Location(bucket, key)
+
+
+def check_source(request: Request, moto_key: FakeKey) -> None:
+    """Check the conditions that a request has for the object that it copies.
+
+    Raises:
+        Problem: one does not hold.
+    """
+    names = ("If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since")
+    conditions = {
+        f"HTTP_{name.upper().replace('-', '_')}": request.header(f"{COPY_SOURCE}-{name}")
+        for name in names
+    }
+    asked = Request({**conditions}, request.method, request.place, {}, EnvironHeaders(conditions))
+    if not reading.is_wanted(moto_key, asked):
+        raise reading.failed(f"{COPY_SOURCE}-If-None-Match")
 
 
 def no_such_key(key: str) -> Problem:
