@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pictures import copies, folders
+from pictures import folders
+from pictures.copies import equal, saved
 from pictures.layouts import splits as names_of
+from pictures.layouts.classes import check_others, check_train
 from pictures.layouts.splits import PRETRAINED as PRETRAINED
 from pictures.picture import DataError, Listing, Passed, Picture, Sample, Splits, shorten
 from pictures.split import split
@@ -116,17 +118,17 @@ def find(
     given = layout(channels, table)
     notes = list(given.notes)
     train_root, found = given.roots["train"], given.listings["train"].classes
-    _check_train(train_root, found, given.passed)
+    check_train(train_root, found, given.passed)
     names = tuple(found)
     parts: dict[str, tuple[Picture, ...]] = {}
     for part, listing in given.listings.items():
         if part != "train":
-            _check_classes(names, listing.classes, part, given.roots[part], notes)
+            check_others(names, listing.classes, part, given.roots[part], notes)
         parts[part] = _label(listing.classes, names)
-    _check_parts_differ(parts)
-    same = copies.equal([one for part in parts.values() for one in part])
-    copies.check_labels(same, names)
-    notes += copies.leaks(same, parts)
+    equal.check_parts_differ(parts)
+    same = equal.groups([one for part in parts.values() for one in part])
+    equal.check_labels(same, names)
+    notes += equal.leaks(same, parts)
     made: tuple[str, ...] = ()
     again = tested.among([*parts["train"], *parts.get("valid", ())], names) if tested else []
     if "valid" in parts:
@@ -137,7 +139,7 @@ def find(
             shares["test"] = test_fraction
             if tested:
                 tested.check_seed(split_seed)
-        near = copies.saved_near_copies(train_root, parts["train"], names)
+        near = saved.load(train_root, parts["train"], names)
         remaining, cut = split(
             parts["train"], names, shares, split_seed, together=[*same, *near], tested=again
         )
@@ -161,58 +163,6 @@ def find(
         split_seed,
         train_root,
     )
-
-
-def _check_train(root: Path, found: Mapping[str, Sequence[Sample]], passed: Passed) -> None:
-    """Check that the training pictures have at least two classes, none of them empty."""
-    empty = [name for name, samples in found.items() if not samples]
-    if empty:
-        skipped = passed.sentence(root)
-        raise DataError(
-            f"class folders without a picture in {root}: {shorten(empty)}: "
-            f"add pictures or remove the folders{'; ' if skipped else ''}{skipped}"
-        )
-    if len(found) < 2:
-        raise DataError(
-            f"one class only ({shorten(list(found))}) in {root}: a classifier needs at least "
-            f"two folders of pictures{folders.did_you_mean(root, found)}"
-        )
-
-
-def _check_classes(
-    names: Sequence[str],
-    found: Mapping[str, Sequence[Sample]],
-    part: str,
-    root: Path,
-    notes: list[str],
-) -> None:
-    """Check a part's classes against those of train; add a note on classes that are absent."""
-    unknown = sorted(found.keys() - set(names))
-    if unknown:
-        by_case = {name.casefold(): name for name in names}
-        near = [one for one in unknown if one.casefold() in by_case]
-        meant = [f"{one} (train has {by_case[one.casefold()]})" for one in near]
-        raise DataError(
-            f"classes in {root} ({part}) that train does not have: {shorten(meant or unknown)}: "
-            f"use the same folder names in every channel{folders.did_you_mean(root, found)}"
-        )
-    absent = [name for name in names if not found.get(name)]
-    if len(absent) == len(names):
-        raise DataError(f"no pictures in {root} (channel {part})")
-    if absent:
-        notes.append(f"{part} has no pictures of {shorten(absent)}: they are not measured there")
-
-
-def _check_parts_differ(parts: Mapping[str, Sequence[Picture]]) -> None:
-    present = list(parts)
-    for index, one in enumerate(present):
-        for other in present[index + 1 :]:
-            if copies.same_listing(parts[one], parts[other]):
-                raise DataError(
-                    f"{one} and {other} hold the same {len(parts[one])} pictures, as when one S3 "
-                    "prefix is given to two channels: give each its own pictures, or give `train` "
-                    "alone, which is then split"
-                )
 
 
 def _on_split(

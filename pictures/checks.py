@@ -14,7 +14,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
 
-from pictures import alike, channels, copies
+from pictures import channels
+from pictures.copies import near, saved
 from pictures.picture import (
     NONE_READABLE,
     DataError,
@@ -148,16 +149,16 @@ def check(
         copies=tuple(group for group in by_digest if len(group) > 1),
         alike=tuple(
             tuple(singles[place] for place in group)
-            for group in alike.groups([one.hash or 0 for one in singles])
+            for group in near.groups([one.hash or 0 for one in singles])
         ),
-        near_checked=alike.available(),
+        near_checked=near.available(),
     )
 
 
 def save_near_copies(report: Report) -> Path:
     """Write the similar pictures next to the class folders; the job keeps each group together."""
     groups = [[one.picture for one in group] for group in report.alike]
-    return copies.save_near_copies(report.root, groups, report.splits.folders)
+    return saved.write(report.root, groups, report.splits.folders)
 
 
 def _inspect(listed: tuple[Picture, str, str]) -> Photo:
@@ -171,7 +172,7 @@ def _inspect(listed: tuple[Picture, str, str]) -> Photo:
         digest = hashlib.sha256(content).hexdigest()
         # A large JPEG is decoded at a fraction of its size, which is enough for a hash.
         decoded = read(content, at_least=256)
-        bits = alike.perceptual_hash(decoded.image)
+        bits = near.perceptual_hash(decoded.image)
     except (ImageError, ShardError, OSError) as error:
         return Photo(picture, split, label, len(content), digest, unreadable=str(error))
     return Photo(picture, split, label, len(content), digest, bits, remarks=decoded.remarks)

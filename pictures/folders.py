@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 
 from pictures import shards
+from pictures.layouts.classes import inner_folders
 from pictures.layouts.names import check_classes, check_names, class_name
 from pictures.layouts.splits import split_of
 from pictures.layouts.walk import File, files_below, subfolders
@@ -49,7 +50,7 @@ def read(root: Path, split: str) -> Listing:
     found = {folder: files_below(folder, passed) for folder in folders}
     check_names(root, (f"{one.name}/{file.name}" for one, own in found.items() for file in own))
     check_names(root, [file.name for file in loose])
-    inner = {folder.name: _inner(own) for folder, own in found.items()}
+    inner = {folder.name: inner_folders(file.name for file in own) for folder, own in found.items()}
     _check_splits_inside(root, inner)
     classes = {
         class_name(folder.name): [Sample(file.name, file.path, file.size) for file in own]
@@ -100,12 +101,6 @@ def is_picture_name(name: str) -> bool:
     return PurePath(name).suffix.lower() in _PICTURES
 
 
-def _inner(files: Sequence[File]) -> tuple[str, ...]:
-    """Return the folders in a class folder if all its pictures are in them, else nothing."""
-    first = {file.name.partition("/")[0] if "/" in file.name else "" for file in files}
-    return () if "" in first else tuple(sorted(first))
-
-
 def _check_splits_inside(root: Path, inner: Mapping[str, Sequence[str]]) -> None:
     for name, folders in inner.items():
         splits = [split_of(folder, loose=True) for folder in folders]
@@ -138,16 +133,6 @@ def _on_nesting(root: Path, split: str, inner: Mapping[str, Sequence[str]]) -> l
         "count for the outer folder; if the inner folders are the classes, move them up into "
         f"{root}"
     ]
-
-
-def did_you_mean(root: Path, classes: Mapping[str, Sequence[Sample]]) -> str:
-    """Return a question if the one class folder in `root` holds the class folders, else nothing."""
-    for name, samples in classes.items():
-        files = [File(one.name, one.path, one.size) for one in samples]
-        inner = _inner(files)
-        if len(inner) > 1:
-            return f"; did you mean {root / name}, with the folders {shorten(inner)}?"
-    return ""
 
 
 def display_names(folders: Sequence[str]) -> tuple[str, ...]:

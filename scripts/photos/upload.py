@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from pictures.layouts.litter import lies_in_litter
+from pictures.layouts.names import check_names
+from pictures.picture import DataError
 from scripts.aws.client import Aws, AwsProblem, translated
 from scripts.console.names import bucket_and_key
 from scripts.photos import links
@@ -48,7 +50,7 @@ def local_files(root: Path, *, follow_links: bool = False) -> dict[str, Path]:
     Links out of the folder are skipped too unless `follow_links`; `links.not_followed` names them.
 
     Raises:
-        Problem: there is no such folder, or it is empty.
+        Problem: there is no such folder, it is empty, or names go wrong in S3 or in the job.
     """
     if not root.is_dir():
         raise Problem(f"{root} is not a folder: give the one with the photos")
@@ -59,6 +61,10 @@ def local_files(root: Path, *, follow_links: bool = False) -> dict[str, Path]:
     }
     if not found:
         raise Problem(f"{root} has no files")
+    try:
+        check_names(root, found)
+    except DataError as error:
+        raise Problem(str(error)) from error
     return found
 
 

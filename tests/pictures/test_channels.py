@@ -158,7 +158,7 @@ def test_a_class_missing_from_a_channel_is_noted(tmp_path: Path) -> None:
         ),
         (
             {"train": "a", "dev": "b"},
-            r"channel dev next to .*: train: train, training; v",
+            r"channel dev next to .* are train: train, training; v",
         ),
         ({"train": "a", "test": "b", "extra": "b"}, "channel extra next to test, train"),
         ({"train": "a", "Pretrained": "b"}, "channel Pretrained next to train is none"),

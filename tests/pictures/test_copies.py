@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pictures import channels, copies
+from pictures import channels
+from pictures.copies import equal
 from pictures.picture import DataError, Picture, Splits
 from scripts.photos import packing
 from tests.pictures.layouts import picture
@@ -62,12 +63,12 @@ def test_equal_sizes_and_endings_are_not_enough(tmp_path: Path) -> None:
         image.save(paths[-1])
     own = [Picture(path, 0, size=path.stat().st_size) for path in paths]
     assert len({one.size for one in own}) == 1
-    assert copies.equal(own) == [(own[0], own[1])]
+    assert equal.groups(own) == [(own[0], own[1])]
 
 
 def test_files_of_other_sizes_are_not_read(tmp_path: Path) -> None:
     own = [Picture(tmp_path / "gone" / str(size), 0, size=size) for size in range(1, 100)]
-    assert copies.equal(own) == []
+    assert equal.groups(own) == []
 
 
 def test_a_picture_in_two_classes_is_named_with_both(tmp_path: Path) -> None:

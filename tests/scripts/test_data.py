@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import random
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import boto3  # type: ignore[import-untyped]
 import pytest
 from PIL import Image
 
-from pictures import alike, channels, checks
+from pictures import channels, checks
+from pictures.copies import near as near_copies
 from pictures.picture import DataError
 from scripts.aws.client import Aws, AwsProblem
 from scripts.make import digits
@@ -53,7 +55,7 @@ def test_photos_without_problems_pass(photos: Path) -> None:
         "dog": {"train": 1, "valid": 1, "test": 1},
     }
     assert "split off train, by split_seed 0: 2 valid" in found.out
-    assert "passed over: 1 left by other tools (train/cat/.DS_Store)" in found.out
+    assert "passed over: left by other tools: 1 (train/cat/.DS_Store)" in found.out
 
 
 def test_every_problem_is_named_and_fails_the_check(photos: Path) -> None:
@@ -144,7 +146,7 @@ def test_alike_pictures_are_found_however_they_are_joined() -> None:
     looks = [chance.getrandbits(64) for _ in range(300)]
     near = looks[7] ^ 0b1011 << 20
     nearer_still = near ^ 1 << 63 | 1 << 2
-    assert list(alike.groups([*looks, near, nearer_still])) == [(7, 300, 301)]
+    assert list(near_copies.groups([*looks, near, nearer_still])) == [(7, 300, 301)]
 
 
 def test_a_scaled_and_recompressed_copy_in_another_split_is_a_leak(photos: Path) -> None:
@@ -222,6 +224,17 @@ def test_an_upload_has_every_file_and_its_checksum(photos: Path, bucket: str) ->
     for name, file in local.items():
         assert there[f"pets/{name}"] == file.read_bytes()
         assert manifest[name] == hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def test_names_that_fail_in_the_job_are_not_uploaded(photos: Path, nowhere: None) -> None:
+    address = ("s3://a-bucket/pets", "--dry-run")
+    scene(1).save(photos / "train/cat/a\\b.png")
+    done = kennel("data", "upload", str(photos), *address)
+    assert (done.code, "with a backslash: train/cat/a\\b.png" in done.err) == (1, True)
+    (photos / "train/cat/a\\b.png").unlink()
+    (photos / "train/cat/1.jpg").rename(os.fsdecode(os.fsencode(photos) + b"/train/cat/\xe9.jpg"))
+    done = kennel("data", "upload", str(photos), *address)
+    assert (done.code, "names in" in done.err, "not UTF-8" in done.err) == (1, True, True)
 
 
 def test_a_second_upload_sends_only_what_changed(photos: Path, bucket: str) -> None:

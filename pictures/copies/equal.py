@@ -5,52 +5,52 @@ read, and a folder of bitmaps of one size is read by the ends of its files.
 """
 
 import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-from pictures.folders import NEAR_COPIES
 from pictures.picture import DataError, Picture, shorten
 from pictures.shards import ShardError
 
 _TAIL = 4096  # bytes; the beginnings of files of one camera are alike
 _THREADS = 16
-_MOST_SAVED = 2**26  # bytes of a file of near copies
 
 Group = tuple[Picture, ...]
 
 
-def equal(pictures: Sequence[Picture]) -> list[Group]:
+def groups(pictures: Sequence[Picture]) -> list[Group]:
     """Return the groups of pictures with equal bytes, in the order of their first pictures.
 
     Files that are no pictures, such as empty ones, do not count.
     """
+    found = [tuple(pictures)]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for look in (_size, _ending, _digest):
+            found = _narrowed(found, look, pool)
+        good = pool.map(_is_picture, (group[0] for group in found))
+        return [group for group, counts in zip(found, good, strict=True) if counts]
+
+
+def _narrowed(
+    groups: Iterable[Group], look: Callable[[Picture], Hashable], pool: ThreadPoolExecutor
+) -> list[Group]:
+    """Return the groups that also look the same; a picture that looks like None is left out."""
+    candidates = [one for group in groups for one in group]
+    found: dict[Hashable, list[Picture]] = defaultdict(list)
+    for one, key in zip(candidates, pool.map(look, candidates), strict=True):
+        if key is not None:
+            found[key].append(one)
+    return [tuple(group) for group in found.values() if len(group) > 1]
+
+
+def _is_picture(picture: Picture) -> bool:
     from pictures.decoder import ImageError, cost
 
-    with ThreadPoolExecutor(_THREADS) as pool:
-
-        def narrow(groups: Iterable[Group], look: Callable[[Picture], Hashable]) -> list[Group]:
-            candidates = [one for group in groups for one in group]
-            found: dict[Hashable, list[Picture]] = defaultdict(list)
-            for one, key in zip(candidates, pool.map(look, candidates), strict=True):
-                if key is not None:
-                    found[key].append(one)
-            return [tuple(group) for group in found.values() if len(group) > 1]
-
-        groups = narrow([tuple(pictures)], _size)
-        groups = narrow(groups, _tail)
-        groups = narrow(groups, _digest)
-
-        def counts(group: Group) -> bool:
-            try:
-                cost(group[0].read())
-            except (ImageError, OSError, ShardError):
-                return False
-            return True
-
-        return [group for group, good in zip(groups, pool.map(counts, groups), strict=True) if good]
+    try:
+        cost(picture.read())
+    except (ImageError, OSError, ShardError):
+        return False
+    return True
 
 
 def _size(picture: Picture) -> Hashable:
@@ -59,13 +59,13 @@ def _size(picture: Picture) -> Hashable:
     return picture.size or None
 
 
-def _tail(picture: Picture) -> Hashable:
+def _ending(picture: Picture) -> Hashable:
     if picture.place:
         return _size(picture)
     try:
         with picture.path.open("rb") as file:
             file.seek(max(0, picture.size - _TAIL))
-            return picture.size, file.read(_TAIL)
+            return picture.size, hashlib.sha256(file.read(_TAIL)).digest()
     except OSError:
         return None  # counted as unreadable when it is used
 
@@ -118,7 +118,7 @@ def leaks(groups: Sequence[Group], parts: Mapping[str, Sequence[Picture]]) -> li
     ]
 
 
-def same_listing(one: Sequence[Picture], other: Sequence[Picture]) -> bool:
+def _same(one: Sequence[Picture], other: Sequence[Picture]) -> bool:
     """Whether two parts have the same pictures: names, classes, sizes and bytes."""
     pairs = [sorted((p.label, p.own_name, p.size) for p in part) for part in (one, other)]
     if not one or pairs[0] != pairs[1]:
@@ -127,39 +127,18 @@ def same_listing(one: Sequence[Picture], other: Sequence[Picture]) -> bool:
     return all(_digest(p) == _digest(by_name[p.label, p.own_name]) for p in one)
 
 
-def saved_near_copies(
-    root: Path, pictures: Sequence[Picture], folders: Sequence[str]
-) -> list[Group]:
-    """Return the groups that `kennel data check --save` wrote into the folder of the photos.
-
-    Names that are there no more are left out.
+def check_parts_differ(parts: Mapping[str, Sequence[Picture]]) -> None:
+    """Check that no two parts are the same pictures.
 
     Raises:
-        DataError: the file is damaged.
+        DataError: they are.
     """
-    path = root / NEAR_COPIES
-    try:
-        size = path.stat().st_size
-    except OSError:
-        return []
-    try:
-        if size > _MOST_SAVED:
-            raise ValueError(f"{size:,} bytes")
-        groups = json.loads(path.read_bytes())["groups"]
-        by_name = {f"{folders[one.label]}/{one.own_name}": one for one in pictures}
-        return [tuple(by_name[name] for name in group if name in by_name) for group in groups]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DataError(
-            f"{path} is not a file of near copies ({error}): delete it, or write it again with "
-            "`kennel data check --save`"
-        ) from error
-
-
-def save_near_copies(
-    root: Path, groups: Sequence[Sequence[Picture]], folders: Sequence[str]
-) -> Path:
-    """Write groups of similar pictures into the folder of the photos, for the job to read."""
-    names = [[f"{folders[one.label]}/{one.own_name}" for one in group] for group in groups]
-    path = root / NEAR_COPIES
-    path.write_text(json.dumps({"format": 1, "groups": names}, ensure_ascii=False, indent=1))
-    return path
+    present = list(parts)
+    for index, one in enumerate(present):
+        for other in present[index + 1 :]:
+            if _same(parts[one], parts[other]):
+                raise DataError(
+                    f"{one} and {other} hold the same {len(parts[one])} pictures, as when one S3 "
+                    "prefix is given to two channels: give each its own pictures, or give `train` "
+                    "alone, which is then split"
+                )
