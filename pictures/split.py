@@ -11,7 +11,6 @@ the one whose hash is nearest. When pictures are added to such a class, that one
 import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
 
 from pictures.picture import Picture
 
@@ -33,24 +32,25 @@ def split(
     Every class keeps at least one picture for training.
 
     Args:
-        pictures: all training pictures.
+        pictures: all training pictures, in the order that the parts keep.
         folders: the names of the classes' folders; a picture's label is an index into them.
         shares: the fraction of the pictures that each new part gets: `valid`, or both `valid` and
             `test`.
         split_seed: another one gives another split.
-        together: groups of pictures that stay in one part, such as copies.
+        together: groups of pictures that stay in one part, such as copies; others do not count.
         tested: pictures that go to `test` whatever their hash says, such as those that a bundle was
             tested with.
     """
-    units = _units(pictures, together)
-    by_class: dict[int, list[tuple[float, list[Picture]]]] = defaultdict(list)
-    parts: dict[str, list[Picture]] = {"train": [], **{name: [] for name in shares}}
-    forced = set(tested) if "test" in shares else set()
-    for unit in units:
+    place = {id(picture): index for index, picture in enumerate(pictures)}
+    forced = {place[id(one)] for one in tested if id(one) in place} if "test" in shares else set()
+    by_class: dict[int, list[tuple[float, list[int]]]] = defaultdict(list)
+    parts: dict[str, list[int]] = {"train": [], **{name: [] for name in shares}}
+    groups = [[place[id(one)] for one in group if id(one) in place] for group in together]
+    for unit in _units(pictures, groups):
         if forced.intersection(unit):
             parts["test"] += unit
             continue
-        first = _original(unit)
+        first = _original([pictures[index] for index in unit])
         drawn = draw(split_seed, folders[first.label], first.own_name)
         by_class[first.label].append((drawn, unit))
     for own in by_class.values():
@@ -61,8 +61,8 @@ def split(
         for name, cut in cuts.items():
             for _, unit in cut:
                 parts[name] += unit
-    in_order = {name: tuple(sorted(part, key=_by_path)) for name, part in parts.items()}
-    return in_order.pop("train"), in_order
+    found = {name: tuple(pictures[at] for at in sorted(part)) for name, part in parts.items()}
+    return found.pop("train"), found
 
 
 def draw(split_seed: int, folder: str, name: str) -> float:
@@ -89,11 +89,13 @@ def _counts(drawn: Sequence[float], shares: Mapping[str, float]) -> tuple[int, i
     return counts["test"], counts["valid"]
 
 
-def _units(
-    pictures: Sequence[Picture], together: Sequence[Sequence[Picture]]
-) -> list[list[Picture]]:
-    """Return the pictures as groups that stay together, most of one picture; groups can overlap."""
-    place = {picture: index for index, picture in enumerate(pictures)}
+def _units(pictures: Sequence[Picture], together: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Return the pictures' indices as groups that stay together, most of one picture.
+
+    Args:
+        pictures: of all classes; only those of one class stay together.
+        together: groups of indices, which can overlap.
+    """
     leader = list(range(len(pictures)))
 
     def lead(one: int) -> int:
@@ -103,20 +105,17 @@ def _units(
         return one
 
     for group in together:
-        places = [place[one] for one in group if one in place]
-        for other in places[1:]:
-            if pictures[other].label == pictures[places[0]].label:
-                leader[lead(other)] = lead(places[0])
-    units: dict[int, list[Picture]] = defaultdict(list)
-    for index, picture in enumerate(pictures):
-        units[lead(index)].append(picture)
+        for other in group[1:]:
+            if pictures[other].label == pictures[group[0]].label:
+                leader[lead(other)] = lead(group[0])
+    units: dict[int, list[int]] = defaultdict(list)
+    for index in range(len(pictures)):
+        units[lead(index)].append(index)
     return list(units.values())
 
 
 def _original(unit: Sequence[Picture]) -> Picture:
     """Return the picture that speaks for a group: copies have longer names, as in `1 (2).jpg`."""
+    if len(unit) == 1:
+        return unit[0]
     return min(unit, key=lambda one: (len(one.own_name), one.own_name))
-
-
-def _by_path(picture: Picture) -> tuple[int, Path]:
-    return picture.label, picture.path
