@@ -27,7 +27,9 @@ COPY classifier /opt/kennel/classifier
 COPY debugger /opt/kennel/debugger
 COPY train /opt/kennel/train
 # /opt/ml/code must remain empty: sagemaker-training unpacks a user's own script only if it is.
-ENV SAGEMAKER_TRAINING_MODULE=train.entry:main
+# The second folder's sitecustomize.py lets a user's own script import smdebug.
+ENV SAGEMAKER_TRAINING_MODULE=train.entry:main \
+    PYTHONPATH=/opt/kennel:/opt/kennel/train/recording/site
 CMD ["train"]
 ARG VERSION
 ARG REVISION

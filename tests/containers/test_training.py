@@ -9,6 +9,7 @@ import pytest
 from classifier import bundle
 from tests.containers.conftest import HYPERPARAMETERS
 from tests.containers.engine import Images, Job
+from tests.train.recording.test_smdebug_script import SCRIPT as SMDEBUG_SCRIPT
 
 pytestmark = pytest.mark.docker
 
@@ -93,6 +94,20 @@ def test_a_failing_script_writes_the_reason(
     assert done.returncode == 1, done.stdout
     assert "ValueError: rounds must not be negative: -1" in job.failure
     assert "train_me.py" in job.failure
+
+
+def test_a_users_own_script_imports_smdebug(
+    images: Images, few_digits: Path, tmp_path: Path
+) -> None:
+    code = tmp_path / "code"
+    code.mkdir()
+    (code / "train.py").write_text(SMDEBUG_SCRIPT.replace("sys.argv[1]", "'/opt/ml/model/tensors'"))
+    given = {"sagemaker_program": "train.py"}
+    given["sagemaker_submit_directory"] = "/opt/ml/input/data/code"
+    job = Job.prepare(tmp_path / "job", {"train": few_digits / "train", "code": code}, given)
+    done = images.run(*job.options, images.train, "train")
+    assert done.returncode == 0, done.stdout
+    assert list((job.root / "model" / "tensors").rglob("*.tfevents"))
 
 
 def script_job(digits: Path, root: Path, *, packed: bool, rounds: int) -> Job:

@@ -1,12 +1,11 @@
 """Runs AWS's smdebug next to our own hooks, for users whose notebooks and rules read its files.
 
 It is on if the environment has `SMDEBUG=1`, or debughookconfig.json has `"smdebug": "true"` in
-HookParameters; otherwise nothing of it is imported. smdebug 1.0.34 was built for torch 1.13 and
-numpy 1; `_repair` replaces what no longer works. An error of smdebug never fails a training job: it
-is logged once and switches smdebug off.
+HookParameters; otherwise nothing of it is imported. train.recording.smdebug_repair replaces what no
+longer works in it. An error of smdebug never fails a training job: it is logged once and switches
+smdebug off.
 """
 
-import ast
 import atexit
 import contextlib
 import importlib
@@ -26,7 +25,7 @@ from torch import nn
 from debugger.records import BACKWARD, OPTIMIZER, Mode
 from train.batches.batch import Batch
 from train.platform.log import log
-from train.recording import hooks
+from train.recording import hooks, smdebug_repair
 
 _PHASES = {BACKWARD: "Backward(post-forward)", OPTIMIZER: "Optimizer"}
 _REDUCTIONS = {"reductions": ["mean", "std", "min", "max"], "norms": ["l2"]}
@@ -241,64 +240,8 @@ def import_repaired(base: Path) -> Any:
     os.environ.setdefault("SMPROFILER_CONFIG_PATH", str(config))
     # It would search the checkpoint folder in every step; the loop knows where a restart resumes.
     os.environ["CHECKPOINT_CONFIG_FILE_PATH"] = ""
-    _repair()
+    smdebug_repair.repair()
     return importlib.import_module("smdebug.pytorch")
-
-
-def _repair() -> None:
-    """Replace functions that newer Python, numpy and torch broke, and one that was never safe."""
-    parser: Any = importlib.import_module("smdebug.profiler.profiler_config_parser")
-    parser.ProfilerConfigParser._parse_metrics_config = (
-        _parse_metrics_config  # before the hook calls it
-    )
-    util: Any = importlib.import_module("smdebug.core.tfevent.util")
-    writer: Any = importlib.import_module("smdebug.core.writer")
-    summary: Any = importlib.import_module("smdebug.core.tfevent.summary")
-    hook = importlib.import_module("smdebug.pytorch.hook").Hook
-
-    def make_tensor_proto(nparray_data: Any, tag: str) -> Any:  # numpy removed ndarray.tostring
-        numeric, kind = util._get_proto_dtype(nparray_data.dtype)
-        dims = [util.TensorShapeProto.Dim(size=n, name=f"{tag}_{n}") for n in nparray_data.shape]
-        shape = util.TensorShapeProto(dim=dims)
-        if numeric:
-            data = nparray_data.tobytes()
-            return util.TensorProto(dtype=kind, tensor_content=data, tensor_shape=shape)
-        strings = [str(value).encode() for value in nparray_data]
-        return util.TensorProto(string_val=strings, tensor_shape=shape)
-
-    scalar_summary = summary.scalar_summary
-
-    def scalar(tag: str, value: Any) -> Any:  # float() no longer takes an array of one element
-        return scalar_summary(tag, summary.make_numpy_array(value).reshape(()))
-
-    def make_numpy_array(value: Any) -> Any:  # numpy has no bfloat16 and no float8
-        if not isinstance(value, torch.Tensor):
-            return summary.make_numpy_array(value)
-        value = value.detach()
-        narrow = value.is_floating_point() and value.dtype not in (
-            torch.float16, torch.float32, torch.float64,
-        )  # fmt: skip
-        return (value.float() if narrow else value).cpu().numpy()
-
-    util.make_tensor_proto = writer.make_tensor_proto = make_tensor_proto
-    summary.scalar_summary = writer.scalar_summary = scalar
-    hook._make_numpy_array = staticmethod(make_numpy_array)
-
-
-def _parse_metrics_config(
-    self: Any, config: Mapping[str, Any], config_name: Any, invalid_status: Any
-) -> dict[str, Any]:
-    """Parse a part of profilerconfig.json, which smdebug would execute as Python."""
-    given = config.get(config_name.value, "{}")
-    for parse in (json.loads, ast.literal_eval):
-        with contextlib.suppress(ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
-            found = given if isinstance(given, dict) else parse(str(given))
-            if isinstance(found, dict):
-                return found
-    self._log_new_message(
-        invalid_status, self.logger.error, f"{config_name.value} is neither JSON nor a dictionary"
-    )
-    return {}
 
 
 def _register_module(hook: Any, network: nn.Module) -> None:
