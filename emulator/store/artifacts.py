@@ -9,6 +9,10 @@ from pathlib import Path
 from emulator.errors import JobError
 from emulator.store.objects import Location, Objects
 from emulator.store.paths import below
+from pictures import archive as unpacker
+from pictures.archive import ArchiveError
+
+_GZIP = b"\x1f\x8b"
 
 
 class Sync:
@@ -79,14 +83,17 @@ def unpack(objects: Objects, source: Location, target: Path) -> None:
     """Unpack a model archive.
 
     Raises:
-        JobError: it is missing, is not a tar.gz, or has paths outside the folder.
+        JobError: it is missing, is not a tar.gz, or has what no model needs: links, devices, paths
+            outside the folder, more bytes, files or folders than are allowed.
     """
     archive = target.with_name(f"{target.name}.tar.gz")
     objects.fetch(source, archive)
     try:
-        with tarfile.open(archive, "r:gz") as tar:
-            tar.extractall(target, filter="data")
-    except (tarfile.TarError, OSError, EOFError) as error:
+        with archive.open("rb") as file:
+            if file.read(len(_GZIP)) != _GZIP:
+                raise ArchiveError("it is not gzipped")
+        unpacker.unpack(archive, target)
+    except (ArchiveError, OSError) as error:
         raise JobError(
             f"Failed to extract model data archive from URL {source}: {error}. Please ensure that "
             "the object located at the URL is a valid tar.gz archive."

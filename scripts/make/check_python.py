@@ -6,6 +6,8 @@ import sys
 import sysconfig
 from pathlib import Path
 
+# Minor version -> the first release whose tarfile filters hold.
+FIXED_TARFILE = {(3, 11): 13, (3, 12): 11, (3, 13): 4}
 DEVELOPMENT_FILES = "on Debian or Ubuntu: apt-get install gcc libc6-dev python3-dev"
 
 
@@ -26,5 +28,19 @@ def problems() -> "list[str]":
     return found
 
 
+def warnings(version: "tuple[int, int, int]") -> "list[str]":
+    """Return what is wrong with a version of Python, but lets Kennel work."""
+    fixed = FIXED_TARFILE.get(version[:2])
+    if fixed is None or version[2] >= fixed:
+        return []
+    name, minor = ".".join(map(str, version)), ".".join(map(str, version[:2]))
+    return [
+        f"an archive can get past the filters of tarfile in Python {name} (CVE-2025-4517): use "
+        f"{minor}.{fixed} or later. Kennel does not use these filters, but libraries may"
+    ]
+
+
 if __name__ == "__main__":
+    for warning in warnings(sys.version_info[:3]):
+        print(f"warning: {warning}", file=sys.stderr)
     sys.exit("\n".join(problems()) or None)
