@@ -19,7 +19,7 @@ from emulator.store.paths import open_private
 
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 # As named in a request's signature. S3 objects and logs are stored elsewhere.
-_SERVICES = ("ecr", "iam", "application-autoscaling", "sagemaker")
+_SERVICES = ("ecr", "iam", "application-autoscaling", "sagemaker", "scheduler")
 _READS = ("Get", "List", "Describe", "Batch", "Simulate", "Search")
 _HEADERS = ("Authorization", "Content-Type", "X-Amz-Target", "X-Amz-Date")
 
@@ -79,7 +79,10 @@ class Journal:
 def _is_change(request: Request) -> bool:
     """Whether a request changes something in one of the logged services."""
     scope = request.headers.get("Authorization", "").partition("/aws4_request")[0]
-    if request.method != "POST" or scope.rpartition("/")[2] not in _SERVICES:
+    service = scope.rpartition("/")[2]
+    if service == "scheduler":  # its protocol uses HTTP's methods
+        return request.method in ("POST", "PUT", "DELETE")
+    if request.method != "POST" or service not in _SERVICES:
         return False
     # The query protocol (IAM) has the action in the body, the others in a header.
     action = request.headers.get("X-Amz-Target", "").rpartition(".")[2]

@@ -105,6 +105,12 @@ def test_a_failed_job_prints_its_reason_last_lines_and_a_hint(
     assert "DataError: one class only (cat)" in failed.err
     assert "lines of the log:" in failed.err
     assert "hint: check the photos before the next job: `kennel data check DIR`" in failed.err
+    job = failed.out.splitlines()[0]
+    refused = kennel("deploy", SPEC, "--job", job)
+    assert f"{job} failed and has no bundle: AlgorithmError" in refused.err
+    assert f"see `kennel logs {job}`" in refused.err
+    again = kennel("train", SPEC, *SMALL, "--name", job)
+    assert "a training job has this name: give another with --name" in again.err
 
 
 def test_an_unknown_job_name(emulator: str) -> None:
