@@ -4,7 +4,7 @@ Pillow and its like are imported by the verb that needs them, so that all others
 (benchmarks/startup.py).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,11 +18,8 @@ from scripts.requests import objects
 from scripts.verbs import options
 
 if TYPE_CHECKING:
-    from pictures.checks import Photo, Report
     from train.config import TrainConfig
 
-_MAX_GROUPS = 5
-_MAX_FILES = 20
 Folder = Annotated[
     Path,
     typer.Argument(
@@ -56,6 +53,8 @@ def check(
     picture_column: PictureColumn = None,
     label_column: LabelColumn = None,
     split_column: SplitColumn = None,
+    valid: Annotated[Path | None, typer.Option(help="the folder of a channel of its own")] = None,
+    test: Annotated[Path | None, typer.Option(help="the folder of a channel of its own")] = None,
     save: Annotated[
         bool,
         typer.Option(
@@ -70,96 +69,60 @@ def check(
     """
     from pictures.tables.table import TableOptions
     from scripts.photos import unpacking
-    from train.config import TrainConfig
 
-    config = _hyperparameters(spec) if spec else TrainConfig()
-    given = {
-        "valid_fraction": valid_fraction,
-        "test_fraction": test_fraction,
-        "split_seed": split_seed,
-        "max_unreadable": max_unreadable,
-    }
+    config = _hyperparameters(
+        spec,
+        valid_fraction=valid_fraction,
+        test_fraction=test_fraction,
+        split_seed=split_seed,
+        max_unreadable=max_unreadable,
+        table=table,
+        picture_column=picture_column,
+        label_column=label_column,
+        split_column=split_column,
+    )
     settings: dict[str, Any] = {
-        name: getattr(config, name) if value is None else value for name, value in given.items()
+        name: getattr(config, name)
+        for name in ("valid_fraction", "test_fraction", "split_seed", "max_unreadable")
     }
     settings["table"] = TableOptions(
-        config.table if table is None else table,
-        config.picture_column if picture_column is None else picture_column,
-        config.label_column if label_column is None else label_column,
-        config.split_column if split_column is None else split_column,
+        config.table, config.picture_column, config.label_column, config.split_column
     )
     if save and folder.is_file():
         raise Problem("--save writes into the folder of the photos: unpack the archive first")
     with unpacking.folder_of(folder) as unpacked:
-        _check(unpacked, settings, save=save, strict=strict)
+        parts = {"train": unpacked, "valid": valid, "test": test}
+        found = {name: path for name, path in parts.items() if path}
+        _check(found if len(found) > 1 else {"data": unpacked}, settings, save=save, strict=strict)
 
 
-def _check(folder: Path, settings: dict[str, Any], *, save: bool, strict: bool) -> None:
+def _check(given: dict[str, Path], settings: dict[str, Any], *, save: bool, strict: bool) -> None:
     from pictures import checks
+    from scripts.photos import checking, links
 
+    folder = given["data"] if len(given) == 1 else Path()
     with _data_errors(), progress.bar("checking", "files") as advance:
-        found = checks.check(folder, lambda _done, total: advance(1, total), **settings)
-    _show_counts(found)
-    for photo in found.unreadable[:_MAX_FILES]:
-        terminal.result(f"unreadable: {_below(folder, photo.path)}: {photo.unreadable}")
-    if len(found.unreadable) > _MAX_FILES:
-        terminal.result(f"unreadable: {len(found.unreadable) - _MAX_FILES} more")
-    for note in found.splits.notes:
-        terminal.result(note)
-    for warning in found.warnings:
-        terminal.result(f"WARNING: {warning}")
-    _show_groups("duplicates", found.copies, folder)
-    if found.near_checked:
-        _show_groups("near-duplicates", found.alike, folder)
-    else:
-        terminal.result("near-duplicates not searched: pip install 'sagemaker-kennel[data]'")
-    for group in found.leaks[:_MAX_GROUPS]:
-        where = " and ".join(sorted({one.split for one in group}))
-        terminal.result(f"WARNING: leak: {_below(folder, group[0].path)} is in {where}")
-    if len(found.leaks) > _MAX_GROUPS:
-        terminal.result(f"WARNING: leak: {len(found.leaks) - _MAX_GROUPS} more groups")
+        found = checks.check(given, lambda _done, total: advance(1, total), **settings)
+    left = [str(path / name) for path in given.values() for name in links.not_followed(path)]
+    warned = checking.show(found, folder, left)
     if save:
-        _save(found)
-    elif found.leaks and found.splits.made:
-        terminal.result("--save writes a file by which training keeps similar pictures together")
-    for error in found.errors:
-        terminal.result(f"the job would fail: {error}")
-    warned = found.leaks or found.warnings or found.unreadable
+        checking.save(found)
     if found.errors or (strict and warned):
         raise typer.Exit(1)
     terminal.result("the job would train; see the warnings" if warned else "no problems found")
 
 
-def _hyperparameters(file: Path) -> "TrainConfig":
-    from train.config import from_hyperparameters
+def _hyperparameters(spec: Path | None, **given: object) -> "TrainConfig":
+    """Return the hyperparameters of an experiment, with those of the command line."""
+    from train.config import ConfigError, from_hyperparameters
 
-    return from_hyperparameters(options.experiment(file, None).hyperparameters)
-
-
-def _show_counts(found: "Report") -> None:
-    """Show the pictures that can be read, by class and split."""
-    counts = found.counts()
-    splits = [part for part, own in found.splits.parts().items() if own]
-    terminal.table(
-        ["class", *splits],
-        ([label, *(str(count[split]) for split in splits)] for label, count in counts.items()),
-        if_empty="no pictures",
-    )
-    size = sum(photo.size for photo in found.photos)
-    terminal.result(
-        f"{len(found.photos)} pictures in {len(counts)} classes, {size / 2**20:,.1f} MiB"
-    )
-
-
-def _save(found: "Report") -> None:
-    """Write the similar pictures next to the class folders, for the job to read."""
-    from pictures import checks
-
-    if not found.splits.made:
-        terminal.result("--save: the splits are given as folders, so there is nothing to write")
-        return
-    path = checks.save_near_copies(found)
-    terminal.result(f"{path}: {len(found.alike)} groups of similar pictures; check again to see")
+    base = options.experiment(spec, None).hyperparameters if spec else {}
+    try:
+        return from_hyperparameters(
+            {**base, **{name: value for name, value in given.items() if value is not None}}
+        )
+    except ConfigError as error:
+        raise Problem(str(error)) from error
 
 
 @app.command()
@@ -265,17 +228,3 @@ def _data_errors() -> Iterator[None]:
         yield
     except DataError as error:
         raise Problem(str(error)) from error
-
-
-def _show_groups(what: str, groups: "Iterable[tuple[Photo, ...]]", folder: Path) -> None:
-    from pictures.picture import shorten
-
-    found = list(groups)
-    for group in found[:_MAX_GROUPS]:
-        terminal.result(f"{what}: {shorten([_below(folder, one.path) for one in group])}")
-    if len(found) > _MAX_GROUPS:
-        terminal.result(f"{what}: {len(found) - _MAX_GROUPS} more groups")
-
-
-def _below(folder: Path, path: Path) -> str:
-    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)

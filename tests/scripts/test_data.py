@@ -108,6 +108,31 @@ def test_the_check_takes_the_jobs_hyperparameters(photos: Path, tmp_path: Path) 
     assert "by split_seed 7" in found.out
 
 
+def test_parts_in_folders_of_their_own_are_checked_together(photos: Path) -> None:
+    folders = (str(photos / "train"), "--test", str(photos / "test"))
+    found = kennel("data", "check", *folders)
+    assert found.code == 0, found.err
+    assert "6 pictures in 2 classes" in found.out
+    assert "2 valid" in found.out
+    same = kennel("data", "check", str(photos / "train"), "--valid", str(photos / "train"))
+    assert (same.code, "are the same folder" in same.err) == (1, True)
+
+
+def test_impossible_hyperparameters_are_refused(photos: Path) -> None:
+    found = kennel(
+        "data", "check", str(photos), "--valid-fraction", "0.6", "--test-fraction", "0.6"
+    )
+    assert found.code == 1
+    assert "valid_fraction and test_fraction together must leave 0.1 for train" in found.err
+
+
+def test_links_that_an_upload_leaves_out_are_named(photos: Path) -> None:
+    (photos / "train/cat/9.jpg").symlink_to(photos / "test/cat/1.jpg")
+    assert "leaves out links" not in kennel("data", "check", str(photos)).out
+    found = kennel("data", "check", str(photos / "train"))
+    assert "`kennel data upload` leaves out links (cat/9.jpg)" in found.out
+
+
 def test_similar_pictures_stay_together_once_they_are_saved(tmp_path: Path) -> None:
     root = tmp_path / "photos"
     for name in ("cat", "dog"):
