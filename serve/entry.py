@@ -107,6 +107,7 @@ class Server:
                 self._drain()
             finally:
                 processes.kill_descendants()
+                processes.finish_logs()
 
     def _problem(self) -> str | None:
         """Return why the server cannot answer now, or None. The health thread calls this."""

@@ -63,6 +63,7 @@ http {{
   client_body_timeout {body_s}s;
   send_timeout {body_s}s;
   reset_timedout_connection on;
+  recursive_error_pages on;  # from a worker to the lane, and from there to an error
 {temporary}
 
   map $http_x_request_id $kennel_request_id {{
@@ -161,15 +162,17 @@ _REPLACED = """
       error_page 504 = @504;"""
 
 
-# The invocation has a named location of its own, for its own error pages. The mirror reads the body
-# before that, so that a bad chunk gets the error pages of this one; nothing is copied.
+# The mirror reads the body, so that a bad chunk gets the error pages of this location; nothing is
+# copied. Then nginx looks for a file, finds none, and goes on to the location that passes it on.
 _ACCEPTED = """
       limit_conn requests {requests};
       set $kennel_call "$request_method $uri";
       set $kennel_options $kennel_query;  # before a rewrite removes it
       mirror /kennel-read;
       root {run_dir}/none;
-      try_files /none @invoke;
+      log_not_found off;
+      error_page 404 = @invoke;
+{error_pages}
     }}
 """
 _INVOCATIONS = """
@@ -256,7 +259,7 @@ def configuration(
     errors = _errors(settings)
     pages = [f"error_page {name} = @{name};" for name in errors if name.isdigit()]
     pages += [f"error_page {name[1:]} {name};" for name in errors if name.startswith("/")]
-    pages.append("error_page 494 /431;")  # nginx's own number for large headers
+    pages.append("error_page 494 =431 /431;")  # nginx's own number for large headers
     temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
     # As root, nginx would run its workers as nobody, who cannot enter the run directory.
     as_root = os.geteuid() == 0 and user is None
@@ -275,6 +278,7 @@ def configuration(
         "failed": "500" if settings.multi_model else "500 507",
         "requests": _most_requests(settings),
         "run_dir": run_dir,
+        "error_pages": "\n".join(f"    {page}" for page in pages),
     }
     invoke = (_MODELS if settings.multi_model else _INVOCATIONS) + _ACCEPTED
     connections = _connections()
@@ -300,7 +304,6 @@ def configuration(
         replaced=_REPLACED.format(**facts),
         invoke=invoke.format(**facts),
         temporary="\n".join(f"  {kind}_temp_path {run_dir}/nginx-{kind};" for kind in temporary),
-        error_pages="\n".join(f"    {page}" for page in pages),
         error_locations="\n".join(_location(name, error) for name, error in errors.items()),
     )
 

@@ -9,12 +9,18 @@ import functools
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import IO
+
+from pictures.text import printable
 
 # Source: prctl(2) and <linux/prctl.h>.
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_LONGEST_LINE = 2**16
+_COPY_S = 2
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -34,6 +40,9 @@ def start(
 ) -> "subprocess.Popen[bytes]":
     """Start a child in a session of its own; the kernel ends it when this process dies.
 
+    What it writes goes to our stderr line by line, without control characters: nginx, for one, logs
+    the path of a refused request as it came.
+
     In its own session it does not get a terminal's Ctrl-C, so that only we stop it. Call this from
     the main thread: the kernel acts when the thread that started the child ends.
 
@@ -45,17 +54,43 @@ def start(
         on_our_death: the signal that the kernel sends it when this process dies. SIGKILL does not
             reach the child's own children: choose another where these do not end by themselves.
     """
-    return subprocess.Popen(
+    process = subprocess.Popen(
         command,
         cwd=cwd,
         env=dict(environment),
         stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         start_new_session=True,
         preexec_fn=functools.partial(_libc.prctl, _PR_SET_PDEATHSIG, on_our_death, 0, 0, 0),
         user=user,
         group=user,
         extra_groups=None if user is None else [],
     )
+    assert process.stdout is not None
+    copier = threading.Thread(target=_copy, args=(process.stdout,), daemon=True)
+    copier.start()
+    _copiers.append(copier)
+    return process
+
+
+_copiers: list[threading.Thread] = []
+
+
+def _copy(output: IO[bytes]) -> None:
+    """Write lines to our stderr until the last process with this output has ended."""
+    with output:
+        while line := output.readline(_LONGEST_LINE):
+            text = line.decode("utf-8", "surrogateescape").rstrip("\n")
+            clean = "\t".join(printable(part) for part in text.split("\t"))
+            with contextlib.suppress(OSError):
+                os.write(2, f"{clean}\n".encode("utf-8", "backslashreplace"))
+
+
+def finish_logs() -> None:
+    """Wait until everything that ended processes wrote is in the log."""
+    for copier in _copiers:
+        copier.join(_COPY_S)
 
 
 def end_with_parent() -> None:

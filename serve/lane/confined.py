@@ -19,15 +19,17 @@ log = logging.getLogger(__name__)
 
 _FAILED = "decoding failed"
 _NICE = 10  # workers go first
+_PATIENCE, _LONGEST_S = 5, 50
 _MOST_REPORT = 2**16
 
 
-def run(work: Callable[[], None], *, seconds: float, memory: int) -> None:
+def run(work: Callable[[], None], *, seconds: int, memory: int) -> None:
     """Run `work` in a fork of this process, which must have one thread.
 
     Args:
         work: leaves its result in a file.
-        seconds: after which the process is killed.
+        seconds: of processor time, after which the process is killed; or after five times as many
+            by the clock, since a busy machine is not the picture's fault.
         memory: bytes that it can use in addition.
 
     Raises:
@@ -37,27 +39,28 @@ def run(work: Callable[[], None], *, seconds: float, memory: int) -> None:
     pid = os.fork()
     if pid == 0:
         os.close(reader)
-        _work(work, writer, memory)
+        _work(work, writer, seconds, memory)
     os.close(writer)
     try:
-        report = _read_all(reader, time.monotonic() + seconds)
+        report = _read_all(reader, time.monotonic() + min(_PATIENCE * seconds, _LONGEST_S))
     finally:
         os.close(reader)
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
-    if report is None:
+    ended_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
+    if report is None or ended_by == signal.SIGXCPU:
         raise RequestError(
             422,
-            f"decoding takes over {seconds:g} seconds",
+            f"decoding takes over {seconds} seconds",
             "send smaller or fewer pictures, or raise KENNEL_DECODE_SECONDS",
         )
     if report == b"":
         # The process ended by itself, without a word.
-        if os.WIFSIGNALED(status) and os.WTERMSIG(status) != signal.SIGKILL:
+        if ended_by is not None and ended_by != signal.SIGKILL:
             raise RequestError(
                 400,
-                f"decoding crashed ({signal.Signals(os.WTERMSIG(status)).name})",
+                f"decoding crashed ({signal.Signals(ended_by).name})",
                 "the picture is damaged: save it again with another program",
             )
         raise _too_large()
@@ -76,7 +79,7 @@ def _too_large() -> RequestError:
     )
 
 
-def _work(work: Callable[[], None], writer: int, memory: int) -> None:
+def _work(work: Callable[[], None], writer: int, seconds: int, memory: int) -> None:
     """Work with limits, write the error or null into the pipe, and end. Never returns."""
     error: RequestError | None = None
     try:
@@ -90,6 +93,8 @@ def _work(work: Callable[[], None], writer: int, memory: int) -> None:
             Path("/proc/self/oom_score_adj").write_text("1000")
         os.nice(_NICE)
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_AS, (used + memory, used + memory))
         work()
     except RequestError as refusal:

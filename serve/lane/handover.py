@@ -77,6 +77,13 @@ def new_name() -> str:
     return secrets.token_hex(16)
 
 
+def remove_left_over(place: Path) -> None:
+    """Remove the pixels of a lane that was killed."""
+    for path in place.iterdir():
+        if _NAME.fullmatch(path.name):
+            path.unlink(missing_ok=True)
+
+
 def write(path: Path, decoded: Decoded) -> None:
     """Write the pictures: one line of JSON, then the pixels."""
     about = {

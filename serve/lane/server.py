@@ -139,8 +139,7 @@ def main(port: str) -> None:
     processes.set_process_name("kennel-lane")
     folder = handover.folder()
     assert folder is not None, f"{handover.FOLDER_VARIABLE} is set by the supervisor"
-    for left in folder.glob("[0-9a-f]*"):  # of a lane that was killed
-        left.unlink(missing_ok=True)
+    handover.remove_left_over(folder)
     with Lane(folder, int(port), Settings.from_environment()) as lane:
         lane.serve_forever(poll_interval=5)
 
