@@ -134,11 +134,7 @@ def check(request: Record) -> None:
                     "mode only, which is not emulated: leave it out or set it to None"
                 )
         source = channel["DataSource"].get("S3DataSource")
-        if source is None or source["S3DataType"] != "S3Prefix":
-            raise Invalid(
-                f"Channel {channel['ChannelName']}: only an S3DataSource with S3DataType S3Prefix "
-                "is emulated"
-            )
+        _check_source(channel["ChannelName"], source)
     if bad := [name for name in names if name in (".", "..")]:
         raise Invalid(f"Channel names must be names of folders: {bad[0]!r} is not")
     _check_local_paths(request)
@@ -146,6 +142,20 @@ def check(request: Record) -> None:
         raise Invalid("Pipe mode is not emulated: use File or FastFile")
     _check_times(request)
     compiled(algorithm.get("MetricDefinitions", []))
+
+
+def _check_source(channel: str, source: Record | None) -> None:
+    if source is not None and source["S3DataType"] == "AugmentedManifestFile":
+        raise Invalid(
+            f"Channel {channel}: AugmentedManifestFile can only be used if the channel's input "
+            "mode is Pipe, which is not emulated: upload the manifest next to its pictures and "
+            "give their prefix (S3Prefix), if the algorithm reads such tables, as Kennel does"
+        )
+    if source is None or source["S3DataType"] not in ("S3Prefix", "ManifestFile"):
+        raise Invalid(
+            f"Channel {channel}: only an S3DataSource with S3DataType S3Prefix or ManifestFile is "
+            "emulated"
+        )
 
 
 def _check_local_paths(request: Record) -> None:

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from emulator.contract import Record
+from emulator.engines import manifests
 from emulator.engines.container import OPT_ML, Network
-from emulator.errors import JobError
-from emulator.store.objects import Location, Objects
+from emulator.store.objects import Objects
 from emulator.store.paths import below
 
 GROUP = "homogeneousCluster"
@@ -97,22 +97,14 @@ def download(objects: Objects, channel: Record, target: Path, host: int, hosts: 
     """Download a channel's objects to a folder; if they are sharded, this host's shard.
 
     Raises:
-        JobError: there are no objects, or a key leads out of the folder.
+        JobError: there are no objects, or a key leads out of the folder, or the manifest is wrong.
     """
     source = channel["DataSource"]["S3DataSource"]
-    prefix = Location.parse(source["S3Uri"])
-    found = objects.find(prefix)
-    if not found:
-        raise JobError(
-            f'ClientError: Data download failed: No S3 objects found under S3 URL "{prefix}" '
-            "given in input data source. Please ensure that the bucket exists, that objects exist "
-            'under that S3 prefix, and that the role has "s3:ListBucket" permissions on it'
-        )
+    found = manifests.objects_of(objects, source)
     if source.get("S3DataDistributionType") == "ShardedByS3Key":
         found = found[host::hosts]
-    for place in found:
-        name = place.key.removeprefix(prefix.key).lstrip("/")
-        objects.fetch(place, below(target, name or Path(place.key).name))
+    for place, name in found:
+        objects.fetch(place, below(target, name))
 
 
 def _channel(job: Record, channel: Record) -> Record:

@@ -21,11 +21,22 @@ class Images(Section):
 
 
 class Channel(Section):
-    """One input channel. In TOML, the S3 URI alone is enough."""
+    """One input channel. In TOML, the S3 URI alone is enough.
+
+    With `type = "ManifestFile"` the URI is that of SageMaker's manifest, and its objects are the
+    channel.
+    """
 
     uri: S3Uri
+    type: Literal["S3Prefix", "ManifestFile"] = "S3Prefix"
     mode: Literal["File", "FastFile"] = "File"
     distribution: Literal["FullyReplicated", "ShardedByS3Key"] = "FullyReplicated"
+
+    @model_validator(mode="after")
+    def _manifest_is_an_object(self) -> "Channel":
+        if self.type == "ManifestFile" and self.uri.endswith("/"):
+            raise ValueError(f"a ManifestFile is one object, and {self.uri} is a folder")
+        return self
 
     @model_validator(mode="before")
     @classmethod

@@ -59,7 +59,7 @@ def test_the_fullest_experiment_sets_every_key(kind: str) -> None:
     # Keys that conflict with others that are set, or are another form of them.
     excluded = {"training.keep_alive_seconds", "tuning.hyperband"}
     excluded |= {"vpc"} if kind == "serverless" else set()
-    forms = {"data.mode", "data.distribution"}
+    forms = {"data.type", "data.mode", "data.distribution"}
     assert {key for key in left if not key.startswith("tuning.ranges.")} - forms == excluded
 
 
