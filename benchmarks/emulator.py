@@ -137,10 +137,12 @@ def delete(one: Emulator) -> tuple[float, float]:
     thread.start()
     time.sleep(0.1)
     began = time.perf_counter()
-    one.send("POST", "/many?delete", f"<Delete>{keys}</Delete>".encode())
-    took = time.perf_counter() - began
-    ended.set()
-    thread.join()
+    try:
+        one.send("POST", "/many?delete", f"<Delete>{keys}</Delete>".encode())
+        took = time.perf_counter() - began
+    finally:
+        ended.set()
+        thread.join()
     fill(one, 1000)
     return took, slowest
 

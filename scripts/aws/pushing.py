@@ -7,14 +7,17 @@ import base64
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from scripts import docker
@@ -86,7 +89,11 @@ def logged_in(aws: Aws, address: str | None) -> Iterator[Login]:
     token = aws.send(registry.login())["authorizationData"][0]
     authorization = token["authorizationToken"]
     user, _, password = base64.b64decode(authorization).decode().partition(":")
-    with tempfile.TemporaryDirectory(prefix="kennel-docker-") as folder:
+    # The folder is private (0700), and is removed however the program ends, but for SIGKILL.
+    with (
+        _signals_raise(),
+        tempfile.TemporaryDirectory(prefix="kennel-docker-") as folder,
+    ):
         _copy_settings(Path(folder))
         environment = os.environ | {"DOCKER_CONFIG": folder}
         login = Login((address or token["proxyEndpoint"]).rstrip("/"), authorization, environment)
@@ -102,6 +109,29 @@ def logged_in(aws: Aws, address: str | None) -> Iterator[Login]:
         if done.returncode:
             raise Problem(f"docker login to {login.host}: {done.stderr.strip()}")
         yield login
+
+
+@contextmanager
+def _signals_raise() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the block as Ctrl-C does, so that it cleans up."""
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = [  # a program that runs under nohup goes on
+        number
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    ]
+    before = {number: signal.signal(number, end) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def push(local: str, remote: str, environment: dict[str, str]) -> None:
@@ -162,7 +192,10 @@ def _copy_settings(folder: Path) -> None:
     except (OSError, ValueError):
         config = {}
     settings = {name: config[name] for name in _USER_SETTINGS if name in config}
-    (folder / "config.json").write_text(json.dumps(settings))
+    # `docker login` writes the password to this file.
+    file = os.open(folder / "config.json", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(file, "w") as opened:
+        opened.write(json.dumps(settings))
     for inner in ("cli-plugins", "contexts"):
         if (home / inner).is_dir():
             shutil.copytree(home / inner, folder / inner, symlinks=True)

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from scripts.requests.secrets import masked
+
 
 @dataclass(frozen=True)
 class Request:
@@ -16,9 +18,9 @@ class Request:
 
 
 def as_json(requests: Iterable[Request]) -> str:
-    """The calls in order, as an indented JSON list."""
+    """The calls in order, as an indented JSON list without secrets."""
     listed = [
-        {"service": one.service, "operation": one.operation, "parameters": one.parameters}
+        {"service": one.service, "operation": one.operation, "parameters": masked(one.parameters)}
         for one in requests
     ]
     return json.dumps(listed, indent=2, ensure_ascii=False)

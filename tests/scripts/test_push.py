@@ -3,9 +3,12 @@
 import base64
 import hashlib
 import json
+import os
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import tarfile
 import time
 import urllib.request
@@ -102,6 +105,49 @@ def image(tmp_path: Path) -> Iterator[str]:
     found = subprocess.run(listed, check=True, capture_output=True, text=True).stdout.split()
     ours = [one for one in found if one.endswith(tag) or one.endswith(f"pushed-{tag}")]
     subprocess.run([client, "rmi", *ours], check=True, capture_output=True)
+
+
+FAKE_DOCKER = """#!/bin/sh
+case "$1" in
+version) echo 20.10.0 ;;
+login) read -r password; echo "{\\"auths\\": \\"$password\\"}" > "$DOCKER_CONFIG/config.json" ;;
+esac
+"""
+LOGS_IN = """
+import time
+from scripts.aws import pushing
+from scripts.aws.client import Aws
+with pushing.logged_in(Aws(), None) as login:
+    print(login.environment["DOCKER_CONFIG"], flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_removes_the_login(moto: str, tmp_path: Path, number: int) -> None:
+    (tmp_path / "docker").write_text(FAKE_DOCKER)
+    (tmp_path / "docker").chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    process = subprocess.Popen(
+        [sys.executable, "-c", LOGS_IN],
+        env=os.environ
+        | {"PATH": path, "DOCKER": str(tmp_path / "docker"), "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+    )
+    assert process.stdout
+    folder = Path(process.stdout.readline().strip())
+    assert folder.parent == tmp_path
+    assert "auths" in (folder / "config.json").read_text()
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert (folder / "config.json").stat().st_mode & 0o777 == 0o600
+    process.send_signal(number)
+    assert process.wait(60) != 0
+    process.stdout.close()
+    assert not folder.exists()
 
 
 @pytest.mark.docker
