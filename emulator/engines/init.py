@@ -27,8 +27,8 @@ _CONTAINER_PORT = 8080
 
 
 def main() -> int:
-    """Run the plan in the first argument (JSON) and return the command's exit code."""
-    plan = json.loads(sys.argv[1])
+    """Run the plan in the first line of stdin (JSON) and return the command's exit code."""
+    plan = _read_plan()
     namespaces.adopt_orphans()
     # A signal writes to this pair, so that select() below returns.
     wake_writer, wake_reader = socket.socketpair()
@@ -42,6 +42,7 @@ def main() -> int:
         listener = _enter_namespaces(plan)
         child = subprocess.Popen(
             plan["command"],
+            env=plan["env"],
             stdin=subprocess.DEVNULL,
             start_new_session=True,
             preexec_fn=namespaces.die_with_parent,
@@ -68,6 +69,19 @@ def main() -> int:
             _reap(child.pid)
     _kill_descendants()
     return 128 - code if code < 0 else code
+
+
+def _read_plan() -> dict[str, Any]:
+    """Return the plan. Not an argument: every user of the machine can read arguments.
+
+    The command's variables are in it, and not in the environment of this process, where some of
+    them (PYTHONPATH, LD_PRELOAD) would change this program.
+    """
+    line = b""
+    while not line.endswith(b"\n") and (piece := os.read(sys.stdin.fileno(), 65_536)):
+        line += piece
+    plan: dict[str, Any] = json.loads(line)
+    return plan
 
 
 def _enter_namespaces(plan: dict[str, Any]) -> socket.socket | None:

@@ -75,6 +75,7 @@ class ProcessEngine:
             env["SAGEMAKER_BIND_TO_PORT"] = "8080" if private else str(port)
         init_plan = {
             "command": [*command, *plan.arguments],
+            "env": env,
             "isolated": private,
             "port": port if private else 0,
             "join": self._first_host.get(plan.network.name) if plan.network.isolated else None,
@@ -82,7 +83,7 @@ class ProcessEngine:
             "hosts": plan.network.addresses,
             "hosts_file": str(plan.root.with_name(f"{plan.root.name}.hosts")),
         }
-        process = Process(init_plan, plan.root, env, port)
+        process = Process(init_plan, plan.root, self._settings.inherited(), port)
         if len(plan.network.hosts) > 1:
             self._first_host.setdefault(plan.network.name, process.pid)
         return process
@@ -105,7 +106,7 @@ class Process:
     ) -> None:
         self.port = port
         self._init = subprocess.Popen(
-            [sys.executable, init.__file__, json.dumps(plan)],
+            [sys.executable, init.__file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -113,6 +114,10 @@ class Process:
             env=env,
             start_new_session=True,
         )
+        assert self._init.stdin
+        with contextlib.suppress(BrokenPipeError):  # it has ended: poll() says so
+            self._init.stdin.write(json.dumps(plan).encode() + b"\n")
+            self._init.stdin.flush()
 
     @property
     def pid(self) -> int:
