@@ -210,8 +210,8 @@ class TrainConfig(BaseModel):
     seed: int = Field(0, ge=0, lt=2**31, description="the same seed gives the same run")
     table: Text = Field(
         "",
-        description="table of labels next to the pictures (CSV, JSON Lines, manifest); unset: found "
-        "if there are no class folders; `none`: class folders alone",
+        description="table of labels next to the pictures (CSV, JSON Lines, manifest); unset: "
+        "found if there are no class folders; `none`: class folders alone",
     )
     picture_column: Text = Field(
         "", description="column of the table with the pictures' names; unset: by its usual names"

@@ -8,7 +8,7 @@ import torch
 from torch import fx, nn
 
 from classifier import fusion, inference, networks
-from train.learning import parallel
+from train.learning import batch_norm
 
 CPU = torch.device("cpu")
 
@@ -89,7 +89,7 @@ def test_the_copy_has_no_hooks_even_if_they_cannot_be_copied() -> None:
 def test_synchronised_batch_norm_is_folded_too(device_type: str) -> None:
     plain, network = trained(), trained()
     device = torch.device(device_type)
-    network = parallel.synchronise_batch_norm(network, device)
+    network = batch_norm.synchronise(network, device)
     assert nn.BatchNorm2d not in types(network)
     before = types(network)
     ours = prepared(network)

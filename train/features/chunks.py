@@ -45,16 +45,19 @@ class Chunks:
     Args:
         folder: stores them for later jobs. None: the system's temporary folder, where files are
             deleted once they are mapped, so that none remains when the process ends.
+
+    Attributes:
+        persistent: whether later jobs find the chunks.
     """
 
     def __init__(self, folder: Path | None) -> None:
-        self._persistent = folder is not None
+        self.persistent = folder is not None
         self.folder = folder or Path(tempfile.gettempdir())
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def load(self, key: str) -> Chunk | None:
         """Return the chunk stored under `key`, or None; a damaged file is logged and removed."""
-        if not self._persistent:
+        if not self.persistent:
             return None
         for path in self.folder.glob(f"{key}-*.safetensors"):
             try:
@@ -79,7 +82,7 @@ class Chunks:
             tensors, metadata={"unreadable": json.dumps(chunk.unreadable)}
         )
         path = self.folder / f"{key}-{hashlib.sha256(data).hexdigest()[:32]}.safetensors"
-        if not self._persistent:
+        if not self.persistent:
             path = path.with_name(f"kennel-features-{os.getpid()}-{path.name}")
         try:
             write_atomically(path, data)
@@ -96,7 +99,7 @@ class Chunks:
 
     def release(self, path: Path) -> None:
         """Delete a temporary file that all processes have mapped: the maps keep its contents."""
-        if not self._persistent:
+        if not self.persistent:
             path.unlink(missing_ok=True)
 
 

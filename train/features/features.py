@@ -23,7 +23,7 @@ from pictures.shards import ShardError
 from train.batches.augment import Transform, is_random
 from train.batches.batch import Batch
 from train.batches.order import LEAST_BATCH, Order, evaluation_order
-from train.features import chunks
+from train.features import chunks, versions
 from train.features.chunks import Chunk, Chunks
 from train.learning import frozen, parallel
 from train.learning.evaluate import Scores
@@ -34,7 +34,7 @@ from train.state.progress import follow
 from train.state.run import Run
 
 FOLDER = "KENNEL_FEATURES"  # the folder that stores features for later jobs and restarts
-_FORMAT = 3  # of the features under a key
+_FORMAT = 4  # of the features under a key
 
 
 class View:
@@ -148,7 +148,10 @@ class Features:
 
     def _make(self, pictures: Sequence[Picture], number: int | None) -> View:
         starts = range(0, len(pictures), chunks.SIZE)
-        keys = {first: self._key(pictures, first, number) for first in starts}
+        if self._chunks.persistent:
+            keys = {first: self._key(pictures, first, number) for first in starts}
+        else:  # nothing is looked up, so no picture is read to be hashed
+            keys = {first: f"{number}-{first}" for first in starts}
         parts = {first: self._chunks.load(key) for first, key in keys.items()}
         absent = parallel.all_gather([first for first in starts if parts[first] is None])
         missing = sorted({first for theirs in absent for first in theirs})
@@ -189,6 +192,7 @@ class Features:
             done: list[tuple[torch.Tensor, list[int], list[tuple[int, str]]]] = []
             for batch_keys, batch in itertools.islice(pairs, len(share)):
                 indices = [index for _, index in batch_keys]
+                run.unreadable.add((), batch.remarks)
                 done.append((self._through(batch), *_sort_out(pictures, indices, batch)))
             yield _merge(parallel.all_gather(_chunk(done, first)))
         assert next(pairs, None) is None  # the loader is used up, and its end checks for a stop
@@ -225,7 +229,8 @@ class Features:
         draws = () if number is None else _draws(run, number, first)
         return chunks.key(
             *(_FORMAT, self._backbone, run.config.architecture, run.transform.model_dump_json()),
-            *(str(run.precision), _device(run.device), torch.__version__, LEAST_BATCH, draws),
+            *(str(run.precision), _device(run.device), versions.of_the_numbers(), LEAST_BATCH),
+            draws,
             contents=contents,
         )
 

@@ -3,6 +3,7 @@
 Each process has a share of the batch. An empty share takes part too, with weight 0.
 """
 
+import contextlib
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,9 +14,13 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from pictures.digest import digest
 from pictures.picture import DataError, Splits
+from pictures.shards import ShardError
 from train.batches.batch import Unreadable
 from train.learning.evaluate import Scores
+
+SAMPLED = 200  # pictures whose contents are compared between the hosts
 
 
 def wrap(network: nn.Module) -> nn.Module:
@@ -24,18 +29,6 @@ def wrap(network: nn.Module) -> nn.Module:
         return network
     # Buffers are equal already: batch norm is frozen, or its statistics are of all processes.
     return DistributedDataParallel(network, forward_sync_buffers=False)
-
-
-def synchronise_batch_norm(network: nn.Module, device: torch.device) -> nn.Module:
-    """Return the network with batch norm over the pictures of all processes."""
-    if device.type != "cpu":
-        convert = nn.SyncBatchNorm.convert_sync_batchnorm
-        converted: nn.Module = convert(network)  # type: ignore[no-untyped-call]
-        return converted
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.__class__ = _SyncBatchNorm2d  # the same fields, another forward pass
-    return network
 
 
 def total(weight: torch.Tensor) -> torch.Tensor:
@@ -78,7 +71,7 @@ def gather(scores: Scores) -> Scores:
 
 
 def gather_unreadable(unreadable: Unreadable) -> None:
-    """Tell every process which pictures the others could not read.
+    """Tell every process which pictures the others could not read; log the remarks of all.
 
     Raises:
         DataError: too many pictures in all.
@@ -88,24 +81,44 @@ def gather_unreadable(unreadable: Unreadable) -> None:
         for found in all_gather(unreadable.found):
             unreadable.found |= found
         unreadable.add(())
+        remarks: Mapping[str, dict[str, None]]
+        for remarks in all_gather(unreadable.remarks):
+            for remark, paths in remarks.items():
+                unreadable.remarks.setdefault(remark, {}).update(paths)
+    if not dist.is_initialized() or dist.get_rank() == 0:
+        unreadable.log_remarks()
 
 
 def check_same_pictures(splits: Splits) -> None:
-    """Check that every process has the same pictures.
+    """Check that every process has the same pictures: names, classes, sizes, split, contents.
+
+    The contents of SAMPLED pictures are compared, spread over all parts.
 
     Raises:
         DataError: they differ, for example because S3 objects are sharded over the hosts.
     """
-    found = hashlib.sha256()
-    for part in (splits.train, splits.valid, splits.test):
-        for picture in part:
-            found.update(f"{picture.label} {picture.path.name}\n".encode())
-        found.update(b"\n")
-    if len(set(all_gather(found.hexdigest()))) > 1:
+    found = digest(splits)
+    if len(set(all_gather(found.pictures))) > 1:
         raise DataError(
             "the hosts have different pictures, and each needs all: set the channels' "
             "S3DataDistributionType to FullyReplicated"
         )
+    if len(set(all_gather((found.split, _contents(splits))))) > 1:
+        raise DataError(
+            "the hosts have pictures of the same names and sizes, but with other contents or in "
+            "another split: give all hosts the same channels, and do not change them during a job"
+        )
+
+
+def _contents(splits: Splits) -> str:
+    """Return a digest of the contents of SAMPLED pictures."""
+    everything = [one for part in splits.parts().values() for one in part]
+    everything.sort(key=lambda one: (one.label, one.own_name))
+    contents = hashlib.sha256()
+    for one in everything[:: max(1, len(everything) // SAMPLED)]:
+        with contextlib.suppress(OSError, ShardError):  # counted when it is used
+            contents.update(hashlib.sha256(one.read()).digest())
+    return contents.hexdigest()
 
 
 def broadcast(value: Any) -> Any:
@@ -129,55 +142,3 @@ def all_gather(own: Any) -> list[Any]:
     found: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(found, own)
     return found
-
-
-class _Sum(torch.autograd.Function):
-    """The sum over all processes; gradients flow back to each."""
-
-    @staticmethod
-    def forward(context: Any, values: torch.Tensor) -> torch.Tensor:  # noqa: ARG004
-        total = values.clone()
-        dist.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(context: Any, *gradients: torch.Tensor) -> torch.Tensor:  # noqa: ARG004
-        total = gradients[0].clone()
-        dist.all_reduce(total)
-        return total
-
-
-class _SyncBatchNorm2d(nn.BatchNorm2d):
-    """Batch norm over the pictures of all processes; torch's own needs a GPU."""
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Normalise [B, C, H, W]; B can be 0."""
-        if not self.training:
-            return super().forward(images)
-        values = images.float()
-        shape = (1, -1, 1, 1)
-        sums = [(values**power).sum((0, 2, 3), dtype=torch.float64) for power in (1, 2)]
-        pixels = values.new_full((1,), values.numel() // values.shape[1], dtype=torch.float64)
-        summed, squared, count = _Sum.apply(torch.cat([*sums, pixels])).split(
-            [self.num_features, self.num_features, 1]
-        )
-        mean = summed / count.clamp(min=1)
-        variance = (squared / count.clamp(min=1) - mean**2).clamp(min=0)
-        if count > 1:  # one value has no variance
-            with torch.no_grad():
-                self._update_statistics(mean, variance * count / (count - 1))
-        scale = (variance + self.eps).rsqrt().float()
-        normal = (values - mean.float().view(shape)) * scale.view(shape)
-        if self.affine:
-            normal = normal * self.weight.view(shape) + self.bias.view(shape)
-        result: torch.Tensor = normal.to(images.dtype)
-        return result
-
-    def _update_statistics(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
-        if self.running_mean is None or self.running_var is None:
-            return
-        assert self.num_batches_tracked is not None
-        self.num_batches_tracked += 1
-        momentum = self.momentum or 1 / float(self.num_batches_tracked)
-        self.running_mean.lerp_(mean.float(), momentum)
-        self.running_var.lerp_(variance.float(), momentum)

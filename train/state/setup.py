@@ -15,7 +15,7 @@ from train.batches import loading
 from train.batches.batch import Unreadable
 from train.batches.decoded import DecodedCache
 from train.config import ConfigError, TrainConfig
-from train.learning import optimizer, parallel
+from train.learning import batch_norm, optimizer, parallel
 from train.platform.environment import Job
 from train.platform.stop import Stop
 from train.recording.hooks import Facts, Hooks
@@ -54,7 +54,7 @@ def set_up(
     network.to(memory_format=torch.channels_last)  # the faster layout on GPUs and CPUs
     if job.world_size > 1:
         parallel.check_same_pictures(splits)
-        network = parallel.synchronise_batch_norm(network, device)
+        network = batch_norm.synchronise(network, device)
     workers, limited = loading.worker_count(config, transform.crop, job.local_world_size)
     precision = choose_precision(config.precision, device)
     run = Run(

@@ -2,6 +2,9 @@
 
 import os
 import shutil
+import sys
+from collections import Counter
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -9,12 +12,15 @@ import torch
 
 from classifier import bundle
 from tests.train import head_jobs
-from train.features import chunks, features
+from train import loop
+from train.features import chunks, features, versions
 from train.platform.stop import Interrupted, Stop
 from train.recording.hooks import Hooks
+from train.state.result import GOLDEN_PICTURES
 from train.state.setup import set_up
 
 SLOW = pytest.mark.slow
+PLAIN = {"augment": "none", "horizontal_flip": False}
 
 
 @pytest.fixture(scope="module")
@@ -205,6 +211,67 @@ def test_a_batch_can_come_from_several_chunks(
         found.append(chosen.view(pictures, 0).batch(order))
     assert torch.equal(found[0].images, found[1].images)
     assert found[0].labels.tolist() == [pictures[i].label for i in order]
+
+
+_opened: Counter[str] = Counter()
+_counting = False
+
+
+def _count(event: str, arguments: tuple[object, ...]) -> None:
+    if _counting and event == "open" and str(arguments[0]).endswith(".png"):
+        _opened[str(arguments[0])] += 1
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each picture's file is opened from now on, as Python itself counts it."""
+    if not _opened:
+        sys.addaudithook(_count)  # for good: Python has no way back
+    _opened.clear()
+    _opened["counting"] = 0
+    monkeypatch.setattr(sys.modules[__name__], "_counting", True)
+    return _opened
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"epochs": 3},  # three views: decoded pictures are cached
+        pytest.param({"epochs": 1}, marks=pytest.mark.slow),
+        pytest.param({"epochs": 2, **PLAIN}, marks=pytest.mark.slow),
+    ],
+)
+def test_no_picture_is_read_twice_if_nothing_is_stored_for_later_jobs(
+    settings: dict[str, object],
+    weights: Path,
+    few_digits: Path,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+) -> None:
+    splits = head_jobs.find(few_digits)
+    opened = request.getfixturevalue("opened")
+    loop.train(
+        head_jobs.config(weights, **settings), splits, head_jobs.job(tmp_path), Stop(), Hooks()
+    )
+    for part in (splits.train, splits.test):
+        assert {opened[str(one.path)] for one in part} == {1}
+    again = [one for one in splits.valid if opened[str(one.path)] != 1]
+    assert len(again) <= GOLDEN_PICTURES  # the bundle's golden inputs
+
+
+def test_other_versions_of_the_decoder_compute_features_again(
+    weights: Path, few_digits: Path, tmp_path: Path, stored: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = versions.of_the_numbers()
+    assert all(f"{name} {version(name)};" in found for name in ("torch", "torchvision", "pillow"))
+    assert "libjpeg_turbo" in found
+    counts = []
+    for text in (found, f"{found}, a newer one"):
+        monkeypatch.setattr(versions, "of_the_numbers", lambda text=text: text)
+        head_jobs.train(tmp_path, few_digits, head_jobs.config(weights, epochs=1))
+        shutil.rmtree(tmp_path / "checkpoints")
+        counts.append(len(list(stored.iterdir())))
+    assert counts == [2, 4]  # a view of the training pictures and the validation pictures
 
 
 def test_a_folder_that_cannot_be_written_is_explained(tmp_path: Path) -> None:

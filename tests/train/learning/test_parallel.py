@@ -125,3 +125,17 @@ def test_processes_with_different_photos_are_refused(
 ) -> None:
     errors = multiprocess.check_photos(tmp_path, (digits, few_digits))
     assert all("S3DataDistributionType to FullyReplicated" in error for error in errors)
+
+
+def test_pictures_of_the_same_names_and_sizes_but_other_contents_are_refused(
+    digits: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(digits, tmp_path / "other")
+    picture = next((tmp_path / "other" / "train" / "7").iterdir())
+    content = bytearray(picture.read_bytes())
+    content[-20] ^= 1
+    picture.write_bytes(content)
+    errors = multiprocess.check_photos(tmp_path, (digits, tmp_path / "other"))
+    assert all("with other contents or in another split" in error for error in errors)
+    (tmp_path / "rendezvous").unlink(missing_ok=True)
+    assert multiprocess.check_photos(tmp_path, (digits, digits)) == ["", ""]

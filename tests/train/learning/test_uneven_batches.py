@@ -15,7 +15,7 @@ from classifier import bundle
 from tests.train import multiprocess
 from train.batches.order import Order
 from train.config import TrainConfig
-from train.learning import parallel
+from train.learning import batch_norm
 from train.learning.gradients import part_sizes
 
 
@@ -63,7 +63,7 @@ def group(tmp_path: Path) -> Iterator[None]:
 @pytest.mark.usefixtures("group")
 def test_batch_norm_notes_no_statistics_of_one_value() -> None:
     network = torch.nn.Sequential(torch.nn.BatchNorm2d(2))
-    parallel.synchronise_batch_norm(network, torch.device("cpu"))
+    batch_norm.synchronise(network, torch.device("cpu"))
     network.train()
     for images in (torch.ones(1, 2, 1, 1), torch.ones(0, 2, 1, 1)):
         assert torch.isfinite(network(images)).all()

@@ -1,4 +1,4 @@
-"""A trial run finds the learning rate, and the largest batch that fits is found by trying."""
+"""A trial run finds the learning rate."""
 
 import csv
 import json
@@ -10,7 +10,6 @@ import torch
 from classifier import bundle
 from tests.train import head_jobs
 from train.platform.stop import Interrupted
-from train.stages import fitting
 
 
 @pytest.fixture(scope="module")
@@ -47,18 +46,6 @@ def test_the_rate_found_depends_neither_on_the_given_rate_nor_on_restarts(
         bundle.load(tmp_path / name / "model").network.state_dict() for name in "bc"
     )
     assert all(torch.equal(unbroken[name], resumed[name]) for name in unbroken)
-
-
-@pytest.mark.parametrize(("limit", "size"), [(100, 64), (64, 64), (1, 1), (0, 1), (9999, 4096)])
-def test_the_largest_power_of_two_that_fits(limit: int, size: int) -> None:
-    tried = []
-
-    def fits(pictures: int) -> bool:
-        tried.append(pictures)
-        return pictures <= limit
-
-    assert fitting.largest(fits, fitting.MOST) == size
-    assert len(tried) <= 13
 
 
 def test_without_a_gpu_the_batch_size_stays_as_given(
