@@ -144,6 +144,27 @@ def test_curves_classes_operators_and_machines_are_facts(small: tuple[Report, st
     assert "aten::convolution_backward" in page
 
 
+def test_the_best_epoch_is_the_one_in_the_bundle(small: tuple[Report, str], tmp_path: Path) -> None:
+    """The highest accuracy need not be: an epoch whose loss was lost is never in the bundle."""
+    facts, page = small
+    assert facts.best is None  # of a job that wrote no bundle, the highest accuracy counts
+    highest = max(item.value for item in facts.curves["validation:accuracy"])
+    assert facts.best_accuracy == (2, highest)
+    assert f"{100 * highest:.1f} %" in page
+    with Writer(tmp_path / "recording", "algo-1", 0) as writer:
+        for record in SMALL.records():
+            if isinstance(record, End):
+                values = {"validation:accuracy": 0.125, "train:loss": 2.0}
+                writer.write(records.Best(record.at, 1, values))
+            writer.write(record)
+    facts, page = written(tmp_path)
+    assert facts.best
+    assert facts.best.values["train:loss"] == 2.0
+    assert facts.best_accuracy == (1, 0.125)
+    assert "The best validation accuracy was 12.5 %." in facts.headline
+    assert "best validation accuracy, epoch 1" in page
+
+
 def cut(made: Made, until: int) -> Iterator[Record]:
     """Yield the records of a job that was killed after a step."""
     for record in made.records():
