@@ -5,6 +5,7 @@ read, and a folder of bitmaps of one size is read by the ends of its files.
 """
 
 import hashlib
+import itertools
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from pictures.shards import ShardError
 
 _TAIL = 4096  # bytes; the beginnings of files of one camera are alike
 _THREADS = 16
+_CHUNK = 64  # pictures that a thread takes at a time
 
 Group = tuple[Picture, ...]
 
@@ -36,8 +38,10 @@ def _narrowed(
 ) -> list[Group]:
     """Return the groups that also look the same; a picture that looks like None is left out."""
     candidates = [one for group in groups for one in group]
+    chunks = [candidates[at : at + _CHUNK] for at in range(0, len(candidates), _CHUNK)]
+    looks = pool.map(lambda chunk: [look(one) for one in chunk], chunks)
     found: dict[Hashable, list[Picture]] = defaultdict(list)
-    for one, key in zip(candidates, pool.map(look, candidates), strict=True):
+    for one, key in zip(candidates, itertools.chain.from_iterable(looks), strict=True):
         if key is not None:
             found[key].append(one)
     return [tuple(group) for group in found.values() if len(group) > 1]
