@@ -27,6 +27,7 @@ class Browser:
         self.messages: list[str] = []
         self.requests: list[str] = []
         self._loaded: set[str] = set()
+        self._invented = ""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)[
             "sessionId"
@@ -38,13 +39,14 @@ class Browser:
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Call a method and return its result; events that arrive in the meantime are stored."""
         self._count += 1
-        message: dict[str, Any] = {"id": self._count, "method": method, "params": parameters}
+        number = self._count
+        message: dict[str, Any] = {"id": number, "method": method, "params": parameters}
         if self._session:
             message["sessionId"] = self._session
         os.write(self._to, json.dumps(message).encode() + b"\0")
         while True:
             answer = self._next()
-            if answer.get("id") == self._count:
+            if answer.get("id") == number:
                 assert "error" not in answer, f"{method}: {answer['error']}"
                 result: dict[str, Any] = answer["result"]
                 return result
@@ -69,6 +71,18 @@ class Browser:
         deadline = time.monotonic() + _SECONDS
         while self.value("innerWidth") != width and time.monotonic() < deadline:
             time.sleep(0.02)
+
+    def invent(self, pattern: str, page: bytes) -> None:
+        """Answer requests for addresses of a pattern with a page, without asking any server."""
+        self._invented = base64.b64encode(page).decode()
+        self.call("Fetch.enable", patterns=[{"urlPattern": pattern}])
+
+    def visit(self, address: str) -> None:
+        """Open an address and wait until it is loaded."""
+        answer = self.call("Page.navigate", url=address)
+        assert "errorText" not in answer, answer
+        while answer["loaderId"] not in self._loaded:
+            self._next()
 
     def value(self, expression: str) -> Any:
         """Return the value of a JavaScript expression in the page."""
@@ -99,6 +113,17 @@ class Browser:
         return message
 
     def _note(self, method: str, about: dict[str, Any]) -> None:
+        if method == "Fetch.requestPaused":
+            self._count += 1
+            headers = [{"name": "Content-Type", "value": "text/html"}]
+            answer = {"requestId": about["requestId"], "responseCode": 200, "body": self._invented}
+            message = {
+                "id": self._count,
+                "method": "Fetch.fulfillRequest",
+                "params": answer | {"responseHeaders": headers},
+                "sessionId": self._session,
+            }
+            os.write(self._to, json.dumps(message).encode() + b"\0")
         if method == "Page.lifecycleEvent" and about["name"] == "load":
             self._loaded.add(about["loaderId"])
         elif method == "Runtime.consoleAPICalled":
@@ -114,8 +139,8 @@ class Browser:
 
 
 @contextmanager
-def browser(profile: Path) -> Iterator[Browser]:
-    """Start Chromium; skip the test if it is not installed."""
+def browser(profile: Path, *more: str) -> Iterator[Browser]:
+    """Start Chromium, with more flags; skip the test if it is not installed."""
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     if program is None:
         pytest.skip("needs chromium (apt-get install chromium)")
@@ -124,7 +149,8 @@ def browser(profile: Path) -> Iterator[Browser]:
     # Chromium reads commands from 3 and answers on 4; --no-sandbox because tests can run as root.
     flags = "--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --hide-scrollbars"
     command = [program, *flags.split(), f"--user-data-dir={profile}", "--remote-debugging-pipe",
-               "--no-first-run", "--disable-background-networking", "about:blank"]  # fmt: skip
+               "--no-first-run", "--disable-background-networking", *more,
+               "about:blank"]  # fmt: skip
     shell = f'exec "$@" 3<&{browser_read} 4>&{browser_write}'
     process = subprocess.Popen(
         ["bash", "-c", shell, "bash", *command],
