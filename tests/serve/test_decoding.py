@@ -1,5 +1,7 @@
 """A request has one budget in pixels, and a worker one in memory."""
 
+import base64
+import json
 import threading
 import time
 
@@ -7,9 +9,10 @@ import numpy as np
 import pytest
 
 from pictures.geometry import CentreCrop
-from serve.decoding import MemoryGate, read_pictures
+from serve.decoding import MemoryGate, parse, read_pictures
 from serve.errors import RequestError
 from serve.formats.envelopes import Content, Pixels
+from serve.front.headers import ACCEPT, CONTENT_TYPE, QUERY
 from serve.settings import Settings
 from tests import peak
 from tests.serve.conftest import picture
@@ -112,3 +115,22 @@ def test_memory_is_given_back_after_an_error() -> None:
     for _ in range(3):
         with pytest.raises(ValueError, match="damaged"), gate.taken(64 * MIB):
             raise ValueError("damaged")
+
+
+def test_an_explained_picture_counts_as_eight() -> None:
+    def asked(count: int, **limits: int) -> None:
+        photos = [base64.b64encode(picture(1)).decode()] * count
+        headers = {
+            CONTENT_TYPE: "application/json",
+            ACCEPT: "application/json;verbose",
+            QUERY: "explain=gradcam",
+        }
+        parse(headers, json.dumps(photos).encode(), settings(**limits))
+
+    asked(4)
+    asked(1, KENNEL_MAX_PICTURES=1)
+    asked(12, KENNEL_MAX_PICTURES=100)
+    with pytest.raises(RequestError, match="5 pictures to explain") as refusal:
+        asked(5)
+    assert refusal.value.code == 422
+    assert "counts as 8" in refusal.value.hint
