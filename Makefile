@@ -22,7 +22,10 @@ LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-h
 VENV := .venv/.locked
 LOCAL := $(PYTHON) -m scripts.make.local
 
-.PHONY: help venv lock check map test test-slow test-containers demo build push register local-train local-serve invoke clean
+# Where `make install` puts the command: the superuser's for all users, else your own.
+PREFIX ?= $(if $(filter 0,$(shell id -u)),/usr/local,$(HOME)/.local)
+
+.PHONY: help venv install lock check map test test-slow test-containers demo build push register local-train local-serve invoke clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' Makefile | while read -r verb line; do printf '%-16s %s\n' "$$verb" "$$line"; done
@@ -36,6 +39,13 @@ $(VENV): docker/locks/dev.txt docker/locks/build.txt pyproject.toml | $(UV)
 		--compile-bytecode docker/locks/dev.txt
 	$(UV) pip install --quiet --python .venv --no-deps --no-build-isolation --editable .
 	@touch $@
+
+install: $(VENV)  ## the command kennel on your PATH, in an environment of its own
+	@mkdir -p $(PREFIX)/bin
+	ln -sf $(CURDIR)/.venv/bin/kennel $(PREFIX)/bin/kennel
+	@case ":$$PATH:" in *":$(PREFIX)/bin:"*) ;; \
+		*) echo 'add it to your PATH: export PATH="$(PREFIX)/bin:$$PATH"';; esac
+	@$(PREFIX)/bin/kennel --version
 
 .uv/bin/uv: docker/versions.env
 	$(PYTHON) -m venv .uv

@@ -20,6 +20,7 @@ from scripts.verbs import (
     emulator,
     endpoints,
     hyperparameters,
+    init,
     jobs,
     launch,
     predict,
@@ -29,15 +30,16 @@ from scripts.verbs import (
     report,
     setup,
 )
+from scripts.verbs.bundles import importing
 from train import metrics
 
 # The verbs in the order of a job, as `kennel --help` lists them.
 GROUPS: dict[str, tuple[str, ...]] = {
-    "Set up": ("setup", "doctor", "emulator", "data"),
+    "Set up": ("init", "setup", "doctor", "emulator", "data"),
     "Images": ("build", "push", "register"),
     "Train": ("hyperparameters", "metrics", "tune", "best", "train"),
     "Watch": ("jobs", "status", "logs", "stop", "report"),
-    "Serve": ("deploy", "predict", "endpoints", "down", "prices"),
+    "Serve": ("import", "deploy", "predict", "endpoints", "down", "prices"),
 }
 
 
@@ -112,6 +114,7 @@ def show_metrics() -> None:
 
 VERBS: tuple[Callable[..., None], ...] = (
     hyperparameters.hyperparameters,
+    init.init,
     setup.setup,
     doctor.doctor,
     build.build,
@@ -133,6 +136,7 @@ VERBS: tuple[Callable[..., None], ...] = (
 )
 for verb in VERBS:
     app.command()(verb)
+app.command("import")(importing.import_)  # a name that Python keeps for itself
 app.add_typer(data.app, name="data")
 app.add_typer(emulator.app, name="emulator")
 

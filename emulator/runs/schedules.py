@@ -59,10 +59,10 @@ class Schedules:
                 if "in-progress" in error.message:  # as AWS, try again
                     return
         scope = f"emulator/20260101/{where}/scheduler/aws4_request"
-        headers: dict[str | tuple[str, str], str] = {
-            "Host": f"scheduler.{where}.amazonaws.com",
-            "Authorization": f"AWS4-HMAC-SHA256 Credential={scope}",
-        }
+        headers = [
+            ("Host", f"scheduler.{where}.amazonaws.com"),
+            ("Authorization", f"AWS4-HMAC-SHA256 Credential={scope}"),
+        ]
         builder = EnvironBuilder(
             path=f"/schedules/{schedule.name}",
             query_string={"groupName": schedule.group_name, "clientToken": "fired"},

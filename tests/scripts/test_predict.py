@@ -117,7 +117,7 @@ def test_a_folder_is_classified_and_a_bad_picture_loses_nothing(
     assert "broken.png: 400 these 10 bytes are not a picture" in done.err
     assert f"1 of {count + 1} pictures have no answer" in done.err
     assert re.search(rf"\d+ of {count} correct, by the names of their folders", done.err)
-    rows = list(csv.DictReader(out.open()))
+    rows = list(csv.DictReader(io.StringIO(out.read_text())))
     assert len(rows) == count + 1
     good = [row for row in rows if not row["error"]]
     assert all(abs(sum(float(row[str(d)]) for d in range(10)) - 1) < 1e-3 for row in good)
