@@ -22,7 +22,6 @@ __all__ = [
     "MAX_PIXELS",
     "MAX_SCANNED_PIXELS",
     "MAX_SCANS",
-    "VERSION",
     "Cost",
     "Decoded",
     "ImageError",
@@ -35,9 +34,6 @@ __all__ = [
 ]
 
 FORMATS = foreign.FORMATS
-# Raise it with each change of the pixels that `decode` returns: what is computed from pixels and
-# cached has it in its key.
-VERSION = 2
 # Memory that decoding takes at most for each pixel of a picture, in bytes. Measured, see
 # docs/serving.md: WebP needs it all, for two canvases, a copy and the picture.
 BYTES_PER_PIXEL = 16

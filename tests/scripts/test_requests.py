@@ -109,6 +109,20 @@ def test_debugger_settings_reach_the_job_as_hyperparameters() -> None:
     assert not any(key.startswith(("Debug", "Profiler")) for key in tuning)
 
 
+def test_a_channel_can_be_what_a_manifest_lists() -> None:
+    uri = "s3://a-bucket/lists/train.manifest"
+    experiment = smallest(data={"train": {"uri": uri, "type": "ManifestFile"}})
+    request = training.training_job(experiment, "pets-1", IMAGE)
+    assert problems(request) == []
+    (channel,) = request.parameters["InputDataConfig"]
+    assert channel["DataSource"]["S3DataSource"]["S3DataType"] == "ManifestFile"
+    assert channel["DataSource"]["S3DataSource"]["S3Uri"] == uri
+    with pytest.raises(spec.SpecError, match=r"a ManifestFile is one object, and .* is a folder"):
+        smallest(data={"train": {"uri": "s3://a-bucket/lists/", "type": "ManifestFile"}})
+    with pytest.raises(spec.SpecError, match=r"data.train.type: .*'S3Prefix' or 'ManifestFile'"):
+        smallest(data={"train": {"uri": uri, "type": "AugmentedManifestFile"}})
+
+
 def test_managed_rules_are_requested_with_the_collections_they_need() -> None:
     request = training.training_job(fullest(), "pets-1", IMAGE)
     hook = request.parameters["DebugHookConfig"]
@@ -239,6 +253,31 @@ def test_gpu_hosts_get_a_new_driver() -> None:
         experiment = smallest(endpoint={"kind": "realtime", "instance_type": instance})
         config = hosting.endpoint_config(experiment, "pets-1", "pets-1").parameters
         assert config["ProductionVariants"][0].get("InferenceAmiVersion") == ami
+
+
+def test_the_server_takes_what_the_kind_of_endpoint_sends() -> None:
+    """1 GB for an asynchronous endpoint, MaxPayloadInMB for a transform job."""
+    name = "SAGEMAKER_MAX_PAYLOAD_IN_MB"
+    endpoint = {"kind": "async", "instance_type": "ml.m5.xlarge", "output": "s3://a-bucket/out/"}
+    batch = {key: endpoint[key] for key in ("instance_type", "output")} | {
+        "kind": "transform", "input": "s3://a-bucket/in/", "concurrent": 1,
+    }  # fmt: skip
+
+    def sent(of: dict[str, Any], **environment: str) -> str | None:
+        experiment = smallest(endpoint=of | {"environment": environment})
+        if of["kind"] == "transform":
+            parameters = hosting.transform_job(experiment, "pets-1", "pets-1").parameters
+        else:
+            parameters = hosting.model(experiment, "pets-1", IMAGE, "s3://a").parameters
+            parameters = parameters["PrimaryContainer"]
+        value: str | None = parameters.get("Environment", {}).get(name)
+        return value
+
+    assert sent(endpoint) == "1024"
+    assert sent(endpoint, **{name: "50"}) == "50", "the experiment's own"
+    assert sent(batch) is None
+    assert sent(batch | {"max_payload_mb": 90}) == "90"
+    assert sent({"kind": "realtime", "instance_type": "ml.m5.xlarge"}) is None
 
 
 def test_a_multi_model_endpoint_reads_a_folder_and_can_be_isolated() -> None:

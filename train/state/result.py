@@ -108,12 +108,14 @@ def write_figures(run: Run, state: TrainState, test: Scores | None, stopped: str
     """Write metrics.json, and the test's confusion matrix as confusion.csv."""
     best = state.selection.best
     assert best is not None
+    run.unreadable.log_remarks()
     out = run.job.output_dir
     out.mkdir(parents=True, exist_ok=True)
     contents: dict[str, object] = {
         "history": state.history,
         "best_epoch": best.epoch + 1,
         "unreadable": run.unreadable.found,
+        "remarks": run.unreadable.counts(),
     }
     if run.config.find_learning_rate:
         contents["learning_rate"] = head_group(state.optimizer, state.network)["peak"]

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -11,12 +12,14 @@ from PIL import Image
 from classifier.transform import EvaluationTransform
 from pictures.channels import find
 from pictures.picture import DataError, Picture
+from tests.pictures.inputs import png
 from train.batches.augment import Transform, training_transform
 from train.batches.batch import Unreadable
 from train.batches.decoded import Decoded
 from train.batches.loading import Pictures, loader, worker_count
 from train.batches.order import Order, mix
 from train.config import TrainConfig
+from train.learning.parallel import gather_unreadable
 
 TRANSFORM = EvaluationTransform(resize=36, crop=32)
 
@@ -162,6 +165,28 @@ def test_reading_a_picture_does_not_change_the_random_state(pictures: tuple[Pict
     torch.manual_seed(9)
     dataset[0, 1]
     assert torch.equal(torch.rand(1), expected)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_pictures_read_with_an_assumption_are_counted_and_named(
+    pictures: tuple[Picture, ...],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    workers: int,
+) -> None:
+    dark = np.random.default_rng(0).integers(0, 4096, (40, 40, 1), np.uint16)
+    (tmp_path / "dark.png").write_bytes(png(dark, 0, 16))
+    dataset = Pictures((*pictures[:3], Picture(tmp_path / "dark.png", 0)), TRANSFORM, seed=0)
+    (batch,) = loader(dataset, Order(4, 4, seed=None), workers=workers)
+    assert len(batch.labels) == 4
+    unreadable = Unreadable(share=0.5, total=4)
+    for _ in range(2):  # epochs
+        unreadable.add(batch.unreadable, batch.remarks)
+        gather_unreadable(unreadable)
+    log = capsys.readouterr().out
+    assert log.count("use 12 of 16 bits") == 1
+    assert "1 pictures, " in log
+    assert "dark.png" in log
 
 
 def test_unreadable_pictures_are_skipped_and_logged_once(
