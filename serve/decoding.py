@@ -16,7 +16,7 @@ from pictures.decoder import Cost, ImageError, OversizeImage, cost, decode
 from pictures.geometry import CentreCrop
 from serve import triage
 from serve.errors import RequestError
-from serve.formats import accepting, answers, contents, encodings
+from serve.formats import accepting, answers, contents, encodings, magic
 from serve.formats.envelopes import Content, Pixels
 from serve.formats.options import Options, read_options
 from serve.front import processes
@@ -79,10 +79,14 @@ def parse(headers: Mapping[str, str], body: bytes, settings: Settings) -> tuple[
         settings: its limits.
 
     Raises:
-        RequestError: 400, 406, 415 or 422.
+        RequestError: 400, 406, 415 or 422; 200 for litter in a batch transform, which has an answer
+            but no prediction.
     """
     answer_format = choose_format(headers, settings)
     body = encodings.undo(headers.get(CONTENT_ENCODING), body, settings.max_body)
+    if settings.is_batch and (name := magic.litter(body)):
+        # One object that is refused fails the whole transform: SageMaker sends every object.
+        raise RequestError(200, f"this is {name}, not a picture", "it has no prediction")
     kind = headers.get(CONTENT_TYPE)
     content = contents.read(kind, body, max_pictures=settings.max_pictures)
     options = read_options(headers.get(QUERY), headers.get(ATTRIBUTES), content.parameters)

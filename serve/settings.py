@@ -54,6 +54,8 @@ class Settings(BaseModel):
     default_accept: str = Field(answers.JSON, alias=parameters.DEFAULT_INVOCATIONS_ACCEPT_ENV)
     vm_args: str = Field("", alias=parameters.MODEL_SERVER_VMARGS)
     multi_model: bool = Field(False, alias=parameters.MULTI_MODEL_ENV)
+    # Set by SageMaker in the container of a batch transform.
+    is_batch: bool = Field(False, alias="SAGEMAKER_BATCH")
 
     # Kennel's
     address: IPvAnyAddress = Field(IPv4Address("0.0.0.0"), alias="KENNEL_BIND_ADDRESS")  # noqa: S104

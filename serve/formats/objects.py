@@ -67,15 +67,19 @@ def from_value(given: object, max_pictures: int, line: int | None = None) -> Con
     parameters: Mapping[str, object] = {}
     if isinstance(given, dict):
         given, parameters = _open(given)
+    if isinstance(given, dict):  # TensorFlow's columns: {"inputs": {"image_bytes": […]}}
+        column = _only_picture(given, _which(1, line))
+        given = column if isinstance(column, list) else given
     if isinstance(given, list):
         check_count(len(given), max_pictures)
-        which = [
-            f"picture {n}" if line is None else f"line {line}" for n in range(1, len(given) + 1)
-        ]
-        pictures = tuple(map(_picture, given, which))
-        return Content(pictures, is_list=True, parameters=parameters)
-    which_one = "picture 1" if line is None else f"line {line}"
-    return Content((_picture(given, which_one),), parameters=parameters)
+        pictures = (_picture(one, _which(n, line)) for n, one in enumerate(given, 1))
+        return Content(tuple(pictures), is_list=True, parameters=parameters)
+    return Content((_picture(given, _which(1, line)),), parameters=parameters)
+
+
+def _which(position: int, line: int | None) -> str:
+    """Return what an error calls a picture."""
+    return f"picture {position}" if line is None else f"line {line}"
 
 
 def _open(given: dict[str, object]) -> tuple[object, Mapping[str, object]]:

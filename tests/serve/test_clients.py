@@ -326,6 +326,7 @@ SERVERS = [
     Row("TensorFlow Serving signature_name", as_json(
         {"signature_name": "serving_default", "instances": [{"image_bytes": {"b64": B64}}]}), LIST),
     Row("TensorFlow Serving, by column", as_json({"inputs": {"b64": B64}})),
+    Row("TensorFlow Serving, a column", as_json({"inputs": {"image_bytes": [{"b64": B64}]}}), LIST),
     Row("TensorFlow Serving, another signature", as_json(
         {"signature_name": "embed", "instances": [B64]}), Refused(400, "'embed'")),
     Row("TensorFlow Serving, a key to return", as_json(
@@ -431,3 +432,34 @@ def test_lines_can_have_labels(worker: Service) -> None:
     assert [len(json.loads(line)["labels"]) for line in reply.body.split(b"\n")] == [1, 1]
     *_, last = mixed.body.split(b"\n")
     assert "other parameters" in json.loads(last)["message"]
+
+
+LITTER = {
+    ".DS_Store": b"\0\0\0\1Bud1" + bytes(99),
+    "begins with ._": b"\0\5\x16\7" + bytes(99),
+    "Thumbs.db": bytes.fromhex("d0cf11e0a1b11ae1") + bytes(99),
+    "desktop.ini": "\ufeff[.ShellClassInfo]".encode("utf-16-le"),
+    "desktop.ini of": b"[.ShellClassInfo]\r\n",
+    "manifest.json": json.dumps({"sha256": {"a.jpg": "0"}}, indent=1).encode(),
+}
+
+
+def test_litter_fails_no_batch_transform(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SageMaker sends every object below a prefix, and one that is refused fails the job."""
+    environment(monkeypatch, trained, tmp_path)
+    monkeypatch.setenv("SAGEMAKER_BATCH", "true")
+    worker = load(tmp_path / "empty")
+    for name, body in LITTER.items():
+        _, (reply, good) = ask(worker, Request(body, "application/x-image"), Request(ONE))
+        assert (reply.status, good.status) == (200, 200)
+        assert name in reply.json()["message"]
+    _, replies = ask(worker, Request(b"text"), Request(b""), Request(b'{"sha": 1}'))
+    assert [reply.status for reply in replies] == [400] * 3
+
+
+def test_litter_is_refused_by_an_endpoint(worker: Service) -> None:
+    for body in LITTER.values():
+        _, (reply,) = ask(worker, Request(body, "application/x-image"))
+        assert reply.status == 400

@@ -1,9 +1,11 @@
 import base64
+import gzip
 import io
 import json
 import pickle
 import time
 import tracemalloc
+import zlib
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from pictures.decoder import ImageError, decode
 from serve.errors import RequestError
 from serve.formats import contents
+from serve.formats.encodings import undo
 from serve.formats.envelopes import Content
 from tests.serve.conftest import picture
 
@@ -254,3 +257,74 @@ def test_bytes_are_named_at_once_whatever_they_repeat() -> None:
     for unit in (b"<!---->", b"<!--", b"/9j/", b"<?xml", b"../", b"\n", b"{ "):
         assert refused("x/y", unit * 2000 + b"!").code in (400, 415)
     assert time.perf_counter() - start < 2
+
+
+def test_a_compressed_body_is_restored() -> None:
+    packed = gzip.compress(b"one")
+    for encoding in (None, "", "identity", "IDENTITY"):
+        assert undo(encoding, b"one", 3) == b"one"
+    for encoding in ("gzip", "x-gzip", "GZip", "identity, gzip"):
+        assert undo(encoding, packed, 3) == b"one"
+        assert undo(encoding, packed + bytes(9), 3) == b"one"  # padding
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "code", "reason"),
+    [
+        ("deflate", zlib.compress(b"one"), 415, "'deflate'"),
+        ("br", b"", 415, "'br'"),
+        ("gzip, gzip", b"", 415, "'gzip, gzip'"),
+        ("gzip", b"one", 400, "is not gzip"),
+        ("gzip", b"", 400, "cut short"),
+        ("gzip", gzip.compress(b"one")[:-1], 400, "cut short"),
+        ("gzip", gzip.compress(b"one")[:-5] + b"\1" + gzip.compress(b"one")[-4:], 400, "gzip"),
+        ("gzip", gzip.compress(b"one") * 2, 400, "more bytes"),
+        ("gzip", gzip.compress(b"four"), 422, "larger than 3 bytes"),
+    ],
+)
+def test_an_encoding_that_cannot_be_undone_is_refused(
+    encoding: str, body: bytes, code: int, reason: str
+) -> None:
+    with pytest.raises(RequestError) as error:
+        undo(encoding, body, 3)
+    assert error.value.code == code
+    assert reason in error.value.message
+
+
+def test_a_bomb_is_not_unpacked() -> None:
+    bomb = gzip.compress(bytes(200 * 2**20), 1)
+    tracemalloc.start()
+    with pytest.raises(RequestError, match="when it is unpacked"):
+        undo("gzip", bomb, 2**20)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4 * 2**20
+
+
+def test_lines_are_counted_before_they_are_read() -> None:
+    assert refused("application/jsonlines", b"\n" * 1000).code == 422
+    assert refused("application/jsonlines", b'""\n' * 4).code == 422
+    assert refused("application/jsonlines", b"{" + b'"a":1,' * 1000 + b"}").code == 422
+    assert (
+        refused("application/jsonlines", b"\n \n").message == "there is no picture in the request"
+    )
+    several = json.dumps([b64(b"one")] * 2).encode() + b'\n{"images": [""]}'
+    content = read("application/x-ndjson; charset=utf-8", several)
+    assert content.pictures == (b"",)
+    assert "line 1 has several pictures" in content.line_errors[0].message
+
+
+def test_a_form_of_bare_newlines_has_bounded_lines() -> None:
+    head = b'--edge\nContent-Disposition: form-data; name="p"; filename="p"\n\n'
+    photo = bytes(range(256)) * 9
+    assert read(FORM, head + photo + b"\n--edge--\n").pictures == (photo,)
+    refusal = refused(FORM, head + b"\n" * 200_000 + b"\n--edge--\n")
+    assert (refusal.code, "lines" in refusal.message) == (422, True)
+
+
+def test_the_headers_of_a_part_are_bounded() -> None:
+    many = "".join(f"X-{n}: y\r\n" for n in range(20)) + 'name="p"; filename="p"'
+    head = f"--edge\r\n{many}\r\n\r\n".encode()
+    assert refused(FORM, head + b"x\r\n--edge--").code == 422
+    long = part(f'name="p"; filename="{"n" * 5000}"', b"x")
+    assert refused(FORM, long + b"--edge--").code == 422
