@@ -5,13 +5,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import PurePosixPath
 from typing import Any
 
+from pictures.layouts.litter import lies_in_litter
 from scripts.aws import logs, watch
 from scripts.aws.client import Aws, AwsProblem
-from scripts.console import terminal
+from scripts.console import names, terminal
 from scripts.problem import Problem
-from scripts.requests import endpoints, hosting, jobs, schedules
+from scripts.requests import endpoints, hosting, jobs, objects, schedules
 from scripts.requests.request import Request
 from scripts.spec import Experiment
 from scripts.spec.endpoint import Transform
@@ -121,6 +123,8 @@ def transform(aws: Aws, plan: Deployment) -> None:
         Problem: it failed. The reason was printed.
     """
     model, job = plan.requests()
+    assert isinstance(plan.experiment.endpoint, Transform)
+    _name_litter(aws, plan.experiment.endpoint.input)
     aws.send(model)
     try:
         aws.send(job)
@@ -136,6 +140,23 @@ def transform(aws: Aws, plan: Deployment) -> None:
         last_lines = logs.Log(aws, logs.TRANSFORM, f"{plan.resource}/").read_to_end()
         watch.report_failure(about.get("FailureReason", "no reason given"), last_lines)
         raise Problem(f"{plan.resource} failed")
+
+
+def _name_litter(aws: Aws, source: str) -> None:
+    """Say which objects of a transform's input are no pictures: SageMaker sends every object."""
+    bucket, prefix = names.bucket_and_key(objects.prefix(source))
+    try:
+        keys = [one["Key"].removeprefix(prefix) for one in aws.objects(bucket, prefix)]
+    except AwsProblem as problem:
+        terminal.note(f"cannot list {source}: {problem}")
+        return
+    litter = [key for key in keys if lies_in_litter(PurePosixPath(key))]
+    if litter:
+        shown = ", ".join(litter[:5]) + (", …" if len(litter) > 5 else "")
+        terminal.note(
+            f"{len(litter)} of {len(keys)} objects below {source} are not pictures ({shown}): "
+            "SageMaker sends them too, and their answers say what they are"
+        )
 
 
 def delete(aws: Aws, name: str) -> None:

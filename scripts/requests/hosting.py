@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from scripts.requests import objects
 from scripts.requests.request import Request, given, tags
 from scripts.requests.training import owned, vpc
 from scripts.spec import Experiment
@@ -21,6 +22,7 @@ VARIANT = "AllTraffic"
 EXPIRES = "kennel:expires"
 # SageMaker's default hosts have driver 470, too old for the CUDA in the images; this AMI has 580.
 _GPU_AMI = "al2023-ami-sagemaker-inference-gpu-4-1"
+_MAX_PAYLOAD, _DEFAULT_PAYLOAD_MB = "SAGEMAKER_MAX_PAYLOAD_IN_MB", 6
 
 
 def model(experiment: Experiment, name: str, image: str, data: str | None) -> Request:
@@ -44,7 +46,9 @@ def model(experiment: Experiment, name: str, image: str, data: str | None) -> Re
     else:
         container["ModelDataUrl"] = data
     # A transform job carries its own environment.
-    container["Environment"] = {} if isinstance(endpoint, Transform) else endpoint.environment
+    container["Environment"] = (
+        {} if isinstance(endpoint, Transform) else _payload(endpoint) | endpoint.environment
+    )
     parameters = {
         "ModelName": name,
         "PrimaryContainer": given(container),
@@ -142,7 +146,7 @@ def transform_job(experiment: Experiment, name: str, model_name: str) -> Request
     """CreateTransformJob: each object below the input is one request."""
     batch = experiment.endpoint
     assert isinstance(batch, Transform)
-    source = {"S3DataType": "S3Prefix", "S3Uri": batch.input}
+    source = {"S3DataType": "S3Prefix", "S3Uri": objects.prefix(batch.input)}
     resources = {"InstanceType": batch.instance_type, "InstanceCount": batch.instance_count}
     parameters = {
         "TransformJobName": name,
@@ -151,7 +155,7 @@ def transform_job(experiment: Experiment, name: str, model_name: str) -> Request
         "ModelClientConfig": {"InvocationsTimeoutInSeconds": batch.timeout_seconds},
         "MaxPayloadInMB": batch.max_payload_mb,
         "BatchStrategy": "SingleRecord",
-        "Environment": batch.environment,
+        "Environment": _payload(batch) | batch.environment,
         "TransformInput": {
             "DataSource": {"S3DataSource": source},
             "ContentType": batch.content_type,
@@ -169,6 +173,18 @@ def transform_job(experiment: Experiment, name: str, model_name: str) -> Request
         "Tags": tags(owned(experiment)),
     }
     return Request("sagemaker", "CreateTransformJob", given(parameters))
+
+
+def _payload(endpoint: Hosted | Transform) -> dict[str, str]:
+    """What the server must take, where it is not its default of 6 MiB.
+
+    Source: InvokeEndpointAsync takes up to 1 GB; a transform job sends up to MaxPayloadInMB.
+    """
+    if isinstance(endpoint, Asynchronous):
+        return {_MAX_PAYLOAD: "1024"}
+    if isinstance(endpoint, Transform) and endpoint.max_payload_mb > _DEFAULT_PAYLOAD_MB:
+        return {_MAX_PAYLOAD: str(endpoint.max_payload_mb)}
+    return {}
 
 
 def _capacity(endpoint: Hosted) -> dict[str, Any]:

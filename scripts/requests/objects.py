@@ -1,6 +1,21 @@
 """Objects in S3: list, get, put. Pure functions."""
 
+import re
+
 from scripts.requests.request import Request
+
+# The end of an address of one object: a picture, an archive, a table, JSON, an array.
+_ONE_OBJECT = re.compile(
+    r"\.(jpe?g|jfif|png|webp|bmp|tiff?|gif|npy|jsonl?|csv|tsv|txt|tar|t?gz|zip)$", re.IGNORECASE
+)
+
+
+def prefix(address: str) -> str:
+    """Return the S3 URI that takes everything in a folder and nothing else.
+
+    S3 compares characters: without a slash at its end, `…/dogs` takes `…/dogs-v2` along.
+    """
+    return address if address.endswith("/") or _ONE_OBJECT.search(address) else f"{address}/"
 
 
 def list_objects(bucket: str, prefix: str) -> Request:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from scripts.requests import debugging
+from scripts.requests import debugging, objects
 from scripts.requests.request import Request, given, tags
 from scripts.spec import Experiment, encoded
 from scripts.spec.instances import has_local_disk
@@ -130,8 +130,8 @@ def _definition(experiment: Experiment, image: str) -> dict[str, Any]:
 def _channel(experiment: Experiment, name: str) -> dict[str, Any]:
     channel = experiment.data[name]
     source = {
-        "S3DataType": "S3Prefix",
-        "S3Uri": channel.uri,
+        "S3DataType": channel.type,
+        "S3Uri": channel.uri if channel.type == "ManifestFile" else objects.prefix(channel.uri),
         "S3DataDistributionType": channel.distribution,
     }
     return {

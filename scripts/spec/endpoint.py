@@ -122,7 +122,15 @@ class Transform(Section):
     network_isolation: bool = False
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
-        """SageMaker's limit on data in flight."""
+        """SageMaker's limit on data in flight, and answers among the pictures."""
+        source, target = (f"{address.rstrip('/')}/" for address in (self.input, self.output))
+        if source.startswith(target) or target.startswith(source):
+            yield (
+                "output",
+                f"{self.output} and input {self.input} are the same folder or one is in the other, "
+                "so that the next job would take answers for pictures: set a folder of its own, "
+                "such as a prefix next to the input",
+            )
         if self.concurrent * self.max_payload_mb > 100:
             yield (
                 "concurrent",

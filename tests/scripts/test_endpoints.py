@@ -74,13 +74,17 @@ def test_batch_transform_classifies_every_picture(
         "endpoint={kind='transform', instance_type='ml.m5.large', "
         "input='s3://kennel-digits/data/test', output='s3://kennel-digits/answers'}"
     )
+    s3 = boto3.client("s3")
+    for key in ("test/.DS_Store", "test-v2/1.png"):  # a Mac's file, and another folder
+        s3.put_object(Bucket="kennel-digits", Key=f"data/{key}", Body=b"\0\0\0\1Bud1")
     done = kennel("deploy", SPEC, "--job", tuned["tuning_job"], "--set", batch)
     assert done.code == 0, done.err
+    assert "are not pictures (.DS_Store)" in done.err
     assert done.out == "s3://kennel-digits/answers\n"
-    s3 = boto3.client("s3")
     listed = s3.list_objects_v2(Bucket="kennel-digits", Prefix="answers/")["Contents"]
-    assert len(listed) == len(list((few_digits / "test").rglob("*.png")))
-    body = s3.get_object(Bucket="kennel-digits", Key=listed[0]["Key"])["Body"].read()
+    assert len(listed) == len(list((few_digits / "test").rglob("*.png"))) + 1
+    keys = [one["Key"] for one in listed if ".DS_Store" not in one["Key"]]
+    body = s3.get_object(Bucket="kennel-digits", Key=keys[0])["Body"].read()
     assert len(json.loads(body)["labels"]) == 10
     assert boto3.client("sagemaker").list_models()["Models"] == []
 
