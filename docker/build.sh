@@ -44,6 +44,12 @@ build() {
         --build-arg "UV_VERSION=$UV_VERSION" "${@:2}" .
 }
 
+if ! "$docker" image inspect "$BASE_IMAGE" >/dev/null 2>&1 && ! "$docker" pull --quiet "$BASE_IMAGE" >/dev/null; then
+    echo "the base image $BASE_IMAGE is not on this machine and cannot be pulled: check the network and the" \
+        "proxy, or make a base from Debian's packages: docker/debian-base.sh kennel-base, then" \
+        "BASE_IMAGE=kennel-base make build (docs/images.md)" >&2
+    exit 1
+fi
 build torch --build-arg "BASE_IMAGE=$BASE_IMAGE"
 [ $# -gt 0 ] || set -- train serve
 for image in "$@"; do

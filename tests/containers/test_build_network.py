@@ -1,5 +1,6 @@
 """A build uses the company's package index and CA, and the images contain neither."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -44,3 +45,15 @@ def test_no_image_contains_the_secrets_of_the_build(images: Images) -> None:
         assert "://" not in history
         found = images.run(image, "sh", "-c", "ls -A /run/secrets; env | grep -i -E 'index|proxy'")
         assert [line for line in found.stdout.splitlines() if "No such file" not in line] == []
+
+
+def test_a_base_that_cannot_be_pulled_has_a_way_out(docker: str) -> None:
+    environment = os.environ | {"BASE_IMAGE": "localhost:9/no/base:1"}
+    done = subprocess.run(
+        [ROOT / "docker" / "build.sh"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "localhost:9/no/base:1 is not on this machine and cannot be pulled" in done.stderr
+    assert (
+        "docker/debian-base.sh kennel-base, then BASE_IMAGE=kennel-base make build" in done.stderr
+    )

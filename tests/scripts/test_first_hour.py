@@ -11,8 +11,9 @@ import pytest
 
 from scripts import spec
 from tests.scripts.conftest import run_emulator, use_endpoint
-from tests.scripts.kennel import Outcome, kennel
+from tests.scripts.kennel import kennel
 
+README = Path(__file__).parents[2] / "README.md"
 # A network that trains on digits in seconds on two cores; the file's own has 50 layers.
 QUICK = [
     "--set", "hyperparameters.architecture=resnet18",
@@ -73,42 +74,41 @@ def empty_emulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         yield
 
 
+def commands() -> list[list[str]]:
+    """The `kennel` commands of the README's "Your own photos, without AWS", in order."""
+    section = README.read_text().partition("## Your own photos, without AWS")[2].partition("## ")[0]
+    lines = [line.partition("#")[0].removeprefix("$ ") for line in section.splitlines()]
+    joined = [part for line in lines for part in line.split("&&")]
+    return [words[1:] for line in joined if (words := line.split())[:1] == ["kennel"]]
+
+
 @pytest.mark.slow
 def test_from_photos_to_an_answer_and_back_to_nothing(
     empty_emulator: None, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    commands = 0
-
-    def run(*words: str) -> Outcome:
-        nonlocal commands
-        commands += 1
-        done = kennel(*words)
+    photos.rename("photos")
+    shutil.copy(next(Path("photos").rglob("*.png")), "photo.jpg")
+    job = ""
+    listed = commands()
+    assert [words[0] for words in listed] == [
+        *("init", "setup", "data", "tune", "deploy", "predict", "down", "setup")
+    ]
+    for words in listed:
+        typed = [job if word == "JOB" else word for word in words]
+        more = {"tune": QUICK, "setup": ["--yes"], "predict": ["--json"]}.get(words[0], [])
+        done = kennel(*typed, *more)
         assert done.code == 0, done.err
-        return done
-
-    file = run("init", str(photos)).out.strip()
-    address = spec.load(Path(file), ()).data["photos"].uri
-    run("setup", file, "--yes")
-    run("data", "upload", str(photos), address)
-    tuned = run("tune", file, *QUICK)
-    assert "EMULATOR at http://127.0.0.1" in tuned.err
-    job = tuned.out.splitlines()[0]
-    deployed = run("deploy", file, "--job", job)
-    assert "ends by itself at " in deployed.err
-    photo = next(photos.rglob("*.png"))
-    answer = json.loads(run("predict", "my-digits", str(photo), "--json").out)[str(photo)]
-    assert len(answer["probabilities"]) == 10
-    run("down", "my-digits")
-    removed = run("setup", file, "--down", "--yes")
-    assert "kept bucket kennel-my-digits: it is not empty" in removed.err
-    assert commands == 8
+        if words[0] == "tune":
+            assert "EMULATOR at http://127.0.0.1" in done.err
+            job = done.out.splitlines()[0]
+        if words[0] == "deploy":
+            assert "ends by itself at " in done.err
+        if words[0] == "predict":
+            assert len(json.loads(done.out)["photo.jpg"]["probabilities"]) == 10
+    assert "kept bucket kennel-photos: it is not empty" in done.err
     assert boto3.client("sagemaker").list_endpoints()["Endpoints"] == []
     assert boto3.client("sagemaker").list_models()["Models"] == []
     assert boto3.client("scheduler").list_schedules()["Schedules"] == []
-    assert (
-        boto3.client("cloudformation").list_stacks(StackStatusFilter=["CREATE_COMPLETE"])[
-            "StackSummaries"
-        ]
-        == []
-    )
+    stacks = boto3.client("cloudformation").list_stacks(StackStatusFilter=["CREATE_COMPLETE"])
+    assert stacks["StackSummaries"] == []
