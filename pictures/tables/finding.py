@@ -7,7 +7,8 @@ from pictures.layouts.splits import split_of
 from pictures.layouts.walk import File, files_below, subfolders
 from pictures.picture import DataError, Listing, Passed, shorten
 from pictures.tables import columns, reading
-from pictures.tables.listing import listings, names_files
+from pictures.tables.listing import listings
+from pictures.tables.places import names_files
 from pictures.tables.table import NONE, SUFFIXES, Table, TableOptions
 
 _DEPTH = 4  # folders around the table, as zip files make them
