@@ -139,6 +139,7 @@ def find(
             shares["test"] = test_fraction
             if tested:
                 tested.check_seed(split_seed)
+        same = equal.within(same, parts["train"])
         near = saved.load(train_root, parts["train"], names)
         remaining, cut = split(
             parts["train"], names, shares, split_seed, together=[*same, *near], tested=again

@@ -81,6 +81,13 @@ def _digest(picture: Picture) -> Hashable:
         return None
 
 
+def within(groups: Sequence[Group], part: Sequence[Picture]) -> list[Group]:
+    """Return the groups of copies that are left in one part alone."""
+    own = {id(one) for one in part}
+    left = [tuple(one for one in group if id(one) in own) for group in groups]
+    return [group for group in left if len(group) > 1]
+
+
 def check_labels(groups: Sequence[Group], folders: Sequence[str]) -> None:
     """Check that copies are of one class.
 

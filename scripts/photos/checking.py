@@ -39,7 +39,8 @@ def show(found: Report, folder: Path, links: Sequence[str]) -> bool:
         terminal.result(f"WARNING: leak: {_below(folder, group[0].path)} is in {where}")
     if len(found.leaks) > _MAX_GROUPS:
         terminal.result(f"WARNING: leak: {len(found.leaks) - _MAX_GROUPS} more groups")
-    if found.leaks and found.splits.made:
+    made = {"train", *found.splits.made}
+    if any({one.split for one in group} <= made for group in found.leaks):
         terminal.result("--save writes a file by which training keeps similar pictures together")
     if links:
         shown = shorten([_below(folder, Path(one)) for one in links])

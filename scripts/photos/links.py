@@ -1,5 +1,6 @@
 """Files of a folder that leave the machine, and the symbolic links that could take others along."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def leading_out(root: Path) -> tuple[str, ...]:
 
 def leads_out(path: Path, root: Path) -> bool:
     """Whether a file is not in the resolved folder `root`, but a link leads to it."""
-    return not path.resolve().is_relative_to(root)
+    return not Path(os.path.realpath(path)).is_relative_to(root)  # a link to itself has no end
 
 
 def _links(root: Path) -> list[str]:

@@ -15,7 +15,8 @@ from typing import Any
 
 from pictures.layouts.litter import lies_in_litter
 from pictures.layouts.names import check_names
-from pictures.picture import DataError
+from pictures.layouts.walk import files_below
+from pictures.picture import DANGLING, LITTER, SPECIAL, DataError, Passed
 from scripts.aws.client import Aws, AwsProblem, translated
 from scripts.console.names import bucket_and_key
 from scripts.photos import links
@@ -66,6 +67,18 @@ def local_files(root: Path, *, follow_links: bool = False) -> dict[str, Path]:
     except DataError as error:
         raise Problem(str(error)) from error
     return found
+
+
+def passed_over(root: Path) -> str:
+    """Return a sentence on what is not uploaded: litter, dead links, pipes; empty if nothing."""
+    passed = Passed()
+    files_below(root, passed)
+    shown = Passed()
+    for reason in (LITTER, DANGLING, SPECIAL):
+        for path in passed.found.get(reason, ()):
+            if path != str(root / MANIFEST):
+                shown.add(reason, path)
+    return shown.sentence(root)
 
 
 def plan(aws: Aws, root: Path, address: str, *, follow_links: bool = False) -> Plan:

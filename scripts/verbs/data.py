@@ -190,8 +190,12 @@ def _upload(
     from scripts.photos import links
     from scripts.photos import upload as uploading
 
-    if not follow_links and folder.is_dir():
-        _warn_of_links(folder, links.not_followed(folder))
+    if folder.is_dir():
+        if not follow_links:
+            _warn_of_links(folder, links.not_followed(folder))
+        with _data_errors():
+            if skipped := uploading.passed_over(folder):
+                terminal.note(skipped)
     if dry_run:
         bucket, prefix = names.bucket_and_key(address.rstrip("/") + "/")
         files = uploading.local_files(folder, follow_links=follow_links)

@@ -262,6 +262,20 @@ def test_names_that_fail_in_the_job_are_not_uploaded(photos: Path, nowhere: None
     assert (done.code, "names in" in done.err, "not UTF-8" in done.err) == (1, True, True)
 
 
+def test_what_an_upload_passes_over_is_named(photos: Path, nowhere: None) -> None:
+    (photos / "train/cat/Thumbs.db").touch()
+    (photos / "train/cat/gone.jpg").symlink_to("nowhere")
+    (photos / "train/cat/self.jpg").symlink_to("self.jpg")
+    (photos / "manifest.json").write_text("{}")
+    done = kennel("data", "upload", str(photos), "s3://a-bucket/pets", "--dry-run")
+    assert done.code == 0
+    assert len(json.loads(done.out)) == 6
+    assert done.err == (
+        "passed over: left by other tools: 1 (train/cat/Thumbs.db); links that lead nowhere: 2 "
+        "(train/cat/gone.jpg, train/cat/self.jpg)\n"
+    )
+
+
 def test_a_second_upload_sends_only_what_changed(photos: Path, bucket: str) -> None:
     address = f"s3://{bucket}/pets/"
     kennel("data", "upload", str(photos), address)
