@@ -25,7 +25,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 from torch import nn
 
-from classifier import mirror, networks
+from classifier import mirror, networks, unbundled
 from classifier.calibration import Novelty
 from classifier.transform import EvaluationTransform
 from pictures.decoder import ImageError, decode
@@ -242,6 +242,8 @@ def _read_description(directory: Path) -> tuple[Description, dict[str, str]]:
     path = directory / DESCRIPTION
     if not path.is_file():
         inside = ", ".join(sorted(p.name for p in directory.glob("*"))[:5]) or "nothing"
+        if how := unbundled.explain(directory):
+            raise BundleError(f"no {DESCRIPTION} in {directory}: {how}")
         raise BundleError(
             f"no {DESCRIPTION} in {directory} (found: {inside}): a bundle has {DESCRIPTION}, "
             f"{MODEL} and {GOLDEN} at its root, as in a Kennel training job's model.tar.gz"

@@ -106,7 +106,8 @@ def _load(file: Path, beginning: bytes) -> object:
 
 def _check_archive(archive: zipfile.ZipFile, file: Path) -> None:
     """Raise WeightsError if an archive could take far more memory than its file has bytes."""
-    entries = archive.infolist()
+    # The code of TorchScript is compressed; it is not read.
+    entries = [entry for entry in archive.infolist() if "/code/" not in entry.filename]
     stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
     if not stored or sum(entry.file_size for entry in entries) > file.stat().st_size:
         raise WeightsError(f"{file} is a compressed archive, which torch.save does not write")
@@ -176,6 +177,9 @@ def match(
     }
     if with_head:
         notes += _rename_head(inside, head)
+        rows, classes = inside.get(f"{head}.weight"), own[f"{head}.weight"].shape[0]
+        if rows is not None and rows.ndim == 2 and len(rows) != classes:
+            raise WeightsError(f"its head is of {len(rows)} classes, and {classes} are given")
     left_out = [name for name in inside if name.startswith(_AUXILIARY_HEADS)]
     usable = {name: tensor for name, tensor in inside.items() if name in own}
     notes += _interpolate(usable, own)
@@ -249,10 +253,13 @@ def _rename_head(inside: dict[str, torch.Tensor], head: str) -> list[str]:
     """
     if f"{head}.weight" in inside:
         return []
+    above = head.rpartition(".")[0]
     below = [name for name in inside if name.startswith(head + ".")]
     weights = [name for name in below if name.endswith(".weight") and inside[name].ndim == 2]
     layer = weights[0].removesuffix(".weight") if len(weights) == 1 else ""
-    if not layer or {*below} != {f"{layer}.weight", f"{layer}.bias"}:
+    if not below and {f"{above}.weight", f"{above}.bias"} <= inside.keys():
+        layer = above  # a sequence with the head in it was replaced by a linear layer
+    elif not layer or {*below} != {f"{layer}.weight", f"{layer}.bias"}:
         return []
     for part in ("weight", "bias"):
         inside[f"{head}.{part}"] = inside.pop(f"{layer}.{part}")

@@ -13,12 +13,12 @@ from urllib.parse import urlparse
 import torch
 from torch import nn
 
-from classifier import bundle, networks, statedict
+from classifier import bundle, networks, statedict, unbundled
 from classifier.architectures import canonical, mentioned
 from classifier.statedict import WeightsError as WeightsError
 from pictures import archive
 
-SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".th", ".safetensors", ".pth.tar", ".tar.gz", ".tgz")
+SUFFIXES = (*unbundled.WEIGHTS, ".tar.gz", ".tgz")
 
 
 def load_pretrained(

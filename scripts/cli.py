@@ -14,6 +14,7 @@ from scripts.problem import Problem
 from scripts.verbs import (
     best,
     build,
+    costs,
     data,
     deploy,
     doctor,
@@ -39,7 +40,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Images": ("build", "push", "register"),
     "Train": ("hyperparameters", "metrics", "tune", "best", "train"),
     "Watch": ("jobs", "status", "logs", "stop", "report"),
-    "Serve": ("import", "deploy", "predict", "endpoints", "down", "prices"),
+    "Serve": ("import", "deploy", "predict", "endpoints", "down"),
+    "Costs": ("costs", "prices"),
 }
 
 
@@ -132,6 +134,7 @@ VERBS: tuple[Callable[..., None], ...] = (
     predict.predict,
     endpoints.endpoints,
     endpoints.down,
+    costs.costs,
     prices.prices,
 )
 for verb in VERBS:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from classifier import unbundled
 from pictures.text import printable
 from serve import user_code
 from serve.front import health, metrics, nginx, privileges, processes
@@ -254,9 +255,10 @@ def _check_bundle(settings: Settings) -> None:
     """Raise ServeError if there is no bundle: Java would start only to find that out."""
     described = settings.model_dir / "kennel.json"
     if not (settings.multi_model or settings.code or described.is_file()):
+        how = unbundled.explain(settings.model_dir)
         raise ServeError(
             f"there is no bundle in {settings.model_dir}: {described.name} is missing. "
-            "SAGEMAKER_BASE_DIR is the folder above `model`"
+            f"{how or 'SAGEMAKER_BASE_DIR is the folder above `model`'}"
         )
 
 

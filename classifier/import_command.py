@@ -1,0 +1,109 @@
+"""The process that `kennel import` starts: `python -m classifier.import_command`.
+
+The command itself imports no torch.
+"""
+
+import argparse
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+from classifier import bundle, class_names, importing, networks
+from classifier.transform import EvaluationTransform
+from pictures.picture import DataError
+
+
+def main() -> int:
+    """Make the bundle and print what was done; return the exit code."""
+    arguments = _parser().parse_args()
+    try:
+        out: Path = arguments.out
+        _check_free(out)
+        classes = class_names.read(arguments.classes)
+        transform = _transform(arguments)
+        made = importing.make(
+            arguments.file, arguments.architecture, classes, transform, arguments.photos
+        )
+        difference = _write(made, out)
+    except (ValueError, DataError, OSError) as error:
+        print(f"kennel: {error}", file=sys.stderr)
+        return 1
+    shown = transform.model_dump()
+    print("input: " + ", ".join(f"{name} {value}" for name, value in shown.items()))
+    print(f"the golden inputs come back with a difference of {difference:.1e}")
+    print(f"{out}: {made.description.architecture} with {len(classes)} classes")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser()
+    for name in ("file", "out"):
+        parser.add_argument(name, type=Path)
+    parser.add_argument("--architecture", required=True)
+    parser.add_argument("--classes", type=Path, required=True)
+    parser.add_argument("--photos", type=Path)
+    parser.add_argument("--image-size", type=int)
+    parser.add_argument("--resize", type=int)
+    parser.add_argument("--mean")
+    parser.add_argument("--std")
+    parser.add_argument("--interpolation")
+    return parser
+
+
+def _transform(arguments: argparse.Namespace) -> EvaluationTransform:
+    """Return the transform of the architecture's pretrained weights, with the options given."""
+    transform = networks.preset(arguments.architecture)
+    if arguments.image_size:
+        transform = transform.at_size(arguments.image_size)
+    given = {
+        "resize": arguments.resize,
+        "interpolation": arguments.interpolation,
+        "mean": _numbers("--mean", arguments.mean),
+        "std": _numbers("--std", arguments.std),
+    }
+    changed = {name: value for name, value in given.items() if value is not None}
+    return EvaluationTransform.model_validate(transform.model_dump() | changed)
+
+
+def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        red, green, blue = (float(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(
+            f"{option} {text}: give three numbers for red, green and blue of 0 to 1, as in "
+            f"{option} 0.5,0.5,0.5"
+        ) from None
+    return red, green, blue
+
+
+def _check_free(out: Path) -> None:
+    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+        raise ValueError(f"{out} exists already: remove it, or give another name")
+
+
+def _write(made: bundle.Bundle, out: Path) -> float:
+    """Write a folder or an archive; return the difference of its golden inputs when it is loaded.
+
+    Raises:
+        BundleError: what was written does not load, or answers something else.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        packed = out.name.endswith((".tar.gz", ".tgz"))
+        folder = Path(scratch) if packed else out
+        bundle.save(made, folder)
+        difference = bundle.replay(bundle.load(folder))
+        if difference > bundle.TOLERANCE:
+            raise bundle.BundleError(f"{out} does not give the logits that it was made with")
+        if packed:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            with tarfile.open(out, "w:gz", compresslevel=1) as archive:
+                for name in bundle.FILES:
+                    archive.add(folder / name, name)
+        return difference
+
+
+if __name__ == "__main__":
+    sys.exit(main())
