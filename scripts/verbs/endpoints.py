@@ -63,7 +63,7 @@ def _about(aws: Aws, one: dict[str, Any]) -> dict[str, Any]:
     except AwsProblem as problem:  # the caller may lack this permission
         terminal.note(f"tags unknown: {problem}")
         tags = {}
-    machines, hourly = _machines(aws, one["EndpointName"])
+    machines, hourly = runs_on(aws, one["EndpointName"])
     return {
         "endpoint": one["EndpointName"],
         "status": one["EndpointStatus"],
@@ -156,8 +156,8 @@ def _expired(tags: dict[str, str], now: datetime) -> bool:
     return until is not None and until < now
 
 
-def _machines(aws: Aws, endpoint: str) -> tuple[str, float | None]:
-    """The instances of an endpoint now, and US dollars per hour; None if not known."""
+def runs_on(aws: Aws, endpoint: str) -> tuple[str, float | None]:
+    """Return the instances of an endpoint now, and US dollars per hour; None if not known."""
     about = aws.send(requests.describe(endpoint))
     config = aws.send(requests.describe_config(about["EndpointConfigName"]))
     counts = {one["VariantName"]: one for one in about.get("ProductionVariants", [])}

@@ -59,6 +59,7 @@ VERBS: dict[str, tuple[list[str], list[str]]] = {
         + ["DescribeImages"] * 2
         + ["ListServiceQuotas"],
     ),
+    "costs": (["costs", "dogs"], ["ListTrainingJobs", "ListEndpoints"]),
     "prices": (["prices", "--refresh", "--region", "eu-west-1"], ["GetProducts"]),
     "register": (
         ["register", DOGS, "--alias", "stable"],

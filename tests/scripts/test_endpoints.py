@@ -1,6 +1,7 @@
 """Every kind of endpoint, on the emulator: created, invoked and deleted by `kennel`."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,10 @@ def test_the_best_trial_is_deployed_invoked_replaced_and_deleted(
     (line,) = kennel("endpoints").out.splitlines()[1:]
     assert line.split()[:7] == ["digits", "InService", "digits", "1", "x", "ml.m5.large", "$0.12"]
     assert "ready on port 8080" in kennel("logs", "digits", "--endpoint").out
+    spent = json.loads(kennel("costs", "digits", "--json").out)
+    assert {one["kind"] for one in spent} == {"trial", "endpoint"}
+    assert all(one["dollars"] >= 0 for one in spent)
+    assert re.search(r"^in all: \$\d", kennel("costs", "digits").out, re.MULTILINE)
 
     assert kennel("down", "--all", "--yes", "--older-than", "2h").err == "no such endpoint\n"
     assert kennel("down", "--all", "--yes", "--expired").err == "no such endpoint\n"
