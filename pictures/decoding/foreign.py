@@ -11,6 +11,7 @@ from pictures.decoding.tiff import SIGNATURES
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 _JPEG = b"\xff\xd8\xff"
+_BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)  # bytes; other files begin with BM too
 _CONVERT = "magick IN.{} OUT.jpg"
 _SIPS = "sips -s format jpeg IN.heic --out OUT.jpg"
 # The brands of files that begin with `ftyp`: HEIF's family, then films. Source: ISO/IEC 23008-12,
@@ -32,6 +33,9 @@ _PICTURES = (
     (0, b"\x00\x00\x01\x00", "a Windows icon", "magick 'IN.ico[0]' OUT.png"),
     (0, b"\x00\x00\x02\x00", "a Windows cursor", "magick 'IN.cur[0]' OUT.png"),
     (0, b"icns", "a Mac icon", "magick 'IN.icns[0]' OUT.png"),
+    (0, b"\x8aMNG", "an MNG animation", "magick 'IN.mng[0]' OUT.png"),
+    (0, b"BPG\xfb", "a BPG picture", "bpgdec -o OUT.png IN.bpg"),
+    (0, b"FLIF", "a FLIF picture", "flif -d IN.flif OUT.png"),
     (0, b"qoif", "a QOI picture", "magick IN.qoi OUT.png"),
     (0, b"\x76\x2f\x31\x01", "an OpenEXR picture", "magick IN.exr OUT.png"),
     (0, b"#?RADIANCE", "a Radiance picture", "magick IN.hdr OUT.png"),
@@ -131,7 +135,7 @@ def format_of(data: bytes) -> str:
         return "WEBP"
     if data.startswith((b"GIF87a", b"GIF89a")):
         return "GIF"
-    if data[:2] == b"BM" and data[6:10] == bytes(4):
+    if data[:2] == b"BM" and int.from_bytes(data[14:18], "little") in _BMP_HEADERS:
         return "BMP"
     raise _named(data)
 

@@ -8,7 +8,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 
-from pictures.decoding.errors import UnreadableImage
+from pictures.decoding.errors import UnreadableImage, UnsupportedImage
 from pictures.decoding.source import MAX_PROFILE, Source, orientation
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -23,6 +23,7 @@ def source(data: bytes) -> Source:
     Of an animation that is the picture that readers without animations show.
 
     Raises:
+        UnsupportedImage: an iPhone app's own kind of PNG.
         UnreadableImage: the header is missing or damaged, or there are no pixels.
     """
     kept: list[bytes | memoryview] = []
@@ -37,6 +38,11 @@ def source(data: bytes) -> Source:
             if len(header) != 13 or not _is_sound(data, kind, start, end):
                 raise UnreadableImage("the PNG's header is damaged: send the picture again")
             kept.append(_chunk(kind, header))
+        elif kind == b"CgBI":
+            raise UnsupportedImage(
+                "this is a PNG of an iPhone app (CgBI), which is not supported: convert it (xcrun "
+                "-sdk iphoneos pngcrush -revert-iphone-optimizations IN.png OUT.png)"
+            )
         elif kind == b"IDAT":
             kept += [struct.pack(">I", len(body)) + kind, body, bytes(4)]
         elif kind == b"PLTE":

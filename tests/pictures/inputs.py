@@ -130,6 +130,27 @@ def gray_profile(gamma: float) -> bytes:
     return _profile(b"GRAY", {b"wtpt": white, b"kTRC": curve})
 
 
+def press_profile() -> bytes:
+    """Return an ICC profile of a press, with gray inks: cyan is half as light as paper, black none.
+
+    Source: ICC.1:2001-04, 6.5.8: an 8-bit table with two points for each ink, in CIELab.
+    """
+    same = bytes(range(256))
+    corners = [
+        round(255 * (1 - 0.5 * cyan) * (1 - black))
+        for cyan in (0, 1)
+        for _magenta in (0, 1)
+        for _yellow in (0, 1)
+        for black in (0, 1)
+    ]
+    table = b"".join(bytes([light, 128, 128]) for light in corners)
+    identity = struct.pack(">9i", *(65536 * (at % 4 == 0) for at in range(9)))
+    lut = b"mft1\0\0\0\0" + bytes([4, 3, 2, 0]) + identity + 4 * same + table + 3 * same
+    white = b"XYZ \0\0\0\0" + struct.pack(">iii", 63190, 65536, 54061)
+    found = _profile(b"CMYK", {b"wtpt": white, b"A2B0": lut})
+    return found[:12] + b"prtr" + found[16:20] + b"Lab " + found[24:]
+
+
 def _profile(space: bytes, tags: Mapping[bytes, bytes]) -> bytes:
     place = 128 + 4 + 12 * len(tags)
     table, body = struct.pack(">I", len(tags)), b""

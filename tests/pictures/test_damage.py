@@ -62,6 +62,12 @@ def test_damage_of_the_pixels_of_a_png_is_refused() -> None:
         decode(without)
 
 
+def test_an_iphone_apps_png_is_refused_by_name() -> None:
+    data = png(RGB, 2, 8)
+    with pytest.raises(UnsupportedImage, match=r"CgBI.*pngcrush"):
+        decode(data[:8] + chunk(b"CgBI", bytes(4)) + data[8:])
+
+
 def test_a_png_without_its_last_chunk_is_read_and_named() -> None:
     result = read(png(RGB, 2, 8)[:-12])
     assert difference(result.image, RGB) == 0

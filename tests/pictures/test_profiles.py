@@ -18,6 +18,7 @@ from tests.pictures.inputs import (
     encode,
     gray_profile,
     png,
+    press_profile,
     profile,
     scene,
 )
@@ -83,6 +84,19 @@ def test_gray_profiles_and_gray_pixels_with_a_colour_profile() -> None:
     assert difference(linear, curved) <= 8  # LittleCMS interpolates gray coarsely where it is dark
     bright = decode(encode(gray, "JPEG", quality=100, icc_profile=profile(DISPLAY_P3, 1.0)))
     assert difference(bright, curved) <= 16  # JPEG's own error, enlarged where it is dark
+
+
+@pytest.mark.parametrize("form", ["TIFF", "JPEG"])
+def test_cmyk_is_converted_by_its_profile(form: str) -> None:
+    """Paper, cyan and black; without the profile cyan is (0, 255, 255)."""
+    inks = np.zeros((16, 48, 4), np.uint8)
+    inks[:, 16:32, 0] = 255
+    inks[:, 32:, 3] = 255
+    picture = Image.frombytes("CMYK", (48, 16), inks.tobytes())
+    result = read(encode(picture, form, icc_profile=press_profile()))
+    assert result.remarks == ()
+    for left, level in ((4, 255), (20, 119), (40, 0)):  # L* of 100, 50 and 0
+        assert result.image.getpixel((left, 8)) == pytest.approx((level,) * 3, abs=6)
 
 
 def test_cmyk_without_a_fitting_profile_is_read_as_before() -> None:
