@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from classifier.architectures import canonical
+from classifier.architectures import canonical, check_size
 from debugger.records import COLLECTIONS
 from train import validators
 
@@ -107,7 +107,10 @@ class TrainConfig(BaseModel):
     )
     momentum: Fraction = Field(0.9, description="of SGD")
     weight_decay: float = Field(
-        1e-4, ge=0, le=1, description="of weights; never of biases and norms"
+        1e-4,
+        ge=0,
+        le=1,
+        description="of weights; never of biases, norms, position tables, class tokens and scales",
     )
     schedule: Literal["cosine", "constant"] = Field("cosine", description="after the warm-up")
     warmup_epochs: float = Field(
@@ -262,6 +265,11 @@ class TrainConfig(BaseModel):
             raise ValueError(
                 f"warmup_epochs {self.warmup_epochs:g} must be less than epochs {self.epochs}"
             )
+        if self.image_size:
+            try:
+                check_size(self.architecture, self.image_size)
+            except ValueError as error:
+                raise ValueError(f"image_size: {error}") from error
         if 2 * self.accumulate > self.batch_size:
             raise ValueError(
                 f"accumulate {self.accumulate} leaves fewer than two pictures for a part: "

@@ -86,3 +86,31 @@ def test_a_config_written_as_strings_is_read_back_equal() -> None:
 
 def test_every_hyperparameter_has_a_description() -> None:
     assert all(field.description for field in TrainConfig.model_fields.values())
+
+
+@pytest.mark.parametrize(
+    ("architecture", "size", "problem"),
+    [
+        (
+            "vit_b_16",
+            100,
+            "image_size: vit_b_16 takes multiples of 16 pixels, not 100: try 96 or 112",
+        ),
+        (
+            "inception_v3",
+            64,
+            "image_size: inception_v3 takes pictures of at least 75 pixels, not 64",
+        ),
+        ("maxvit_t", 256, "image_size: maxvit_t takes multiples of 224 pixels"),
+    ],
+)
+def test_a_size_that_the_network_cannot_take_is_refused_before_the_job(
+    architecture: str, size: int, problem: str
+) -> None:
+    given = {"architecture": architecture, "image_size": size}
+    with pytest.raises(ConfigError, match=problem):
+        from_hyperparameters(given)
+
+
+def test_other_spellings_of_an_architecture_become_torchvision_s_name() -> None:
+    assert from_hyperparameters({"architecture": "ResNet-18"}).architecture == "resnet18"
