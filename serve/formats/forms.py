@@ -31,7 +31,9 @@ _HINT = "send it as curl -F picture=@photo.jpg does"
 _MAX_HEADERS = 16  # of a part; RFC 7578 knows three
 _MAX_HEADER_LENGTH = 4096
 # Of a form with bare newlines: the email parser makes an object of every line.
-_MAX_LINES = 100_000
+_MAX_LINES = 50_000
+# Header lines that go on in the next line: the parser joins each with all before it.
+_MAX_FOLDED = 500
 _MAX_PARAMETER = 1000  # bytes
 # What a text field can be called if it is a picture in base64 or a data URL, as canvas.toDataURL
 # writes it.
@@ -101,6 +103,11 @@ def from_form(body: bytes, content_type: str, max_pictures: int) -> Content:
     parts_given = body.count(b"\n" + delimiter)
     if parts_given > max_pictures + MORE_VALUES:
         check_count(parts_given, max_pictures)
+    folded = body.count(b"\r\n ") + body.count(b"\r\n\t")
+    if folded > _MAX_FOLDED:
+        raise RequestError(
+            422, f"the form has {folded:,} lines that begin with a blank or a tab", _HINT
+        )
     bare = delimiter + b"\n" in body and delimiter + b"\r\n" not in body
     parts = _parts_of_message(body, boundary) if bare else _parts(body, delimiter[2:])
     pictures: list[bytes] = []

@@ -39,7 +39,9 @@ SEEDS = [
     *((picture(7, name), f"image/{name.lower()}") for name in FORMATS),
     (json.dumps({"images": ENCODED, "parameters": {"top_k": 3}}).encode(), "application/json"),
     (json.dumps(ENCODED[0]).encode(), "application/json"),
+    ("\n".join(json.dumps({"image": one}) for one in ENCODED).encode(), "application/jsonlines"),
     (PART + picture(7) + b"\r\n--b--\r\n", FORM),
+    ((PART + picture(7) + b"\r\n--b--\r\n").replace(b"\r\n", b"\n"), FORM),
     (npy(np.zeros((2, 9, 8, 3), np.uint8)), "application/x-npy"),
 ]
 
@@ -113,6 +115,7 @@ def hand_made() -> dict[str, Request]:
         ("application/x-npy", _arrays()),
         ("application/json", _json()),
         (FORM, _forms()),
+        ("application/jsonlines", _lines()),
     ):
         found |= {name: Request(body, kind) for name, body in bodies}
     return found | _misdeclared()
@@ -301,6 +304,19 @@ def _json() -> Bodies:
     yield "JSON, infinity", b"[Infinity, -Infinity]"
 
 
+def _lines() -> Bodies:
+    yield "lines, none", b""
+    yield "lines, blank ones", b"\n \n\r\n" * 30
+    yield "lines, many blank ones", b"\n" * 2_000_000
+    yield "lines, 5,000", b'""\n' * 5000
+    yield "lines, deep", b"[" * 200_000 + b"\n" + b'{"a":' * 50_000
+    yield "lines, a long one", b'"' + b"A" * 3_000_000 + b'"\n""'
+    yield "lines, not UTF-8", b'"\xff"\n"\xfe"'
+    yield "lines, in UTF-16", f"{json.dumps(ENCODED[0])}\n".encode("utf-16")
+    yield "lines, a good and a bad one", json.dumps(ENCODED[0]).encode() + b"\nnull"
+    yield "lines, one JSON text on many", json.dumps({"image": ENCODED[0]}, indent=1).encode()
+
+
 def _forms() -> Bodies:
     end = b"\r\n--b--\r\n"
     yield "a form without an end", PART + picture(5)
@@ -314,6 +330,19 @@ def _forms() -> Bodies:
     yield "a form with a path", PART.replace(b'"p"', b'"../../etc/passwd"') + picture(5) + end
     yield "a form with bare newlines", (PART + picture(5) + end).replace(b"\r\n", b"\n")
     yield "a form of another boundary", (PART + picture(5) + end).replace(b"--b", b"--c")
+    for encoding in ("base64", "quoted-printable", "x-uuencode", "gzip", "\u00f6"):
+        head = PART[:-2] + f"Content-Transfer-Encoding: {encoding}\r\n\r\n".encode()
+        yield f"a form in {encoding}", head + b"=3D=" * 50_000 + end
+    mixed = PART[:-2] + b"Content-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n\r\nx\r\n--c--"
+    yield "a form with a mixed part", mixed + end
+    newlines = (PART + b"\n" * 49_000 + end).replace(b"\r\n", b"\n")
+    yield "a form of newlines", newlines
+    yield "a form of forms with newlines", newlines[:9] + mixed.replace(b"\r\n", b"\n") * 90
+    yield "a form of 40 header lines", b"--b\r\n" + b"X: y\r\n" * 40 + PART[5:] + b"x" + end
+    yield (
+        "a form with a folded header",
+        b"--b\r\nX: y\r\n" + b" z\r\n" * 2000 + PART[5:] + b"x" + end,
+    )
     field = b'--b\r\nContent-Disposition: form-data; name="top_k"\r\n\r\n'
     yield "a form of options only", field + b"3" + end
     yield (
