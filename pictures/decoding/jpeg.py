@@ -15,7 +15,7 @@ MAX_SCANS = 100  # of a JPEG; libtiff has the same limit. Encoders write 10 to 2
 # Scans x pixels: a decoder of progressive JPEGs goes through all pixels in each scan.
 MAX_SCANNED_PIXELS = 16 * MAX_PIXELS
 # Markers that are no data: FF00 is a stuffed byte, FFD0 to FFD7 are restarts.
-_MARKER = re.compile(rb"\xff+([\x02-\xcf\xd8-\xfe])")
+_MARKER = re.compile(rb"\xff([\x02-\xcf\xd8-\xfe])")
 _SOI, _EOI, _SOS, _DNL = 0xD8, 0xD9, 0xDA, 0xDC
 _APP0, _APP1, _APP2, _APP14, _COMMENT = 0xE0, 0xE1, 0xE2, 0xEE, 0xFE
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # DHT, JPG and DAC have numbers between them

@@ -1,14 +1,25 @@
 """Damage around sound pixels is passed over; damage of the pixels is refused."""
 
+import contextlib
 import io
 import struct
+import time
 import zlib
+from random import Random
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from pictures.decoder import OversizeImage, UnreadableImage, UnsupportedImage, decode, read
+from pictures.decoder import (
+    ImageError,
+    OversizeImage,
+    UnreadableImage,
+    UnsupportedImage,
+    cost,
+    decode,
+    read,
+)
 from tests import peak
 from tests.pictures.inputs import chunk, difference, encode, png, scene
 
@@ -206,6 +217,31 @@ def test_other_kinds_of_jpeg_are_refused_by_name(marker: int, bits: int, name: s
 def test_a_jpeg_of_very_many_segments_is_refused() -> None:
     with pytest.raises(OversizeImage, match="16,384 segments"):
         decode(JPEG[:2] + b"\xff\xfe\0\2" * 20_000 + JPEG[2:])
+
+
+def test_a_jpeg_of_fill_bytes_is_looked_through_once() -> None:
+    data = JPEG[:2] + b"\xff" * 4_000_000 + JPEG[2:]
+    began = time.process_time()
+    with contextlib.suppress(UnreadableImage):
+        decode(data)
+    assert time.process_time() - began < 5  # hours if every byte begins another search
+
+
+@pytest.mark.filterwarnings("ignore")  # Pillow's, of what is damaged
+def test_damaged_bytes_are_read_or_refused() -> None:
+    """Whatever the damage, the error is the decoder's own."""
+    random = Random(0)  # noqa: S311
+    deep = png(RGB.astype(np.uint16), 2, 16, chunk(b"tRNS", bytes(6)), chunk(b"sBIT", b"\6\6\6"))
+    forms = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+    for data in (deep, *(encode(Image.fromarray(RGB), form) for form in forms)):
+        for _ in range(30):
+            damaged = bytearray(data)
+            for _ in range(random.choice((1, 3, 20))):
+                place = random.randrange(min(len(data), random.choice((64, len(data)))))
+                damaged[place] = random.choice((0, 255, random.randrange(256)))
+            for function in (cost, decode):
+                with contextlib.suppress(ImageError):
+                    function(bytes(damaged), max_pixels=2**20)
 
 
 @pytest.mark.parametrize("marker", [b"\xff\xd8", b"\xff\xd8\xff", b"\xff\xd8\xff\xe0\0\x10JFIF\0"])
