@@ -62,8 +62,13 @@ class Emulator:
         """Send a request on this thread's connection."""
         if not hasattr(self.local, "connection"):
             self.local.connection = http.client.HTTPConnection(self.address)
-        self.local.connection.request(method, path, body, SIGNED)
-        answer = self.local.connection.getresponse()
+        try:
+            self.local.connection.request(method, path, body, SIGNED)
+            answer = self.local.connection.getresponse()
+        except (ConnectionError, http.client.HTTPException):  # it was idle for too long
+            self.local.connection.close()
+            self.local.connection.request(method, path, body, SIGNED)
+            answer = self.local.connection.getresponse()
         content: bytes = answer.read()
         if answer.status >= 300:
             raise RuntimeError(f"{method} {path}: {answer.status} {content[:300]!r}")

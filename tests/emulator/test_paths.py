@@ -1,5 +1,6 @@
 """Names in requests and keys in S3 lead to no path outside of their folder."""
 
+import contextlib
 import hashlib
 import json
 import signal
@@ -10,10 +11,14 @@ from typing import Any
 import pytest
 
 from emulator.__main__ import main
+from emulator.engines import opt_ml
 from emulator.errors import JobError
+from emulator.resources import TRAINING_JOB
 from emulator.runs import hosts
 from emulator.store import artifacts
+from emulator.store.cards import Cards, Location
 from emulator.store.paths import below, child, open_private, private_folder, remove_child
+from emulator.store.records import Records
 from tests.emulator.client import BUCKET, IMAGES, Emulator, files_below, signed, upload_photos
 from tests.emulator.test_doors import JOB, send
 
@@ -49,6 +54,23 @@ NAMES = [
     "/opt/ml/../../tmp/kennel-escaped",
     "",
 ]
+
+
+def hostile_names() -> list[str]:
+    """Return more than 200 names that could lead elsewhere, each in its own way."""
+    up = ["..", "../..", "../../..", "..//..", "../.", "./..", ".../.."]
+    up += ["..\\..", "..%5c..", "....//"]
+    up += ["%2e%2e", "%2e.", ".%2e", "%252e%252e", "%c0%ae%c0%ae", "\uff0e\uff0e", "..\0", "..;"]
+    before = ["", "/", "./", "a/", "a/b/../../", "//", "\\", "C:\\", "file://", "\u2215"]
+    after = ["", "/", "/x", "/s3", "/records", "%2fs3", "\\s3", "\0.json", "\n"]
+    made = [f"{one}{two}{three}" for one in before for two in up for three in after]
+    special = [f"a{chr(number)}b" for number in (*range(32), 127, 0x202E, 0x2028, 0xFEFF, 0x200B)]
+    special += ["/dev/null", "/proc/self/environ", "/etc/passwd", "~root", "`id`", "$(id)", "|id"]
+    # Every seventh, so that all of `before`, `up` and `after` occur.
+    return sorted({*NAMES, *special, *made[::7]})
+
+
+MANY_NAMES = hostile_names()
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +132,15 @@ FIELDS: list[tuple[str, str, str]] = [
     ("DeleteEndpointConfig", "EndpointConfigName", "{}"),
     ("CreateImage", "ImageName", "{}"),
     ("DeleteImage", "ImageName", "{}"),
+    ("CreateImageVersion", "ImageName", "{}"),
+    ("CreateEndpointConfig", "EndpointConfigName", "{}"),
+    ("UpdateEndpoint", "EndpointName", "{}"),
+    ("StopTransformJob", "TransformJobName", "{}"),
+    ("StopHyperParameterTuningJob", "HyperParameterTuningJobName", "{}"),
+    ("CreateTrainingJob", "ProfilerConfig.S3OutputPath", "s3://{}/x"),
 ]
+# Fields with names that AWS does not restrict by a pattern: many of these jobs start.
+JOBS = {"CheckpointConfig.LocalPath", "DebugHookConfig.LocalPath"}
 
 
 @pytest.mark.slow
@@ -120,7 +150,8 @@ def test_hostile_names_in_sagemaker(
 ) -> None:
     headers = {"X-Amz-Target": f"SageMaker.{operation}"} | signed("sagemaker")
     before = digest(emulator)
-    for number, name in enumerate(NAMES):
+    starts = member in JOBS or form.startswith("s3://")
+    for number, name in enumerate(NAMES if starts else MANY_NAMES):
         request = TRAINING if operation == "CreateTrainingJob" else {}
         job = f"hostile-{FIELDS.index((operation, member, form))}-{number}"
         request = changed(request | {"TrainingJobName": job}, member, form.format(name))
@@ -139,6 +170,7 @@ def test_hostile_names_in_sagemaker(
     assert not Path("/tmp/kennel-escaped").exists()  # noqa: S108
 
 
+REAL = {"etc", "", "proc/self/environ", "etc/passwd", "dev/null"}
 S3_REQUESTS = [
     ("PUT", "/{}"),
     ("DELETE", "/{}"),
@@ -156,8 +188,10 @@ S3_REQUESTS = [
 def test_hostile_buckets(emulator: Emulator, method: str, form: str) -> None:
     before = digest(emulator)
     buckets = emulator.s3.list_buckets()["Buckets"]
-    # Slashes at the start are dropped: these are a key, a real name, and no name.
-    for name in set(NAMES) - {"/etc", "//etc", ""}:
+    # Slashes at the start are dropped: those are names of a bucket and keys, or no name.
+    for name in MANY_NAMES:
+        if name.strip("/") in REAL:
+            continue
         raw = name.encode().decode("latin-1").replace("\n", "%0A").replace("\r", "%0D")
         raw = "".join(c if " " < c < "\x7f" else f"%{ord(c):02X}" for c in raw)
         for path in {raw, raw.replace("/", "%2F"), raw.replace(".", "%2E")}:
@@ -198,7 +232,9 @@ KEYS = [
     "漢" * 341 + "a",
     "quote'\"<>",
     "back\\slash",
+    *(name for name in MANY_NAMES if name and len(name.encode()) <= 1024),
 ]
+KEYS = sorted(set(KEYS))
 
 
 @pytest.mark.slow
@@ -244,6 +280,75 @@ def test_keys_do_not_lead_out_of_a_channel_or_of_checkpoints(emulator: Emulator,
 
 
 HOSTILE = ["..", ".", "", "../x", "a/../..", "/etc", "a\0b", "link", "link/x", "../folder2/x"]
+
+
+def record(folder: Path, name: str) -> Path:
+    """Store a resource of a name, and return the folder of its kind."""
+    if not name:
+        raise ValueError("no resource has an empty name")
+    records = Records(folder / "records", "us-east-1")
+    assert records.add(TRAINING_JOB, name, {"x": 1})
+    records.update(TRAINING_JOB, name, x=2)
+    again = Records(folder / "records", "us-east-1").get(TRAINING_JOB, name)
+    assert again
+    assert again["x"] == 2
+    records.remove(TRAINING_JOB, name)
+    return folder / "records"
+
+
+def card(folder: Path, name: str) -> Path:
+    """Make the file of an object of a key, in a bucket of a name."""
+    cards = Cards(folder / "s3")
+    cards.add_bucket(name, "us-east-1")
+    file = cards.new_file(Location(name, name))
+    file.write_text("x")
+    file.unlink()
+    cards.remove_bucket(name)
+    return folder / "s3"
+
+
+def local_path(folder: Path, name: str) -> Path:
+    """Write to a LocalPath, as a job's synced folder."""
+    file = opt_ml.host_path(folder / "root", f"/opt/ml/{name}") / "file"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("x")
+    file.unlink()
+    return folder / "root"
+
+
+def channel(folder: Path, name: str) -> Path:
+    """Write to a channel's folder."""
+    (folder / "data").mkdir(exist_ok=True)
+    file = below(child(folder / "data", name), "file")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("x")
+    remove_child(folder / "data", name)
+    return folder / "data"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("use", [record, card, local_path, channel])
+def test_no_name_leads_elsewhere(tmp_path: Path, use: Callable[[Path, str], Path]) -> None:
+    assert len(MANY_NAMES) >= 200
+    folder = tmp_path / "outer" / "folder"
+    kept = "root/kept records/kept s3/kept data/kept kept ../kept ../../kept".split()
+    for name in kept:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("kept")
+
+    def others(inside: Path) -> list[str]:
+        files = [path for path in files_below(tmp_path) if inside not in path.parents]
+        return sorted(f"{path} {path.read_text()}" for path in files)
+
+    used = 0
+    before = {inside: others(folder / inside) for inside in ("root", "records", "s3", "data")}
+    for name in MANY_NAMES:
+        with contextlib.suppress(JobError, OSError, ValueError):  # a refusal, or too long a name
+            inside = use(folder, name)
+            used += 1
+            assert others(inside) == before[inside.name], name
+        assert len([path for path in files_below(tmp_path) if path.name == "kept"]) == 7, name
+    assert used > 5
 
 
 @pytest.fixture
