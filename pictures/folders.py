@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from pictures import shards
 from pictures.layouts.classes import inner_folders
 from pictures.layouts.names import check_classes, check_names, class_name
-from pictures.layouts.splits import split_of
+from pictures.layouts.splits import check_no_splits, split_of
 from pictures.layouts.walk import File, files_below, subfolders
 from pictures.picture import OUTSIDE, DataError, Listing, Passed, Sample, shorten
 
@@ -47,6 +47,8 @@ def read(root: Path, split: str) -> Listing:
         if file.name != NEAR_COPIES:
             passed.add(OUTSIDE, file.path)
     check_classes(root, [folder.name for folder in folders])
+    if len(folders) > 1:
+        check_no_splits(root, [folder.name for folder in folders])
     found = {folder: files_below(folder, passed) for folder in folders}
     check_names(root, (f"{one.name}/{file.name}" for one, own in found.items() for file in own))
     check_names(root, [file.name for file in loose])

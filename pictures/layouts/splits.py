@@ -7,23 +7,26 @@ from pathlib import Path
 from pictures.layouts.walk import files_below, subfolders
 from pictures.picture import DataError, Passed, shorten
 
-# The names that channels and folders of a split can have, in any case, with `-` or `_` or neither.
+# The names that channels and folders of a split can have, in any case; also next to one of _AROUND,
+# with or without `-`, `_`, `.` or a space between them.
 SPLITS = {
-    "train": ("train", "training", "trainset", "trainingset", "traindata", "trainingdata"),
-    "valid": (
-        *("valid", "validation", "val", "validset", "validationset", "valset"),
-        *("validdata", "validationdata", "valdata"),
-    ),
-    "test": ("test", "testing", "testset", "testingset", "testdata", "testingdata"),
+    "train": ("train", "training"),
+    "valid": ("valid", "validation", "val"),
+    "test": ("test", "testing"),
 }
+_AROUND = "set|data|dataset|split|images?|imgs?|photos|pictures|pics|samples|examples|folder"
 # Names with more than one meaning: taken in folders next to `train`, and reported. A channel has to
 # have one of the names above.
 _LOOSE = {
-    "valid": ("dev", "devset", "development", "eval", "evalset", "evaluation"),
-    "test": ("holdout", "heldout", "holdoutset"),
+    "valid": ("dev", "development", "eval", "evaluation"),
+    "test": ("holdout", "heldout"),
 }
 _SPLIT_OF = {alias: split for split, aliases in SPLITS.items() for alias in aliases}
 _LOOSE_SPLIT_OF = {alias: split for split, aliases in _LOOSE.items() for alias in aliases}
+_BARE = re.compile(rf"^(?:{_AROUND})?({'|'.join([*_SPLIT_OF, *_LOOSE_SPLIT_OF])})(?:{_AROUND})?$")
+# A word for a split in a longer name, such as `train1` or `my_train`.
+_LIKE_TRAIN = re.compile(r"(?:^|[^a-z])train(?:ing)?(?:[^a-z]|$)")
+_LIKE_OTHER = re.compile(r"(?:^|[^a-z])(?:test(?:ing)?|val|valid(?:ation)?)(?:[^a-z]|$)")
 PRETRAINED = "pretrained"  # the channel of pretrained weights
 NOT_PICTURES = (PRETRAINED, "checkpoint", "checkpoints", "model", "code")
 _DEPTH = 4  # folders around the split folders, as zip files make them
@@ -40,8 +43,25 @@ def split_of(name: str, *, loose: bool = False) -> str:
         name: of a folder or channel.
         loose: also for names with more than one meaning, such as `dev`.
     """
-    plain = re.sub(r"[\s_.-]", "", name.lower())
-    return _SPLIT_OF.get(plain, "") or (_LOOSE_SPLIT_OF.get(plain, "") if loose else "")
+    found = _BARE.match(re.sub(r"[\s_.-]", "", name.lower()))
+    if not found:
+        return ""
+    return _SPLIT_OF.get(found[1], "") or (_LOOSE_SPLIT_OF.get(found[1], "") if loose else "")
+
+
+def check_no_splits(root: Path, folders: Sequence[str]) -> None:
+    """Check that class folders are not splits under names that are not known, such as `train1`.
+
+    Raises:
+        DataError: all of them look like splits, some like train and some like others.
+    """
+    train = {name for name in folders if _LIKE_TRAIN.search(name.lower())}
+    other = {name for name in folders if _LIKE_OTHER.search(name.lower())}
+    if train and other - train and train | other == set(folders):
+        raise DataError(
+            f"the folders {shorten(folders)} in {root} look like splits and not like classes: "
+            "rename them to train, valid and test, with a folder for each class inside"
+        )
 
 
 def roots(channels: Mapping[str, Path], notes: list[str], passed: Passed) -> dict[str, Path]:

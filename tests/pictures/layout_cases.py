@@ -35,6 +35,9 @@ CASES = (
     trains("Training-Set and Test-Set", pets("Training-Set", "Test-Set"), SPLIT),
     trains("train data and test data", pets("train data", "test data"), SPLIT),
     trains("training, validation", pets("training", "validation", "testing"), "24 pictures"),
+    trains("train_images, images_test", pets("train_images", "images_test"), SPLIT),
+    refused("train1 and test1", ("train1/*4", "test1/*4"), "look like splits and not like classes"),
+    refused("splits with a prefix", pets("my_train", "my_test"), "rename them to train, v"),
     trains("train and val", pets("train", "val"), "16 pictures"),
     trains("train and dev", pets("train", "dev"), "the folder dev is taken as valid"),
     trains("train and Eval", pets("train", "Eval"), "the folder Eval is taken as valid"),
@@ -80,6 +83,7 @@ CASES = (
     # Classes.
     trains("class folders alone", PETS, SPLIT, "8 pictures in 2 classes"),
     trains("a class train", ("bus/*4", "car/*4", "train/*4"), "counts as a class, since it has"),
+    trains("kinds of trains", ("freight train/*4", "steam train/*4"), "8 pictures in 2 classes"),
     trains("a class test", ("bus/*4", "car/*4", "test/*4"), "there is no train folder next to it"),
     trains("leading numbers", ("001.cat/*4", "002.dog/*4"), SPLIT),
     trains("letters", ("a/*4", "A/*4"), SPLIT),
