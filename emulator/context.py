@@ -9,6 +9,7 @@ from pathlib import Path
 from emulator import region
 from emulator.contract import Record
 from emulator.engines.choose import Engines
+from emulator.keys import JobKeys
 from emulator.resources import Resource
 from emulator.settings import ACCOUNT, Settings
 from emulator.slots import Slots, fitting
@@ -34,6 +35,7 @@ class Context:
     logs: Logs
     engines: Engines
     slots: Slots
+    keys: JobKeys = field(default_factory=JobKeys)
     closing: threading.Event = field(default_factory=threading.Event)
 
     @classmethod

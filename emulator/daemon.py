@@ -79,6 +79,7 @@ def run(settings: Settings) -> int:
         cleanup.callback(server.close)
         cleanup.callback(emulator.close)  # ends what requests wait for
         cleanup.callback(server.refuse)
+        emulator.listen_at(url)
         server.serve()
         info = Info(os.getpid(), url, settings.region, emulator.engine, settings.access_key)
         write_json(_pid_file(settings.state), asdict(info))

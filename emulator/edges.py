@@ -1,4 +1,4 @@
-"""What moto would answer untruly, as it knows nothing of what the emulator runs: refused by name."""
+"""What moto would answer untruly, as it does not know what the emulator runs: refused."""
 
 import json
 import re

@@ -27,6 +27,7 @@ from emulator.api.transform import TransformJobs
 from emulator.api.tuning import TuningJobs
 from emulator.context import Context, Operations
 from emulator.errors import ApiError, NotEmulated
+from emulator.runs.schedules import Schedules
 from emulator.runs.training_runs import TrainingRuns
 from emulator.s3.answers import S3
 from emulator.settings import Settings
@@ -59,6 +60,7 @@ class Emulator:
         werkzeug_app.DISABLE_GLOBAL_CORS = True  # type: ignore[attr-defined]
         self._moto = werkzeug_app.DomainDispatcherApplication(werkzeug_app.create_backend_app)
         self._resetting = threading.Lock()
+        self._url = ""
         self._open()
 
     def _open(self) -> None:
@@ -80,6 +82,7 @@ class Emulator:
             **Images(context).operations(),
             **Tags(context).operations(),
         }
+        Schedules(self._endpoints.delete, self._journal.answer, context.closing)
         assert set(self._operations) | {"InvokeEndpoint", "InvokeEndpointAsync"} == set(FIELDS)
 
     def __call__(self, environ: dict[str, Any], start: Start) -> Iterable[bytes]:
@@ -90,7 +93,7 @@ class Emulator:
                 raise ValueError("a header of the answer has a line break")
             return start(status, [*headers, door.NO_SCRIPTS], *more)
 
-        if refused := door.refusal(environ, self._access_key):
+        if refused := door.refusal(environ, self._access_key, self._context.keys.has):
             return refused(environ, start_sandboxed)
         with region.at(door.region(environ)):
             return self._answer(environ, start_sandboxed)
@@ -126,7 +129,16 @@ class Emulator:
             return _error(ApiError(f"the emulator failed: {error!r}"))(environ, start)
         if door.service(environ) == "s3":
             return self._s3.answer(environ, start)
-        return self._journal.answer(environ, start)
+        buckets = set(self._context.objects.backend.buckets)
+        answer = self._journal.answer(environ, start)
+        for changed in buckets ^ set(self._context.objects.backend.buckets):
+            self._context.objects.save_bucket(changed)  # a stack has made or deleted it
+        return answer
+
+    def listen_at(self, url: str) -> None:
+        """Set the address that clients use; jobs get it."""
+        self._url = url
+        self._context.keys.listen_at(url)
 
     @property
     def engine(self) -> str:
@@ -151,6 +163,7 @@ class Emulator:
             environ = EnvironBuilder(path=door.RESET, method="POST").get_environ()
             run_wsgi_app(self._moto, environ, buffered=True)
             self._open()
+            self.listen_at(self._url)
 
     def _sagemaker(self, operation: str, request: Request) -> Response:
         function = self._operations.get(operation)

@@ -7,7 +7,7 @@ address. A browser cannot hide where a page comes from, and other users do not k
 import hmac
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs
@@ -15,6 +15,7 @@ from xml.sax.saxutils import escape
 
 from werkzeug.wrappers import Response
 
+from emulator.keys import SERVICES
 from emulator.settings import HOST
 
 ABOUT = (
@@ -44,7 +45,9 @@ def region(environ: Mapping[str, Any]) -> str:
     return _credential(environ)[2]
 
 
-def refusal(environ: Mapping[str, Any], access_key: str) -> Response | None:
+def refusal(
+    environ: Mapping[str, Any], access_key: str, is_of_job: Callable[[str], bool] = lambda _: False
+) -> Response | None:
     """Return the answer to a request that must not get in, or None if it gets in.
 
     A GET of `/` without a signature is answered with what this is.
@@ -52,6 +55,7 @@ def refusal(environ: Mapping[str, Any], access_key: str) -> Response | None:
     Args:
         environ: the request, as WSGI has it; SERVER_PORT is the port on which we listen.
         access_key: the key that a request must name.
+        is_of_job: whether a key is of a job that runs; it opens `keys.SERVICES` only.
     """
     host, port = environ.get("HTTP_HOST", ""), environ["SERVER_PORT"]
     if host not in (f"{HOST}:{port}", f"localhost:{port}"):
@@ -65,7 +69,10 @@ def refusal(environ: Mapping[str, Any], access_key: str) -> Response | None:
         if environ["REQUEST_METHOD"] == "GET" and environ["PATH_INFO"] == "/":
             return Response(ABOUT, content_type="text/plain; charset=utf-8")
         return _refuse(environ, "MissingAuthenticationToken", "The request has no access key")
-    if not hmac.compare_digest(key.encode(), access_key.encode()):
+    if is_of_job(key):
+        if (wanted := service(environ)) not in SERVICES:
+            return _refuse(environ, "AccessDenied", f"A job's key is not for {wanted}")
+    elif not hmac.compare_digest(key.encode(), access_key.encode()):
         message = (
             "The access key is not this emulator's: `python -m emulator status` prints the key"
         )

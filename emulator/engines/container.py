@@ -72,7 +72,12 @@ class Container(Protocol):
 
 
 class Engine(Protocol):
-    """Starts containers."""
+    """Starts containers.
+
+    `reaches_us`: whether containers that are not isolated reach the emulator's address.
+    """
+
+    reaches_us: bool
 
     def network(self, name: str, count: int, *, isolated: bool) -> AbstractContextManager[Network]:
         """Provide a network for `count` hosts until the `with` block ends.

@@ -15,10 +15,21 @@ from emulator.settings import HOST, Settings
 
 _LABEL = "kennel.emulator"
 _PORT = 8080
+# What images need that give up root or own files, and no more: no mounts, devices or raw packets.
+_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID")
+_PROCESSES = 16_384
+_CONFINED = (
+    "--cap-drop=ALL",
+    *(f"--cap-add={name}" for name in _CAPABILITIES),
+    "--security-opt=no-new-privileges",
+    f"--pids-limit={_PROCESSES}",
+)
 
 
 class DockerEngine:
     """Starts containers, labelled with the state folder; see `container.Engine`."""
+
+    reaches_us = False  # the emulator listens on the machine's loopback only
 
     def __init__(self, settings: Settings) -> None:
         digest = hashlib.sha256(str(settings.state).encode()).hexdigest()[:12]
@@ -41,14 +52,17 @@ class DockerEngine:
             docker("network", "rm", title, check=False)
 
     def start(self, plan: Plan) -> "DockerContainer":
-        """Start a container in the background."""
+        """Start a container in the background, with few of root's rights.
+
+        Its memory has no limit: an instance's is that of the machine.
+        """
         title = f"{self._prefix}-{plan.name}"
         docker("rm", "--force", title, check=False)
         volumes = [f"{plan.root}:{OPT_ML}"]
         for mount in plan.mounts:
             target = mount.inside if mount.inside.startswith("/") else f"{OPT_ML}/{mount.inside}"
             volumes.append(f"{mount.source}:{target}{':ro' if mount.read_only else ''}")
-        words = ["run", "--detach", "--name", title, "--label", self._label]
+        words = ["run", "--detach", "--name", title, "--label", self._label, *_CONFINED]
         words += ["--network", plan.network.name, "--hostname", plan.host, "--shm-size", "1g"]
         if plan.network.name != "none":
             words += ["--network-alias", plan.host]

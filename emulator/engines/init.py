@@ -21,6 +21,7 @@ import psutil
 # Started by file name: neither the working folder nor PYTHONPATH has to contain the emulator.
 sys.path[0] = str(Path(__file__).parents[2])
 from emulator.engines import namespaces  # noqa: E402
+from emulator.engines.container import OPT_ML  # noqa: E402
 
 CANNOT_START = 125  # docker's exit code for it
 _CONTAINER_PORT = 8080
@@ -94,6 +95,8 @@ def _enter_namespaces(plan: dict[str, Any]) -> socket.socket | None:
         namespaces.join_network(plan["join"])
     elif plan["isolated"]:
         namespaces.own_network()
+    if plan["opt_ml"]:
+        namespaces.own_folder(Path(plan["opt_ml"]), OPT_ML)
     if plan["hosts"]:
         namespaces.own_names(plan["hostname"], plan["hosts"], Path(plan["hosts_file"]))
     return listener

@@ -1,7 +1,7 @@
-"""Linux namespaces for a process that stands in for a container: network, host name, hosts file.
+"""Linux namespaces for a process that stands in for a container: network, names, /opt/ml.
 
 `init` enters them before it starts the command. Needs root or unprivileged user namespaces.
-Run as a module, it exits with status 0 if this machine allows them.
+Run as a module with `network` or `folder`, it exits with status 0 if this machine allows that.
 """
 
 import ctypes
@@ -85,6 +85,39 @@ def own_names(hostname: str, hosts: Mapping[str, str], hosts_file: Path) -> None
     socket.sethostname(hostname)
 
 
+def own_folder(folder: Path, path: str) -> None:
+    """Let a folder appear at a path like /opt/ml, for this process and its children only.
+
+    If the path does not exist on this machine, its parent is replaced by one that has all that the
+    parent has, and the path.
+
+    Raises:
+        OSError: not permitted.
+    """
+    _unshare(_NEW_MOUNTS)
+    mount = _libc().mount
+    _checked(mount(b"none", b"/", None, _RECURSIVE | _PRIVATE, None), "mount")
+    if not Path(path).is_dir():
+        parent = Path(path).parent
+        stand_in = folder.with_name(f"{folder.name}{parent.name}")
+        stand_in.mkdir()
+        for child in parent.iterdir():
+            inside = stand_in / child.name
+            if child.is_symlink():
+                inside.symlink_to(child.readlink())
+                continue
+            inside.mkdir() if child.is_dir() else inside.touch()
+            _bind(child, inside)
+        (stand_in / Path(path).name).mkdir()
+        _bind(stand_in, parent)
+    _bind(folder, Path(path))
+
+
+def _bind(source: Path, target: Path) -> None:
+    mount, flags = _libc().mount, _BIND | _RECURSIVE
+    _checked(mount(os.fsencode(source), os.fsencode(target), None, flags, None), "mount")
+
+
 def _unshare(flags: int) -> None:
     """Create new namespaces; without root, in a new user namespace."""
     user, group = os.geteuid(), os.getegid()
@@ -97,7 +130,29 @@ def _unshare(flags: int) -> None:
         Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
 
 
+def _try(what: str, folder: Path) -> None:
+    if what == "network":
+        own_network()
+        own_names("trial", {"trial": "127.77.0.1"}, folder / "hosts")
+    else:
+        own_folder(folder / "trial", "/opt/ml")
+
+
+def main(what: str) -> int:
+    """Try in a child process; return its exit status."""
+    with tempfile.TemporaryDirectory() as name:
+        (Path(name) / "trial").mkdir()
+        # The folder is deleted here, where what the child mounts into it does not appear.
+        child = os.fork()
+        if not child:
+            try:
+                _try(what, Path(name))
+            except OSError as error:
+                print(error, file=sys.stderr)
+                os._exit(1)
+            os._exit(0)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
 if __name__ == "__main__":
-    own_network()
-    with tempfile.TemporaryDirectory() as folder:
-        own_names("trial", {"trial": "127.77.0.1"}, Path(folder) / "hosts")
+    sys.exit(main(sys.argv[1]))

@@ -1,7 +1,8 @@
 """The process engine: runs an image's command on this machine, as a child of `init`.
 
-/opt/ml is the folder in SAGEMAKER_BASE_DIR. There is no file system of its own and no limit on
-memory or processors; read-only channels are copies.
+/opt/ml is the job's folder, in a mount namespace; where the machine does not allow that, it is the
+folder in SAGEMAKER_BASE_DIR. There is no other file system of its own and no limit on memory or
+processors; read-only channels are copies.
 """
 
 import contextlib
@@ -29,6 +30,8 @@ _PORTS = range(21_000, 32_000)
 class ProcessEngine:
     """Starts `init` processes; see `container.Engine`."""
 
+    reaches_us = True
+
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         # Training on several hosts uses fixed ports, so only one such job runs at a time.
@@ -46,16 +49,17 @@ class ProcessEngine:
                 "EnableNetworkIsolation: use --engine docker"
             )
         names = tuple(f"algo-{number}" for number in range(1, count + 1))
-        if count == 1:
-            yield Network(name, names, {}, isolated)
+        if count == 1:  # toolkits wait until the host's name resolves
+            addresses = {names[0]: HOST} if private else {}
+            yield Network(name, names, addresses, isolated)
             return
         with contextlib.nullcontext() if isolated else self._several_hosts:
             block = next(self._numbers) % 250 + 1
-            addresses = [f"127.77.{block}.{number}" for number in range(1, count + 1)]
+            ours = [f"127.77.{block}.{number}" for number in range(1, count + 1)]
             if private:
-                yield Network(name, names, dict(zip(names, addresses, strict=True)), isolated)
+                yield Network(name, names, dict(zip(names, ours, strict=True)), isolated)
             else:
-                yield Network(name, tuple(addresses), {}, isolated)
+                yield Network(name, tuple(ours), {}, isolated)
         self._first_host.pop(name, None)
 
     def start(self, plan: Plan) -> "Process":
@@ -69,13 +73,21 @@ class ProcessEngine:
         serving = plan.verb == "serve"
         private = plan.network.isolated or (serving and _namespaces_work())
         port = _free_port() if serving else 0
+        words = [*command, *plan.arguments]
+        bound = _mounts_work()
+        if not bound and any(OPT_ML in word for word in words):
+            raise JobError(
+                f"InternalServerError: the process engine needs root or user namespaces to have "
+                f"{OPT_ML}, which the command names: {words}: use --engine docker"
+            )
         env = self._settings.inherited() | dict(plan.env)
-        env["SAGEMAKER_BASE_DIR"] = str(plan.root)
+        env["SAGEMAKER_BASE_DIR"] = OPT_ML if bound else str(plan.root)
         if serving:
             env["SAGEMAKER_BIND_TO_PORT"] = "8080" if private else str(port)
         init_plan = {
-            "command": [*command, *plan.arguments],
+            "command": words,
             "env": env,
+            "opt_ml": str(plan.root) if bound else "",
             "isolated": private,
             "port": port if private else 0,
             "join": self._first_host.get(plan.network.name) if plan.network.isolated else None,
@@ -95,7 +107,7 @@ class ProcessEngine:
                 f"InternalServerError: the process engine has only {OPT_ML}, not {path}: "
                 "use --engine docker"
             )
-        return str(root) + path.removeprefix(OPT_ML)
+        return path if _mounts_work() else str(root) + path.removeprefix(OPT_ML)
 
 
 class Process:
@@ -151,11 +163,20 @@ class Process:
         self.kill()
 
 
-@cache
 def _namespaces_work() -> bool:
     """Whether this machine allows private networks and hosts files."""
+    return _allowed("network")
+
+
+def _mounts_work() -> bool:
+    """Whether this machine allows a private /opt/ml."""
+    return _allowed("folder")
+
+
+@cache
+def _allowed(what: str) -> bool:
     done = subprocess.run(
-        [sys.executable, "-m", namespaces.__name__],
+        [sys.executable, "-m", namespaces.__name__, what],
         cwd=Path(__file__).parents[2],
         stdin=subprocess.DEVNULL,
         capture_output=True,

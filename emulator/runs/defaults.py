@@ -7,6 +7,7 @@ public threads.
 from typing import Any
 
 from emulator.contract import Record
+from emulator.errors import Invalid
 from emulator.store.objects import Location
 
 _DAY_S = 86_400
@@ -61,7 +62,11 @@ def training_job(request: Record) -> Record:
 
 
 def tuning_job(request: Record) -> Record:
-    """Return a new tuning job."""
+    """Return a new tuning job. SDKs find the machines in ResourceConfig, however they were given.
+
+    Raises:
+        Invalid: see `resources`.
+    """
     config = filled(
         request["HyperParameterTuningJobConfig"],
         {
@@ -77,6 +82,7 @@ def tuning_job(request: Record) -> Record:
     for kind in ("IntegerParameterRanges", "ContinuousParameterRanges"):
         ranges[kind] = _each(ranges[kind], {"ScalingType": "Auto"})
     definition = training(request["TrainingJobDefinition"])
+    definition["ResourceConfig"] = resources(definition)
     objective = config["HyperParameterTuningJobObjective"]["MetricName"]
     static = definition.get("StaticHyperParameters", {})
     definition["StaticHyperParameters"] = static | {"_tuning_objective_metric": objective}
@@ -116,3 +122,25 @@ def endpoint_config(request: Record) -> Record:
 
 def _each(items: list[Any], values: Record) -> list[Any]:
     return [filled(item, values) for item in items]
+
+
+def resources(definition: Record) -> Record:
+    """Return a trial's ResourceConfig: from ResourceConfig or HyperParameterTuningResourceConfig.
+
+    Raises:
+        Invalid: both or neither are given, or several instance types to choose from.
+    """
+    given = definition.get("HyperParameterTuningResourceConfig")
+    if ("ResourceConfig" in definition) == (given is not None):
+        raise Invalid(
+            "Exactly one of ResourceConfig and HyperParameterTuningResourceConfig must be present"
+        )
+    if given is None:
+        config: Record = definition["ResourceConfig"]
+        return config
+    choices = given.get("InstanceConfigs", [])
+    if len(choices) > 1:
+        raise Invalid("Several InstanceConfigs are not emulated: give one")
+    chosen = given | (choices[0] if choices else {})
+    keys = ("InstanceType", "InstanceCount", "VolumeSizeInGB", "VolumeKmsKeyId")
+    return {key: chosen[key] for key in keys if key in chosen}

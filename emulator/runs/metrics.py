@@ -83,7 +83,7 @@ class Metrics:
         datum = {
             "MetricName": name,
             "Dimensions": self._dimensions,
-            "Timestamp": dt.datetime.now(dt.UTC),
+            "Timestamp": dt.datetime.now(dt.UTC).replace(tzinfo=None),  # as moto compares it
             "Value": value,
             "Unit": "None",
         }

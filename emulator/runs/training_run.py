@@ -172,7 +172,10 @@ class TrainingRun:
                 self._transition("Downloading", "Downloading input data")
             self._attempts += 1
             attempt = Attempt(self._context, self._job, self._engine, self._folder, self._attempts)
-            started = attempt.start(network, removals, {})
+            env: dict[str, str] = {}
+            if self._engine.reaches_us and not isolated:
+                env = removals.enter_context(self._context.keys.issue(self._context.region))
+            started = attempt.start(network, removals, env)
             self._attempt = attempt
             self._transition("Training", "Training image download completed. Training in progress.")
             with self._context.records.change(TRAINING_JOB, self._name) as job:

@@ -7,7 +7,6 @@ import uuid
 
 from emulator.context import Context, now
 from emulator.contract import Record
-from emulator.errors import Invalid
 from emulator.resources import TRAINING_JOB, TUNING_JOB
 from emulator.runs import search
 from emulator.runs.completion import Completion
@@ -36,16 +35,12 @@ def trial_request(tuning: Record, name: str, tuned: search.Hyperparameters) -> R
         tuning: the CreateHyperParameterTuningJob request.
         name: the trial's name.
         tuned: its hyperparameters, without the static ones.
-
-    Raises:
-        Invalid: see `resources`.
     """
     definition = tuning["TrainingJobDefinition"]
     static = definition.get("StaticHyperParameters", {})
     shared = {key: value for key, value in definition.items() if key not in _NOT_OF_A_TRIAL}
     return shared | {
         "TrainingJobName": name,
-        "ResourceConfig": resources(definition),
         "HyperParameters": static | tuned,
     }
 
@@ -65,28 +60,6 @@ def tuned_names(tuning: Record) -> set[str]:
     names = {one["Name"] for kind in ranges.values() for one in kind}
     names |= set(tuning["TrainingJobDefinition"].get("StaticHyperParameters", {}))
     return names - {"_tuning_objective_metric"}
-
-
-def resources(definition: Record) -> Record:
-    """Return a trial's ResourceConfig: from ResourceConfig or HyperParameterTuningResourceConfig.
-
-    Raises:
-        Invalid: both or neither are given, or several instance types to choose from.
-    """
-    given = definition.get("HyperParameterTuningResourceConfig")
-    if ("ResourceConfig" in definition) == (given is not None):
-        raise Invalid(
-            "Exactly one of ResourceConfig and HyperParameterTuningResourceConfig must be present"
-        )
-    if given is None:
-        config: Record = definition["ResourceConfig"]
-        return config
-    choices = given.get("InstanceConfigs", [])
-    if len(choices) > 1:
-        raise Invalid("Several InstanceConfigs are not emulated: give one")
-    chosen = given | (choices[0] if choices else {})
-    keys = ("InstanceType", "InstanceCount", "VolumeSizeInGB", "VolumeKmsKeyId")
-    return {key: chosen[key] for key in keys if key in chosen}
 
 
 class TuningRun:
