@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from emulator.api.door import refusal
+from emulator.keys import JobKeys
 from tests.emulator.client import BUCKET, IMAGES, Emulator, refused, signed, upload_photos
 from tests.emulator.hosting import create_model
 
@@ -98,3 +100,32 @@ def test_a_reset_ends_and_deletes_everything(own: Emulator) -> None:
     upload_photos(own)
     own.train("gone")
     assert own.ended("gone")["TrainingJobStatus"] == "Completed"
+
+
+def test_a_jobs_key_opens_s3_while_it_runs() -> None:
+    keys = JobKeys()
+    keys.listen_at("http://127.0.0.1:1")
+
+    def status(service: str, key: str) -> int:
+        environ = {
+            "HTTP_HOST": "127.0.0.1:1",
+            "SERVER_PORT": "1",
+            "REQUEST_METHOD": "GET",
+            "PATH_INFO": "/",
+            "HTTP_AUTHORIZATION": signed(service, key)["Authorization"],
+        }
+        answer = refusal(environ, "other", keys.has)
+        return answer.status_code if answer else 200
+
+    with keys.issue("us-east-1") as variables:
+        key = variables["AWS_ACCESS_KEY_ID"]
+        assert variables["AWS_ENDPOINT_URL"] == "http://127.0.0.1:1"
+        assert [status(service, key) for service in ("s3", "sts", "sagemaker", "iam", "logs")] == [
+            200,
+            200,
+            403,
+            403,
+            403,
+        ]
+        assert status("s3", f"{key}X") == 403
+    assert status("s3", key) == 403
