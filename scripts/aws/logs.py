@@ -1,5 +1,6 @@
 """The log of a job or an endpoint in CloudWatch: all hosts, read while it grows."""
 
+import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ TRANSFORM = "/aws/sagemaker/TransformJobs"
 ENDPOINTS = "/aws/sagemaker/Endpoints"
 # The lines that are shown again when a job fails.
 LAST = 20
+# What ends a line; the terminal's output leaves out a lone carriage return.
+_BREAKS = re.compile("\r?\n|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 
 
 @dataclass(frozen=True)
@@ -66,11 +69,16 @@ class Log:
             token = self._tokens.get(stream)
             answer = self._aws.send(jobs.log_events(self._group, stream, token))
             for event in answer["events"]:
-                yield event["message"].rstrip("\n")
+                # One event is one line: a program could write what looks like another's.
+                yield _BREAKS.sub(_escaped, event["message"].rstrip("\r\n"))
             next_token = answer["nextForwardToken"]
             self._tokens[stream] = next_token
             if next_token == token:
                 return
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()
 
 
 def _host(stream: str) -> str:
