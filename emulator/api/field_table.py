@@ -3,8 +3,8 @@
 from emulator.api.fields import Fields
 
 _S3_SOURCE = Fields(
-    "S3DataType S3Uri S3DataDistributionType AttributeNames",
-    refused="InstanceGroupNames ModelAccessConfig HubAccessConfig",
+    "S3DataType S3Uri S3DataDistributionType",
+    refused="AttributeNames InstanceGroupNames ModelAccessConfig HubAccessConfig",
 )
 _CHANNEL = (
     Fields(
@@ -52,10 +52,10 @@ _CONTAINER = Fields(
     "ModelDataSource.S3DataSource.ETag ModelDataSource.S3DataSource.ManifestEtag",
 )
 _VARIANT = Fields(
-    "VariantName ModelName InitialInstanceCount InitialVariantWeight InstanceType "
+    "VariantName ModelName InitialInstanceCount InitialVariantWeight "
     "ServerlessConfig.MemorySizeInMB ServerlessConfig.MaxConcurrency "
     "ContainerStartupHealthCheckTimeoutInSeconds",
-    "VolumeSizeInGB ModelDataDownloadTimeoutInSeconds InferenceAmiVersion "
+    "InstanceType VolumeSizeInGB ModelDataDownloadTimeoutInSeconds InferenceAmiVersion "
     "ServerlessConfig.ProvisionedConcurrency RoutingConfig",
     "InstancePools VariantInstanceProvisionTimeoutInSeconds AcceleratorType CoreDumpConfig "
     "EnableSSMAccess ManagedInstanceScaling CapacityReservationConfig "

@@ -159,7 +159,7 @@ def _check_source(channel: str, source: Record | None) -> None:
 
 
 def _check_local_paths(request: Record) -> None:
-    for member in ("CheckpointConfig", "DebugHookConfig"):
+    for member in ("CheckpointConfig", "DebugHookConfig", "TensorBoardOutputConfig"):
         path = request.get(member, {}).get("LocalPath", "/opt/ml/x")
         if not path.startswith("/") or posixpath.normpath(path) != path.rstrip("/"):
             raise Invalid(f"{member}: LocalPath must be absolute, without '.' and '..': {path!r}")

@@ -4,6 +4,7 @@ Files and fields as in "How Amazon SageMaker Provides Training Information".
 """
 
 import json
+import random
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,6 +18,7 @@ GROUP = "homogeneousCluster"
 CHECKPOINTS = "/opt/ml/checkpoints"
 TENSORS = "/opt/ml/output/tensors"
 PROFILE = "/opt/ml/output/profiler"
+TENSORBOARD = "/opt/ml/output/tensorboard"
 
 
 def make_folders(root: Path) -> None:
@@ -53,6 +55,10 @@ def write_config(
         files["debughookconfig"] = job["DebugHookConfig"] | {"LocalPath": paths[local]}
     if "S3OutputPath" in job.get("ProfilerConfig", {}):
         files["profilerconfig"] = job["ProfilerConfig"] | {"LocalPath": paths[PROFILE]}
+    if "TensorBoardOutputConfig" in job:
+        local = job["TensorBoardOutputConfig"].get("LocalPath", TENSORBOARD)
+        config = job["TensorBoardOutputConfig"] | {"LocalPath": paths[local]}
+        files["tensorboardoutputconfig"] = config
     for name, contents in files.items():
         (root / "input" / "config" / f"{name}.json").write_text(json.dumps(contents))
 
@@ -78,6 +84,10 @@ def synced_folders(job: Record) -> list[tuple[str, str]]:
         config = job["DebugHookConfig"]
         output = f"{config['S3OutputPath'].rstrip('/')}/{name}/debug-output"
         folders.append((config.get("LocalPath", TENSORS), output))
+    if "TensorBoardOutputConfig" in job:
+        config = job["TensorBoardOutputConfig"]
+        output = f"{config['S3OutputPath'].rstrip('/')}/{name}/tensorboard-output"
+        folders.append((config.get("LocalPath", TENSORBOARD), output))
     if "S3OutputPath" in job.get("ProfilerConfig", {}):
         output = f"{job['ProfilerConfig']['S3OutputPath'].rstrip('/')}/{name}"
         folders.append((PROFILE, f"{output}/profiler-output"))
@@ -101,6 +111,8 @@ def download(objects: Objects, channel: Record, target: Path, host: int, hosts: 
     """
     source = channel["DataSource"]["S3DataSource"]
     found = manifests.objects_of(objects, source)
+    if "ShuffleConfig" in channel:  # before the objects are dealt to the hosts
+        random.Random(channel["ShuffleConfig"]["Seed"]).shuffle(found)  # noqa: S311
     if source.get("S3DataDistributionType") == "ShardedByS3Key":
         found = found[host::hosts]
     for place, name in found:

@@ -166,9 +166,12 @@ def test_sns_hears_of_asynchronous_answers(emulator: Emulator) -> None:
             Filename="answer.json",
         )
         found: list[dict[str, Any]] = []
-        emulator.wait_until(
-            lambda: found.extend(sqs.receive_message(QueueUrl=queue).get("Messages", [])) or found
-        )
+
+        def has_arrived() -> bool:
+            found.extend(sqs.receive_message(QueueUrl=queue).get("Messages", []))
+            return bool(found)
+
+        emulator.wait_until(has_arrived)
         sqs.delete_message(QueueUrl=queue, ReceiptHandle=found[0]["ReceiptHandle"])
         message: dict[str, Any] = json.loads(json.loads(found[0]["Body"])["Message"])
         return message
