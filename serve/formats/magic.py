@@ -7,19 +7,22 @@ from pictures.decoding.foreign import format_of
 
 _FORM = re.compile(rb"\s{0,4}--[^\r\n]{1,200}\r?\nContent-Disposition:", re.IGNORECASE)
 # Files that tools leave among pictures, and that a batch transform sends as if they were some.
-_LITTER = (
-    (rb"\0\0\0\1Bud1", ".DS_Store of a Mac"),
-    (rb"\0\x05\x16\x07", "a Mac's resource file (its name begins with ._)"),
-    (rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "Thumbs.db of Windows"),
-    (rb"(\xff\xfe)?\s*\[\0?\.\0?S\0?h\0?e\0?l\0?l\0?C\0?l\0?a\0?s\0?s", "desktop.ini of Windows"),
-    (rb"\s*\[Picasa\]", "picasa.ini"),
-    (rb'\s*\{\s*"sha256"\s*:\s*\{', "manifest.json of `kennel data upload`"),
-)
+_LITTER = {
+    re.compile(pattern): name
+    for pattern, name in (
+        (rb"\x00\x00\x00\x01Bud1", ".DS_Store of a Mac"),
+        (rb"\x00\x05\x16\x07", "a Mac's resource file (its name begins with ._)"),
+        (rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "Thumbs.db of Windows"),
+        (rb"(\xff\xfe)?\s*\[\x00?\.\x00?S\x00?h\x00?e\x00?l\x00?l\x00?C", "desktop.ini of Windows"),
+        (rb"\s*\[Picasa\]", "picasa.ini"),
+        (rb'\s*\{\s*"sha256"\s*:\s*\{', "manifest.json of `kennel data upload`"),
+    )
+}
 
 
 def litter(data: bytes) -> str | None:
     """Return the name of a file that a tool left among pictures; None if it is none."""
-    return next((name for pattern, name in _LITTER if re.match(pattern, data[:200])), None)
+    return next((name for pattern, name in _LITTER.items() if pattern.match(data[:200])), None)
 
 
 def picture_format(data: bytes) -> str | None:
