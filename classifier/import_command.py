@@ -9,6 +9,8 @@ import tarfile
 import tempfile
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from classifier import bundle, class_names, importing, networks
 from classifier.transform import EvaluationTransform
 from pictures.picture import DataError
@@ -26,6 +28,10 @@ def main() -> int:
             arguments.file, arguments.architecture, classes, transform, arguments.photos
         )
         difference = _write(made, out)
+    except ValidationError as error:
+        problems = [item["msg"].removeprefix("Value error, ") for item in error.errors()]
+        print(f"kennel: {'; '.join(problems)}", file=sys.stderr)
+        return 1
     except (ValueError, DataError, OSError) as error:
         print(f"kennel: {error}", file=sys.stderr)
         return 1
