@@ -15,7 +15,7 @@ from train.batches import loading
 from train.batches.batch import Unreadable
 from train.batches.decoded import DecodedCache
 from train.config import ConfigError, TrainConfig
-from train.learning import batch_norm, optimizer, parallel
+from train.learning import batch_norm, frozen, optimizer, parallel
 from train.platform.environment import Job
 from train.platform.stop import Stop
 from train.recording.hooks import Facts, Hooks
@@ -50,6 +50,11 @@ def set_up(
             folders=splits.folders,
         )
     optimizer.freeze(network, config.trainable)
+    if config.weights == "none" and frozen.only_head_is_trained(network):
+        raise ConfigError(
+            f"trainable={config.trainable} trains the head only, and weights=none makes the rest "
+            "random: set trainable=all, or give weights"
+        )
     network.to(device)
     network.to(memory_format=torch.channels_last)  # the faster layout on GPUs and CPUs
     if job.world_size > 1:

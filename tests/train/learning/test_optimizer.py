@@ -60,7 +60,8 @@ def test_a_module_without_parameters_is_refused_with_those_that_have(
 
 def test_weight_decay_is_for_weights_only() -> None:
     """Every parameter without decay, by its own name, in networks that have all kinds of them."""
-    decayed, others = set(), set()
+    decayed: set[str] = set()
+    others: set[str] = set()
     for architecture, size in (("convnext_tiny", 32), ("vit_b_32", 32), ("swin_v2_t", 32)):
         network = networks.build(architecture, 3, image_size=size)
         names = {id(parameter): name for name, parameter in network.named_parameters()}
