@@ -52,7 +52,17 @@ def test_a_few_bytes_of_webp_are_left_to_the_lane() -> None:
     assert not quick(solid_webp(2500))
 
 
-@pytest.mark.parametrize(("form", "name"), [(f, n) for f, names in LEFT.items() for n in names])
+SMALL = ("16 scans of 67 megapixels", "a large canvas", "a tile", "more than there is")
+
+
+@pytest.mark.parametrize(
+    ("form", "name"),
+    [
+        pytest.param(form, name, marks=[] if name in SMALL else [pytest.mark.slow])
+        for form, names in LEFT.items()
+        for name in names
+    ],
+)
 def test_costly_pictures_are_left_to_the_lane(form: str, name: str) -> None:
     data = costly.PICTURES[form][name]()
     begun = time.process_time()
