@@ -69,9 +69,9 @@ def tune() -> None:
     frame = HyperparameterTuningJobAnalytics("sdk2-tune", sagemaker_session=session).dataframe()
     assert len(frame) == 2
     assert frame["FinalObjectiveValue"].min() in (0.1, 0.3)
-    # Of the first one: the SDK forgets the definitions of metrics when it attaches.
-    child = tuner.identical_dataset_and_algorithm_tuner()
+    child = again.identical_dataset_and_algorithm_tuner()
     child.max_jobs = 1
+    child.metric_definitions = [LOSS]  # the SDK does not take them along
     child.fit({"train": f"s3://{BUCKET}/photos"}, job_name="sdk2-warm", wait=True)
     described = child.describe()
     assert described["WarmStartConfig"]["WarmStartType"] == "IdenticalDataAndAlgorithm"
