@@ -1,4 +1,4 @@
-"""SageMaker on this machine, at one loopback address: run, start, stop it, or show its status."""
+"""SageMaker on this machine, at one loopback address: run it, start, stop, show status, clean."""
 
 import argparse
 import logging
@@ -13,7 +13,7 @@ from emulator.settings import ACCESS_KEY_VARIABLE, Settings
 def _arguments(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m emulator", description=__doc__)
     parser.add_argument(
-        "verb", choices=("run", "start", "stop", "status"), nargs="?", default="run"
+        "verb", choices=("run", "start", "stop", "status", "clean"), nargs="?", default="run"
     )
     parser.add_argument("--state", type=Path, default=Path("run/emulator"), help="the state folder")
     parser.add_argument("--port", type=int, help="on loopback; default: a free port")
@@ -26,6 +26,7 @@ def _arguments(words: list[str]) -> argparse.Namespace:
         "--access-key", help=f"default: ${ACCESS_KEY_VARIABLE}, or a new random one at each start"
     )
     parser.add_argument("--config", type=Path, help="a TOML file: see docs/emulator.md")
+    parser.add_argument("--yes", action="store_true", help="clean: delete the data")
     return parser.parse_args(words)
 
 
@@ -36,6 +37,8 @@ def main(words: list[str]) -> int:
         return daemon.stop(given.state)
     if given.verb == "status":
         return daemon.status(given.state)
+    if given.verb == "clean":
+        return daemon.clean(given.state, confirmed=given.yes)
     if given.access_key:  # not as an argument of another process: all users can see arguments
         os.environ[ACCESS_KEY_VARIABLE] = given.access_key
     try:
@@ -52,7 +55,7 @@ def main(words: list[str]) -> int:
         print(f"invalid settings: {error}", file=sys.stderr)
         return 2
     if given.verb == "start":
-        not_options = ("verb", "access_key")
+        not_options = ("verb", "access_key", "yes")
         options = {
             name: value for name, value in vars(given).items() if name not in not_options and value
         }

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emulator.settings import HOST, Settings
+from emulator.store import contents
 from emulator.store.json_files import write_json
 from emulator.store.paths import open_private, private_folder
 
@@ -159,6 +160,26 @@ def status(state: Path) -> int:
         print("not running")
         return 3
     _show(found)
+    parts = [f"{title} {contents.shown(size)}" for title, size in contents.sizes(state).items()]
+    print(f"# on disk: {', '.join(parts) or 'nothing'}")
+    return 0
+
+
+def clean(state: Path, *, confirmed: bool) -> int:
+    """Delete all data of an emulator that does not run; without `confirmed`, say how much it is."""
+    if not (state / "lock").exists():
+        print(f"{state} has no data of an emulator")
+        return 0
+    with _lock(state) as free:
+        if not free:
+            print("an emulator runs on this folder: stop it first", file=sys.stderr)
+            return 1
+        size = contents.shown(sum(contents.sizes(state).values()))
+        if not confirmed:
+            print(f"{state} has {size} of objects, models, records and logs: add --yes to delete")
+            return 1
+        contents.remove(state)
+    print(f"deleted {size}")
     return 0
 
 

@@ -29,6 +29,8 @@ _CONFINED = (
 class DockerEngine:
     """Starts containers, labelled with the state folder; see `container.Engine`."""
 
+    reaches_us = False  # the emulator listens on the machine's loopback only
+
     def __init__(self, settings: Settings) -> None:
         digest = hashlib.sha256(str(settings.state).encode()).hexdigest()[:12]
         self._region = settings.region

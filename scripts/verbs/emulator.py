@@ -1,4 +1,4 @@
-"""`kennel emulator start|stop|status`: SageMaker on this machine, instead of an account.
+"""`kennel emulator start|stop|status|clean`: SageMaker on this machine, instead of an account.
 
 The emulator is a separate program: nothing of it is imported here.
 """
@@ -52,8 +52,17 @@ def stop(state: State = STATE) -> None:
 
 @app.command()
 def status(state: State = STATE) -> None:
-    """Print its address; exits with 3 if it does not run."""
+    """Print its address and the size of its data; exits with 3 if it does not run."""
     _emulator("status", state)
+
+
+@app.command()
+def clean(
+    state: State = STATE,
+    yes: Annotated[bool, typer.Option("--yes", help="delete; else print the size")] = False,
+) -> None:
+    """Delete the data of an emulator that was stopped: objects, models, records and logs."""
+    _emulator("clean", state, *(["--yes"] if yes else []))
 
 
 def _emulator(verb: str, state: Path, *options: str) -> None:

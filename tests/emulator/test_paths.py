@@ -16,6 +16,7 @@ from emulator.errors import JobError
 from emulator.resources import TRAINING_JOB
 from emulator.runs import hosts
 from emulator.store import artifacts
+from emulator.store.blobs import open_blob
 from emulator.store.cards import Cards, Location
 from emulator.store.paths import below, child, open_private, private_folder, remove_child
 from emulator.store.records import Records
@@ -402,6 +403,20 @@ def test_links_of_a_job_lead_to_no_upload(folder: Path) -> None:
     (root / "output" / "failure").unlink()
     (root / "output" / "failure").write_text("kept")
     assert hosts.reason(hosts.Ending(1, root)) == "AlgorithmError: kept, exit code: 1"
+
+
+def test_a_link_in_the_state_is_not_followed(tmp_path: Path) -> None:
+    """Also not if it is made between a check and the use: the kernel refuses to open it."""
+    secret = tmp_path / "secret"
+    secret.write_text("kept")
+    link = tmp_path / "link"
+    link.symlink_to(secret)
+    for mode in ("w", "a", "wb", "ab", "r"):
+        with pytest.raises(OSError, match="symbolic link"):
+            open_private(link, mode)
+    with pytest.raises(OSError, match="symbolic link"):
+        open_blob(link)
+    assert secret.read_text() == "kept"
 
 
 def test_a_folder_and_its_files_are_private(

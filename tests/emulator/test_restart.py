@@ -161,7 +161,10 @@ def test_start_status_stop(tmp_path: Path) -> None:
         assert re.search(r"^export AWS_ENDPOINT_URL=http://127\.0\.0\.1:\d+$", started.stdout, re.M)
         assert re.search(r"^export AWS_ACCESS_KEY_ID=EMULATOR\w{24}$", started.stdout, re.M)
         assert re.match(r"# engine: (process|docker for the images that it has)", started.stdout)
-        assert verb("status", *state).stdout == started.stdout
+        shown = verb("status", *state).stdout
+        assert shown.startswith(started.stdout)
+        assert re.fullmatch(r"# on disk: .*", shown.removeprefix(started.stdout).strip())
+        assert "stop it first" in verb("clean", *state, "--yes").stderr
         assert verb("start", *state).stdout == started.stdout  # only one runs
         second = verb("run", *state)
         assert second.returncode == 1
@@ -170,6 +173,12 @@ def test_start_status_stop(tmp_path: Path) -> None:
         stopped = verb("stop", *state)
     assert stopped.stdout == "stopped\n"
     assert verb("stop", *state).stdout == "not running\n"
+    (tmp_path / "s" / "mine").write_text("kept")
+    asked = verb("clean", *state)
+    assert (asked.returncode, "add --yes" in asked.stdout) == (1, True)
+    assert verb("clean", *state, "--yes").stdout.startswith("deleted ")
+    assert sorted(path.name for path in (tmp_path / "s").iterdir()) == ["lock", "mine"]
+    assert "no data" in verb("clean", "--state", str(tmp_path)).stdout
 
 
 def test_without_a_docker_engine_jobs_run_as_processes(

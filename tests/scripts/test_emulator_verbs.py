@@ -30,7 +30,7 @@ def test_start_use_status_stop(
         boto3.Session().client("s3").create_bucket(Bucket="kept")
         assert "no jobs yet" in kennel("jobs").err
         assert kennel("emulator", "status", *state).code == 0
-        assert capfd.readouterr().out == printed
+        assert re.fullmatch(re.escape(printed) + "# on disk: .*\n", capfd.readouterr().out)
     finally:
         stopped = kennel("emulator", "stop", *state)
     assert stopped.code == 0
