@@ -6,12 +6,10 @@ it lacks is ours.
 """
 
 import contextlib
-import json
 import logging
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from mms.context import Context, RequestProcessor
 from PIL import UnidentifiedImageError
@@ -23,8 +21,15 @@ from classifier.transform import EvaluationTransform
 from serve import user_code
 from serve.errors import RequestError
 from serve.formats import accepting, arrays, encodings
-from serve.formats.options import Options
-from serve.front.headers import ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, REQUEST_ID
+from serve.formats.options import Options, read_options
+from serve.front.headers import (
+    ACCEPT,
+    ATTRIBUTES,
+    CONTENT_ENCODING,
+    CONTENT_TYPE,
+    QUERY,
+    REQUEST_ID,
+)
 from serve.handler import (
     Handler,
     Outcome,
@@ -36,12 +41,15 @@ from serve.handler import (
     write_error,
 )
 from serve.lane import handover
+from serve.user_answers import by_accept, encoded
 from serve.user_functions import UserFunctions
 
 log = logging.getLogger(__name__)
 
 _NO_HEAT_MAP = RequestError(
-    400, "explain needs the bundle's own network", "leave explain out: this endpoint has a model_fn"
+    400,
+    "explain needs our decoder and the bundle's own network",
+    "leave explain out: this endpoint has a model_fn or an input_fn",
 )
 
 
@@ -195,7 +203,7 @@ class CustomHandler(Handler):
             given = self._given(item, headers)
             with torch.inference_mode():
                 output = self._user.call("transform_fn", context, self._model, *given, accept)
-            return _encoded(output, str(accept))
+            return encoded(output, str(accept))
         request: ParsedRequest | None = None
         if "input_fn" in self._user:
             data = self._call_input_fn(item, headers, context)
@@ -212,14 +220,27 @@ class CustomHandler(Handler):
             else:
                 prediction = self._predict(data)
         if "output_fn" in self._user:
-            return _encoded(self._user.call("output_fn", context, prediction, accept), str(accept))
+            return encoded(self._user.call("output_fn", context, prediction, accept), str(accept))
+        request = request or self._own_request(prediction, headers)
         if request is not None and self._are_logits(prediction, len(request.pixels)):
             outcome = self._predictions(request, prediction.float().cpu())
             if isinstance(outcome, RequestError):
                 raise outcome
-            encoded = request.encode(outcome[1], headers.get(REQUEST_ID, ""))
-            return encoded, request.answer_format.content_type
-        return _by_accept(prediction, str(accept))
+            body = request.encode(outcome[1], headers.get(REQUEST_ID, ""))
+            return body, request.answer_format.content_type
+        return by_accept(prediction, str(accept))
+
+    def _own_request(self, prediction: Any, headers: dict[str, str]) -> ParsedRequest | None:
+        """Return what the client asks for where input_fn read it; None if nothing has classes."""
+        is_table = isinstance(prediction, torch.Tensor) and prediction.ndim == 2
+        if not (self._has_own_network and is_table):
+            return None
+        options = read_options(headers.get(QUERY), headers.get(ATTRIBUTES))
+        if options.explain:
+            raise _NO_HEAT_MAP
+        chosen = accepting.choose(headers.get(ACCEPT), self._settings.default_format)
+        chosen.check(options)
+        return ParsedRequest(prediction, True, chosen, options)
 
     def _are_logits(self, prediction: Any, pictures: int) -> bool:
         if not isinstance(prediction, torch.Tensor) or prediction.ndim != 2:
@@ -261,47 +282,6 @@ def _numbered_classes(count: int) -> bundle.Description:
     return bundle.Description(
         architecture="model_fn", classes=names, folders=names, transform=EvaluationTransform()
     )
-
-
-def _encoded(output: Any, accept: str) -> tuple[bytes, str]:
-    """Return body and content type of what output_fn or transform_fn returned."""
-    body, content_type = output if isinstance(output, tuple) else (output, accept)
-    if isinstance(body, str):
-        return body.encode(), str(content_type)
-    if isinstance(body, bytes | bytearray | memoryview):
-        return bytes(body), str(content_type)
-    return json.dumps(body, default=_plain, allow_nan=False).encode(), str(content_type)
-
-
-def _by_accept(prediction: Any, accept: str) -> tuple[bytes, str]:
-    """Write a prediction of the user's as the toolkit does: JSON, CSV or npy.
-
-    Raises:
-        RequestError: 406, another format.
-    """
-    chosen = accepting.choose(accept)
-    kind = chosen.content_type
-    if chosen.accept == content_types.JSON:
-        return json.dumps(prediction, default=_plain, allow_nan=False).encode(), kind
-    if chosen.accept in (content_types.NPY, content_types.CSV):
-        array = np.asarray(_plain(prediction))
-        if array.dtype.kind in "biuf" and array.ndim <= 2:
-            write = arrays.to_npy if chosen.accept == content_types.NPY else arrays.to_csv
-            return write(array), kind
-    raise RequestError(
-        406,
-        f"the prediction of this endpoint's code cannot be written as {accept[:100]}",
-        "accept application/json",
-    )
-
-
-def _plain(value: Any) -> Any:
-    """Return tensors and arrays as lists."""
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    if isinstance(value, list | tuple | dict | str | int | float | None):
-        return value
-    raise TypeError(f"{type(value).__name__} is not JSON: add an output_fn")
 
 
 def _to_request_error(error: Exception) -> RequestError:

@@ -252,6 +252,20 @@ def test_every_choice_of_functions_works(load_code: Load, count: int, model: boo
         assert len(row) == len(CLASSES), names
 
 
+def test_logits_of_the_bundle_have_our_formats_whoever_read_the_request(load_code: Load) -> None:
+    service = load_code("import torch\n" + STEPS["input_fn"])
+    labels = "application/json;verbose"
+    _, (raw, verbose, heat) = ask(
+        service,
+        Request(b"x"),
+        Request(b"x", accept=labels, query="top_k=2"),
+        Request(b"x", accept=labels, query="explain=gradcam"),
+    )
+    assert len(raw.json()[0]) == len(CLASSES)
+    assert len(verbose.json()[0]["labels"]) == 2
+    assert (heat.status, "input_fn" in heat.json()["hint"]) == (400, True)
+
+
 def test_a_transform_fn_replaces_the_three(load_code: Load) -> None:
     code = """
 def transform_fn(model, body, content_type, accept, context):
