@@ -45,7 +45,7 @@ class Location:
 
     def join(self, *parts: str) -> "Location":
         """Return a location below this one."""
-        return Location(self.bucket, "/".join([self.key.rstrip("/"), *parts]).lstrip("/"))
+        return Location(self.bucket, "/".join([self.key.removesuffix("/"), *parts]).lstrip("/"))
 
 
 class Cards:

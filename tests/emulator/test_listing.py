@@ -6,6 +6,7 @@ import pytest
 
 from emulator.api.listing import BY_NAME, Listing, cut, page
 from emulator.errors import Invalid
+from emulator.runs import defaults
 from tests.emulator.client import BUCKET, QUICK, ROLE, Emulator, refused
 from tests.emulator.hosting import create_model
 
@@ -160,3 +161,20 @@ def test_resources_belong_to_the_region_that_signed(emulator: Emulator) -> None:
     assert emulator.sagemaker.describe_model(ModelName="here")["ModelArn"].split(":")[3] == (
         "us-east-1"
     )
+
+
+def test_an_output_path_is_taken_as_it_is() -> None:
+    for path in ("s3://bucket/out", "s3://bucket/out/"):
+        assert _artifacts(path) == "s3://bucket/out/dogs/output/model.tar.gz"
+    assert _artifacts("s3://bucket/out//") == "s3://bucket/out//dogs/output/model.tar.gz"
+    assert _artifacts("s3://bucket") == "s3://bucket/dogs/output/model.tar.gz"
+
+
+def _artifacts(path: str) -> str:
+    request: Record = {
+        "TrainingJobName": "dogs",
+        "AlgorithmSpecification": {},
+        "OutputDataConfig": {"S3OutputPath": path},
+    }
+    where: str = defaults.training_job(request)["ModelArtifacts"]["S3ModelArtifacts"]
+    return where
