@@ -21,6 +21,7 @@ from pathlib import Path
 
 from pictures.decoder import BYTES_PER_PIXEL
 from pictures.geometry import CentreCrop
+from pictures.text import printable
 from serve.decoding import parse, read_lines
 from serve.errors import RequestError
 from serve.formats import answers
@@ -30,6 +31,8 @@ from serve.front.headers import CALL, PIXELS, REQUEST_ID
 from serve.lane import confined, handover
 from serve.lane.handover import MODEL, Decoded
 from serve.settings import Settings
+
+log = logging.getLogger(__name__)
 
 _PASSED_ON = (
     names.ACCEPT, names.CONTENT_TYPE, names.CONTENT_ENCODING, REQUEST_ID, CALL, names.QUERY,
@@ -65,6 +68,12 @@ class Lane(socketserver.ForkingMixIn, socketserver.UnixStreamServer):
         socket.unlink(missing_ok=True)
         super().__init__(str(socket), _Request)
         socket.chmod(0o666)  # the folder is private; nginx can run as another user
+
+    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002
+        """Say in one line why a request has no answer; nginx answers with 503."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, BrokenPipeError | ConnectionResetError):  # the client left
+            log.warning("a costly request failed: %s", printable(repr(error)[:500]))
 
     def answer(self, headers: Mapping[str, str], body: bytes) -> tuple[int, str, bytes]:
         """Return status, content type and body of the answer.
