@@ -86,7 +86,9 @@ class Bench:
     def __init__(self, root: Path, photos: Path, architecture: str) -> None:
         self.root, self.photos, self.architecture = root, photos, architecture
         self.weights = REAL / "weights" / f"{architecture}-imagenet-fp16.pth"
-        self.splits = channels.find({"data": photos}, split_seed=0, valid_fraction=0, test_fraction=0)
+        self.splits = channels.find(
+            {"data": photos}, split_seed=0, valid_fraction=0, test_fraction=0
+        )
 
     def network(self) -> nn.Module:
         """Return the network with its pretrained weights."""
