@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from classifier import bundle, calibration, networks, statedict
+from classifier import bundle, calibration, matching, networks, statedict
 from classifier.architectures import canonical
 from classifier.statedict import WeightsError
 from classifier.transform import EvaluationTransform
@@ -109,7 +109,7 @@ def _network(
     tensors = statedict.read(file)
     network = networks.build(name, len(classes), image_size=size)
     try:
-        match = statedict.match(tensors, network, with_head=True)
+        match = matching.match(tensors, network, with_head=True)
     except WeightsError as error:
         why = ""
         if name.startswith("squeezenet"):

@@ -13,7 +13,7 @@ from urllib.parse import urlparse
 import torch
 from torch import nn
 
-from classifier import bundle, networks, statedict, unbundled
+from classifier import bundle, matching, networks, statedict, unbundled
 from classifier.architectures import canonical, mentioned
 from classifier.statedict import WeightsError as WeightsError
 from pictures import archive
@@ -129,7 +129,7 @@ def _fill(
 ) -> str:
     """Copy the tensors into the network; return in words what was done with them."""
     try:
-        match = statedict.match(tensors, network, with_head=with_head)
+        match = matching.match(tensors, network, with_head=with_head)
     except WeightsError as error:
         raise WeightsError(f"{origin} does not have weights of {architecture}: {error}") from error
     network.load_state_dict(match.state, strict=False)

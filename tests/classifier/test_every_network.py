@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from classifier import bundle, networks, statedict
+from classifier import bundle, matching, networks, statedict
 from classifier.architectures import ARCHITECTURES
 from train.config import TrainConfig
 from train.learning import optimizer
@@ -79,7 +79,7 @@ def test_a_network_trains_and_comes_back_from_its_bundle(name: str, tmp_path: Pa
     assert bundle.replay(bundle.load(tmp_path)) < 1e-5
     if name in QUICK:
         again = networks.blank(name, 3, image_size=pixels)
-        match = statedict.match(statedict.read(tmp_path / bundle.MODEL), again, with_head=True)
+        match = matching.match(statedict.read(tmp_path / bundle.MODEL), again, with_head=True)
         assert match.notes == []
         assert match.state.keys() == again.state_dict().keys()
     (tmp_path / bundle.MODEL).unlink()  # up to 2.5 GB
