@@ -93,9 +93,12 @@ class Settings(Strict):
 
         Raises:
             pydantic.ValidationError: names all keys with errors.
-            OSError, tomllib.TOMLDecodeError: the file cannot be read.
+            OSError, ValueError: the file cannot be read, or is not TOML.
         """
-        table = tomllib.loads(file.read_text()) if file else {}
+        try:
+            table = tomllib.loads(file.read_text()) if file else {}
+        except RecursionError:
+            raise ValueError(f"{file}: its tables or lists are nested too deeply") from None
         options = {key: value for key, value in given.items() if value is not None}
         return cls.model_validate(table | options)
 

@@ -24,6 +24,10 @@ _EXPECTED = {
 }
 
 
+_LARGEST = 2**20  # bytes of an experiment file
+_MOST_LINES, _LONGEST_LINE = 50, 1000  # of a message
+
+
 class SpecError(Problem):
     """An invalid experiment: every problem on its own line, each with its key."""
 
@@ -39,11 +43,15 @@ def load(path: Path, changes: Sequence[str] = ()) -> Experiment:
         SpecError: with every problem of the file.
     """
     try:
-        content = tomllib.loads(path.read_text())
+        with path.open("rb") as file:
+            text = file.read(_LARGEST + 1)
+        if len(text) > _LARGEST:
+            raise SpecError(f"{path} has more than {_LARGEST:,} bytes: give an experiment file")
+        content = tomllib.loads(text.decode())
     except OSError as error:
         raise SpecError(f"{path}: {error.strerror}: give an experiment file") from None
-    except tomllib.TOMLDecodeError as error:
-        raise SpecError(f"{path} is not valid TOML: {error}") from None
+    except (ValueError, RecursionError) as error:  # also huge numbers, and tables in tables
+        raise SpecError(f"{path} is not valid TOML: {_short(str(error))}") from None
     for change in changes:
         _apply(content, change)
     return check(content, str(path))
@@ -58,19 +66,32 @@ def check(content: Mapping[str, Any], where: str) -> Experiment:
     try:
         return Experiment.model_validate(content)
     except ValidationError as error:
-        lines = dict.fromkeys(line for item in error.errors() for line in _lines(item))
-        raise SpecError(f"{where} is not valid:\n  " + "\n  ".join(lines)) from None
+        lines = [*dict.fromkeys(line for item in error.errors() for line in _lines(item))]
+        shown = [_short(line) for line in lines[:_MOST_LINES]]
+        if len(lines) > _MOST_LINES:
+            shown.append(f"and {len(lines) - _MOST_LINES:,} more problems")
+        raise SpecError(f"{where} is not valid:\n  " + "\n  ".join(shown)) from None
+
+
+def _short(line: str) -> str:
+    return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}…"
 
 
 def _apply(content: dict[str, Any], change: str) -> None:
     key, equals, text = change.partition("=")
     *tables, last = key.strip().split(".")
     if not equals or not last:
-        raise SpecError(f"--set {change}: write it as key=value, such as training.spot=true")
+        raise SpecError(
+            f"--set {_short(change)}: write it as key=value, such as training.spot=true"
+        )
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        found = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
-        value = text  # words and s3:// URIs need no quotes
+        found = {}
+    except (ValueError, RecursionError) as error:
+        raise SpecError(f"--set {_short(change)}: {_short(str(error))}") from None
+    # Words and s3:// URIs need no quotes. A second line is no second key.
+    value = found["value"] if found.keys() == {"value"} else text
     for table in tables:
         content = content.setdefault(table, {})
         if not isinstance(content, dict):
