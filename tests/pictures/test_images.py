@@ -279,7 +279,7 @@ def test_decoding_takes_no_more_memory_than_it_states(
     data = encode(Image.new(mode, (SIDE, SIDE)), form, **options, **turned)
     stated = cost(data)
     assert stated.pixels == SIDE * SIDE
-    copy = len(data) + 1024  # of the file, without metadata
+    copy = 1.1 * len(data) + 1024  # of the file, with another directory of a TIFF
     assert stated.memory <= BYTES_PER_PIXEL * stated.pixels + copy
     used = peak.in_fresh_process(decode, data, encode(Image.new(mode, (8, 8)), form, **options))
     assert used <= stated.memory / 2**20 + 24, (form, name)  # 24: tiles, buffers
