@@ -129,6 +129,9 @@ ACCEPTED = """
       limit_conn requests {requests};
       set $kennel_call "$request_method $uri";
       set $kennel_options $kennel_query;  # before a rewrite removes it
+      # Only GET, HEAD and POST can look for a file.
+      error_page 419 = @invoke;
+      if ($request_method = DELETE) {{ return 419; }}
       mirror /kennel-read;
       root {run_dir}/none;
       log_not_found off;
