@@ -11,27 +11,11 @@ from typer.core import TyperGroup
 from scripts.aws.client import AwsProblem
 from scripts.console import terminal
 from scripts.problem import Problem
-from scripts.verbs import (
-    best,
-    build,
-    costs,
-    data,
-    deploy,
-    doctor,
-    emulator,
-    endpoints,
-    hyperparameters,
-    init,
-    jobs,
-    launch,
-    predict,
-    prices,
-    push,
-    register,
-    report,
-    setup,
-)
-from scripts.verbs.bundles import importing
+from scripts.verbs import data, emulator
+from scripts.verbs.account import costs, doctor, init, prices, setup
+from scripts.verbs.hosting import deploy, endpoints, importing, predict
+from scripts.verbs.images import build, push, register
+from scripts.verbs.jobs import best, hyperparameters, jobs, launch, report
 from train import metrics
 
 # The verbs in the order of a job, as `kennel --help` lists them.

@@ -20,7 +20,7 @@ from classifier.architectures import canonical
 from debugger import rules
 from debugger.records import Scalar
 from scripts import cli
-from scripts.verbs import hyperparameters
+from scripts.verbs.jobs import hyperparameters
 from serve.errors import RequestError
 from serve.formats import contents
 

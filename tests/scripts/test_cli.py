@@ -8,7 +8,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from scripts.cli import app
-from scripts.verbs import hyperparameters
+from scripts.verbs.jobs import hyperparameters
 from train import metrics
 from train.config import TrainConfig
 

@@ -17,7 +17,7 @@ from scripts.console import drawing
 from scripts.photos import listing, shrink
 from scripts.photos.invoking import Answer
 from scripts.problem import Problem
-from scripts.verbs.predict import _Format, _write
+from scripts.verbs.hosting.predict import _Format, _write
 from tests.scripts.digits_job import SPEC
 from tests.scripts.kennel import kennel
 

@@ -11,7 +11,7 @@ from scripts.aws.client import Aws
 from scripts.console import terminal
 from scripts.requests import endpoints, jobs
 from scripts.verbs import options
-from scripts.verbs.endpoints import runs_on
+from scripts.verbs.hosting.endpoints import runs_on
 
 
 def costs(

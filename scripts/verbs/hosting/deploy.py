@@ -12,7 +12,7 @@ from scripts.problem import Problem
 from scripts.requests import jobs
 from scripts.spec.endpoint import MultiModel
 from scripts.verbs import options, preflight
-from scripts.verbs.jobs import find
+from scripts.verbs.jobs.jobs import find
 
 
 def deploy(

@@ -14,7 +14,7 @@ from scripts.problem import Problem
 from scripts.requests import jobs, objects
 from scripts.requests.request import Request
 from scripts.verbs import options
-from scripts.verbs.jobs import find
+from scripts.verbs.jobs.jobs import find
 
 _RUNNING = ("InProgress", "Stopping")
 

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from scripts.problem import Problem
-from scripts.verbs.push import Image
+from scripts.verbs.images.push import Image
 
-_SCRIPT = Path(__file__).parents[2] / "docker" / "build.sh"
+_SCRIPT = Path(__file__).parents[3] / "docker" / "build.sh"
 
 
 def build(

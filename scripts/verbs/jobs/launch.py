@@ -13,7 +13,7 @@ from scripts.requests import debugging, jobs, training
 from scripts.requests.request import Request
 from scripts.spec.section import Scalar
 from scripts.verbs import options, preflight
-from scripts.verbs.best import show_best, show_sweep
+from scripts.verbs.jobs.best import show_best, show_sweep
 
 Name = Annotated[str | None, typer.Option(help="the job's name; default: experiment and time")]
 Detach = Annotated[bool, typer.Option("--detach", help="do not wait for the end")]

@@ -16,7 +16,7 @@ from scripts.requests.request import Request
 from scripts.spec import Experiment
 from scripts.verbs import options
 
-_LOCK = Path(__file__).parents[2] / "docker" / "locks" / "torch.txt"
+_LOCK = Path(__file__).parents[3] / "docker" / "locks" / "torch.txt"
 Alias = Annotated[
     list[str] | None, typer.Option(help="a name for this version, such as stable; can be repeated")
 ]

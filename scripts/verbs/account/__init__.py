@@ -1,0 +1,1 @@
+"""The account and the experiment: what is needed, missing and spent."""

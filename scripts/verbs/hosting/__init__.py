@@ -1,0 +1,1 @@
+"""Endpoints and bundles: deployed, asked and deleted."""

@@ -1,0 +1,1 @@
+"""Training and tuning jobs: started, followed and understood."""
