@@ -32,12 +32,16 @@ def start(
         Literal["auto", "process", "docker"] | None,
         typer.Option(help="what runs jobs; auto: Docker if it runs and has the image"),
     ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, help="instances of jobs at once; default: what fits this machine"),
+    ] = None,
 ) -> None:
     """Start it in the background, and print what to export.
 
     Use it as: eval "$(kennel emulator start)"
     """
-    options = {"--port": port, "--engine": engine}
+    options = {"--port": port, "--engine": engine, "--jobs": jobs}
     arguments = [
         part for name, value in options.items() if value is not None for part in (name, str(value))
     ]
