@@ -75,7 +75,7 @@ OTHERS = [
     (base64.b64encode(PHOTO), "base64", "base64 -d"),
     (base64.encodebytes(encode(Image.new("L", (9, 9)), "PNG")), "base64", "base64 -d"),
     (b"data:image/jpeg;base64," + base64.b64encode(PHOTO), "data: address", "comma"),
-    (gzip.compress(PHOTO), "gzip", "gunzip"),
+    (gzip.compress(PHOTO, mtime=0), "gzip", "gunzip"),
     (zipped(), "zip archive", "unzip"),
     (tarred(), "tar archive", "unpack"),
     (b'{"error": "not found"}', "JSON", "remove"),

@@ -226,7 +226,7 @@ def _two_in_one() -> Bodies:
 
 
 def _foreign() -> Bodies:
-    yield "a gzipped JPEG", gzip.compress(picture(5))
+    yield "a gzipped JPEG", gzip.compress(picture(5), mtime=0)
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
         tar.addfile(tarfile.TarInfo("model/code.py"))
