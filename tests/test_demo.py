@@ -68,5 +68,5 @@ def test_a_wrong_spec_stops_it_immediately(tmp_path: Path) -> None:
 
 
 def test_a_failing_verb_stops_it_with_its_whole_output(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match=r"no pictures(?s:.*)the demo stops here"):
+    with pytest.raises(SystemExit, match=r"no class folders(?s:.*)the demo stops here"):
         kennel("data", "check", str(tmp_path))

@@ -157,6 +157,37 @@ def test_an_update_replaces_the_instances_and_a_failed_one_does_not(emulator: Em
     emulator.wait_until(lambda: not alive(before["pid"]))
 
 
+def test_keys_of_a_models_prefix_do_not_lead_out_of_its_folder(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    """A model as files below an S3 prefix: hostile keys fail the endpoint and write nothing."""
+    for number, key in enumerate(("../../out.txt", "a/../../out.txt", "/out.txt", "a//../../out.txt")):
+        name = f"hostile-{number}"
+        emulator.s3.put_object(Bucket=BUCKET, Key=f"hostile/{number}/{key}", Body=b"x")
+        source = {
+            "S3Uri": f"s3://{BUCKET}/hostile/{number}/",
+            "S3DataType": "S3Prefix",
+            "CompressionType": "None",
+        }
+        container = {"Image": "server:1", "ModelDataSource": {"S3DataSource": source}}
+        emulator.sagemaker.create_model(
+            ModelName=name, ExecutionRoleArn=ROLE, PrimaryContainer=container
+        )
+        create_config(emulator, name, name)
+        emulator.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
+        emulator.wait_until(
+            lambda name=name: (  # type: ignore[misc]
+                emulator.sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"]
+                != "Creating"
+            )
+        )
+        endpoint = emulator.sagemaker.describe_endpoint(EndpointName=name)
+        assert endpoint["EndpointStatus"] == "Failed", key
+        assert "out.txt" in endpoint["FailureReason"]
+        emulator.sagemaker.delete_endpoint(EndpointName=name)
+    assert not [path for path in emulator.state.parent.rglob("out.txt") if path.is_file()]
+
+
 def test_an_asynchronous_endpoint_answers_to_s3(emulator: Emulator) -> None:
     output = {
         "S3OutputPath": f"s3://{BUCKET}/async/out",

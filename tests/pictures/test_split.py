@@ -1,6 +1,5 @@
 """The split: by each picture's own name, so that nothing that is added moves a picture."""
 
-import time
 import unicodedata
 from collections import Counter
 from pathlib import Path
@@ -126,13 +125,3 @@ def test_a_digest_changes_with_names_sizes_classes_and_parts() -> None:
     moved = Splits(one.folders, one.classes, one.train[1:], (*one.valid, one.train[0]))
     assert digest(one).pictures == digest(moved).pictures
     assert digest(one).split != digest(moved).split
-
-
-def test_many_classes_take_no_longer_than_few() -> None:
-    def seconds(classes: int) -> float:
-        own = pictures({f"{number:04d}": 40_000 // classes for number in range(classes)})
-        began = time.perf_counter()
-        split(own, [f"{number:04d}" for number in range(classes)], SHARES, 0)
-        return time.perf_counter() - began
-
-    assert min(seconds(4_000) for _ in range(3)) < 5 * min(seconds(4) for _ in range(3))

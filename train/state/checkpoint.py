@@ -7,6 +7,7 @@ detected and the one before it is used. SageMaker copies the folder to S3 while 
 import hashlib
 import json
 import math
+import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,18 +102,47 @@ def intact(directory: Path) -> Iterator[tuple[dict[str, Any], Path]]:
     """Yield the intact checkpoints, newest first; damaged files are logged and skipped."""
     for path in _all(directory):
         try:
-            data = path.read_bytes()
+            data = _read(path)
         except OSError as error:
             log(f"checkpoint {path} cannot be read ({error}): skipped")
             continue
         if _checksum(data) != path.stem.rpartition("-")[2]:
             log(f"checkpoint {path} is damaged (its checksum does not match): skipped")
             continue
-        tensors = safetensors.torch.load(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        state = _join(json.loads(header["__metadata__"]["state"]), tensors)
-        assert isinstance(state, dict)
+        try:
+            state = _parse(data)
+        except _FOREIGN as error:
+            log(f"checkpoint {path} is not one of Kennel's ({error!r}): skipped")
+            continue
         yield state, path
+
+
+def _read(path: Path) -> bytes:
+    """Read a regular file: a link or a pipe in a folder that others can write is not followed."""
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise OSError("it is not a regular file")
+    return path.read_bytes()
+
+
+def _parse(data: bytes) -> dict[str, Any]:
+    """Return the state in the bytes of a file; what it holds is data and never code."""
+    tensors = safetensors.torch.load(data)
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    state = _join(json.loads(header["__metadata__"]["state"]), tensors)
+    if not isinstance(state, dict):
+        raise TypeError("the state is not a dict")
+    return state
+
+
+# What reading a file that somebody else wrote can raise.
+_FOREIGN = (
+    safetensors.SafetensorError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+)
 
 
 def _checksum(data: bytes) -> str:

@@ -1,7 +1,6 @@
 """`kennel jobs`, `status`, `logs`, `stop`: training, tuning and transform jobs by name."""
 
 import itertools
-import json
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -14,6 +13,7 @@ from scripts.console import terminal
 from scripts.problem import Problem
 from scripts.requests import jobs as requests
 from scripts.requests.endpoints import describe as describe_endpoint
+from scripts.requests.secrets import masked
 from scripts.verbs import options
 
 # Where the summaries of the three kinds have the time of the end.
@@ -105,7 +105,7 @@ def status(
     kind, about = find(Aws(region), name)
     if as_json:
         about.pop("ResponseMetadata", None)
-        terminal.result(json.dumps(about, indent=2, default=str))
+        terminal.as_json(masked(about))
         return
     state = about[f"{kind}Status"]
     terminal.result(f"{name}: {state}")

@@ -130,7 +130,7 @@ def fresh(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[C
 @pytest.mark.parametrize(
     ("number", "change"),
     [
-        pytest.param(n, change, marks=[] if n in (0, 6) else pytest.mark.slow)
+        pytest.param(n, change, marks=[] if n == 6 else pytest.mark.slow)
         for n, change in enumerate(STORIES)
     ],
     ids=[f"{n} {change.__name__}" for n, change in enumerate(STORIES)],
