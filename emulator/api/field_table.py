@@ -3,8 +3,8 @@
 from emulator.api.fields import Fields
 
 _S3_SOURCE = Fields(
-    "S3DataType S3Uri S3DataDistributionType",
-    refused="AttributeNames InstanceGroupNames ModelAccessConfig HubAccessConfig",
+    "S3DataType S3Uri S3DataDistributionType AttributeNames",
+    refused="InstanceGroupNames ModelAccessConfig HubAccessConfig",
 )
 _CHANNEL = (
     Fields(

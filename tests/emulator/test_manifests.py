@@ -32,14 +32,14 @@ def test_the_objects_of_a_manifest_are_the_channel(emulator: Emulator) -> None:
         ("bad-prefix", b'[{"prefix": "/etc/"}, "passwd"]', "does not begin with s3://"),
         ("no-names", f'[{{"prefix": "s3://{BUCKET}/"}}]'.encode(), "entries are no names"),
         ("gone", f'[{{"prefix": "s3://{BUCKET}/"}}, "gone.jpg"]'.encode(), "no object at"),
-        ("leaves", f'[{{"prefix": "s3://{BUCKET}/photos"}}, "/../x"]'.encode(), "no object|leads"),
+        ("leaves", f'[{{"prefix": "s3://{BUCKET}/leaves"}}, "/../x"]'.encode(), "no object|leads"),
     ],
 )
 def test_a_manifest_that_is_wrong_fails_the_job(
     emulator: Emulator, name: str, manifest: bytes, message: str
 ) -> None:
     emulator.s3.put_object(Bucket=BUCKET, Key=f"lists/{name}", Body=manifest)
-    emulator.s3.put_object(Bucket=BUCKET, Key="photos/../x", Body=b"x")
+    emulator.s3.put_object(Bucket=BUCKET, Key="leaves/../x", Body=b"x")
     emulator.train(name, InputDataConfig=[channel("ManifestFile", f"lists/{name}")])
     reason = emulator.ended(name)["FailureReason"]
     assert any(part in reason for part in message.split("|")), reason

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from sagemaker.analytics import HyperparameterTuningJobAnalytics, TrainingJobAnalytics
-from sagemaker.async_inference import AsyncInferenceConfig
+from sagemaker.async_inference import AsyncInferenceConfig, WaiterConfig
 from sagemaker.estimator import Estimator
 from sagemaker.model import Model
 from sagemaker.multidatamodel import MultiDataModel
@@ -102,7 +102,10 @@ def host() -> None:
         async_inference_config=AsyncInferenceConfig(output_path=f"s3://{BUCKET}/sdk2/answers"),
     )
     predictor.serializer = IdentitySerializer()
-    answer = predictor.predict(b"photo", input_path=f"s3://{BUCKET}/sdk2/question")
+    # The SDK's threads poll for the answer and for the error until they give up.
+    often = WaiterConfig(max_attempts=60, delay=1)
+    question = f"s3://{BUCKET}/sdk2/question"
+    answer = predictor.predict(b"photo", input_path=question, waiter_config=often)
     assert json.loads(answer)["body"] == "photo"
     predictor.delete_endpoint()
 
