@@ -8,7 +8,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,19 +136,22 @@ def run(aws: Aws, todo: Plan, progress: Callable[[int], None] = lambda _bytes: N
             )
         return path.stat().st_size
 
+    sending: dict[Future[int], str] = {}
+    pool = ThreadPoolExecutor(_THREADS)
     try:
-        with ThreadPoolExecutor(_THREADS) as pool:
-            sending = {pool.submit(send, key, path): key for key, path in todo.send.items()}
-            try:
-                for number, done in enumerate(as_completed(sending), 1):
-                    progress(done.result())
-                    uploaded[sending[done]] = todo.digests[sending[done]]
-                    if number % _SAVE_EVERY == 0:
-                        _write_manifest(client, todo, uploaded)
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+        for key, path in todo.send.items():
+            sending[pool.submit(send, key, path)] = key
+        for number, done in enumerate(as_completed(sending), 1):
+            progress(done.result())
+            uploaded[sending[done]] = todo.digests[sending[done]]
+            if number % _SAVE_EVERY == 0:
+                _write_manifest(client, todo, uploaded)
     finally:
+        # After an error or Ctrl-C, the files under way are sent to their end and count as uploaded.
+        pool.shutdown(cancel_futures=True)
+        for done, key in sending.items():
+            if done.done() and not done.cancelled() and done.exception() is None:
+                uploaded[key] = todo.digests[key]
         _write_manifest(client, todo, uploaded)
 
 

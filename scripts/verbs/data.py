@@ -206,8 +206,12 @@ def _upload(
     aws = Aws(region)
     todo = uploading.plan(aws, folder, address, follow_links=follow_links)
     terminal.note(f"{todo.same} files are up to date, {len(todo.send)} to upload")
-    with progress.bar("uploading", "bytes", todo.size) as advance:
-        uploading.run(aws, todo, advance)
+    try:
+        with progress.bar("uploading", "bytes", todo.size) as advance:
+            uploading.run(aws, todo, advance)
+    except KeyboardInterrupt:
+        terminal.note("stopped: what was sent stays, and the same command sends the rest")
+        raise typer.Exit(130) from None
     terminal.result(f"{address}: {len(todo.digests)} files, checksums in {uploading.MANIFEST}")
     if todo.extra:
         terminal.note(f"in S3 but not in {folder}, not deleted: {shorten(todo.extra)}")
