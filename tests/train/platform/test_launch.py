@@ -94,10 +94,10 @@ def test_a_killed_process_ends_both_hosts_and_is_named_on_both(
 
 
 @pytest.mark.slow
-def test_a_process_that_raises_ends_both_hosts_with_its_reason(
+def test_processes_that_raise_end_both_hosts_with_the_reason(
     few_digits: Path, tmp_path: Path
 ) -> None:
-    """Only the second host's copy of the photos is damaged."""
+    """The second host's copy of the photos is damaged."""
     damaged = tmp_path / "damaged"
     shutil.copytree(few_digits, damaged)
     for path in (damaged / "train").rglob("*.png"):
@@ -106,7 +106,7 @@ def test_a_process_that_raises_ends_both_hosts_with_its_reason(
     wait(hosts, exit_code=1)
     for job in jobs:
         assert job.failure.startswith("DataError: ")
-        assert "pictures cannot be read" in job.failure
+        assert "the hosts have different pictures, and each needs all" in job.failure
         assert "Traceback (most recent call last)" in job.failure
 
 
