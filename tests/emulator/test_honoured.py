@@ -11,7 +11,7 @@ import pytest
 from emulator.runs.completion import Completion
 from emulator.slots import Slots
 from tests.emulator.client import BUCKET, IMAGES, QUICK, ROLE, Emulator, refused, upload_photos
-from tests.emulator.hosting import create_model, deploy, predict, wait_in_service
+from tests.emulator.hosting import deploy, predict, wait_in_service
 from tests.emulator.test_transform import transform
 from tests.emulator.tuning import ranges, trials, tuning_ended, tuning_request
 
@@ -187,7 +187,6 @@ def test_sns_hears_of_asynchronous_answers(emulator: Emulator) -> None:
 
 @pytest.mark.slow
 def test_a_transform_unpacks_gzip_and_goes_on_after_a_bad_object(emulator: Emulator) -> None:
-    create_model(emulator, "batch") if "batch" not in _models(emulator) else None
     for name, body in (("a", b"photo"), ("b", b"status 400"), ("c", b"picture")):
         packed = gzip.compress(body[:2], mtime=0) + gzip.compress(body[2:], mtime=0)
         emulator.s3.put_object(Bucket=BUCKET, Key=f"zipped/{name}", Body=packed)
@@ -199,11 +198,6 @@ def test_a_transform_unpacks_gzip_and_goes_on_after_a_bad_object(emulator: Emula
     assert "zipped/d is not gzip" in job["FailureReason"]
     assert emulator.keys("answers/zipped/") == ["answers/zipped/a.out", "answers/zipped/c.out"]
     assert json.loads(emulator.body("answers/zipped/a.out"))["body"] == "photo"
-
-
-def _models(emulator: Emulator) -> list[str]:
-    found = emulator.sagemaker.list_models(NameContains="batch")["Models"]
-    return [model["ModelName"] for model in found]
 
 
 def test_an_images_texts_change(emulator: Emulator) -> None:

@@ -161,7 +161,9 @@ def test_keys_of_a_models_prefix_do_not_lead_out_of_its_folder(
     emulator: Emulator, tmp_path: Path
 ) -> None:
     """A model as files below an S3 prefix: hostile keys fail the endpoint and write nothing."""
-    for number, key in enumerate(("../../out.txt", "a/../../out.txt", "/out.txt", "a//../../out.txt")):
+    for number, key in enumerate(
+        ("../../out.txt", "a/../../out.txt", "/out.txt", "a//../../out.txt")
+    ):
         name = f"hostile-{number}"
         emulator.s3.put_object(Bucket=BUCKET, Key=f"hostile/{number}/{key}", Body=b"x")
         source = {

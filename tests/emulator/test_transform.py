@@ -21,6 +21,8 @@ def transform(emulator: Emulator, name: str, prefix: str, **more: Any) -> dict[s
     }
     for key, value in more.items():
         request[key] = {**request[key], **value} if isinstance(value, dict) else value
+    if not emulator.sagemaker.list_models(NameContains="batch")["Models"]:
+        create_model(emulator, "batch")
     emulator.sagemaker.create_transform_job(**request)
     emulator.wait_until(
         lambda: (
@@ -33,7 +35,6 @@ def transform(emulator: Emulator, name: str, prefix: str, **more: Any) -> dict[s
 
 
 def test_every_object_gets_an_answer(emulator: Emulator) -> None:
-    create_model(emulator, "batch")
     job = transform(emulator, "photos", "photos/")
     assert job["TransformJobStatus"] == "Completed"
     assert emulator.keys("answers/photos/") == [
