@@ -20,8 +20,31 @@ from emulator.settings import HOST
 
 ABOUT = (
     "This is an emulator of AWS, for clients on this machine that have its access key.\n"
-    "`python -m emulator status` prints the variables to export.\n"
+    "`kennel ui` shows its jobs and endpoints in a browser, and `kennel jobs` in a terminal.\n"
+    "`python -m emulator status` prints the variables to export first.\n"
 )
+# The same for a browser. It has no script, and nothing of it comes from elsewhere.
+ABOUT_PAGE = """\
+<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta name="color-scheme" content="light dark">
+<title>Emulator of AWS</title>
+<style>
+body { font: 1.1rem/1.6 system-ui, sans-serif; margin: 3rem auto; max-width: 40rem }
+body > * { padding: 0 1rem }
+pre { overflow-x: auto; padding: 1rem; margin: 0 1rem; border: 1px solid #8888; border-radius: 6px }
+</style>
+<h1>Emulator of AWS</h1>
+<p>This address answers as SageMaker, S3 and other services of AWS do, for programs on this machine
+that have its access key. Nothing here costs money. There is nothing more to see in a browser.</p>
+<p>To see its jobs, curves and endpoints, in the shell in which you use the emulator:</p>
+<pre>kennel ui</pre>
+<p>In another shell, first set the variables that reach it:</p>
+<pre>eval "$(kennel emulator status)"</pre>
+</html>
+"""
 # For browsers: an object that is a web page runs no scripts, and does not have our origin.
 NO_SCRIPTS = ("Content-Security-Policy", "sandbox")
 # moto routes these paths to its own API and to instance metadata, whatever the signature says.
@@ -67,7 +90,7 @@ def refusal(
     key = _credential(environ)[0]
     if not key:
         if environ["REQUEST_METHOD"] == "GET" and environ["PATH_INFO"] == "/":
-            return Response(ABOUT, content_type="text/plain; charset=utf-8")
+            return _about(environ)
         return _refuse(environ, "MissingAuthenticationToken", "The request has no access key")
     if is_of_job(key):
         if (wanted := service(environ)) not in SERVICES:
@@ -83,6 +106,13 @@ def refusal(
     if environ["PATH_INFO"].startswith(_OFF) and not is_reset:
         return _refuse(environ, "AccessDenied", f"{environ['PATH_INFO']!r} is off")
     return None
+
+
+def _about(environ: Mapping[str, Any]) -> Response:
+    """Say what this is: as a page for browsers, as text for all others."""
+    if "text/html" in environ.get("HTTP_ACCEPT", ""):
+        return Response(ABOUT_PAGE, content_type="text/html; charset=utf-8")
+    return Response(ABOUT, content_type="text/plain; charset=utf-8")
 
 
 def _credential(environ: Mapping[str, Any]) -> tuple[str, str, str]:

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -260,3 +261,16 @@ def test_each_start_has_its_own_key(tmp_path: Path) -> None:
     keys = {Settings(state=tmp_path).access_key for _ in range(20)}
     assert len(keys) == 20
     assert all(len(key) == 32 and key.isalnum() for key in keys)
+
+
+@pytest.mark.slow
+def test_a_browser_gets_a_page_without_scripts(emulator: Emulator) -> None:
+    status, answered, text = send(emulator, "GET", "/", {"Accept": "text/html,*/*;q=0.8"})
+    assert status == 200
+    assert answered["content-type"].startswith("text/html")
+    assert answered["content-security-policy"] == "sandbox"
+    assert "kennel ui" in text
+    assert "kennel emulator status" in text
+    assert not re.search("<script|https?:|src=|href=", text)
+    headers = {"Accept": "text/html", "Origin": "https://example.com"}
+    assert send(emulator, "GET", "/", headers)[0] == 403
