@@ -26,12 +26,31 @@ class _Recorded(Section):
 class Debugger(_Recorded):
     """Losses and tensors, and the rules that check all that is recorded."""
 
-    enabled: bool | None = None
-    interval: int | None = None
-    collections: list[str] | None = None
-    raw: str | None = None
-    rules: dict[str, bool | dict[str, Any]] | None = None
-    managed_rules: list[str] = Field([], max_length=20)
+    enabled: bool | None = Field(
+        None, description="record losses and tensors, and check them with rules"
+    )
+    interval: int | None = Field(None, description="steps between records of tensors")
+    collections: list[str] | None = Field(
+        None,
+        description=(
+            "which tensors are recorded: `losses`, `weights`, `gradients`, `activations`, `inputs`"
+        ),
+    )
+    raw: str | None = Field(
+        None, description="a regular expression: tensors with matching names are recorded whole"
+    )
+    rules: dict[str, bool | dict[str, Any]] | None = Field(
+        None, description='for each rule `false`, or its settings, such as `{ action = "stop" }`'
+    )
+    managed_rules: list[str] = Field(
+        [],
+        max_length=20,
+        description=(
+            "AWS's own rules in addition, "
+            'such as `["LossNotDecreasing"]`; they need `region`. '
+            "If AWS refuses them, the job starts without them; tuning jobs cannot have them"
+        ),
+    )
 
     def hyperparameters(self) -> dict[str, tuple[str, Scalar]]:
         """See the base."""
@@ -57,9 +76,13 @@ class Debugger(_Recorded):
 class Profiler(_Recorded):
     """The timeline, the host and the operators."""
 
-    enabled: bool | None = None
-    interval: float | None = None
-    steps: str | None = None
+    enabled: bool | None = Field(
+        None, description="record the timeline, the host's metrics and the operators"
+    )
+    interval: float | None = Field(None, description="seconds between samples of the host")
+    steps: str | None = Field(
+        None, description="the steps that torch.profiler records, such as `10:13`; empty: none"
+    )
 
     def hyperparameters(self) -> dict[str, tuple[str, Scalar]]:
         """See the base."""

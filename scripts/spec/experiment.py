@@ -34,21 +34,49 @@ def _problems(hyperparameters: dict[str, Scalar]) -> list[tuple[str, str]]:
 class Experiment(Section):
     """One experiment. If `region` is not set, AWS_REGION or the profile decides."""
 
-    name: str = Field(pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,39}$")
-    region: str | None = Field(None, pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")
-    role: str = Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+$")
-    output: S3Uri
-    kms_key: str | None = Field(None, pattern=r"^[a-zA-Z0-9:/_-]+$")
-    tags: dict[str, str] = Field({}, max_length=40)
-    vpc: Vpc | None = None
-    images: Images
-    data: dict[ChannelName, Channel] = Field(min_length=1, max_length=20)
-    hyperparameters: dict[str, Scalar] = Field({})
-    training: Training
-    tuning: Tuning | None = None
-    debugger: Debugger | None = None
-    profiler: Profiler | None = None
-    endpoint: Endpoint | None = None
+    name: str = Field(
+        pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,39}$",
+        description="the start of job names, and the endpoint's name",
+    )
+    region: str | None = Field(
+        None,
+        pattern=r"^[a-z]{2}(-[a-z]+)+-\d$",
+        description="unset: `AWS_REGION`, or the profile's region",
+    )
+    role: str = Field(
+        pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+$",
+        description="ARN of the role that SageMaker assumes; `kennel setup` creates it",
+    )
+    output: S3Uri = Field(description="S3 folder for bundles and outputs")
+    kms_key: str | None = Field(
+        None,
+        pattern=r"^[a-zA-Z0-9:/_-]+$",
+        description="key that encrypts outputs and volumes; local NVMe disks encrypt themselves",
+    )
+    tags: dict[str, str] = Field(
+        {}, max_length=40, description="tags of everything that `kennel` creates"
+    )
+    vpc: Vpc | None = Field(None, description="run jobs and endpoints in a private network")
+    images: Images = Field(description="the two images")
+    data: dict[ChannelName, Channel] = Field(
+        min_length=1, max_length=20, description="an S3 folder for each channel"
+    )
+    hyperparameters: dict[str, Scalar] = Field(
+        {}, description="hyperparameters of the job; `kennel hyperparameters` lists them"
+    )
+    training: Training = Field(description="the machines of a training job, and of each trial")
+    tuning: Tuning | None = Field(
+        None, description="the trials; without this table there is no `kennel tune`"
+    )
+    debugger: Debugger | None = Field(
+        None, description="what the job records, and the rules that check it"
+    )
+    profiler: Profiler | None = Field(
+        None, description="how the job measures its time and its host"
+    )
+    endpoint: Endpoint | None = Field(
+        None, description="how the bundle is served; without this table there is no `kennel deploy`"
+    )
 
     @field_validator("hyperparameters")
     @classmethod

@@ -16,8 +16,8 @@ Image = Annotated[str, Field(pattern=f"^({_ECR}|{_ALIAS})$", max_length=255)]
 class Images(Section):
     """ECR URIs with a tag or digest, or `name@alias` of images that `kennel register` made."""
 
-    train: Image
-    serve: Image
+    train: Image = Field(description="ECR URI with a tag or digest, or `name@alias`")
+    serve: Image = Field(description="ECR URI with a tag or digest, or `name@alias`")
 
 
 class Channel(Section):
@@ -27,10 +27,27 @@ class Channel(Section):
     channel.
     """
 
-    uri: S3Uri
-    type: Literal["S3Prefix", "ManifestFile"] = "S3Prefix"
-    mode: Literal["File", "FastFile"] = "File"
-    distribution: Literal["FullyReplicated", "ShardedByS3Key"] = "FullyReplicated"
+    uri: S3Uri = Field(description="S3 address of a folder, or of a manifest")
+    type: Literal["S3Prefix", "ManifestFile"] = Field(
+        "S3Prefix",
+        description=(
+            "`ManifestFile`: the address is that of a manifest, and the objects that it lists are"
+            " the channel"
+        ),
+    )
+    mode: Literal["File", "FastFile"] = Field(
+        "File",
+        description=(
+            "`FastFile`: the job reads from S3 while it trains; `File`: SageMaker copies all "
+            "files first"
+        ),
+    )
+    distribution: Literal["FullyReplicated", "ShardedByS3Key"] = Field(
+        "FullyReplicated",
+        description=(
+            "`ShardedByS3Key`: each host gets a part of the objects; else every host gets all"
+        ),
+    )
 
     @model_validator(mode="after")
     def _manifest_is_an_object(self) -> "Channel":
@@ -47,25 +64,55 @@ class Channel(Section):
 class Vpc(Section):
     """The private network that jobs and endpoints run in."""
 
-    subnets: list[Annotated[str, Field(pattern="^subnet-")]] = Field(min_length=1, max_length=16)
-    security_groups: list[Annotated[str, Field(pattern="^sg-")]] = Field(min_length=1, max_length=5)
+    subnets: list[Annotated[str, Field(pattern="^subnet-")]] = Field(
+        min_length=1, max_length=16, description="IDs of subnets"
+    )
+    security_groups: list[Annotated[str, Field(pattern="^sg-")]] = Field(
+        min_length=1, max_length=5, description="IDs of security groups"
+    )
 
 
 class Training(Section):
     """The machines of a training job, and of each trial of a tuning job."""
 
-    instance_type: InstanceType
-    instance_count: Count = 1
-    volume_gb: Count = 50
-    max_run_seconds: Seconds = 4 * 3600
-    spot: bool = False
-    max_wait_seconds: Seconds | None = None
-    checkpoints: S3Uri | None = None
-    keep_alive_seconds: int | None = Field(None, ge=0, le=21_600)
-    network_isolation: bool = False
-    encrypt_between_hosts: bool = False
-    retries: int | None = Field(None, ge=1, le=30)
-    environment: Environment = Field({})
+    instance_type: InstanceType = Field(description="such as `ml.g5.xlarge`")
+    instance_count: Count = Field(1, description="hosts that train together")
+    volume_gb: Count = Field(50, description="disk of each host, in GB")
+    max_run_seconds: Seconds = Field(
+        4 * 3600, description="SageMaker stops the job after this time: the most that it can cost"
+    )
+    spot: bool = Field(
+        False,
+        description=(
+            "use spot instances; needs `max_wait_seconds` (at least `max_run_seconds`) and "
+            "`checkpoints`"
+        ),
+    )
+    max_wait_seconds: Seconds | None = Field(
+        None, description="with spot: the limit for waiting plus running"
+    )
+    checkpoints: S3Uri | None = Field(
+        None, description="S3 folder that SageMaker syncs with `/opt/ml/checkpoints` during the job"
+    )
+    keep_alive_seconds: int | None = Field(
+        None,
+        ge=0,
+        le=21_600,
+        description=(
+            "warm pool: the instances wait so long for the next job, at their price; not with spot"
+        ),
+    )
+    network_isolation: bool = Field(
+        False,
+        description=(
+            "no network in the container; pretrained weights then need a channel `pretrained`"
+        ),
+    )
+    encrypt_between_hosts: bool = Field(False, description="encrypt the traffic between hosts")
+    retries: int | None = Field(
+        None, ge=1, le=30, description="how often SageMaker retries after an internal error"
+    )
+    environment: Environment = Field({}, description="environment variables of the job")
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
         """Incomplete spot settings, and settings that spot or one host rule out."""

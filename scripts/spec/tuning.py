@@ -31,10 +31,14 @@ def canonical(name: str) -> str:
 class Range(Section):
     """A list of values (in TOML, a plain list is enough), or a minimum and a maximum."""
 
-    values: list[Scalar] | None = Field(None, min_length=1)
-    min: int | float | None = None
-    max: int | float | None = None
-    scale: Literal["auto", "linear", "log", "reverse-log"] = "auto"
+    values: list[Scalar] | None = Field(
+        None, min_length=1, description="the values; in TOML a plain list is enough. At most 30"
+    )
+    min: int | float | None = Field(None, description="the smallest value")
+    max: int | float | None = Field(None, description="the largest value")
+    scale: Literal["auto", "linear", "log", "reverse-log"] = Field(
+        "auto", description="how SageMaker spreads values between `min` and `max`"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -79,8 +83,8 @@ class Range(Section):
 class Hyperband(Section):
     """The fewest and the most epochs that Hyperband gives a trial."""
 
-    min_epochs: Count
-    max_epochs: Count
+    min_epochs: Count = Field(description="epochs that each trial gets")
+    max_epochs: Count = Field(description="epochs that the best trials get")
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
         """A range without a value."""
@@ -91,24 +95,52 @@ class Hyperband(Section):
 class WarmStart(Section):
     """Earlier tuning jobs to learn from."""
 
-    parents: list[str] = Field(min_length=1, max_length=5)
-    identical: bool = False
+    parents: list[str] = Field(
+        min_length=1, max_length=5, description="names of earlier tuning jobs"
+    )
+    identical: bool = Field(
+        False, description="`true`: the same data and algorithm; `false`: they can differ"
+    )
 
 
 class Tuning(Section):
     """A tuning job. A range replaces the same key in `[hyperparameters]`."""
 
-    strategy: Literal["grid", "random", "bayesian", "hyperband", "sweep"]
-    ranges: dict[str, Range] = Field(min_length=1, max_length=MAX_RANGES)
-    max_jobs: Count | None = None
-    parallel: Count = 1
-    objective: str = OBJECTIVE.name
-    max_run_seconds: int | None = Field(None, ge=120, le=15_768_000)
-    early_stopping: bool = False
-    target: float | None = None
-    seed: int | None = Field(None, ge=0)
-    hyperband: Hyperband | None = None
-    warm_start: WarmStart | None = None
+    strategy: Literal["grid", "random", "bayesian", "hyperband", "sweep"] = Field(
+        description="`sweep` trains the whole grid in one training job, for frozen backbones"
+    )
+    ranges: dict[str, Range] = Field(
+        min_length=1,
+        max_length=MAX_RANGES,
+        description=(
+            "a list of values, or `min` and `max`, for each hyperparameter; grids and sweeps need"
+            " lists. A range replaces the same key in `[hyperparameters]`"
+        ),
+    )
+    max_jobs: Count | None = Field(
+        None,
+        description=(
+            "the most training jobs; a grid has as many as combinations, the other strategies "
+            "require it"
+        ),
+    )
+    parallel: Count = Field(1, description="training jobs at the same time")
+    objective: str = Field(
+        OBJECTIVE.name,
+        description=(
+            "the metric that ranks the trials: any except those of `test`; losses are minimised"
+        ),
+    )
+    max_run_seconds: int | None = Field(
+        None, ge=120, le=15_768_000, description="limit for the whole tuning job"
+    )
+    early_stopping: bool = Field(
+        False, description="SageMaker stops trials that look worse than earlier ones"
+    )
+    target: float | None = Field(None, description="stop when the objective reaches this value")
+    seed: int | None = Field(None, ge=0, description="the same seed gives the same trials")
+    hyperband: Hyperband | None = Field(None, description="required by strategy `hyperband`")
+    warm_start: WarmStart | None = Field(None, description="learn from earlier tuning jobs")
 
     @property
     def jobs(self) -> int:
