@@ -57,7 +57,7 @@ install: $(VENV)  ## the command kennel on your PATH, in an environment of its o
 # and sdk2.txt are the environments of SageMaker's own SDKs, two clients that the tests run.
 lock: | $(UV)  ## lock the dependencies again; ARGS=--upgrade takes newer versions
 	$(LOCK) pyproject.toml --extra train --extra serve --extra aws --extra data --extra emulator --extra ui \
-		--extra writeup --extra dev --output-file docker/locks/dev.txt
+		--extra writeup --extra docs --extra dev --output-file docker/locks/dev.txt
 	for image in train serve; do \
 		$(LOCK) --no-annotate pyproject.toml --extra $$image --constraints docker/locks/dev.txt \
 			--output-file docker/locks/$$image.txt; \
