@@ -1,6 +1,7 @@
 """All settings of the server, from the environment; all problems are reported together.
 
-SageMaker's names come from its inference toolkit. docs/serving.md has the table.
+SageMaker's names come from its inference toolkit. `make docs` writes docs/reference/settings.md
+from the descriptions.
 """
 
 import os
@@ -44,47 +45,181 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     # SageMaker's own
-    port: Port = Field(8080, alias=parameters.BIND_TO_PORT_ENV)
-    base_dir: Path = Field(Path("/opt/ml"), alias=parameters.BASE_PATH_ENV)
-    workers_wanted: Positive | None = Field(None, alias=parameters.MODEL_SERVER_WORKERS_ENV)
-    timeout_s: Positive = Field(240, alias=parameters.MODEL_SERVER_TIMEOUT_SECONDS_ENV)
-    max_payload_mb: Annotated[int, Field(ge=1, le=1024)] = Field(
-        6, alias=parameters.MAX_REQUEST_SIZE
+    port: Port = Field(8080, alias=parameters.BIND_TO_PORT_ENV, description="port of nginx")
+    base_dir: Path = Field(
+        Path("/opt/ml"),
+        alias=parameters.BASE_PATH_ENV,
+        description="the bundle is in its folder `model`",
     )
-    default_accept: str = Field(answers.JSON, alias=parameters.DEFAULT_INVOCATIONS_ACCEPT_ENV)
-    vm_args: str = Field("", alias=parameters.MODEL_SERVER_VMARGS)
-    multi_model: bool = Field(False, alias=parameters.MULTI_MODEL_ENV)
+    workers_wanted: Positive | None = Field(
+        None,
+        alias=parameters.MODEL_SERVER_WORKERS_ENV,
+        description=(
+            "worker processes; by default two per GPU, else one per eight cores plus one, as "
+            "memory allows"
+        ),
+    )
+    timeout_s: Positive = Field(
+        240,
+        alias=parameters.MODEL_SERVER_TIMEOUT_SECONDS_ENV,
+        description="limit for loading, and for one batch in a worker",
+    )
+    max_payload_mb: Annotated[int, Field(ge=1, le=1024)] = Field(
+        6,
+        alias=parameters.MAX_REQUEST_SIZE,
+        description=(
+            "largest body, MiB, up to 1024; `kennel deploy` sets it for an asynchronous endpoint "
+            "(1024) and a transform job (its `max_payload_mb`)"
+        ),
+    )
+    default_accept: str = Field(
+        answers.JSON,
+        alias=parameters.DEFAULT_INVOCATIONS_ACCEPT_ENV,
+        description="for clients without `Accept`",
+    )
+    vm_args: str = Field(
+        "", alias=parameters.MODEL_SERVER_VMARGS, description="more options for Java"
+    )
+    multi_model: bool = Field(
+        False,
+        alias=parameters.MULTI_MODEL_ENV,
+        description="`true`: many bundles, loaded and unloaded by name",
+    )
     # Set by SageMaker in the container of a batch transform.
-    is_batch: bool = Field(False, alias="SAGEMAKER_BATCH")
+    is_batch: bool = Field(
+        False,
+        alias="SAGEMAKER_BATCH",
+        description=(
+            "SageMaker sets it in a batch transform: stray files such as `.DS_Store` get an "
+            "answer that names them, see docs/requests.md"
+        ),
+    )
 
     # Kennel's
-    address: IPvAnyAddress = Field(IPv4Address("0.0.0.0"), alias="KENNEL_BIND_ADDRESS")  # noqa: S104
-    metrics_port: Port | None = Field(None, alias="KENNEL_METRICS_PORT")
-    emf_s: Annotated[int, Field(ge=0)] = Field(0, alias="KENNEL_EMF_SECONDS")
-    code: str | None = Field(None, alias="KENNEL_CODE")
-    run_dir: Path | None = Field(None, alias="KENNEL_RUN_DIR")
-    model_server_port: InnerPort | None = Field(None, alias="KENNEL_MODEL_SERVER_PORT")
+    address: IPvAnyAddress = Field(
+        IPv4Address("0.0.0.0"),  # noqa: S104
+        alias="KENNEL_BIND_ADDRESS",
+        description=(
+            "address of nginx, `::` for IPv6 and IPv4; `127.0.0.1` outside containers, where "
+            "others could reach it"
+        ),
+    )
+    metrics_port: Port | None = Field(
+        None,
+        alias="KENNEL_METRICS_PORT",
+        description="port of `/metrics` on loopback, for Prometheus; none if unset",
+    )
+    emf_s: Annotated[int, Field(ge=0)] = Field(
+        0,
+        alias="KENNEL_EMF_SECONDS",
+        description=(
+            "interval of the lines in CloudWatch's embedded metric format in the log; 0 is never"
+        ),
+    )
+    code: str | None = Field(
+        None,
+        alias="KENNEL_CODE",
+        description="a module or .py file with your own code, or `bundle`",
+    )
+    run_dir: Path | None = Field(
+        None,
+        alias="KENNEL_RUN_DIR",
+        description=(
+            "parent of the private run-time directory; by default the system's temporary directory"
+        ),
+    )
+    model_server_port: InnerPort | None = Field(
+        None,
+        alias="KENNEL_MODEL_SERVER_PORT",
+        description="port of the model server on loopback; by default a free one",
+    )
     batch_wanted: Annotated[int, Field(ge=1, le=256)] | None = Field(
-        None, alias="KENNEL_BATCH_SIZE"
+        None,
+        alias="KENNEL_BATCH_SIZE",
+        description="most requests in one batch; by default 32 with a GPU, else 8",
     )
     # A batch fills while the previous one is computed, so a longer delay only slows down a single
     # request. With 0 the model server puts at most two requests in a batch (Model.pollBatch).
     batch_delay_ms: Annotated[int, Field(ge=0, le=60_000)] = Field(
-        1, alias="KENNEL_MAX_BATCH_DELAY_MS"
+        1,
+        alias="KENNEL_MAX_BATCH_DELAY_MS",
+        description=(
+            "how long a batch, and so a single request, waits for more requests; under load a "
+            "batch fills while the previous one is computed. With 0 no batch has more than two"
+        ),
     )
-    queue_size: Positive = Field(100, alias="KENNEL_QUEUE_SIZE")
-    threads: Positive | None = Field(None, alias="KENNEL_THREADS")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", alias="KENNEL_DEVICE")
-    precision: Literal["auto", "fp32", "bf16"] = Field("auto", alias="KENNEL_PRECISION")
-    max_pixels: Positive = Field(2**26, alias="KENNEL_MAX_PIXELS")
-    max_request_pixels: Positive = Field(2**26, alias="KENNEL_MAX_REQUEST_PIXELS")
-    max_pictures: Annotated[int, Field(ge=1, le=1024)] = Field(32, alias="KENNEL_MAX_PICTURES")
-    decode_s: Annotated[int, Field(ge=1, le=50)] = Field(10, alias="KENNEL_DECODE_SECONDS")
-    golden_tolerance: Annotated[float, Field(gt=0)] = Field(1e-3, alias="KENNEL_GOLDEN_TOLERANCE")
-    drain_s: Annotated[int, Field(ge=1, le=28)] = Field(25, alias="KENNEL_DRAIN_SECONDS")
-    recovery_s: Positive = Field(60, alias="KENNEL_RECOVERY_SECONDS")
-    hung_s: Positive = Field(30, alias="KENNEL_HUNG_SECONDS")
-    worker_memory_mb: Positive | None = Field(None, alias="KENNEL_WORKER_MEMORY_MB")
+    queue_size: Positive = Field(
+        100, alias="KENNEL_QUEUE_SIZE", description="waiting requests; more get 503"
+    )
+    threads: Positive | None = Field(
+        None,
+        alias="KENNEL_THREADS",
+        description=(
+            "processor threads of a worker; by default its share of the cores, without counting "
+            "the extra worker"
+        ),
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", alias="KENNEL_DEVICE", description="what computes the network"
+    )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto",
+        alias="KENNEL_PRECISION",
+        description=(
+            "`fp32`, `bf16`, or `auto`: bf16 where the processor (AVX512-BF16, AMX) or GPU "
+            "computes in it and the golden inputs agree, else fp32"
+        ),
+    )
+    max_pixels: Positive = Field(
+        2**26, alias="KENNEL_MAX_PIXELS", description="width times height of a picture"
+    )
+    max_request_pixels: Positive = Field(
+        2**26,
+        alias="KENNEL_MAX_REQUEST_PIXELS",
+        description=(
+            "width times height of all pictures of a request together; at least `KENNEL_MAX_PIXELS`"
+        ),
+    )
+    max_pictures: Annotated[int, Field(ge=1, le=1024)] = Field(
+        32, alias="KENNEL_MAX_PICTURES", description="pictures in one request"
+    )
+    decode_s: Annotated[int, Field(ge=1, le=50)] = Field(
+        10,
+        alias="KENNEL_DECODE_SECONDS",
+        description=(
+            "processor time for decoding the pictures of one request in the lane; over it the "
+            "answer is 422"
+        ),
+    )
+    golden_tolerance: Annotated[float, Field(gt=0)] = Field(
+        1e-3,
+        alias="KENNEL_GOLDEN_TOLERANCE",
+        description=(
+            "allowed difference from the golden logits in fp32, relative to the largest; in bf16 "
+            "fifty times as much"
+        ),
+    )
+    drain_s: Annotated[int, Field(ge=1, le=28)] = Field(
+        25,
+        alias="KENNEL_DRAIN_SECONDS",
+        description="limit for open requests after SIGTERM; SageMaker kills after 30",
+    )
+    recovery_s: Positive = Field(
+        60, alias="KENNEL_RECOVERY_SECONDS", description="without a healthy worker, before exit 1"
+    )
+    hung_s: Positive = Field(
+        30,
+        alias="KENNEL_HUNG_SECONDS",
+        description="for one step of a batch, before the worker is killed",
+    )
+    worker_memory_mb: Positive | None = Field(
+        None,
+        alias="KENNEL_WORKER_MEMORY_MB",
+        description=(
+            "resident memory at which a worker is replaced; by default its share of 85 % of the "
+            "memory"
+        ),
+    )
 
     @field_validator("default_accept")
     @classmethod
