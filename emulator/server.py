@@ -40,6 +40,8 @@ log = logging.getLogger("kennel.emulator")
 MOTO_OPERATIONS = frozenset(
     name for name in contract.operations() if "ModelPackage" in name and "Batch" not in name
 )
+# Its resources, whose tags moto has, too.
+_IN_REGISTRY = re.compile(r"arn:[\w-]+:sagemaker:[^:]+:[^:]+:model-package(-group)?/")
 # Services of moto that would know nothing of what the emulator runs.
 _UNAWARE = ("cloudformation", "tagging")
 _EMULATOR_PATH = "/_emulator/"
@@ -106,7 +108,9 @@ class Emulator:
             if request.path.startswith(_EMULATOR_PATH):
                 return self._emulator(request)(environ, start)
             if service == "SageMaker" and operation not in MOTO_OPERATIONS:
-                return self._sagemaker(operation, request)(environ, start)
+                answer = self._sagemaker(operation, request)
+                if answer is not None:
+                    return answer(environ, start)
             if _simulates_policies(request):
                 return _access_denied()(environ, start)
             if found := _INVOCATION.fullmatch(request.path):
@@ -165,7 +169,8 @@ class Emulator:
             self._open()
             self.listen_at(self._url)
 
-    def _sagemaker(self, operation: str, request: Request) -> Response:
+    def _sagemaker(self, operation: str, request: Request) -> Response | None:
+        """Answer an operation; None if moto must answer it."""
         function = self._operations.get(operation)
         if function is None:
             known = operation in contract.operations()
@@ -175,6 +180,9 @@ class Emulator:
         checked = contract.check(operation, _body(request))
         fields.check(FIELDS[operation], operation, checked)
         tags.check(checked.get("Tags", []))
+        if _IN_REGISTRY.match(checked.get("ResourceArn", "")):
+            request.environ["wsgi.input"] = BytesIO(request.get_data())  # moto reads it again
+            return None
         return _json(contract.answer(operation, function(checked)))
 
     def _emulator(self, request: Request) -> Response:

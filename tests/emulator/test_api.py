@@ -97,6 +97,16 @@ def test_tags(emulator: Emulator) -> None:
     assert client.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "b", "Value": "2"}]
 
 
+def test_tags_of_the_model_registry(emulator: Emulator) -> None:
+    client = emulator.sagemaker
+    arn = client.create_model_package_group(ModelPackageGroupName="dogs")["ModelPackageGroupArn"]
+    client.add_tags(ResourceArn=arn, Tags=[{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "2"}])
+    client.delete_tags(ResourceArn=arn, TagKeys=["a"])
+    assert client.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "b", "Value": "2"}]
+    code, message = refused(client.add_tags, ResourceArn=arn, Tags=[{"Key": "aws:x", "Value": ""}])
+    assert (code, "reserves" in message) == ("ValidationException", True)
+
+
 def test_what_hosting_refuses(emulator: Emulator) -> None:
     create_model(emulator, "known")
     code, message = refused(create_model, emulator, "known")
