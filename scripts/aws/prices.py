@@ -2,7 +2,7 @@
 
 import tomllib
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -87,6 +87,21 @@ def before_hosting(experiment: Experiment) -> str:
     return f"{machines}: ${hourly:,.2f} per hour {until} ({label()})"
 
 
+def of_training(job: dict[str, Any], now: datetime | None = None) -> float | None:
+    """US dollars of a training job, from DescribeTrainingJob: billed, or so far while it runs.
+
+    None if nothing is known: it has not started, or its instance type is not in the table.
+    """
+    seconds = job.get("BillableTimeInSeconds")
+    if seconds is None and now and job["TrainingJobStatus"] == "InProgress":
+        started = job.get("TrainingStartTime")
+        seconds = (now - started).total_seconds() if started else None
+    if seconds is None:
+        return None
+    resources = job["ResourceConfig"]
+    return cost(resources["InstanceType"], resources["InstanceCount"], seconds)
+
+
 def after_training(job: dict[str, Any]) -> str:
     """One line about a finished job, from DescribeTrainingJob: time, cost and savings of spot."""
     billed = job.get("BillableTimeInSeconds")
@@ -94,7 +109,7 @@ def after_training(job: dict[str, Any]) -> str:
         return "billed: not known yet"
     resources = job["ResourceConfig"]
     instance, count = resources["InstanceType"], resources["InstanceCount"]
-    dollars = cost(instance, count, billed)
+    dollars = of_training(job)
     worth = "no known price" if dollars is None else f"${dollars:,.2f}, {label()}"
     line = f"billed: {billed} s of {count} x {instance} ({worth})"
     ran = job.get("TrainingTimeInSeconds")

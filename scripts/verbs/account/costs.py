@@ -6,12 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
-from scripts.aws import prices
+from scripts.aws import hosted, prices
 from scripts.aws.client import Aws
 from scripts.console import terminal
 from scripts.requests import endpoints, jobs
 from scripts.verbs import options
-from scripts.verbs.hosting.endpoints import runs_on
 
 
 def costs(
@@ -72,7 +71,7 @@ def _jobs(aws: Aws, experiment: str) -> Iterator[dict[str, Any]]:
             "kind": "trial" if about.get("TuningJobArn") else "training",
             "machines": f"{count} x {kind}",
             "hours": billed * count / 3600,
-            "dollars": prices.cost(kind, count, billed),
+            "dollars": prices.of_training(about),
         }
 
 
@@ -83,12 +82,12 @@ def _endpoints(aws: Aws, experiment: str) -> Iterator[dict[str, Any]]:
         name = one["EndpointName"]
         if name != experiment and not name.startswith(f"{experiment}-"):
             continue
-        machines, hourly = runs_on(aws, name)
-        hours = (now - one["CreationTime"]).total_seconds() / 3600
+        machines, hourly = hosted.runs_on(aws, name)
+        hours, dollars = hosted.hours_and_dollars(one["CreationTime"], hourly, now)
         yield {
             "name": name,
             "kind": "endpoint",
             "machines": machines,
             "hours": hours,
-            "dollars": None if hourly is None else hourly * hours,
+            "dollars": dollars,
         }

@@ -7,12 +7,12 @@ import typer
 
 from scripts.aws import deployment, prices
 from scripts.aws.client import Aws
+from scripts.aws.listing import find
 from scripts.console import names, snippets, terminal
 from scripts.problem import Problem
 from scripts.requests import jobs
 from scripts.spec.endpoint import MultiModel
 from scripts.verbs import options, preflight
-from scripts.verbs.jobs.jobs import find
 
 
 def deploy(

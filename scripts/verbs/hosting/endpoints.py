@@ -3,20 +3,17 @@
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from scripts.aws import deployment, prices
-from scripts.aws.client import Aws, AwsProblem
+from scripts.aws import deployment, hosted, prices
+from scripts.aws.client import Aws
 from scripts.console import terminal
 from scripts.problem import Problem
 from scripts.requests import endpoints as requests
-from scripts.requests import hosting
 from scripts.requests.training import TAG
 from scripts.verbs import options
-
-_SERVERLESS = "serverless"
 
 
 def endpoints(
@@ -34,7 +31,9 @@ def endpoints(
         return
     aws = Aws(region)
     now = datetime.now(UTC)
-    found = [_about(aws, one) for one in aws.pages(requests.list_endpoints(contains), "Endpoints")]
+    found = [
+        hosted.about(aws, one) for one in aws.pages(requests.list_endpoints(contains), "Endpoints")
+    ]
     if as_json:
         terminal.as_json(found)
         return
@@ -56,28 +55,9 @@ def endpoints(
         terminal.note(prices.label())
 
 
-def _about(aws: Aws, one: dict[str, Any]) -> dict[str, Any]:
-    """An endpoint of a list, with its tags and machines."""
-    try:
-        tags = _tags(aws, one["EndpointArn"])
-    except AwsProblem as problem:  # the caller may lack this permission
-        terminal.note(f"tags unknown: {problem}")
-        tags = {}
-    machines, hourly = runs_on(aws, one["EndpointName"])
-    return {
-        "endpoint": one["EndpointName"],
-        "status": one["EndpointStatus"],
-        "experiment": tags.get(TAG, ""),
-        "machines": machines,
-        "dollars_per_hour": hourly,
-        "created": one["CreationTime"],
-        "expires": _expiry(tags),
-    }
-
-
 def _dollars(hourly: float | None, machines: str) -> str:
     if hourly is None:
-        return "by use" if machines == _SERVERLESS else "unknown"
+        return "by use" if machines == hosted.SERVERLESS else "unknown"
     return f"${hourly:,.2f}"
 
 
@@ -136,43 +116,15 @@ def _own(aws: Aws, age: timedelta, *, expired: bool) -> Iterator[str]:
     """Endpoints that have Kennel's tag and are old enough."""
     now = datetime.now(UTC)
     for one in aws.pages(requests.list_endpoints(None), "Endpoints"):
-        tags = _tags(aws, one["EndpointArn"])
+        tags = hosted.own_tags(aws, one["EndpointArn"])
         old_enough = now - one["CreationTime"] >= age
         if TAG in tags and old_enough and (not expired or _expired(tags, now)):
             yield one["EndpointName"]
 
 
-def _tags(aws: Aws, arn: str) -> dict[str, str]:
-    return {one["Key"]: one["Value"] for one in aws.pages(requests.tags(arn), "Tags")}
-
-
-def _expiry(tags: dict[str, str]) -> datetime | None:
-    until = tags.get(hosting.EXPIRES)
-    return datetime.fromisoformat(until) if until else None
-
-
 def _expired(tags: dict[str, str], now: datetime) -> bool:
-    until = _expiry(tags)
+    until = hosted.expiry(tags)
     return until is not None and until < now
-
-
-def runs_on(aws: Aws, endpoint: str) -> tuple[str, float | None]:
-    """Return the instances of an endpoint now, and US dollars per hour; None if not known."""
-    about = aws.send(requests.describe(endpoint))
-    config = aws.send(requests.describe_config(about["EndpointConfigName"]))
-    counts = {one["VariantName"]: one for one in about.get("ProductionVariants", [])}
-    machines, total = [], 0.0
-    known = True
-    for variant in config["ProductionVariants"]:
-        if "ServerlessConfig" in variant:
-            return _SERVERLESS, None
-        current = counts.get(variant["VariantName"], {}).get("CurrentInstanceCount")
-        count = variant["InitialInstanceCount"] if current is None else current
-        machines.append(f"{count} x {variant['InstanceType']}")
-        hourly = prices.cost(variant["InstanceType"], count, 3600)
-        known = known and hourly is not None
-        total += hourly or 0
-    return ", ".join(machines), total if known else None
 
 
 def _age(text: str) -> timedelta:

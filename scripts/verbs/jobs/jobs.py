@@ -1,41 +1,20 @@
 """`kennel jobs`, `status`, `logs`, `stop`: training, tuning and transform jobs by name."""
 
 import itertools
-from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from scripts.aws import listing, watch
 from scripts.aws import logs as cloudwatch
-from scripts.aws import watch
-from scripts.aws.client import Aws, AwsProblem
+from scripts.aws.client import Aws
+from scripts.aws.listing import find
 from scripts.console import terminal
 from scripts.problem import Problem
 from scripts.requests import jobs as requests
 from scripts.requests.endpoints import describe as describe_endpoint
 from scripts.requests.secrets import masked
 from scripts.verbs import options
-
-# Where the summaries of the three kinds have the time of the end.
-_ENDED = ("TrainingEndTime", "HyperParameterTuningEndTime", "TransformEndTime")
-
-
-def find(aws: Aws, name: str) -> tuple[requests.Kind, dict[str, Any]]:
-    """Return the kind of the job called `name`, and its description.
-
-    Raises:
-        Problem: no job has this name.
-    """
-    missing = None
-    for kind in requests.KINDS:
-        try:
-            return kind, aws.send(requests.describe(kind, name))
-        except AwsProblem as problem:
-            if not problem.missing:
-                raise
-            missing = problem
-    text = f"no job is called {name} in {aws.region}: `kennel jobs` lists them"
-    raise Problem(text) from missing
 
 
 def jobs(
@@ -51,12 +30,7 @@ def jobs(
         terminal.dry_run(requests.list_jobs(kind, contains, status) for kind in requests.KINDS)
         return
     aws = Aws(region)
-    found = [
-        one
-        for kind in requests.KINDS
-        for one in itertools.islice(_listed(aws, kind, contains, status), limit)
-    ]
-    newest = sorted(found, key=lambda one: one["created"], reverse=True)[:limit]
+    newest = list(itertools.islice(listing.newest(aws, contains, status), limit))
     if as_json:
         terminal.as_json(newest)
         return
@@ -72,21 +46,6 @@ def jobs(
     ]
     if_empty = "no such job" if contains or status else "no jobs yet"
     terminal.table(["job", "kind", "status", "created", "took"], rows, if_empty=if_empty)
-
-
-def _listed(
-    aws: Aws, kind: requests.Kind, contains: str | None, status: str | None
-) -> Iterator[dict[str, Any]]:
-    label = requests.LABELS[kind]
-    for one in aws.pages(requests.list_jobs(kind, contains, status), f"{kind}Summaries"):
-        ended = next((one[key] for key in _ENDED if one.get(key)), None)
-        yield {
-            "job": one[f"{kind}Name"],
-            "kind": label,
-            "status": one[f"{kind}Status"],
-            "created": one["CreationTime"],
-            "seconds": (ended - one["CreationTime"]).total_seconds() if ended else None,
-        }
 
 
 def status(

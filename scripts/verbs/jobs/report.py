@@ -8,13 +8,13 @@ import typer
 
 from scripts.aws import recordings
 from scripts.aws.client import Aws
+from scripts.aws.listing import find
 from scripts.console import terminal
 from scripts.console.names import bucket_and_key
 from scripts.problem import Problem
 from scripts.requests import jobs, objects
 from scripts.requests.request import Request
 from scripts.verbs import options
-from scripts.verbs.jobs.jobs import find
 
 _RUNNING = ("InProgress", "Stopping")
 
