@@ -49,8 +49,8 @@ def main() -> int:
                 with torch.inference_mode():
                     alone = torch.cat(
                         [
-                            loaded.network(transform(decode(photo.read_bytes()))[None])
-                            for photo in photos
+                            loaded.network(torch.from_numpy(pixels)[None])
+                            for pixels in (transform(decode(one.read_bytes())) for one in photos)
                         ]
                     )
                 parts[folder.name] = compare(truth, served.argmax(1), alone.argmax(1))

@@ -29,7 +29,7 @@ from torchvision import transforms as T
 
 from benchmarks.measuring import RESULTS, machine_load, spread, this_machine, write
 from classifier import networks, weights
-from classifier.precision import computes_bf16
+from classifier.inference import computes_bf16
 from pictures import channels
 from train import loop
 from train.batches.batch import Batch

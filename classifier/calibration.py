@@ -1,21 +1,22 @@
 """Calibrated probabilities from logits, and a measure of how unusual a picture is.
 
-Both are fitted on validation pictures after training and stored in the bundle.
+Both are fitted on validation pictures after training and stored in the bundle. In numpy, for
+servers without torch.
 """
 
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
 
-import torch
+import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, field_validator
-from torch.nn import functional as F
 
 _TEMPERATURES = (0.05, 20.0)
 _QUANTILES = 101
 
 
-def fit_temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:
+def fit_temperature(logits: npt.ArrayLike, labels: npt.ArrayLike) -> float:
     """Return the temperature for which softmax(logits / temperature) fits the labels best.
 
     Args:
@@ -26,10 +27,13 @@ def fit_temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:
     in 1 / temperature, so a ternary search finds it.
     """
     low, high = (math.log(bound) for bound in _TEMPERATURES)
-    logits = logits.double()
+    scores = np.asarray(logits, np.float64)
+    true = np.asarray(labels)[:, None]
 
     def loss(log_temperature: float) -> float:
-        return F.cross_entropy(logits / math.exp(log_temperature), labels).item()
+        scaled = scores / math.exp(log_temperature)
+        right = np.take_along_axis(scaled, true, 1)[:, 0]
+        return float((_log_sum_exp(scaled) - right).mean())
 
     while high - low > 1e-4:
         third = (high - low) / 3
@@ -41,7 +45,7 @@ def fit_temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:
 
 
 def expected_calibration_error(
-    probabilities: torch.Tensor, labels: torch.Tensor, bins: int = 15
+    probabilities: npt.ArrayLike, labels: npt.ArrayLike, bins: int = 15
 ) -> float:
     """Return the mean gap between confidence and accuracy, 0 (calibrated) to 1.
 
@@ -50,16 +54,16 @@ def expected_calibration_error(
         labels: int64 [N].
         bins: number of bins of equal width, over the largest probability.
     """
-    confidence, predicted = probabilities.max(1)
-    correct = (predicted == labels).double()
-    indices = (confidence * bins).long().clamp(max=bins - 1)
+    shares = np.asarray(probabilities, np.float64)
+    confidence, correct = shares.max(1), shares.argmax(1) == np.asarray(labels)
+    indices = np.minimum((confidence * bins).astype(np.int64), bins - 1)
     error = 0.0
     for index in range(bins):
         inside = indices == index
         if not inside.any():
             continue
-        gap = correct[inside].mean() - confidence[inside].double().mean()
-        error += inside.double().mean().item() * abs(gap.item())
+        gap = correct[inside].mean() - confidence[inside].mean()
+        error += float(inside.mean() * abs(gap))
     return error
 
 
@@ -104,8 +108,13 @@ def energy(logits: Sequence[float]) -> float:
     return -largest - math.log(math.fsum(math.exp(logit - largest) for logit in logits))
 
 
-def fit_novelty(logits: torch.Tensor) -> Novelty:
+def fit_novelty(logits: npt.ArrayLike) -> Novelty:
     """Fit the measure to the logits [N, C] of pictures that were not trained on."""
-    energies = -logits.double().logsumexp(1)
-    steps = torch.linspace(0, 1, _QUANTILES, dtype=torch.float64)
-    return Novelty(quantiles=tuple(energies.quantile(steps).tolist()))
+    energies = -_log_sum_exp(np.asarray(logits, np.float64))
+    return Novelty(quantiles=tuple(np.quantile(energies, np.linspace(0, 1, _QUANTILES)).tolist()))
+
+
+def _log_sum_exp(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    largest = logits.max(1, keepdims=True)
+    summed: npt.NDArray[np.float64] = np.log(np.exp(logits - largest).sum(1)) + largest[:, 0]
+    return summed

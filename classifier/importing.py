@@ -10,6 +10,7 @@ from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import nn
@@ -98,7 +99,7 @@ def make(
         metrics=metrics,
     )
     made = bundle.make(network, description, _golden(listed, transform))
-    if not made.golden.logits.isfinite().all():
+    if not np.isfinite(made.golden.logits).all():
         raise WeightsError(f"{file}: with these weights the logits are not finite numbers")
     return made
 
@@ -183,7 +184,7 @@ def _inputs(
 ) -> Iterator[tuple[torch.Tensor, int]]:
     for picture in listed:
         try:
-            yield transform.read(picture.read()), picture.label
+            yield torch.from_numpy(transform.read(picture.read())), picture.label
         except (ImageError, ShardError, OSError):
             found.unreadable.append(picture.path.name)
 

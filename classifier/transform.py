@@ -1,14 +1,20 @@
-"""From an upright RGB picture to the network's input, the same in evaluation and serving."""
+"""From an upright RGB picture to the network's input, the same in evaluation and serving.
 
-import torch
+In numpy, for servers without torch. Training normalises batches of tensors on its device, with
+torchvision (`train/batches/batch.py`); the numbers are the same to the last bit.
+"""
+
+import numpy as np
+import numpy.typing as npt
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, model_validator
-from torchvision.transforms.v2 import functional as F
 
 from pictures.decoder import MAX_PIXELS, decode
 from pictures.geometry import CentreCrop, Interpolation
 
 Channels = tuple[float, float, float]
+Floats = npt.NDArray[np.float32]
+Pixels = npt.NDArray[np.uint8]
 
 
 class EvaluationTransform(BaseModel):
@@ -31,7 +37,7 @@ class EvaluationTransform(BaseModel):
             raise ValueError(f"crop {self.crop} is larger than resize {self.resize}")
         return self
 
-    def read(self, data: bytes, *, max_pixels: int = MAX_PIXELS) -> torch.Tensor:
+    def read(self, data: bytes, *, max_pixels: int = MAX_PIXELS) -> Floats:
         """Decode a picture, no larger than needed, and transform it: float32 [3, crop, crop].
 
         Raises:
@@ -39,7 +45,7 @@ class EvaluationTransform(BaseModel):
         """
         return self(decode(data, max_pixels=max_pixels, at_least=self.resize))
 
-    def __call__(self, image: Image.Image) -> torch.Tensor:
+    def __call__(self, image: Image.Image) -> Floats:
         """Return float32 [3, crop, crop]."""
         return self.normalise(self.pixels(image))
 
@@ -48,10 +54,9 @@ class EvaluationTransform(BaseModel):
         """Pixels that the shorter side of a decoded picture must have."""
         return self.resize
 
-    def pixels(self, image: Image.Image) -> torch.Tensor:
-        """Return uint8 [3, crop, crop]: the first half of the transform, for one picture."""
-        tensor: torch.Tensor = F.pil_to_tensor(self.resize_and_crop(image))
-        return tensor
+    def pixels(self, image: Image.Image) -> Pixels:
+        """Return uint8 [crop, crop, 3]: the first half of the transform, for one picture."""
+        return np.array(self.resize_and_crop(image))
 
     def resize_and_crop(self, image: Image.Image) -> Image.Image:
         """Return the centre, crop x crop; takes less than 70 MiB, whatever the shape."""
@@ -62,14 +67,16 @@ class EvaluationTransform(BaseModel):
         """The resize and the crop."""
         return CentreCrop(self.resize, self.crop, self.interpolation)
 
-    def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return float32 of uint8 [..., 3, H, W]: the second half, for a picture or a batch.
+    def normalise(self, pixels: Pixels) -> Floats:
+        """Return float32 [..., 3, H, W] of uint8 [..., H, W, 3]: the second half of the transform.
 
-        The numbers are the same for both, and the memory layout is kept.
+        Source: the operations of torchvision's to_dtype and normalize, in their order.
         """
-        scaled = F.to_dtype(pixels, torch.float32, scale=True)
-        normalised: torch.Tensor = F.normalize(scaled, list(self.mean), list(self.std))
-        return normalised
+        values = np.moveaxis(pixels, -1, -3).astype(np.float32, order="C")
+        values *= np.float32(1.0 / 255)
+        values -= np.array(self.mean, np.float32)[:, None, None]
+        values /= np.array(self.std, np.float32)[:, None, None]
+        return values
 
     def at_size(self, crop: int) -> "EvaluationTransform":
         """Return the same transform for another input size; the resize changes in proportion."""

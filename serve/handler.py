@@ -151,7 +151,7 @@ class Handler:
             self._predictor = Predictor(
                 loaded, device, layout.threads, precision, layout.batch_size
             )
-            difference = bundle.replay(loaded, self._predict_full_batch)
+            difference = bundle.replay(loaded, bundle.on_arrays(self._predict_full_batch))
             tolerance = settings.golden_tolerance * TOLERANCE_FACTORS[precision]
             if difference <= tolerance:
                 self._predictor.warm(loaded.description.transform.crop)
@@ -224,9 +224,8 @@ class Handler:
         return self._parsed(decoded, Asked(options, choose_format(headers, self._settings)))
 
     def _parsed(self, decoded: Decoded, asked: Asked) -> ParsedRequest:
-        pixels = torch.from_numpy(decoded.pixels).permute(0, 3, 1, 2).contiguous()
         return ParsedRequest(
-            self._description.transform.normalise(pixels),
+            torch.from_numpy(self._description.transform.normalise(decoded.pixels)),
             decoded.is_list,
             asked.answer_format,
             asked.options,

@@ -4,7 +4,7 @@ import torch
 
 from classifier import inference, mirror
 from classifier.bundle import Bundle
-from classifier.precision import PRECISIONS, computes_bf16
+from classifier.inference import PRECISIONS, computes_bf16
 from serve import gradcam
 
 # The tolerance of golden logits, as a multiple of float32's: bfloat16 has 8 bits of mantissa

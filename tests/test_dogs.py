@@ -31,7 +31,8 @@ def test_the_server_gives_the_logits_of_this_process(dogs_job: OptMl, real_data:
         for photo in photos:
             data = photo.read_bytes()
             with torch.inference_mode():
-                expected = loaded.network(loaded.description.transform.read(data)[None])[0]
+                pixels = torch.from_numpy(loaded.description.transform.read(data))
+                expected = loaded.network(pixels[None])[0]
             answer = server.classify(data)
             assert answer.status == 200
             served = torch.tensor(answer.json())

@@ -30,7 +30,7 @@ class Classifier(litserve.LitAPI):
             self._predictor.warm(self._transform.crop, size)
 
     def decode_request(self, request: Request) -> torch.Tensor:
-        return self._transform.read(request["picture"].file.read())
+        return torch.from_numpy(self._transform.read(request["picture"].file.read()))
 
     def batch(self, inputs: list[torch.Tensor]) -> torch.Tensor:
         return torch.stack(inputs)

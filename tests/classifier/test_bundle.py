@@ -94,8 +94,8 @@ def test_edited_classes_are_refused(saved: Path) -> None:
 
 def test_a_newer_format_is_refused(saved: Path) -> None:
     path = saved / bundle.DESCRIPTION
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 4}))
-    with pytest.raises(bundle.BundleError, match=r"bundle format 4, this Kennel reads up to 3"):
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 5}))
+    with pytest.raises(bundle.BundleError, match=r"bundle format 5, this Kennel reads up to 4"):
         bundle.load(saved)
 
 

@@ -110,7 +110,7 @@ def test_an_imported_resnet_answers_as_torchvision_s(
     with Image.open(tmp_path / "photo.png") as image:
         expected = theirs(prepare(image.convert("RGB"))[None])
     pixels = loaded.description.transform.read((tmp_path / "photo.png").read_bytes())
-    found = predictor.predict(pixels[None])
+    found = predictor.predict(torch.from_numpy(pixels[None]))
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
     assert loaded.description.classes == NAMES
     assert lines == (["its head is fc.1, used as fc"] if write is save_with_dropout else [])

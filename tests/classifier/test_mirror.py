@@ -39,9 +39,9 @@ def test_the_bundle_and_the_server_flip_if_the_job_did(
     assert mirror.has_test_time_flip(saved.network) == flip
     assert bundle.replay(saved) < 1e-5
     predictor = Predictor(saved, torch.device("cpu"), threads=1)
-    assert bundle.replay(saved, predictor.predict) < bundle.TOLERANCE
-    picture = saved.description.transform(
-        Image.open(next(few_digits.rglob("*.png"))).convert("RGB")
+    assert bundle.replay(saved, bundle.on_arrays(predictor.predict)) < bundle.TOLERANCE
+    picture = torch.from_numpy(
+        saved.description.transform(Image.open(next(few_digits.rglob("*.png"))).convert("RGB"))
     )
     one, other = predictor.predict(torch.stack([picture, picture.flip(2)]))
     assert torch.allclose(one, other, atol=1e-4) == flip

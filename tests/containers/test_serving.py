@@ -16,8 +16,9 @@ pytestmark = pytest.mark.docker
 
 def in_process(model: Path, picture: bytes) -> torch.Tensor:
     loaded = bundle.load(model)
+    pixels = torch.from_numpy(loaded.description.transform.read(picture))
     with torch.inference_mode():
-        logits: torch.Tensor = loaded.network(loaded.description.transform.read(picture)[None])
+        logits: torch.Tensor = loaded.network(pixels[None])
     return logits[0]
 
 

@@ -65,7 +65,7 @@ def logits(trained: Path) -> Callable[[bytes], list[float]]:
 
     @functools.cache
     def infer(data: bytes) -> list[float]:
-        pixels = loaded.description.transform.read(data)
+        pixels = torch.from_numpy(loaded.description.transform.read(data))
         with torch.inference_mode():
             row: list[float] = loaded.network(pixels[None])[0].tolist()
         return row

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
+from torchvision.transforms.v2 import functional as F
 
 from classifier.transform import EvaluationTransform
 from pictures.picture import DataError, most_unreadable, shorten, too_many_unreadable
@@ -15,7 +16,8 @@ from train.platform.log import log
 class Batch:
     """images [B, 3, H, W], labels int64 [B]; `unreadable` lists (path, reason) of omitted pictures.
 
-    `remarks` lists (path, remark) of pictures that were read with an assumption.
+    `remarks` lists (path, remark) of pictures that were read with an assumption. `names` are those
+    of the pictures, where the report shows the wrong answers.
 
     Images are uint8 if `transform` is set, which then normalises them on the device: a quarter of
     the memory of float32, which they are otherwise. For a frozen backbone `images` can be features
@@ -28,6 +30,7 @@ class Batch:
     transform: EvaluationTransform | None = None
     operations: tuple[Operations, ...] = ()
     remarks: tuple[tuple[str, str], ...] = ()
+    names: tuple[str, ...] = ()
 
     def pin_memory(self) -> "Batch":
         """Return the batch in page-locked memory; the DataLoader calls this."""
@@ -41,7 +44,17 @@ class Batch:
             return images
         if any(self.operations):
             images = apply(images, self.operations, self.transform.interpolation)
-        return self.transform.normalise(images)
+        return normalise(images, self.transform)
+
+
+def normalise(pixels: torch.Tensor, transform: EvaluationTransform) -> torch.Tensor:
+    """Return float32 of uint8 [..., 3, H, W], on its device and in its memory layout.
+
+    The numbers are those of `EvaluationTransform.normalise`.
+    """
+    scaled = F.to_dtype(pixels, torch.float32, scale=True)
+    normalised: torch.Tensor = F.normalize(scaled, list(transform.mean), list(transform.std))
+    return normalised
 
 
 # (path, remark) of a picture that was read with an assumption

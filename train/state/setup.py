@@ -8,7 +8,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from classifier import networks, weights
-from classifier.precision import computes_bf16
+from classifier.inference import computes_bf16
 from pictures.channels import PRETRAINED
 from pictures.picture import Splits
 from train.batches import loading

@@ -62,8 +62,8 @@ class Best:
         if scores.logits is None or scores.labels is None:
             return
         if (scores.logits.argmax(1) != scores.labels).any():
-            self.temperature = fit_temperature(scores.logits, scores.labels)
-        self.energies = list(fit_novelty(scores.logits).quantiles)
+            self.temperature = fit_temperature(scores.logits.cpu(), scores.labels.cpu())
+        self.energies = list(fit_novelty(scores.logits.cpu()).quantiles)
 
 
 @dataclass
