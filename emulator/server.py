@@ -108,9 +108,9 @@ class Emulator:
             if request.path.startswith(_EMULATOR_PATH):
                 return self._emulator(request)(environ, start)
             if service == "SageMaker" and operation not in MOTO_OPERATIONS:
-                answer = self._sagemaker(operation, request)
-                if answer is not None:
-                    return answer(environ, start)
+                response = self._sagemaker(operation, request)
+                if response is not None:
+                    return response(environ, start)
             if _simulates_policies(request):
                 return _access_denied()(environ, start)
             if found := _INVOCATION.fullmatch(request.path):
