@@ -15,7 +15,7 @@ from scripts.verbs import data, emulator
 from scripts.verbs.account import costs, doctor, init, prices, setup
 from scripts.verbs.hosting import deploy, endpoints, importing, predict
 from scripts.verbs.images import build, push, register
-from scripts.verbs.jobs import best, hyperparameters, jobs, launch, report
+from scripts.verbs.jobs import best, hyperparameters, jobs, launch, report, writeup
 from train import metrics
 
 # The verbs in the order of a job, as `kennel --help` lists them.
@@ -23,7 +23,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Set up": ("init", "setup", "doctor", "emulator", "data"),
     "Images": ("build", "push", "register"),
     "Train": ("hyperparameters", "metrics", "tune", "best", "train"),
-    "Watch": ("jobs", "status", "logs", "stop", "report"),
+    "Watch": ("jobs", "status", "logs", "stop", "report", "writeup"),
     "Serve": ("import", "deploy", "predict", "endpoints", "down"),
     "Costs": ("costs", "prices"),
 }
@@ -114,6 +114,7 @@ VERBS: tuple[Callable[..., None], ...] = (
     jobs.logs,
     jobs.stop,
     report.report,
+    writeup.writeup,
     deploy.deploy,
     predict.predict,
     endpoints.endpoints,

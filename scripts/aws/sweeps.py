@@ -17,7 +17,7 @@ def fetch(aws: Aws, job: str) -> list[dict[str, Any]]:
     for line in logs.Log(aws, logs.TRAINING, f"{job}/").new_lines():
         if facts := metrics.trial(line.text):
             found[facts["trial"]] = facts  # a restarted job logs a trial again
-    return sorted(found.values(), key=_rank)
+    return sorted(found.values(), key=rank)
 
 
 def hyperparameters(trial: dict[str, Any]) -> dict[str, Any]:
@@ -32,8 +32,8 @@ def show(trials: list[dict[str, Any]]) -> None:
     names = list(dict.fromkeys(name for one in trials for name in hyperparameters(one)))
     rows = [
         [
-            "best" if not rank and _VALUE in one else "",
-            f"{one[_VALUE]:.4f}" if _VALUE in one else "diverged",
+            "best" if not rank and one.get(_VALUE) is not None else "",
+            "diverged" if one.get(_VALUE) is None else f"{one[_VALUE]:.4f}",
             *(str(one[name]) for name in names),
             str(one.get("best_epoch", "")),
             str(one["trial"]),
@@ -43,6 +43,7 @@ def show(trials: list[dict[str, Any]]) -> None:
     terminal.table(["", _VALUE, *names, "best epoch", "trial"], rows, if_empty="no trial yet")
 
 
-def _rank(trial: dict[str, Any]) -> tuple[float, float, int]:
+def rank(trial: dict[str, Any]) -> tuple[float, float, int]:
     """The order of train/features/sweep.py: accuracy, then the lower loss, then the first."""
-    return -trial.get(_VALUE, -1.0), trial.get("validation:loss", 0.0), trial["trial"]
+    accuracy, loss = trial.get(_VALUE), trial.get("validation:loss")  # null if it diverged
+    return -(-1.0 if accuracy is None else accuracy), loss or 0.0, trial["trial"]
