@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 from scripts.aws.client import AwsProblem
 from scripts.console import terminal
 from scripts.problem import Problem
-from scripts.verbs import data, emulator
+from scripts.verbs import data, emulator, ui
 from scripts.verbs.account import costs, doctor, init, prices, setup
 from scripts.verbs.hosting import deploy, endpoints, importing, predict
 from scripts.verbs.images import build, push, register
@@ -23,7 +23,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Set up": ("init", "setup", "doctor", "emulator", "data"),
     "Images": ("build", "push", "register"),
     "Train": ("hyperparameters", "metrics", "tune", "best", "train"),
-    "Watch": ("jobs", "status", "logs", "stop", "report", "writeup"),
+    "Watch": ("jobs", "status", "logs", "stop", "report", "ui", "writeup"),
     "Serve": ("import", "deploy", "predict", "endpoints", "down"),
     "Costs": ("costs", "prices"),
 }
@@ -115,6 +115,7 @@ VERBS: tuple[Callable[..., None], ...] = (
     jobs.stop,
     report.report,
     writeup.writeup,
+    ui.ui,
     deploy.deploy,
     predict.predict,
     endpoints.endpoints,

@@ -24,9 +24,13 @@ class Target:
     def __str__(self) -> str:
         if self.emulator:
             return f"EMULATOR at {self.emulator}"
-        number = self.identity["Account"]
-        named = f"{number} ({self.alias})" if self.alias else number
-        return f"account {named} in {self.region}{_credentials()}"
+        return f"account {self.account} in {self.region}{_credentials()}"
+
+    @property
+    def account(self) -> str:
+        """The account's number, with its alias if it has one."""
+        number = str(self.identity["Account"])
+        return f"{number} ({self.alias})" if self.alias else number
 
 
 def find(aws: Aws) -> Target:

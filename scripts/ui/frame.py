@@ -1,0 +1,122 @@
+"""What every page has: the account in large letters, the menu, light and dark, a main part."""
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from nicegui import run, ui
+
+from scripts.console.safe import without_escapes
+from scripts.problem import Problem
+from scripts.ui import context
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# The menu in its order. A path without a page is not shown.
+MENU = {
+    "/": "Jobs",
+    "/tuning": "Tuning",
+    "/endpoints": "Endpoints",
+    "/photo": "Try a photo",
+    "/data": "Data",
+}
+_THEMES: dict[str, bool | None] = {"Auto": None, "Light": False, "Dark": True}
+_registered: set[str] = set()
+_theme = {"chosen": "Auto"}
+
+
+def prepare() -> None:
+    """Load what all pages share; call it once, before the pages are imported."""
+    ui.add_css((Path(__file__).parent / "style.css").read_text(), shared=True)
+
+
+def page(
+    path: str, title: str
+) -> Callable[[Callable[P, Awaitable[None] | None]], Callable[P, Awaitable[None]]]:
+    """Make a function a page: it draws the main part, below the header of all pages."""
+    _registered.add(path)
+
+    def decorate(
+        draw: Callable[P, Awaitable[None] | None],
+    ) -> Callable[P, Awaitable[None]]:
+        @functools.wraps(draw)
+        async def framed(*args: P.args, **kwargs: P.kwargs) -> None:
+            with _main(path, title):
+                drawn = draw(*args, **kwargs)
+                if inspect.isawaitable(drawn):
+                    await drawn
+
+        ui.page(path, title=f"{title} · Kennel", response_timeout=30)(framed)
+        return framed
+
+    return decorate
+
+
+def _main(path: str, title: str) -> AbstractContextManager[Any]:
+    shown = context.current()
+    kind = "emulator" if shown.target.emulator else "account"
+    dark = ui.dark_mode(_THEMES[_theme["chosen"]])
+    with ui.element("header").classes(f"top {kind}"):
+        ui.label(shown.title).classes("target")
+        with ui.element("nav").props('aria-label="Pages"'):
+            for target, name in MENU.items():
+                if target in _registered:
+                    link = ui.link(name, target)
+                    if target == path:
+                        link.props('aria-current="page"')
+
+        def choose(chosen: Any) -> None:
+            _theme["chosen"] = chosen.value
+            dark.value = _THEMES[chosen.value]
+
+        ui.select(list(_THEMES), value=_theme["chosen"], on_change=choose, label="Theme").props(
+            "dense outlined options-dense"
+        ).classes("theme")
+    main = ui.element("main")
+    ui.skip_link(target=main)
+    with main:
+        heading(title, level=1)
+    return main
+
+
+def heading(text: str, level: int = 2) -> ui.element:
+    """A heading, for readers and for screen readers."""
+    made = ui.element(f"h{level}")
+    with made:
+        ui.label(text)
+    return made
+
+
+async def ask(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+    """Run a slow function in a thread; show a `Problem` in the page and return None."""
+    try:
+        return await run.io_bound(function, *args, **kwargs)
+    except Problem as problem:
+        problem_text(str(problem))
+        return None
+
+
+async def quietly(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | str:
+    """Run a slow function in a thread; return a `Problem` as its text. For timers."""
+    try:
+        return await run.io_bound(function, *args, **kwargs)
+    except Problem as problem:
+        return without_escapes(str(problem))
+
+
+def problem_text(text: str) -> None:
+    """Show what went wrong and what to do, where the page is drawn now."""
+    ui.label(without_escapes(text)).classes("problem").props('role="alert"')
+
+
+def copyable(command: str) -> None:
+    """A command with a button that copies it."""
+    with ui.element("div").classes("command"):
+        ui.label(command).classes("mono")
+        ui.button(icon="content_copy", on_click=lambda: ui.clipboard.write(command)).props(
+            'flat dense aria-label="Copy the command"'
+        )
