@@ -25,7 +25,7 @@ LOCAL := $(PYTHON) -m scripts.make.local
 # Where `make install` puts the command: the superuser's for all users, else your own.
 PREFIX ?= $(if $(filter 0,$(shell id -u)),/usr/local,$(HOME)/.local)
 
-.PHONY: help venv install lock check map test test-slow test-containers demo build push register local-train local-serve invoke clean
+.PHONY: help venv install lock check map docs test test-slow test-containers demo build push register local-train local-serve invoke clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' Makefile | while read -r verb line; do printf '%-16s %s\n' "$$verb" "$$line"; done
@@ -78,6 +78,11 @@ check: $(VENV)  ## ruff, mypy, and the imports between rooms and wings
 
 map: $(VENV)  ## the folders of the code: files, imports between them, circles
 	.venv/bin/python -m scripts.make.house
+
+docs: $(VENV)  ## write the reference from the code, and the site to build/docs; a warning is an error
+	.venv/bin/python -m scripts.make.reference
+	.venv/bin/sphinx-build --fail-on-warning --keep-going --quiet -b html docs build/docs
+	@echo "open build/docs/index.html"
 
 # A file's tests run in one process, so that its fixtures are made once. Files keep their order, because
 # those with few tests are not always the short ones.

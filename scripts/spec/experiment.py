@@ -61,9 +61,7 @@ class Experiment(Section):
     data: dict[ChannelName, Channel] = Field(
         min_length=1, max_length=20, description="an S3 folder for each channel"
     )
-    hyperparameters: dict[str, Scalar] = Field(
-        {}, description="hyperparameters of the job; `kennel hyperparameters` lists them"
-    )
+    hyperparameters: dict[str, Scalar] = Field({}, description="hyperparameters of the job")
     training: Training = Field(description="the machines of a training job, and of each trial")
     tuning: Tuning | None = Field(
         None, description="the trials; without this table there is no `kennel tune`"

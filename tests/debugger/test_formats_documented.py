@@ -13,7 +13,7 @@ SECTION = DOCUMENT.split("## File format")[1].split("\n## ")[0]
 SECTIONS = {
     kind: re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
     for kind, text in re.findall(
-        r"^#### `(\w+)`(.*?)(?=^#### |\Z)", SECTION, re.MULTILINE | re.DOTALL
+        r"^### `(\w+)`(.*?)(?=^### |\Z)", SECTION, re.MULTILINE | re.DOTALL
     )
 }
 
