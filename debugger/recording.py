@@ -261,6 +261,8 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "operators": lambda found: tuple(Operator(*item) for item in found),
     "counts": lambda found: tuple((a, b, n) for a, b, n in found),
     "loss": _number,
+    "learning_rate": _number,
+    "probability": _number,
     "value": _number,
     "values": lambda found: {
         name: Statistics(*_numbers(item)) if isinstance(item, list) else _number(item)

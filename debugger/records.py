@@ -20,7 +20,7 @@ FORWARD = "forward"
 BACKWARD = "backward"
 OPTIMIZER = "optimizer"
 EVALUATION = "evaluation"  # one pass over the validation or test pictures
-FEATURES = "features"  # forward pass of a frozen backbone, for the steps that follow
+FEATURES = "features"  # pictures through a frozen backbone, for the steps that follow
 CHECKPOINT = "checkpoint"
 FINALISATION = "finalisation"  # from the end of the last step or evaluation to the end of the job
 RECORDING = "recording"  # time of the recorder itself; no other phase includes it
@@ -72,7 +72,8 @@ class Span:
 class Step(Record):
     """One batch in the loop; `at` is its end, `start` the beginning of its data wait.
 
-    `loss` is the mean loss of the batch, if it was recorded; `size` is the number of pictures.
+    `loss` is the mean loss of the batch, if it was recorded; `size` is the number of pictures;
+    `learning_rate` is that of the head.
     """
 
     mode: Mode
@@ -82,6 +83,7 @@ class Step(Record):
     spans: tuple[Span, ...]
     size: int
     loss: float | None = None
+    learning_rate: float | None = None
 
     @property
     def seconds(self) -> float:
@@ -123,6 +125,39 @@ class Best(Record):
 
     epoch: int
     values: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial(Record):
+    """A trial of a sweep after one of its epochs, which ended with training step `step`.
+
+    `hyperparameters` are those that differ between trials; `epoch` counts from 1; `values` are the
+    metrics of the epoch. The last record of a trial has another status than "running": "finished",
+    "lost" (its loss is not a number) or "best" (it is in the bundle); `epoch` is then its best one,
+    0 if there is none.
+    """
+
+    number: int
+    status: Literal["running", "finished", "lost", "best"]
+    hyperparameters: Mapping[str, Any]
+    step: int
+    epoch: int
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake(Record):
+    """A picture with a wrong answer, at the end of the job; classes are numbers.
+
+    `probability` is that of the answer, 0 to 1; `thumbnail` is a small JPEG in base64.
+    """
+
+    split: str
+    name: str
+    truth: int
+    answer: int
+    probability: float
+    thumbnail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,13 +208,17 @@ class RawTensor(Record):
 
 @dataclass(frozen=True, slots=True)
 class Confusion(Record):
-    """A confusion matrix: (true class, predicted class, pictures) for each count above 0."""
+    """A confusion matrix: (true class, predicted class, pictures) for each count above 0.
+
+    `split` names the pictures of an evaluation: "validation" or "test".
+    """
 
     mode: Mode
     step: int
     epoch: int
     classes: int
     counts: tuple[tuple[int, int, int], ...]
+    split: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,11 @@ from debugger.records import Phase, Record, Step
 class TimeSplit:
     """Seconds of one process: `total` is initialisation + loop + finalisation.
 
-    The loop is data wait, copy, forward, backward, optimizer, recording, evaluation, checkpoint and
-    other. `train` is the training steps without data wait and recording. `outside` is the time of
-    the loop that is neither TRAIN nor EVAL: data wait, checkpoints, recording and other. Time is
-    never counted twice: a data wait is free while the device still computes.
+    The loop is data wait, copy, features, forward, backward, optimizer, recording, evaluation,
+    checkpoint and other. `train` is the training steps without data wait and recording, and the
+    features that they train on. `outside` is the time of the loop that is neither TRAIN nor EVAL:
+    data wait, checkpoints, recording and other. Time is never counted twice: a data wait is free
+    while the device still computes.
     """
 
     start: float = 0.0  # seconds since 1970
@@ -22,6 +23,7 @@ class TimeSplit:
     initialisation: float = 0.0
     data_wait: float = 0.0
     copy: float = 0.0
+    features: float = 0.0
     forward: float = 0.0
     backward: float = 0.0
     optimizer: float = 0.0
@@ -55,11 +57,13 @@ class TimeSplit:
 
 
 LOOP_PHASES = (
+    records.FEATURES,
     *records.STEP_PHASES,
     records.RECORDING,
     records.EVALUATION,
     records.CHECKPOINT,
 )
+OCCASIONAL = (records.FEATURES, records.RECORDING)  # phases that many jobs do not have
 
 
 @dataclass
@@ -157,11 +161,11 @@ class Timeline:
             self._work(phase.start, phase.at)
             self._count(records.EVALUATION, self._take(phase.start, phase.at))
             self._evaluated = 0.0
-        elif phase.name == records.FEATURES:  # the forward pass of later steps
+        elif phase.name == records.FEATURES:  # part of training, before the steps
             self._work(phase.start, phase.at)
             taken = self._take(phase.start, phase.at)
             self._count("train", taken)
-            self._count(records.FORWARD, taken)
+            self._count(records.FEATURES, taken)
         elif phase.name == records.CHECKPOINT:
             self._saved += self._take(phase.start, phase.at)
         elif phase.name == records.FINALISATION:

@@ -128,12 +128,14 @@ def train_trials(run: Run, network: nn.Module, cached: features.Features | None)
     best = won.selection.best if won else None
     if won is None or best is None:
         raise TrainingError("the loss of every trial was not a number: lower learning_rate")
+    run.hooks.trial(sweep.reported(run.config, won, status="best"))
     run = with_config(run, won.config)
     run.job.log(f"best trial {won.number}: validation accuracy {best.accuracy:.4f}")
-    for figures in won.history:
+    for figures, step in zip(won.history, won.steps, strict=True):
         for name in figures.keys() & metrics.METRICS.keys() if run.job.is_main else ():
             metrics.emit(name, figures[name], int(figures["epoch"]))
-        run.hooks.metrics(figures, int(figures["epoch"]))
+        measured = {name: value for name, value in figures.items() if name != "epoch"}
+        run.hooks.metrics(measured, int(figures["epoch"]), step)
     state = initial_state(run, network)
     state.selection, state.history, state.epoch = won.selection, won.history, len(won.history)
     network.load_state_dict(best.weights, strict=False)
@@ -183,6 +185,7 @@ def train_epoch(
     )
     optimizer.set_training_mode(state.network, freeze_batch_norm=config.freeze_batch_norm)
     trained = [p for p in state.network.parameters() if p.requires_grad]
+    rates = optimizer.head_group(state.optimizer, state.network)
     title = f"epoch {state.epoch + 1}/{config.epochs}"
     saved, earlier = time.monotonic(), state.seconds
     batches = run.stop.watch(stage.batches)
@@ -191,6 +194,7 @@ def train_epoch(
         run.unreadable.add(batch.unreadable, batch.remarks)
         torch.manual_seed(mix(config.seed, state.step, run.job.rank))  # dropout, mixing
         optimizer.set_rates(state.optimizer, config, state.step, steps)
+        step.learning_rate(rates["lr"])
         count = len(batch.labels)
         # A process with an empty share takes part too.
         if enough(count, order.shares(state.batch)):

@@ -17,6 +17,8 @@ EVERYTHING: list[records.Record] = [
     records.Scalar(4.0, "validation:loss", 0, 1, -math.inf),
     records.Best(4.0, 1, {"validation:loss": 0.5, "train:loss": math.inf}),
     records.Confusion(4.0, "eval", 0, 0, 3, ((0, 1, 5), (2, 2, 1))),
+    records.Trial(4.0, 2, "best", {"learning_rate": 0.1}, 7, 1, {"train:loss": math.nan}),
+    records.Mistake(4.0, "test", "a/1.jpg", 2, 0, 0.75, "/9j/4AAQ"),
     records.System(5.0, {"cpu": 80.5, "gpu/0": 3.0}),
     records.Operators(6.0, "cpu", 5, 3, 0.5, (Operator("aten::conv2d", 3, 0.1, 0.2),)),
     records.Note(7.0, "degraded"),

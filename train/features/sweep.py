@@ -12,12 +12,14 @@ import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from classifier import networks
+from debugger.records import BACKWARD, COPY, EVALUATION, FORWARD, OPTIMIZER
 from pictures.text import cell
 from train import metrics
 from train.batches.order import evaluation_order, mix, training_order
@@ -28,6 +30,7 @@ from train.learning.criterion import build_criterion
 from train.learning.evaluate import evaluate
 from train.learning.frozen import Tail
 from train.learning.gradients import target_weight
+from train.recording import hooks
 from train.recording.hooks import Hooks
 from train.state.run import Run
 from train.state.state import Selection
@@ -44,6 +47,7 @@ class Trial:
     selection: Selection = field(default_factory=Selection)
     lost: bool = False  # the loss is not a number any more
     history: list[dict[str, float]] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)  # the last step of each epoch, of the whole job
 
     @property
     def finished(self) -> bool:
@@ -77,14 +81,18 @@ def train(run: Run, network: nn.Module, features: Features | None) -> list[Trial
     trials = [_start(run, network, number, config) for number, config in configs]
     run.job.log(f"sweep: {len(trials)} trials, {features.views} views of each picture")
     groups = _groups(trials)
+    step = 0
     for epoch in range(max(trial.config.epochs for trial in trials)):
         features.view(run.splits.train, epoch)
         features.view(run.splits.valid, None)
         for group in groups:
             active = [trial for trial in group if not trial.finished]
             if active:
-                _epoch(run, features, active, epoch)
-                _measure(run, network, features, active)
+                step = _epoch(run, features, active, epoch, step)
+                with run.hooks.phase(EVALUATION):
+                    _measure(run, network, features, active)
+                for trial in active if run.job.is_main else ():
+                    _report(run, trial)
     if run.job.is_main:
         write(run, trials, time.monotonic() - started)
     return trials
@@ -129,8 +137,8 @@ def _groups(trials: Sequence[Trial]) -> list[list[Trial]]:
     return list(groups.values())
 
 
-def _epoch(run: Run, features: Features, trials: Sequence[Trial], epoch: int) -> None:
-    """Train a group of trials for an epoch."""
+def _epoch(run: Run, features: Features, trials: Sequence[Trial], epoch: int, first: int) -> int:
+    """Train a group of trials for an epoch; return the job's next step, counted from `first`."""
     config = trials[0].config
     order = training_order(config, run.splits.train)  # whole batches: a process trains all heads
     order.epoch = epoch
@@ -139,19 +147,24 @@ def _epoch(run: Run, features: Features, trials: Sequence[Trial], epoch: int) ->
     body = features.tail[:-1].train()
     sums = torch.zeros(3, len(trials), dtype=torch.float64, device=run.device)
     batches = run.stop.watch(features.batches(run.splits.train, order))
-    for number, batch in enumerate(batches):
+    recorded = run.hooks.steps("train", batches, epoch, first)
+    for number, (timed, batch) in enumerate(recorded):
         step = epoch * len(order) + number
         torch.manual_seed(mix(config.seed, step, 0))  # dropout
-        labels = batch.labels.to(run.device, non_blocking=True)
+        with timed.phase(COPY):
+            labels = batch.labels.to(run.device, non_blocking=True)
+            images = batch.images_on(run.device).float()
         if len(labels):
-            hidden = body(batch.images_on(run.device).float())
-            logits = _logits(hidden, stacked)
-            losses = _losses(logits, labels, criterion)
-            gradients = torch.autograd.grad(losses.sum(), stacked)
-            for place, trial in enumerate(trials):
-                for parameter, gradient in zip(trial.head.parameters(), gradients, strict=True):
-                    parameter.grad = gradient[place]
-                _step(trial, step, len(order))
+            with timed.phase(FORWARD):
+                logits = _logits(body(images), stacked)
+                losses = _losses(logits, labels, criterion)
+            with timed.phase(BACKWARD):
+                gradients = torch.autograd.grad(losses.sum(), stacked)
+            with timed.phase(OPTIMIZER):
+                for place, trial in enumerate(trials):
+                    for parameter, gradient in zip(trial.head.parameters(), gradients, strict=True):
+                        parameter.grad = gradient[place]
+                    _step(trial, step, len(order))
             right = (logits.argmax(2) == labels[:, None]).sum(0)
             sums += torch.stack([losses.detach() * len(labels), right, right * 0 + len(labels)])
     for trial, (loss, right_, count) in zip(trials, sums.T.tolist(), strict=True):
@@ -163,6 +176,8 @@ def _epoch(run: Run, features: Features, trials: Sequence[Trial], epoch: int) ->
                 "train:learning_rate": trial.optimizer.param_groups[0]["lr"],
             }
         )
+        trial.steps.append(first + len(order) - 1)
+    return first + len(order)
 
 
 def _stack(trials: Sequence[Trial]) -> tuple[torch.Tensor, ...]:
@@ -233,6 +248,26 @@ def _measure(run: Run, network: nn.Module, features: Features, trials: Sequence[
         last |= scores.metrics("validation")
         if trial.finished and run.job.is_main:
             metrics.emit_trial(facts(run.config, trial))
+
+
+def _report(run: Run, trial: Trial) -> None:
+    """Report an epoch of a trial, and its end."""
+    run.hooks.trial(reported(run.config, trial, status="running"))
+    if trial.finished:
+        status: Literal["lost", "finished"] = "lost" if trial.lost else "finished"
+        run.hooks.trial(reported(run.config, trial, status=status))
+
+
+def reported(
+    config: TrainConfig, trial: Trial, *, status: Literal["running", "finished", "lost", "best"]
+) -> hooks.Trial:
+    """Return the last epoch of a running trial, or the best epoch of one that has ended."""
+    best = trial.selection.best
+    place = len(trial.history) - 1 if status == "running" else best.epoch if best else -1
+    figures = dict(trial.history[place]) if place >= 0 else {}
+    swept = {name: getattr(trial.config, name) for name in json.loads(config.sweep)}
+    step = trial.steps[place]
+    return hooks.Trial(trial.number, status, swept, step, int(figures.pop("epoch", 0)), figures)
 
 
 def facts(config: TrainConfig, trial: Trial) -> dict[str, object]:

@@ -93,6 +93,7 @@ def evaluate(
                 labels = batch.labels.to(device, non_blocking=True)
             with step.phase(FORWARD), autocast:
                 logits = network(images).float()
+            step.answers(batch, logits)
             if sample_every:
                 samples.append((logits[::sample_every], labels[::sample_every]))
             five = logits.topk(min(5, classes)).indices

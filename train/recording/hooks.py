@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 import torch
 from torch import nn
@@ -39,6 +39,18 @@ class Facts:
     workers: int
 
 
+@dataclass(frozen=True)
+class Trial:
+    """A trial of a sweep, see debugger.records.Trial."""
+
+    number: int
+    status: Literal["running", "finished", "lost", "best"]
+    hyperparameters: Mapping[str, object]
+    step: int
+    epoch: int
+    values: Mapping[str, float]
+
+
 class Step:
     """One pass of the loop over one batch."""
 
@@ -52,6 +64,12 @@ class Step:
 
     def result(self, loss: torch.Tensor, labels: torch.Tensor, answers: torch.Tensor) -> None:
         """Report the mean loss, labels [B] and answers [B] without waiting for the device."""
+
+    def learning_rate(self, value: float) -> None:
+        """Report the head's learning rate in this step."""
+
+    def answers(self, batch: Batch, logits: torch.Tensor) -> None:
+        """Report the answers [B, classes] to a batch of an evaluation."""
 
 
 _STEP = Step()
@@ -92,11 +110,14 @@ class Hooks(AbstractContextManager["Hooks"]):
         """Time a phase of the job; it ends the current step."""
         return _NOTHING
 
-    def confusion(self, matrix: torch.Tensor) -> None:
-        """Report an evaluation's confusion matrix, int64 [classes, classes]."""
+    def confusion(self, matrix: torch.Tensor, split: str = "") -> None:
+        """Report the confusion matrix of "validation" or "test", int64 [classes, classes]."""
 
-    def metrics(self, values: Mapping[str, float], epoch: int) -> None:
-        """Report an epoch's metrics."""
+    def metrics(self, values: Mapping[str, float], epoch: int, step: int | None = None) -> None:
+        """Report an epoch's metrics; it ended with training step `step`, by default the last."""
+
+    def trial(self, trial: Trial) -> None:
+        """Report a trial of a sweep after an epoch, and once more when it has ended."""
 
     def best(self, values: Mapping[str, float], epoch: int) -> None:
         """Report the epoch whose weights are in the bundle, counted from 1, and its metrics."""

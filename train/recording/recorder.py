@@ -73,8 +73,8 @@ class Recorder(hooks.Hooks):
 
     def _watch(self, facts: hooks.Facts, network: nn.Module) -> None:
         self._steps.scaled = facts.precision is torch.float16
-        if self._job.is_main:
-            self._steps.network = network
+        if self._job.is_main and not self._config.get("sweep"):
+            self._steps.network = network  # in a sweep, the heads of the trials replace its head
         self._steps.classes = len(facts.classes)
         if facts.device.type == "cuda":
             self._steps.clock = CudaClock(self._host)
@@ -195,22 +195,28 @@ class Recorder(hooks.Hooks):
             if name == EVALUATION:
                 self._sink.attempt("timeline", self._steps.drain)
 
-    def confusion(self, matrix: torch.Tensor) -> None:
-        """Write an evaluation's confusion matrix."""
+    def confusion(self, matrix: torch.Tensor, split: str = "") -> None:
+        """Write an evaluation's confusion matrix, and its wrongly answered pictures."""
         if self._settings.debugger:
-            self._sink.attempt("confusion", lambda: self._write_confusion(matrix))
+            self._sink.attempt("confusion", lambda: self._write_confusion(matrix, split))
 
-    def _write_confusion(self, matrix: torch.Tensor) -> None:
+    def _write_confusion(self, matrix: torch.Tensor, split: str) -> None:
         true, answered = matrix.nonzero(as_tuple=True)
         counts = matrix[true, answered].tolist()
         cells = zip(true.tolist(), answered.tolist(), counts, strict=True)
-        self._steps.write_confusion("eval", self._steps.last, tuple(cells))
+        self._steps.write_confusion("eval", self._steps.last, tuple(cells), split)
 
-    def metrics(self, values: Mapping[str, float], epoch: int) -> None:
+    def metrics(self, values: Mapping[str, float], epoch: int, step: int | None = None) -> None:
         """Write an epoch's metrics."""
         now = self._host.mark()
+        step = self._steps.number if step is None else step
         for name, value in values.items():
-            self._write(records.Scalar(now, name, self._steps.number, epoch, value, **self._source))
+            self._write(records.Scalar(now, name, step, epoch, value, **self._source))
+
+    def trial(self, trial: hooks.Trial) -> None:
+        """Write a trial of a sweep."""
+        fields = {item.name: getattr(trial, item.name) for item in dataclasses.fields(trial)}
+        self._write(records.Trial(self._host.mark(), **fields, **self._source))
 
     def best(self, values: Mapping[str, float], epoch: int) -> None:
         """Write which epoch is in the bundle."""

@@ -120,7 +120,9 @@ class Sink:
                 log(answer.text)
                 continue
             if reaction.action != "report":
-                log(f"rule {answer.rule} fired at step {answer.step}: {answer.text}")
+                # Samples of a host belong to no step.
+                step = f" at step {answer.step}" if answer.step >= 0 else ""
+                log(f"rule {answer.rule} fired{step}: {answer.text}")
             if reaction.action == "stop":
                 self._stop(f"stopped by rule {answer.rule}: {answer.text}")
 

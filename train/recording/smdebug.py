@@ -101,13 +101,17 @@ class Smdebug(hooks.Hooks):
         """Forward."""
         return self._others.phase(name)
 
-    def confusion(self, matrix: torch.Tensor) -> None:
+    def confusion(self, matrix: torch.Tensor, split: str = "") -> None:
         """Forward."""
-        self._others.confusion(matrix)
+        self._others.confusion(matrix, split)
 
-    def metrics(self, values: Mapping[str, float], epoch: int) -> None:
+    def metrics(self, values: Mapping[str, float], epoch: int, step: int | None = None) -> None:
         """Forward."""
-        self._others.metrics(values, epoch)
+        self._others.metrics(values, epoch, step)
+
+    def trial(self, trial: hooks.Trial) -> None:
+        """Forward."""
+        self._others.trial(trial)
 
     def best(self, values: Mapping[str, float], epoch: int) -> None:
         """Forward."""
@@ -211,6 +215,12 @@ class _Step(hooks.Step):
         self._smdebug.call(
             lambda: self._smdebug.hook.record_tensor_value("CrossEntropyLoss", loss.detach())
         )
+
+    def learning_rate(self, value: float) -> None:
+        self._other.learning_rate(value)
+
+    def answers(self, batch: Batch, logits: torch.Tensor) -> None:
+        self._other.answers(batch, logits)
 
 
 def _forget_earlier_start(folder: Path) -> None:

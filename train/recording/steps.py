@@ -11,9 +11,10 @@ import torch
 from torch import nn
 
 from debugger import records
-from debugger.records import DATA_WAIT, FORWARD, LOSSES, OPTIMIZER, RECORDING
+from debugger.records import DATA_WAIT, FORWARD, INPUTS, LOSSES, OPTIMIZER, RECORDING
 from train.batches.batch import Batch
 from train.recording import hooks, tensors
+from train.recording.mistakes import Mistakes
 from train.recording.operators import Window
 from train.recording.settings import Settings
 from train.recording.sink import Sink
@@ -32,6 +33,8 @@ class Step(hooks.Step):
     probe: tensors.TensorProbe | None
     size: int = 0
     loss: torch.Tensor | None = None
+    rate: float | None = None
+    mistakes: Mistakes | None = None  # where wrong answers of an evaluation are collected
     pair: tuple[torch.Tensor, torch.Tensor] | None = None  # labels and answers
     probed: bool = False  # only the first part of an accumulated step is probed
     pairs: torch.Tensor | None = None  # int64 [2, n], of this and earlier steps, if due
@@ -52,6 +55,15 @@ class Step(hooks.Step):
     def result(self, loss: torch.Tensor, labels: torch.Tensor, answers: torch.Tensor) -> None:
         """Store them on the device."""
         self.loss, self.pair = loss.detach(), (labels, answers)
+
+    def learning_rate(self, value: float) -> None:
+        """Store it."""
+        self.rate = value
+
+    def answers(self, batch: Batch, logits: torch.Tensor) -> None:
+        """Collect the wrong ones."""
+        if mistakes := self.mistakes:
+            self.sink.attempt("pictures", lambda: mistakes.add(batch, logits))
 
     def end(self) -> None:
         """Start to copy the results to the host; the copy ends before the step's last mark."""
@@ -93,6 +105,7 @@ class Steps:
     number: int = 0
     epoch: int = 0
     last: float = 0.0
+    _mistakes: Mistakes = field(default_factory=Mistakes)
     _step: Step | None = None  # the current one
     _waiting: deque[Step] = field(default_factory=deque)  # not yet finished by the device
     _answers: list[tuple[torch.Tensor, torch.Tensor]] = field(default_factory=list)
@@ -146,7 +159,10 @@ class Steps:
                 if name != LOSSES and number % interval == 0
             )
             probe = self._probe(self.network, due) if due else None
-        return Step(self.sink, mode, number, self.epoch, Trace(self.clock), probe)
+        step = Step(self.sink, mode, number, self.epoch, Trace(self.clock), probe)
+        if mode == "eval" and self._records(INPUTS):
+            step.mistakes = self._mistakes
+        return step
 
     def _probe(self, network: nn.Module, due: tuple[str, ...]) -> tensors.TensorProbe:
         return tensors.TensorProbe(network, due, self.settings.raw, scaled=self.scaled)
@@ -181,6 +197,7 @@ class Steps:
                 spans,
                 step.size,
                 loss,
+                step.rate,
                 **self.source,
             )
         )
@@ -229,12 +246,28 @@ class Steps:
         self.write_confusion("train", at, tuple((a, b, n) for (a, b), n in sorted(counts.items())))
 
     def write_confusion(
-        self, mode: records.Mode, at: float, cells: tuple[tuple[int, int, int], ...]
+        self,
+        mode: records.Mode,
+        at: float,
+        cells: tuple[tuple[int, int, int], ...],
+        split: str = "",
     ) -> None:
-        """Write a confusion matrix as (label, answer, pictures)."""
-        self.sink.write(
-            records.Confusion(at, mode, self.number, self.epoch, self.classes, cells, **self.source)
-        )
+        """Write a confusion matrix as (label, answer, pictures), and the wrong pictures."""
+        known = (self.number, self.epoch, self.classes)
+        self.sink.write(records.Confusion(at, mode, *known, cells, split, **self.source))
+        for item in self._mistakes.take() if mode == "eval" else ():
+            self.sink.write(
+                records.Mistake(
+                    at,
+                    split,
+                    item.name,
+                    item.truth,
+                    item.answer,
+                    item.probability,
+                    item.thumbnail,
+                    **self.source,
+                )
+            )
 
     def _records(self, collection: str) -> bool:
         return self.settings.debugger and collection in self.settings.intervals

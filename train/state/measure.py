@@ -1,13 +1,14 @@
 """A run's network measured on its pictures."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from torch import nn
 
 from debugger.records import EVALUATION
 from pictures.picture import NONE_READABLE, DataError, Picture
 from train.batches.batch import Batch
-from train.batches.order import LEAST_BATCH, evaluation_order
+from train.batches.order import LEAST_BATCH, Order, evaluation_order
 from train.learning import parallel
 from train.learning.evaluate import Scores, evaluate
 from train.state.inputs import load
@@ -19,7 +20,19 @@ CALIBRATION = 10_000  # validation pictures at most
 def measure(run: Run, network: nn.Module, pictures: Sequence[Picture]) -> Scores:
     """Evaluate a network on pictures; raises as `score`."""
     order = evaluation_order(len(pictures), run.job, max(run.config.part_size, LEAST_BATCH))
-    return score(run, network, load(run, pictures, run.transform, order), pictures)
+    batches: Iterable[Batch] = load(run, pictures, run.transform, order)
+    if pictures is run.splits.test:
+        batches = named(batches, order, pictures)
+    return score(run, network, batches, pictures)
+
+
+def named(batches: Iterable[Batch], order: Order, pictures: Sequence[Picture]) -> Iterator[Batch]:
+    """Yield the batches of an order with the names of the pictures in them."""
+    for keys, batch in zip(order, batches, strict=True):
+        bad = {path for path, _ in batch.unreadable}
+        chosen = (pictures[index] for _, index in keys)
+        names = tuple(one.own_name for one in chosen if str(one.path) not in bad)
+        yield replace(batch, names=names)
 
 
 def score(
@@ -48,5 +61,5 @@ def score(
     scores = parallel.gather(scores)
     if not scores.count:
         raise DataError(NONE_READABLE)
-    run.hooks.confusion(scores.confusion)
+    run.hooks.confusion(scores.confusion, "test" if pictures is run.splits.test else "validation")
     return scores

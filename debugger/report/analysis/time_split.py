@@ -3,7 +3,7 @@
 from debugger import records
 from debugger.report import facts
 from debugger.report.analysis.gathering import Gathered
-from debugger.timeline import LOOP_PHASES
+from debugger.timeline import LOOP_PHASES, OCCASIONAL
 
 
 def time(gathered: Gathered) -> facts.Time:
@@ -21,7 +21,7 @@ def time(gathered: Gathered) -> facts.Time:
         parts=[
             facts.Part(name=name, seconds=took, share=took / total if total else 0.0)
             for name, took in seconds.items()
-            if took or name != records.RECORDING
+            if took or name not in OCCASIONAL
         ],
         loop=split.loop,
         train=split.train,
