@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 _NUMBER = r"([-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)"
+# A line of `emit`, after what other programs write before it.
+_POINT = re.compile(r"\[metric\] ([\w:]{1,60})=([-+.\deE]{1,30}) epoch=(\d{1,9})\s*$")
+_LONGEST = 200
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,15 @@ def emit(name: str, value: float, epoch: int) -> None:
         line = f"{name} is {value} in epoch {epoch}\n"
     sys.stdout.write(line)
     sys.stdout.flush()
+
+
+def point(line: str) -> tuple[str, int, float] | None:
+    """Return name, epoch and value from a line of `emit`; None for any other line."""
+    found = _POINT.search(line[-_LONGEST:])
+    try:
+        return (found[1], int(found[3]), float(found[2])) if found else None
+    except ValueError:
+        return None
 
 
 def emit_trial(facts: Mapping[str, object]) -> None:

@@ -5,6 +5,7 @@ first call, so that verbs without AWS start fast.
 """
 
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -53,6 +54,7 @@ class Aws:
     def __init__(self, region: str | None = None) -> None:
         self._region = region
         self._clients: dict[str, Any] = {}
+        self._lock = threading.Lock()
 
     @cached_property
     def _session(self) -> Any:
@@ -82,17 +84,19 @@ class Aws:
 
     def client(self, service: str) -> Any:
         """Return boto3's client of a service; it is created once."""
-        if service not in self._clients:
-            from botocore.config import Config  # type: ignore[import-untyped]
+        # Clients are for all threads, a session is not.
+        with self._lock:
+            if service not in self._clients:
+                from botocore.config import Config  # type: ignore[import-untyped]
 
-            # Retries with backoff: a throttled call must not end a long watch.
-            attempts = int(os.environ.get("AWS_MAX_ATTEMPTS") or _ATTEMPTS)
-            config = Config(retries={"mode": "standard", "total_max_attempts": attempts})
-            with translated(f"creating a client for {service}"):
-                self._clients[service] = self._session.client(
-                    service, region_name=self.region, config=config
-                )
-        return self._clients[service]
+                # Retries with backoff: a throttled call must not end a long watch.
+                attempts = int(os.environ.get("AWS_MAX_ATTEMPTS") or _ATTEMPTS)
+                config = Config(retries={"mode": "standard", "total_max_attempts": attempts})
+                with translated(f"creating a client for {service}"):
+                    self._clients[service] = self._session.client(
+                        service, region_name=self.region, config=config
+                    )
+            return self._clients[service]
 
     def send(self, request: Request) -> dict[str, Any]:
         """Send the request.

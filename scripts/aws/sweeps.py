@@ -4,6 +4,7 @@ from typing import Any
 
 from scripts.aws import logs
 from scripts.aws.client import Aws
+from scripts.aws.trials import Trial
 from scripts.console import terminal
 from train import metrics
 
@@ -25,6 +26,19 @@ def hyperparameters(trial: dict[str, Any]) -> dict[str, Any]:
     return {
         name: value for name, value in trial.items() if ":" not in name and name not in _RESULTS
     }
+
+
+def as_trial(one: dict[str, Any]) -> Trial:
+    """Return a trial of a sweep as one of a tuning job; without a value if it diverged."""
+    value = one.get(_VALUE)
+    accuracy = float(value) if isinstance(value, int | float) else None
+    return Trial(
+        job=f"trial {one['trial']}",
+        status="Diverged" if accuracy is None else "Completed",
+        hyperparameters=hyperparameters(one),
+        value=accuracy,
+        seconds=None,
+    )
 
 
 def show(trials: list[dict[str, Any]]) -> None:

@@ -5,15 +5,6 @@ from dataclasses import dataclass
 from scripts.aws.client import Aws
 from scripts.aws.target import Target
 
-# Clients are made before the threads start: boto3's session cannot make them in several at once.
-_SERVICES = (
-    "sagemaker",
-    "sagemaker-runtime",
-    "logs",
-    "s3",
-    "cloudwatch",
-)
-
 
 @dataclass(frozen=True)
 class Context:
@@ -36,8 +27,6 @@ _opened: list[Context] = []
 
 def use(aws: Aws, target: Target) -> None:
     """Show this account on all pages of this process."""
-    for service in _SERVICES:
-        aws.client(service)
     # An account limits the calls a second; an emulator does not.
     _opened[:] = [Context(aws, target, 1.0 if target.emulator else 5.0)]
 

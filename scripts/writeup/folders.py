@@ -15,7 +15,7 @@ from scripts.problem import Problem
 from scripts.requests.secrets import masked
 from scripts.spec.section import Scalar
 from scripts.writeup import analysis
-from scripts.writeup.jobs import commands, sweep_trial
+from scripts.writeup.jobs import commands
 from scripts.writeup.story import Point, Recipe, Row, Run, Story, Tuning
 from train.config import TrainConfig
 from train.metrics import OBJECTIVE
@@ -162,7 +162,7 @@ def _sweep(folder: Path, job: str) -> Tuning | None:
         for one in content.get("trials", [])
         if isinstance(one, dict) and isinstance(one.get("trial"), int)
     ]
-    found = [sweep_trial(one) for one in sorted(facts, key=sweeps.rank)]
+    found = [sweeps.as_trial(one) for one in sorted(facts, key=sweeps.rank)]
     return Tuning(job, "sweep: one job for all trials", OBJECTIVE.name, False, found)
 
 

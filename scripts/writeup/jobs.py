@@ -1,6 +1,5 @@
 """Finds what a write-up says about jobs of SageMaker: their descriptions, logs and recordings."""
 
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,10 +12,9 @@ from scripts.problem import Problem
 from scripts.requests import jobs
 from scripts.writeup import analysis
 from scripts.writeup.story import Point, Recipe, Row, Run, Story, Tuning
+from train import metrics
 from train.metrics import OBJECTIVE
 
-# A line of train.metrics: a name, a value, an epoch from 1.
-_METRIC = re.compile(r"\[metric\] ([\w:]{1,60})=([-+.\deE]{1,30}) epoch=(\d{1,9})\s*$")
 _Description = dict[str, Any]
 
 
@@ -95,21 +93,8 @@ def _sweep(aws: Aws, about: _Description) -> Tuning | None:
     if not about.get("HyperParameters", {}).get("sweep"):
         return None
     name = about["TrainingJobName"]
-    found = [sweep_trial(one) for one in sweeps.fetch(aws, name)]
+    found = [sweeps.as_trial(one) for one in sweeps.fetch(aws, name)]
     return Tuning(name, "sweep: one job for all trials", OBJECTIVE.name, False, found)
-
-
-def sweep_trial(one: dict[str, Any]) -> trials.Trial:
-    """Return a trial of a sweep, from its facts."""
-    value = one.get(OBJECTIVE.name)
-    accuracy = float(value) if isinstance(value, int | float) else None
-    return trials.Trial(
-        job=f"trial {one['trial']}",
-        status="Diverged" if accuracy is None else "Completed",
-        hyperparameters=sweeps.hyperparameters(one),
-        value=accuracy,
-        seconds=None,
-    )
 
 
 def _row(about: _Description) -> Row:
@@ -189,12 +174,9 @@ def _logged(aws: Aws, job: str) -> dict[str, list[Point]]:
     """Return the metrics in the log, for jobs that recorded nothing."""
     found: dict[str, dict[int, float]] = {}
     for line in logs.Log(aws, logs.TRAINING, f"{job}/").new_lines():
-        if match := _METRIC.search(line.text[-200:]):
-            try:
-                value = float(match[2])
-            except ValueError:
-                continue
-            found.setdefault(match[1], {})[int(match[3])] = value  # a restarted job logs it again
+        if point := metrics.point(line.text):
+            name, epoch, value = point
+            found.setdefault(name, {})[epoch] = value  # a restarted job logs it again
     return {
         name: [Point(epoch, value) for epoch, value in sorted(points.items())]
         for name, points in found.items()
