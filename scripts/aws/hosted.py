@@ -39,6 +39,17 @@ def hours_and_dollars(
     return hours, None if hourly is None else hourly * hours
 
 
+def invocations(aws: Aws, endpoint: str, since: datetime) -> float | None:
+    """How many requests CloudWatch counted since a time; None if the caller may not ask."""
+    try:
+        answer = aws.send(endpoints.invocations(endpoint, since, datetime.now(UTC)))
+    except AwsProblem as problem:
+        if problem.forbidden:
+            return None
+        raise
+    return float(sum(one["Sum"] for one in answer["Datapoints"]))
+
+
 def own_tags(aws: Aws, arn: str) -> dict[str, str]:
     """The tags of a resource."""
     return {one["Key"]: one["Value"] for one in aws.pages(endpoints.tags(arn), "Tags")}

@@ -1,8 +1,10 @@
 """Describe, list, invoke and delete endpoints. Pure functions."""
 
+import math
+from datetime import datetime, timedelta
 from typing import Any
 
-from scripts.requests.hosting import scalable_target
+from scripts.requests.hosting import VARIANT, scalable_target
 from scripts.requests.request import Request, given
 
 
@@ -79,6 +81,27 @@ def invoke(
         "TargetModel": model,
     }
     return Request("sagemaker-runtime", "InvokeEndpoint", given(parameters))
+
+
+def invocations(name: str, since: datetime, until: datetime) -> Request:
+    """GetMetricStatistics: the requests to all variants, in periods that one answer can hold."""
+    # An answer has at most 1,440 datapoints. Source: GetMetricStatistics.
+    age = (until - since).total_seconds()
+    unit = 300 if age < 15 * 86_400 else 3600  # after 63 days only hours are left
+    period = max(1, math.ceil(age / 1440 / unit)) * unit
+    parameters = {
+        "Namespace": "AWS/SageMaker",
+        "MetricName": "Invocations",
+        "Dimensions": [
+            {"Name": "EndpointName", "Value": name},
+            {"Name": "VariantName", "Value": VARIANT},
+        ],
+        "StartTime": since - timedelta(seconds=period),
+        "EndTime": until,
+        "Period": period,
+        "Statistics": ["Sum"],
+    }
+    return Request("cloudwatch", "GetMetricStatistics", parameters)
 
 
 def invoke_async(name: str, location: str, content_type: str, accept: str) -> Request:

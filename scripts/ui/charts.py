@@ -54,9 +54,10 @@ def lines(
     series = {name: list(points) for name, points in (series or {}).items()}
     options = _options(series, _axis(x), _axis(y) | {"scale": True})
     options["series"] = _lines(series)
-    element = _framed(caption, options, lambda: _csv(("line", x, y or "value"), _rows(shown)))
-    shown = Shown(element, series)
-    return shown
+    made: list[Shown] = []
+    element = _framed(caption, options, lambda: _csv(("line", x, y or "value"), _rows(made[0])))
+    made.append(Shown(element, series))
+    return made[0]
 
 
 def points(

@@ -2,12 +2,13 @@
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from nicegui import run, ui
+from nicegui import app, run, ui
+from nicegui.elements.mixins.text_element import TextElement
 
 from scripts.console.safe import without_escapes
 from scripts.problem import Problem
@@ -31,6 +32,7 @@ _theme = {"chosen": "Auto"}
 
 def prepare() -> None:
     """Load what all pages share; call it once, before the pages are imported."""
+    app.colors(primary="#0b57b8", negative="#b3261e")
     ui.add_css((Path(__file__).parent / "style.css").read_text(), shared=True)
 
 
@@ -78,17 +80,72 @@ def _main(path: str, title: str) -> AbstractContextManager[Any]:
         ).classes("theme")
     main = ui.element("main")
     ui.skip_link(target=main)
-    with main:
-        heading(title, level=1)
+    if "{" not in path:  # these have the name of what they show
+        with main:
+            heading(title, level=1)
     return main
 
 
-def heading(text: str, level: int = 2) -> ui.element:
+class _Text(TextElement):
+    """Text in an element of HTML such as `h2`."""
+
+    def __init__(self, tag: str, text: str) -> None:
+        super().__init__(tag=tag, text=without_escapes(text))
+
+
+def heading(text: str, level: int = 2) -> None:
     """A heading, for readers and for screen readers."""
-    made = ui.element(f"h{level}")
-    with made:
-        ui.label(text)
-    return made
+    _Text(f"h{level}", text)
+
+
+def title(text: str) -> None:
+    """Put a name into the title of the window and the page's first heading."""
+    ui.page_title(f"{text} · Kennel")
+    heading(text, level=1)
+
+
+class Facts:
+    """Names with their texts, such as `runs on` and `1 x ml.m5.large`."""
+
+    def __init__(self) -> None:
+        self._list = ui.element("dl").classes("facts")
+        self._shown: dict[str, str] = {}
+
+    def show(self, facts: Mapping[str, str]) -> None:
+        """Show these instead."""
+        if facts == self._shown:
+            return
+        self._shown = dict(facts)
+        self._list.clear()
+        with self._list:
+            for name, text in facts.items():
+                _Text("dt", name)
+                _Text("dd", text)
+
+
+class Problems:
+    """A place for what went wrong; invisible without a text."""
+
+    def __init__(self) -> None:
+        self._label = ui.label().classes("problem").props('role="alert"')
+        self._label.visible = False
+
+    def show(self, text: str) -> None:
+        """Show a text, or nothing if it is empty."""
+        self._label.text = without_escapes(text)
+        self._label.visible = bool(text)
+
+
+async def confirm(question: str, action: str) -> bool:
+    """Ask before something is changed; True if the user presses the button with `action`."""
+    with ui.dialog() as dialog, ui.card():
+        ui.label(question)
+        with ui.element("div").classes("bar"):
+            ui.button(action, on_click=lambda: dialog.submit(True)).props("no-caps color=negative")
+            ui.button("Cancel", on_click=lambda: dialog.submit(False)).props("no-caps flat")
+    answer = await dialog
+    dialog.delete()
+    return bool(answer)
 
 
 async def ask(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
@@ -103,9 +160,10 @@ async def ask(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T 
 async def quietly(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | str:
     """Run a slow function in a thread; return a `Problem` as its text. For timers."""
     try:
-        return await run.io_bound(function, *args, **kwargs)
+        found = await run.io_bound(function, *args, **kwargs)
     except Problem as problem:
         return without_escapes(str(problem))
+    return "the server is ending" if found is None else found
 
 
 def problem_text(text: str) -> None:

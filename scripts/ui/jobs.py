@@ -15,14 +15,14 @@ _STATES = ("InProgress", "Completed", "Failed", "Stopping", "Stopped")
 _COLUMNS = ("job", "kind", "state", "started", "time", "cost", "best metric", "value")
 # What AWS accepts in NameContains.
 _NAME = re.compile(r"[a-zA-Z0-9-]{0,63}")
-_known: list[Summaries] = []
+_shared: list[Summaries] = []
 
 
-def summaries() -> Summaries:
+def known() -> Summaries:
     """The summaries that all pages share."""
-    if not _known:
-        _known.append(Summaries(context.current().aws))
-    return _known[0]
+    if not _shared:
+        _shared.append(Summaries(context.current().aws))
+    return _shared[0]
 
 
 @frame.page("/", "Jobs")
@@ -75,7 +75,7 @@ class _Jobs:
             self.show_problem("a job's name has only letters, digits and hyphens")
             return
         found = await frame.quietly(
-            summaries().page,
+            known().page,
             self.number,
             _SIZE,
             self.contains or None,
@@ -134,6 +134,7 @@ def _choice(label: str, values: list[str], on_change: Any) -> None:
 def _row(one: Summary) -> tables.Row:
     return tables.Row(
         key=f"{one.kind} {one.job}",
+        tickable=one.kind == "training",
         cells=(
             words.job(one.job, one.kind),
             tables.Cell("sweep" if one.sweep else one.kind),

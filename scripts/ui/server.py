@@ -15,7 +15,7 @@ from scripts.ui import frame
 from scripts.ui.guard import Guard
 
 # One file for each page, or for pages of a kind.
-pages = ("jobs",)
+pages = ("jobs", "job", "compare", "tuning", "endpoints")
 _HOST = "127.0.0.1"
 
 
@@ -47,7 +47,7 @@ def serve(port: int, *, opens: bool) -> None:
         port = listening.getsockname()[1]
         token = secrets.token_urlsafe(24)
         config = uvicorn.Config(
-            Guard(app, token, port),  # type: ignore[arg-type]
+            Guard(app, token, port),
             log_level="warning",
             access_log=False,
             server_header=False,

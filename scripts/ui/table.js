@@ -1,7 +1,7 @@
 // A native table: columns sort by button, rows can be ticked. All cells are text.
 export default {
   props: { columns: Array, rows: Array, caption: String, selectable: Boolean, ticked: Array, sorted: Object },
-  emits: ["tick"],
+  emits: ["tick", "act"],
   data() {
     return { by: this.sorted?.by ?? null, down: this.sorted?.down ?? false };
   },
@@ -46,11 +46,13 @@ export default {
         <tbody>
           <tr v-for="row in ordered" :key="row.key" :class="{ marked: row.marked }">
             <td v-if="selectable">
-              <input type="checkbox" :checked="ticked.includes(row.key)" @change="tick(row.key, $event)"
+              <input v-if="row.tickable" type="checkbox" :checked="ticked.includes(row.key)" @change="tick(row.key, $event)"
                      :aria-label="'Compare ' + row.key">
             </td>
             <td v-for="(cell, index) in row.cells" :class="[{ number: columns[index].numeric }, cell.tone]">
               <a v-if="cell.href" :href="cell.href">{{ cell.text }}</a>
+              <button v-else-if="cell.action && cell.text" type="button" class="act" @click="$emit('act', { key: row.key })"
+                      :aria-label="cell.text + ': ' + row.key">{{ cell.text }}</button>
               <template v-else>{{ cell.text }}</template>
             </td>
           </tr>

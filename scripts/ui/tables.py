@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,13 +17,14 @@ from scripts.console.safe import without_escapes
 class Cell:
     """What a cell shows, the value it is sorted by, and a page that it leads to.
 
-    `tone` is good, bad, busy or quiet, and colours the text.
+    `tone` is good, bad, busy or quiet, and colours the text; `action` makes it a button.
     """
 
     text: str
     value: float | str | None = None
     href: str = ""
     tone: str = ""
+    action: bool = False
 
     def written(self) -> str | float:
         """What a CSV file has: numbers with all digits, text that is no formula."""
@@ -37,6 +38,7 @@ class Row:
     key: str
     cells: Sequence[Cell]
     marked: bool = False
+    tickable: bool = True
 
 
 @dataclass
@@ -73,6 +75,7 @@ class _Table(ui.element, component="table.js"):
         caption: str,
         on_tick: Callable[[str, bool], None] | None,
         sort: tuple[int, bool] | None,
+        on_act: Callable[[str], Awaitable[None]] | None,
     ) -> None:
         super().__init__()
         self._props["columns"] = columns
@@ -85,17 +88,22 @@ class _Table(ui.element, component="table.js"):
         if on_tick:
             self.on("tick", lambda event: on_tick(str(event.args["key"]), bool(event.args["on"])))
 
+        if on_act:
+            self.on("act", lambda event: on_act(str(event.args["key"])))
+
     def show(self, rows: Sequence[Row]) -> None:
         self._props["rows"] = [
             {
                 "key": row.key,
                 "marked": row.marked,
+                "tickable": row.tickable,
                 "cells": [
                     {
                         "text": without_escapes(one.text),
                         "value": one.value,
                         "href": one.href,
                         "tone": one.tone,
+                        "action": one.action,
                     }
                     for one in row.cells
                 ],
@@ -118,6 +126,7 @@ def show(
     if_empty: str,
     on_tick: Callable[[str, bool], None] | None = None,
     sort: tuple[int, bool] | None = None,
+    on_act: Callable[[str], Awaitable[None]] | None = None,
 ) -> Shown:
     """Draw a table with a button that saves it as CSV.
 
@@ -129,10 +138,11 @@ def show(
         if_empty: the text that stands in place of a table without rows.
         on_tick: called with a row's key and whether it is ticked; None: no boxes to tick.
         sort: the column that the table is sorted by first, and whether downwards.
+        on_act: called with a row's key when the button in one of its cells is pressed.
     """
     described = [{"title": without_escapes(one), "numeric": one in numeric} for one in columns]
     with ui.element("div").classes("table"):
-        element = _Table(described, caption, on_tick, sort)
+        element = _Table(described, caption, on_tick, sort, on_act)
         empty = ui.label(if_empty).classes("quiet")
         shown = Shown(element, list(columns), empty)
         element.visible = False
