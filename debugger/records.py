@@ -49,7 +49,8 @@ class Start(Record):
     """A process of the job started; after a restart (spot) there are several for each rank.
 
     `process_started` is when the operating system started it. `facts` describes the job: any of
-    architecture, device, precision, batch_size, workers, cores, world, classes, class_names,
+    architecture, device, precision, batch_size, workers, cores, instance_type, input_modes (of the
+    channels), world, classes, class_names,
     hyperparameters, versions, layers (module name to class name, in order of execution), settings.
     """
 
@@ -227,7 +228,8 @@ class System(Record):
 
     Percentages: `cpu` (all cores), `cpu/0`… (each core), `iowait`, `memory`, `gpu/0`…,
     `gpu_memory/0`… Bytes: `process_memory` (sum over the processes of the job). Bytes per second:
-    `disk_read`, `disk_written`, `network_received`, `network_sent`.
+    `disk_read`, `disk_written`, `network_received`, `network_sent`. Number: `processes` of the job.
+    The first sample covers the time since the start of the job's first process.
     """
 
     values: Mapping[str, float]

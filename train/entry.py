@@ -18,7 +18,7 @@ import psutil
 
 from train.platform import exits, script
 from train.platform.log import log
-from train.recording.system import STARTED, own_start
+from train.recording.system import note_start
 
 PROCESSES = "KENNEL_PROCESSES"  # training processes on each host; one by default on CPUs
 
@@ -32,7 +32,7 @@ def main() -> None:
     """
     from sagemaker_training import environment, errors
 
-    os.environ[STARTED] = str(own_start())
+    note_start()
     env = environment.Environment()
     stopped = _forward_sigterm()
     if env.user_entry_point:

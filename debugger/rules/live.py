@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from debugger.records import Fired, Note, Record
+from debugger.records import Fired, Note, Record, Start
 from debugger.rules.rule import SHOWN, Action, Result, Rule
 
 
@@ -29,6 +29,9 @@ class Live:
         """
         reactions = []
         kind = type(record)
+        if isinstance(record, Start):
+            for rule in self.rules:
+                rule.about = record.facts
         if kind not in self._readers:
             working = [rule for rule in self.rules if not rule.broken]
             self._readers[kind] = [rule for rule in working if issubclass(kind, rule.sees)]

@@ -63,8 +63,8 @@ class Rule(ABC):
 
     A subclass describes itself in class variables, can define its own `Parameters`, checks records
     in `see`, and counts the values it checked in `datapoints`. `advice` tells the engineer what to
-    do. State of a subclass is in dataclass fields with defaults, or attributes set in
-    `__post_init__`.
+    do; `advise` can leave out what the job already does, by the facts `about` it. State of a
+    subclass is in dataclass fields with defaults, or attributes set in `__post_init__`.
     """
 
     kind: ClassVar[Literal["tensor", "profiler"]]
@@ -82,6 +82,7 @@ class Rule(ABC):
     times: int = field(default=0, init=False)
     first: list[Fired] = field(default_factory=list, init=False)
     broken: str = field(default="", init=False)  # the error that switched the rule off
+    about: Mapping[str, Any] = field(default_factory=dict, init=False)  # facts of the last Start
 
     def feed(self, record: Record) -> Iterator[Fired]:
         """Pass a record to the rule; count and yield its firings."""
@@ -98,6 +99,21 @@ class Rule(ABC):
     def details(self) -> Mapping[str, Any]:
         """Return what the report shows: numbers and small tables, as JSON values."""
         return {}
+
+    def advise(self) -> str:
+        """Return what the engineer can do and the job does not do yet."""
+        return self.advice
+
+    def setting(self, name: str) -> Any:
+        """Return a hyperparameter of the job; None if it is not known."""
+        known = self.about.get("hyperparameters")
+        return known.get(name) if isinstance(known, Mapping) else None
+
+    def try_bf16(self) -> str:
+        """Return a sentence for jobs in fp16, or in an unknown precision."""
+        return (
+            " With fp16, try bf16." if self.about.get("precision", "float16") == "float16" else ""
+        )
 
     def fire(self, record: Record, step: int, text: str, **evidence: Any) -> Fired:
         """Return a firing with the time and the process of `record`."""
@@ -123,5 +139,11 @@ class Rule(ABC):
             first=tuple(self.first),
             details=details,
             description=self.description,
-            advice=self.advice,
+            advice=self.advise(),
         )
+
+
+def either(*choices: str) -> str:
+    """Return `a`, `a or b`, `a, b or c`; empty choices are left out."""
+    given = [item for item in choices if item]
+    return " or ".join([*([", ".join(given[:-1])] if given[:-1] else []), *given[-1:]])

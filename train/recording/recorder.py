@@ -26,6 +26,7 @@ from train.platform.stop import Interrupted, Stop
 from train.recording import hooks, tensors
 from train.recording.operators import Window
 from train.recording.settings import Settings, host
+from train.recording.settings import platform as platform_facts
 from train.recording.sink import Sink
 from train.recording.steps import Steps
 from train.recording.system import Sampler, process_started
@@ -143,16 +144,20 @@ class Recorder(hooks.Hooks):
         self._sampler = Sampler(self._settings.profiler_interval, self._write_sample, process)
         self._sampler.start()
 
-    def _write_sample(self, sample: Callable[[], dict[str, float]]) -> None:
-        self._sink.attempt(
-            "system",
-            lambda: self._write(records.System(self._host.mark(), sample(), **self._source)),
-        )
+    def _write_sample(self, sample: Callable[[], dict[str, float]], *, first: bool) -> None:
+        self._sink.attempt("system", lambda: self._sample(sample, first=first))
+
+    def _sample(self, sample: Callable[[], dict[str, float]], *, first: bool) -> None:
+        """Write a sample; the first one is an average, so it is written for the start as well."""
+        now, values = self._host.mark(), sample()
+        for at in (self._process_started, now) if first else (now,):
+            self._write(records.System(at, values, **self._source))
 
     def _open(self, facts: Mapping[str, Any]) -> None:
         common = {
             "batch_size": self._config.get("batch_size"),
             "cores": len(os.sched_getaffinity(0)),
+            **platform_facts(self._job),
             "world": self._job.world_size,
             "settings": dataclasses.asdict(self._settings) | {"folder": str(self._settings.folder)},
             "hyperparameters": dict(self._config),

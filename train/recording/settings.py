@@ -6,6 +6,7 @@ never evaluated (smdebug gives parts of them to Python's `eval`). Unusable setti
 ignored.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -174,6 +175,19 @@ def _pop_interval(parameters: dict[str, Any]) -> int:
 
 def _pop_flag(parameters: dict[str, Any], name: str) -> bool:
     return str(parameters.pop(name, "")).lower() == "true"
+
+
+def platform(job: Job) -> dict[str, Any]:
+    """Return what SageMaker's files say about the job: `instance_type`, `input_modes`."""
+    facts: dict[str, Any] = {}
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        resources = json.loads((job.config_dir / "resourceconfig.json").read_text())
+        facts["instance_type"] = str(resources["current_instance_type"])
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        given = json.loads((job.config_dir / "inputdataconfig.json").read_text())
+        modes = {str(channel["TrainingInputMode"]) for channel in given.values()}
+        facts["input_modes"] = sorted(modes)
+    return facts
 
 
 def host() -> str:

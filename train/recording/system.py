@@ -2,15 +2,17 @@
 
 import contextlib
 import importlib
+import json
 import os
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import psutil
 
 STARTED = "KENNEL_PROCESS_STARTED"  # set by train/entry.py, whose process is the job's first
+COUNTERS = "KENNEL_FIRST_COUNTERS"  # of the host when that process began, as JSON
 _REFRESH = 10.0  # seconds between searches for new processes of the job
 
 
@@ -35,16 +37,32 @@ def own_start() -> float:
         return psutil.Process().create_time()
 
 
+def note_start() -> None:
+    """Store the start of this process and the host's counters, for the recorder of its children."""
+    os.environ[STARTED] = str(own_start())
+    with contextlib.suppress(Exception):  # figures of the start are not worth a failed job
+        times = [list(core) for core in psutil.cpu_times(percpu=True)]
+        found = {"at": time.monotonic(), "cores": times}
+        os.environ[COUNTERS] = json.dumps({**found, "traffic": _traffic()})
+
+
+class Record(Protocol):
+    """Records a sample, which the given function takes."""
+
+    def __call__(self, sample: Callable[[], dict[str, float]], *, first: bool) -> None:
+        """Take the sample and record it."""
+
+
 class Sampler(threading.Thread):
     """Calls `record` with a function that samples the host, every `interval` seconds until `stop`.
 
-    `record` must not raise.
+    `record` must not raise. It is called with first=True for a sample since the start of the job.
     """
 
     def __init__(
         self,
         interval: float,
-        record: Callable[[Callable[[], dict[str, float]]], None],
+        record: "Record",
         root: psutil.Process,
     ) -> None:
         super().__init__(name="kennel-system", daemon=True)
@@ -53,9 +71,11 @@ class Sampler(threading.Thread):
         self._host = Host(root)
 
     def run(self) -> None:
-        """Run in the thread."""
+        """Run in the thread; the first sample is about the time since the job's first process."""
+        if self._host.since_start:
+            self._record(self._host.sample, first=True)
         while not self._ended.wait(self._interval):
-            self._record(self._host.sample)
+            self._record(self._host.sample, first=False)
 
     def stop(self) -> None:
         """End the thread, after the current sample."""
@@ -67,8 +87,10 @@ class Host:
     """The counters of this host, each compared with its value at the previous sample.
 
     Percentages and bytes per second are of the whole host, as SageMaker's own agent gives them.
-    `process_memory` is that of the job's processes: `root` and its descendants. Memory that they
-    share, such as the cache of decoded pictures, has a limit of its own and is not included.
+    The first sample covers the time since the job's first process, if that noted the counters.
+    `process_memory` is that of the job's processes: `root` and its descendants, `processes` in
+    number. Memory that they share, such as the cache of decoded pictures, has a limit of its own
+    and is not included.
     """
 
     def __init__(self, root: psutil.Process) -> None:
@@ -79,14 +101,27 @@ class Host:
         self._at = time.monotonic()
         self._times = psutil.cpu_times(percpu=True)
         self._traffic = _traffic()
+        self.since_start = False  # whether the next sample covers the time since the start
+        with contextlib.suppress(Exception):  # counters of another machine, or none
+            self._begin(json.loads(os.environ[COUNTERS]))
+
+    def _begin(self, noted: dict[str, Any]) -> None:
+        """Count from the counters that the job's first process noted."""
+        kind = type(self._times[0])
+        cores = [kind(*core) for core in noted["cores"]]
+        if noted["at"] < self._at and len(cores) == len(self._times):
+            self._at, self._times, self._traffic = noted["at"], cores, noted["traffic"]
+            self.since_start = True
 
     def sample(self) -> dict[str, float]:
         """Return the figures of records.System since the last sample."""
+        self.since_start = False
         now = time.monotonic()
         seconds, self._at = max(1e-3, now - self._at), now
         values = self._cores()
         values["memory"] = psutil.virtual_memory().percent
-        values["process_memory"] = float(self._resident(now))
+        held, processes = self._resident(now)
+        values |= {"process_memory": float(held), "processes": float(processes)}
         before, self._traffic = self._traffic, _traffic()
         for name, count in self._traffic.items():
             # The count falls when a network interface or a disk is removed.
@@ -114,18 +149,19 @@ class Host:
         }
         return values | {f"cpu/{number}": share for number, share in enumerate(busy)}
 
-    def _resident(self, now: float) -> int:
-        """Return the bytes of memory that the job's processes hold and do not share."""
+    def _resident(self, now: float) -> tuple[int, int]:
+        """Return the bytes that the job's processes hold and do not share, and their number."""
         if now - self._refreshed >= _REFRESH:
             self._refreshed = now
             with contextlib.suppress(psutil.NoSuchProcess):
                 self._processes = [self._root, *self._root.children(recursive=True)]
-        held = 0
+        held = count = 0
         for process in self._processes:
             with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
                 memory = process.memory_info()
                 held += memory.rss - getattr(memory, "shared", 0)
-        return held
+                count += 1
+        return held, count
 
 
 def _guest(times: Any) -> float:

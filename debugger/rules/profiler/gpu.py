@@ -180,6 +180,11 @@ class LowGPUUtilization(SystemRule):
     source = "AWS built-in rule LowGPUUtilization: p95 < 70, or p5 < 10; patience 1000, window 500"
     needs = NEEDS
 
+    def advise(self) -> str:
+        """Leave out the precision if it is not fp32."""
+        fast = self.setting("precision") not in (None, "fp32")
+        return self.advice.replace("use precision=auto, ", "") if fast else self.advice
+
     def __post_init__(self) -> None:
         """Create the windows."""
         super().__post_init__()

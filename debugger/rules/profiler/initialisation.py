@@ -24,6 +24,13 @@ class MaxInitializationTime(Rule):
         "Check what happens before the first step: download of data (use FastFile or Pipe mode "
         "instead of File), packages and weights; compilation."
     )
+
+    def advise(self) -> str:
+        """Leave out the input mode if nothing is downloaded first."""
+        modes = self.about.get("input_modes") or ["File"]
+        hint = " (use FastFile or Pipe mode instead of File)"
+        return self.advice if "File" in modes else self.advice.replace(hint, "")
+
     source = "AWS built-in rule MaxInitializationTime: 20 minutes"
     needs = "training steps"
 

@@ -7,7 +7,7 @@ from typing import Any
 from debugger import records
 from debugger.records import DATA_WAIT, Fired, Record
 from debugger.rules.profiler.windows import SCAN_US, Scans
-from debugger.rules.rule import Rule, RuleParameters
+from debugger.rules.rule import Rule, RuleParameters, either
 
 
 @dataclass
@@ -52,6 +52,19 @@ class Dataloader(Rule):
     def __post_init__(self) -> None:
         """Set the scan interval."""
         self._scans = Scans(self.parameters.scan_interval_us / 1e6)
+
+    def advise(self) -> str:
+        """Leave out more workers if there are enough, and cheaper augmentation if there is none."""
+        known = [item for item in self._processes.values() if item.workers and item.cores]
+        parts = []
+        if any((item.workers or 0) > 2 * (item.cores or 1) for item in known):
+            parts.append("Lower `workers`: more than twice the cores only use memory.")
+        elif not known or any((item.workers or 0) < (item.cores or 0) for item in known):
+            parts.append("Raise `workers` up to the number of cores.")
+        cheaper = "" if self.setting("augment") == "none" else "use a cheaper `augment`"
+        more = either("store smaller pictures", cheaper, "use faster storage or more cores")
+        parts.append(f"If that is not enough, {more}." if parts else f"{more.capitalize()}.")
+        return " ".join(parts)
 
     def see(self, record: Record) -> Iterator[Fired]:
         """Check the data wait of steps."""

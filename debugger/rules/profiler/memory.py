@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from debugger.records import Fired, Record, System
+from debugger.records import End, Fired, Phase, Record, Step, System
 from debugger.rules.profiler.windows import NEEDS, SystemRule, gpus
 from debugger.rules.rule import Rule, RuleParameters
 
@@ -59,19 +59,31 @@ class GPUMemoryIncrease(SystemRule):
 
 
 @dataclass
-class _Host:
+class _Series:
+    """The samples of one phase with one number of processes."""
+
     samples: int = 0
     window: list[float] = field(default_factory=list)
     floors: list[float] = field(default_factory=list)  # minimums of windows, while they rise
 
 
+@dataclass
+class _Host:
+    """A host's samples; the phase of those in `waiting` is not known yet."""
+
+    waiting: list[System] = field(default_factory=list)
+    series: dict[tuple[str, float | None], _Series] = field(default_factory=dict)
+
+
 @dataclass(eq=False)
 class MemoryIncrease(Rule):
-    """Fires when the memory of the job's processes keeps growing.
+    """Fires when the memory of the job's processes keeps growing within a phase of the job.
 
-    After the first `patience` samples, the rule takes the minimum of every `window` samples, so
-    memory that is freed again (such as that of decoding workers) does not count. It fires when the
-    minimum rose `rises` times in a row, by over `increase` percent in total. AWS has no such rule.
+    Samples are compared with samples of the same phase (training, evaluation, features) and with
+    the same number of processes: loading workers that come and go between passes are no growth.
+    After the first `patience` samples of such a series, the rule takes the minimum of every
+    `window` samples, so memory that is freed again does not count. It fires when the minimum rose
+    `rises` times in a row, by over `increase` percent in total. AWS has no such rule.
     """
 
     class Parameters(RuleParameters):
@@ -81,40 +93,62 @@ class MemoryIncrease(Rule):
         window: int = 60
 
     kind = "profiler"
-    sees = (System,)
+    sees = (System, Step, Phase, End)
     description = "The memory of the job on the host keeps growing: a long job will be killed."
     advice = (
         "Look for lists that grow with the steps: losses or outputs that hold their graph, caches "
         "of pictures. Check the loop and the data set; each worker has a copy of the data set."
     )
     source = "Kennel, no AWS rule"
-    needs = "profiler=true, and 420 samples (3.5 minutes at 0.5 s)"
+    needs = "profiler=true, and 420 samples of a phase (3.5 minutes at 0.5 s)"
 
     _hosts: dict[str, _Host] = field(default_factory=lambda: defaultdict(_Host))
 
     def see(self, record: Record) -> Iterator[Fired]:
-        """Check the resident memory of the job's processes."""
-        if not isinstance(record, System) or "process_memory" not in record.values:
-            return
+        """Check the resident memory of the job's processes once its phase is known."""
         host = self._hosts[record.host]
-        host.samples += 1
-        if host.samples <= self.parameters.patience:
+        if isinstance(record, System):
+            if "process_memory" in record.values:
+                host.waiting.append(record)
+            if len(host.waiting) > self.parameters.window:  # a long phase without steps
+                yield from self._place(host, "other", float("-inf"))
+        elif isinstance(record, Step):
+            yield from self._place(host, record.mode, record.start)
+        elif isinstance(record, Phase):
+            yield from self._place(host, record.name, record.start)
+        else:
+            yield from self._place(host, "other", float("-inf"))
+
+    def _place(self, host: _Host, phase: str, since: float) -> Iterator[Fired]:
+        waiting, host.waiting = host.waiting, []
+        for sample in waiting:
+            name = phase if sample.at >= since else "other"
+            key = (name, sample.values.get("processes"))
+            yield from self._check(sample, host.series.setdefault(key, _Series()))
+
+    def _check(self, record: System, series: _Series) -> Iterator[Fired]:
+        series.samples += 1
+        if series.samples <= self.parameters.patience:
             return
         self.datapoints += 1
-        host.window.append(record.values["process_memory"])
-        if len(host.window) < self.parameters.window:
+        series.window.append(record.values["process_memory"])
+        if len(series.window) < self.parameters.window:
             return
-        floor, host.window = min(host.window), []
-        if host.floors and floor <= host.floors[-1]:
-            host.floors = []
-        host.floors.append(floor)
-        first = host.floors[0]
+        floor, series.window = min(series.window), []
+        if series.floors and floor <= series.floors[-1]:
+            series.floors = []
+        series.floors.append(floor)
+        first = series.floors[0]
         grown = 100 * (floor / first - 1) if first else 0.0
-        if len(host.floors) > self.parameters.rises and grown > self.parameters.increase:
+        if len(series.floors) > self.parameters.rises and grown > self.parameters.increase:
             text = f"the job's memory rose from {first / GIB:.2f} to {floor / GIB:.2f} GiB"
             yield self.fire(record, -1, text, before=first, now=floor, percent=grown)
-            host.floors = [floor]
+            series.floors = [floor]
 
     def details(self) -> Mapping[str, Any]:
         """Return the largest minimum of each host, in bytes."""
-        return {"bytes": {name: max(h.floors) for name, h in self._hosts.items() if h.floors}}
+        floors = {
+            name: [floor for series in host.series.values() for floor in series.floors]
+            for name, host in self._hosts.items()
+        }
+        return {"bytes": {name: max(found) for name, found in floors.items() if found}}

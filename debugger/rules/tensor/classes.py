@@ -54,6 +54,13 @@ class ClassImbalance(Rule):
     source = "AWS built-in rule ClassImbalance: 10, 0.7, 500 samples"
     needs = f"{NEEDS}; at least 500 pictures and 20 per class"
 
+    def advise(self) -> str:
+        """Leave out class weights if they are balanced."""
+        balanced = self.setting("class_weights") == "balanced"
+        return (
+            self.advice.replace(", or set class_weights=balanced", "") if balanced else self.advice
+        )
+
     _trained: Counter[int] = field(default_factory=Counter)
     _counts: dict[str, dict[str, int]] = field(default_factory=dict)
 

@@ -28,10 +28,18 @@ class VanishingGradient(Rule):
     advice = (
         "Check what follows the first layer named: something blocks the gradient (saturated or "
         "dead activations, a norm with weight 0, a very deep stack without shortcuts). Use "
-        "ReLU-like activations, batch norm and pretrained weights. With fp16, try bf16."
+        "ReLU-like activations, batch norm and pretrained weights."
     )
     source = "AWS built-in rule VanishingGradient: threshold 1e-7"
     needs = "`gradients` among debugger_collections"
+
+    def advise(self) -> str:
+        """Leave out pretrained weights if the job has some, and fp16 where it is not used."""
+        pretrained = self.setting("weights") not in (None, "none")
+        text = self.advice
+        if pretrained:
+            text = text.replace(", batch norm and pretrained weights", " and batch norm")
+        return text + self.try_bf16()
 
     _loss: float = 1.0
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from debugger import records
 from debugger.records import Fired, Record, Scalar
-from debugger.rules.rule import Rule, RuleParameters
+from debugger.rules.rule import Rule, RuleParameters, either
 
 TRAINING, VALIDATION = "train:loss", "validation:loss"
 
@@ -131,11 +131,25 @@ class Overfit(_Epochs):
         ratio_threshold: float = 0.1
 
     description = "The network memorises its training pictures, and validation gets worse."
-    advice = (
-        "Stop earlier (`patience`), train fewer layers (`trainable`), use more pictures, stronger "
-        "augmentation (`augment`, `mixup`), label_smoothing or weight_decay."
-    )
+    advice = "The best epoch is in the bundle anyway."
     source = "AWS built-in rule Overfit: patience 1, ratio 0.1"
+
+    def advise(self) -> str:
+        """Return what the job does not do yet."""
+        unset = {
+            "patience": "stop earlier (`patience`)",
+            "mixup": "mix pictures (`mixup`)",
+            "label_smoothing": "set label_smoothing",
+            "weight_decay": "set weight_decay",
+        }
+        head = self.setting("trainable") == "head"
+        choices = either(
+            "use more pictures",
+            "" if head else "train fewer layers (`trainable`)",
+            "use a stronger `augment`",
+            *(text for name, text in unset.items() if not self.setting(name)),
+        )
+        return f"{choices[:1].upper()}{choices[1:]}. {self.advice}"
 
     _best: float = math.inf
     _epochs: int = 0
@@ -179,6 +193,11 @@ class Overtraining(_Epochs):
     description = "Training continues although neither loss improves any more."
     advice = "Train fewer epochs, or set `patience`. The best epoch is saved anyway."
     source = "AWS built-in rule Overtraining: patience 5 (train), 10 (validation), delta 0.01"
+
+    def advise(self) -> str:
+        """Leave out patience if it is set."""
+        text = self.advice
+        return text.replace(", or set `patience`", "") if self.setting("patience") else text
 
     _best: dict[str, float] = field(default_factory=dict)
     _stale: dict[str, int] = field(default_factory=dict)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from debugger import records
 from debugger.records import Fired, Record, Statistics
-from debugger.rules.rule import Rule, RuleParameters
+from debugger.rules.rule import Rule, RuleParameters, either
 
 NAMED = 10  # tensors that the evidence of a firing names
 WATCHED = (records.WEIGHTS, records.GRADIENTS, records.ACTIVATIONS, records.INPUTS)
@@ -30,12 +30,18 @@ class ExplodingTensor(Rule):
     kind = "tensor"
     sees = (records.Start, records.Step, records.Tensors)
     description = "Tensors hold NaN or infinite values: from then on the network learns nothing."
-    advice = (
-        "Lower learning_rate, add warmup_epochs or set clip_gradient_norm=1. The problem began in "
-        "the first tensor named; if it is `images`, check the pictures. With fp16, try bf16."
-    )
+    advice = "The problem began in the first tensor named; if it is `images`, check the pictures."
     source = "AWS built-in rule ExplodingTensor"
     needs = TENSORS
+
+    def advise(self) -> str:
+        """Leave out what is set already, and fp16 where it is not used."""
+        choices = either(
+            "Lower learning_rate",
+            "" if self.setting("warmup_epochs") else "add warmup_epochs",
+            "" if self.setting("clip_gradient_norm") else "set clip_gradient_norm=1",
+        )
+        return f"{choices}. {self.advice}{self.try_bf16()}"
 
     _half: bool = False
 

@@ -39,6 +39,12 @@ class PoorWeightInitialization(Rule):
     source = "AWS built-in rule PoorWeightInitialization: 10, 1e-3, patience 5, 10 steps"
     needs = "losses, gradients and activations among debugger_collections"
 
+    def advise(self) -> str:
+        """Leave out pretrained weights if the job has some."""
+        pretrained = self.setting("weights") not in (None, "none")
+        text = self.advice
+        return text.replace("Start from pretrained weights, or use", "Use") if pretrained else text
+
     _losses: list[float] = field(default_factory=list)
     _first: list[float] = field(default_factory=list)
     _layers: dict[str, str] = field(default_factory=dict)

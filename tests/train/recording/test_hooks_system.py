@@ -1,5 +1,7 @@
 """Samples of the host and the operators of a profile equal those of psutil and torch."""
 
+import json
+import os
 import subprocess
 import sys
 import threading
@@ -12,7 +14,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from train.recording import operators
-from train.recording.system import Host, Sampler, own_start
+from train.recording.system import COUNTERS, STARTED, Host, Sampler, note_start, own_start
 
 HOLD_MEMORY = "import sys; held = bytearray(200 << 20); print('held', flush=True); sys.stdin.read()"
 
@@ -58,7 +60,7 @@ def test_the_sampler_samples_until_it_is_stopped() -> None:
     samples: list[dict[str, float]] = []
     enough = threading.Event()
 
-    def take(sample: Callable[[], dict[str, float]]) -> None:
+    def take(sample: Callable[[], dict[str, float]], *, first: bool) -> None:
         samples.append(sample())
         if len(samples) == 3:
             enough.set()
@@ -70,6 +72,27 @@ def test_the_sampler_samples_until_it_is_stopped() -> None:
     count = len(samples)
     time.sleep(0.2)
     assert len(samples) == count
+
+
+def test_the_first_sample_covers_the_time_since_the_first_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(STARTED, "")  # both are restored after the test
+    monkeypatch.setenv(COUNTERS, "")
+    note_start()
+    noted = json.loads(os.environ[COUNTERS])
+    noted["traffic"]["network_received"] -= 1e6 * 10
+    noted["at"] -= 10
+    monkeypatch.setenv(COUNTERS, json.dumps(noted))
+    host = Host(psutil.Process())
+    before = host.since_start
+    values = host.sample()
+    assert values["network_received"] >= 0.9e6
+    assert values["processes"] >= 1
+    assert (before, host.since_start) == (True, False)
+    for wrong in ("", "{", json.dumps({**noted, "cores": []}), json.dumps({**noted, "at": 1e18})):
+        monkeypatch.setenv(COUNTERS, wrong)
+        assert not Host(psutil.Process()).since_start
 
 
 def test_own_start_is_when_the_process_started() -> None:
