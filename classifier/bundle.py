@@ -12,7 +12,7 @@ logits of training. This module is the half that needs torch: `classifier/descri
 `classifier/golden.py` read a bundle without it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from torch import nn
 from classifier import golden, mirror, networks
 from classifier.description import (
     DESCRIPTION,
+    EXPORTS,
     FILES,
     FORMAT,
     GOLDEN,
@@ -54,8 +55,10 @@ __all__ = [
     "load",
     "make",
     "on_arrays",
+    "put",
     "replay",
     "save",
+    "tidy",
 ]
 
 
@@ -84,15 +87,35 @@ def make(network: nn.Module, description: Description, photos: Sequence[Image.Im
 
 
 def save(bundle: Bundle, directory: Path) -> None:
-    """Write a bundle into `directory`, kennel.json last: a half-written bundle does not load."""
+    """Write a bundle into `directory`, kennel.json last: a half-written bundle does not load.
+
+    Exports are of the weights they were made from, so the bundle is written without them.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     state = {name: value.contiguous() for name, value in bundle.network.state_dict().items()}
     files = {MODEL: safetensors.torch.save(state), GOLDEN: bundle.golden.encode()}
-    files[DESCRIPTION] = bundle.description.encode(files)
+    description = bundle.description.model_copy(update={"export": None})
+    put(directory, files | {DESCRIPTION: description.encode(files)})
+    for name in EXPORTS:
+        (directory / name).unlink(missing_ok=True)
+
+
+def put(directory: Path, files: Mapping[str, bytes]) -> None:
+    """Write files of a bundle in their order; each is either whole or not there."""
     for name, data in files.items():
         partial = directory / f".{name}.partial"
         partial.write_bytes(data)
         partial.replace(directory / name)
+
+
+def tidy(directory: Path) -> None:
+    """Remove what an export that was ended early has left in a bundle's folder."""
+    found = describe(directory).export
+    for name in EXPORTS:
+        if found is None or name not in found.files:
+            (directory / name).unlink(missing_ok=True)
+    for left in directory.glob(".*.partial"):
+        left.unlink()
 
 
 def load(directory: Path) -> Bundle:
