@@ -46,11 +46,16 @@ class Answer:
 
 
 def invoke(
-    aws: Aws, endpoint: str, photos: Sequence[Path], model: str | None = None
+    aws: Aws,
+    endpoint: str,
+    photos: Sequence[Path],
+    model: str | None = None,
+    attributes: str | None = None,
 ) -> Iterator[Answer]:
     """Yield the endpoint's answers, in the order of the photos, eight requests at a time.
 
-    A photo that cannot be read or is refused is an answer with an error.
+    A photo that cannot be read or is refused is an answer with an error. `attributes` ask for more,
+    such as `explain=gradcam`; asynchronous endpoints do not get them.
 
     Raises:
         AwsProblem: there is no such endpoint, or the caller lacks a permission.
@@ -61,7 +66,7 @@ def invoke(
         with ThreadPoolExecutor(_THREADS) as pool:
             try:
                 yield from pool.map(
-                    lambda photo: _invoke(aws, endpoint, photo, limit, model), photos
+                    lambda photo: _invoke(aws, endpoint, photo, limit, model, attributes), photos
                 )
             except BaseException:
                 pool.shutdown(cancel_futures=True)
@@ -89,7 +94,9 @@ def _kind(aws: Aws, endpoint: str) -> tuple[str | None, int]:
     return None, _SERVERLESS_LIMIT if serverless else _LIMIT
 
 
-def _invoke(aws: Aws, endpoint: str, photo: Path, limit: int, model: str | None) -> Answer:
+def _invoke(
+    aws: Aws, endpoint: str, photo: Path, limit: int, model: str | None, attributes: str | None
+) -> Answer:
     try:
         data = _read(photo)
         kind, shrunk_from = listing.content_type(photo), None
@@ -97,7 +104,7 @@ def _invoke(aws: Aws, endpoint: str, photo: Path, limit: int, model: str | None)
             shrunk_from = len(data)
             data, kind = shrink.to_limit(photo, data, limit), "image/jpeg"
         start = time.monotonic()
-        answer = aws.send(requests.invoke(endpoint, data, kind, ACCEPT, model))
+        answer = aws.send(requests.invoke(endpoint, data, kind, ACCEPT, model, attributes))
         body = json.loads(answer["Body"].read())
     except AwsProblem as problem:
         message = _server_message(problem.original)

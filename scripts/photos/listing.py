@@ -1,6 +1,6 @@
 """The pictures that a user names on the command line: files, and all pictures below folders."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from scripts.problem import Problem
@@ -25,11 +25,11 @@ def content_type(photo: Path) -> str:
     return _SUFFIXES.get(photo.suffix.lower(), "application/x-image")
 
 
-def pictures(paths: Sequence[Path]) -> list[Path]:
+def pictures(paths: Sequence[Path], most_files: int | None = None) -> list[Path]:
     """Return the files, and the pictures below the folders in the order of their names.
 
     Raises:
-        Problem: a path does not exist, or a folder has no pictures.
+        Problem: a path does not exist, or a folder has no pictures or more than `most_files` files.
     """
     found: list[Path] = []
     for path in paths:
@@ -38,7 +38,7 @@ def pictures(paths: Sequence[Path]) -> list[Path]:
         if path.is_dir():
             below = sorted(
                 file
-                for file in path.rglob("*")
+                for file in _below(path, most_files)
                 if file.suffix.lower() in _SUFFIXES
                 and not any(part.startswith(".") for part in file.relative_to(path).parts)
                 and file.is_file()
@@ -51,3 +51,12 @@ def pictures(paths: Sequence[Path]) -> list[Path]:
         else:
             raise Problem(f"{path}: no such file")
     return list(dict.fromkeys(found))
+
+
+def _below(folder: Path, most: int | None) -> Iterator[Path]:
+    for number, file in enumerate(folder.rglob("*")):
+        if number == most:
+            raise Problem(
+                f"{folder}: more than {most:,} files and folders: give one of its folders"
+            )
+        yield file

@@ -62,7 +62,12 @@ def deregister_scaling(name: str) -> Request:
 
 
 def invoke(
-    name: str, body: bytes | str, content_type: str, accept: str, model: str | None
+    name: str,
+    body: bytes | str,
+    content_type: str,
+    accept: str,
+    model: str | None,
+    attributes: str | None = None,
 ) -> Request:
     """InvokeEndpoint with the bytes of one picture.
 
@@ -72,6 +77,7 @@ def invoke(
         content_type: the picture's content type.
         accept: the format of the answer.
         model: which archive in the folder of a multi-model endpoint; None for other endpoints.
+        attributes: what else is asked for, such as `explain=gradcam`.
     """
     parameters: dict[str, Any] = {
         "EndpointName": name,
@@ -79,6 +85,7 @@ def invoke(
         "ContentType": content_type,
         "Accept": accept,
         "TargetModel": model,
+        "CustomAttributes": attributes,
     }
     return Request("sagemaker-runtime", "InvokeEndpoint", given(parameters))
 

@@ -31,6 +31,8 @@ class Prediction:
         temperature: probabilities are softmax(logits / temperature).
         novelty: how different from the training pictures it is, 0 to 1; None if not measured.
         heat_map: a PNG of the regions that led to the most likely class, if asked for.
+        heat_map_share: the side of the square in the photo's centre that it covers, as a share of
+            the photo's shorter side.
     """
 
     logits: tuple[float, ...]
@@ -38,6 +40,7 @@ class Prediction:
     temperature: float = 1.0
     novelty: float | None = None
     heat_map: bytes | None = None
+    heat_map_share: float | None = None
 
     def probabilities(self) -> list[float]:
         """Return softmax(logits / temperature): [C], summing to 1.
@@ -183,6 +186,8 @@ def _verbose(prediction: Prediction, options: Options) -> bytes:
     if prediction.heat_map is not None:
         encoded = base64.b64encode(prediction.heat_map).decode()
         fields["heat_map"] = f"data:image/png;base64,{encoded}"
+        if prediction.heat_map_share is not None:
+            fields["heat_map_share"] = prediction.heat_map_share
     return _dump(fields)
 
 

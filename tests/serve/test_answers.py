@@ -77,10 +77,13 @@ def test_labelled_probabilities_sum_to_one_and_use_the_temperature() -> None:
 
 
 def test_the_verbose_answer_has_novelty_and_heat_map() -> None:
-    prediction = Prediction((1.0, 2.0), ("a", "b"), novelty=0.25, heat_map=b"png")
+    prediction = Prediction(
+        (1.0, 2.0), ("a", "b"), novelty=0.25, heat_map=b"png", heat_map_share=0.875
+    )
     answer = json.loads(VERBOSE.encode([prediction], NONE))
     assert answer["novelty"] == 0.25
     assert answer["heat_map"] == "data:image/png;base64,cG5n"
+    assert answer["heat_map_share"] == 0.875
 
 
 def test_top_k_and_threshold_sort_the_classes() -> None:
