@@ -8,8 +8,6 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 project = "Kennel"
-author = "the authors of Kennel"
-copyright = "Apache-2.0"  # noqa: A001
 version = release = version_of("sagemaker-kennel")
 
 extensions = ["myst_parser"]
@@ -23,7 +21,10 @@ myst_heading_anchors = 4
 
 html_theme = "furo"
 html_title = f"Kennel {release}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_copy_source = False
+html_show_copyright = False
 html_show_sphinx = False
 html_use_index = False
 

@@ -133,11 +133,11 @@ def _tables(model: Mapping[str, Any], models: Mapping[str, Any]) -> Iterator[tup
 
 def _keys(model: Mapping[str, Any], without: tuple[str, ...] = ()) -> str:
     rows = [
-        (f"`{key}`", _values(schema), _default(key, schema, model), _meaning(key, schema))
+        (f"`{key}`", _meaning(key, schema), _values(schema), _default(key, schema, model))
         for key, schema in model["properties"].items()
         if key not in without
     ]
-    return _table("| key | values | default | meaning |", rows)
+    return _table("| key | meaning | values | default |", rows)
 
 
 def _endpoint_keys(kinds: Mapping[str, Any]) -> Iterator[str]:
@@ -146,13 +146,13 @@ def _endpoint_keys(kinds: Mapping[str, Any]) -> Iterator[str]:
     for kind, model in kinds.items():
         for key, schema in model["properties"].items():
             if key != "kind":
-                about = (_values(schema), _default(key, schema, model), _meaning(key, schema))
+                about = (_meaning(key, schema), _values(schema), _default(key, schema, model))
                 rows.setdefault((f"`{key}`", *about), []).append(kind)
     cells = [
         (key, "all" if len(named) == len(kinds) else ", ".join(named), *about)
         for (key, *about), named in sorted(rows.items(), key=lambda row: len(row[1]), reverse=True)
     ]
-    yield _table("| key | kinds | values | default | meaning |", cells)
+    yield _table("| key | kinds | meaning | values | default |", cells)
 
 
 def rules() -> str:
@@ -191,7 +191,7 @@ def settings() -> str:
     """Every environment variable of the server."""
     schema = Settings.model_json_schema(by_alias=True)
     rows = [
-        (f"`{key}`", _values(one), _default(key, one, {}), _meaning(key, one))
+        (f"`{key}`", _meaning(key, one), _values(one), _default(key, one, {}))
         for key, one in schema["properties"].items()
     ]
     return _page(
@@ -201,7 +201,7 @@ def settings() -> str:
             "They are environment variables of the serving container; `endpoint.environment` sets "
             "them. An empty variable counts as unset. An invalid one ends the server at its start, "
             "with one line for each. Multi-model-server's own `MMS_*` variables are ignored.",
-            _table("| variable | values | default | meaning |", rows),
+            _table("| variable | meaning | values | default |", rows),
         ]
     )
 
