@@ -15,7 +15,7 @@ from scripts.ui import frame
 from scripts.ui.guard import Guard
 
 # One file for each page, or for pages of a kind.
-pages = ("jobs", "job", "compare", "tuning", "endpoints")
+pages = ("jobs", "job", "compare", "tuning", "endpoints", "photo")
 _HOST = "127.0.0.1"
 
 

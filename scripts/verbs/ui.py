@@ -1,6 +1,7 @@
 """`kennel ui`: jobs, trials and endpoints in the browser, on this machine only."""
 
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,6 +19,10 @@ def ui(
     no_open: Annotated[
         bool, typer.Option("--no-open", help="print the address only; open no browser")
     ] = False,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(exists=True, help="a bundle's folder or model.tar.gz, to try photos on"),
+    ] = None,
     region: options.Region = None,
 ) -> None:
     """Show jobs, trials and endpoints in the browser, until Ctrl-C.
@@ -31,5 +36,5 @@ def ui(
     # The framework is slow to import, so no other verb imports it.
     from scripts.ui import context, server
 
-    context.use(aws, shown)
+    context.use(aws, shown, bundle)
     server.serve(port, opens=not no_open)

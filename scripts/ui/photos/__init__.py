@@ -1,0 +1,1 @@
+"""What the pages "Try a photo" and "Data" are made of: files, answers, sheets, the check."""
