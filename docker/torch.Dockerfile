@@ -1,30 +1,34 @@
-# The base of both images: Python, torch with its CUDA libraries, and the entrypoint.
+# The floor of kennel-train and kennel-serve: Python, torch with its CUDA libraries.
 # It is a separate image so that its gigabytes are stored and pushed once.
 #
-#   BASE_IMAGE ─┬─▶ builder   uv, /opt/venv from docker/locks/torch.txt
-#               │      │ /opt/venv
-#               └─▶ torch     python3, entrypoint ──▶ train.Dockerfile, serve.Dockerfile
+#   BASE_IMAGE ─┬─▶ tools   uv
+#               └─▶ torch   python3, /opt/venv from docker/locks/torch.txt ──▶ train.Dockerfile, serve.Dockerfile
 #
 # docker/build.sh passes every ARG from docker/versions.env; a default here could become outdated.
+# What a step reads is mounted below /dev, which is never part of a layer.
 ARG BASE_IMAGE
 
-FROM ${BASE_IMAGE} AS builder
-RUN --mount=type=bind,source=docker/install.sh,target=/install.sh \
+FROM ${BASE_IMAGE} AS tools
+ARG SOURCE_DATE_EPOCH
+RUN --mount=type=bind,source=docker/install.sh,target=/dev/kennel/install.sh \
     --mount=type=secret,id=ca \
-    sh /install.sh apt python3 python3-venv ca-certificates
+    sh /dev/kennel/install.sh apt python3 python3-venv ca-certificates
 ARG UV_VERSION
-RUN --mount=type=bind,source=docker/install.sh,target=/install.sh \
-    --mount=type=bind,source=docker/locks/build.txt,target=/locks/build.txt \
-    --mount=type=bind,source=docker/locks/torch.txt,target=/locks/torch.txt \
+RUN --mount=type=bind,source=docker/install.sh,target=/dev/kennel/install.sh \
     --mount=type=secret,id=ca --mount=type=secret,id=index \
-    sh /install.sh lock torch
+    sh /dev/kennel/install.sh uv
 
 FROM ${BASE_IMAGE} AS torch
-RUN --mount=type=bind,source=docker/install.sh,target=/install.sh \
+ARG SOURCE_DATE_EPOCH
+RUN --mount=type=bind,source=docker/install.sh,target=/dev/kennel/install.sh \
     --mount=type=secret,id=ca \
-    sh /install.sh apt python3 ca-certificates
-COPY --from=builder /opt/venv /opt/venv
-COPY --chmod=755 docker/entrypoint.sh /opt/kennel/entrypoint.sh
+    sh /dev/kennel/install.sh apt python3 ca-certificates
+RUN --mount=type=bind,source=docker/install.sh,target=/dev/kennel/install.sh \
+    --mount=type=bind,source=docker/locks/build.txt,target=/dev/kennel/locks/build.txt \
+    --mount=type=bind,source=docker/locks/torch.txt,target=/dev/kennel/locks/torch.txt \
+    --mount=type=bind,from=tools,source=/opt/uv,target=/dev/kennel/uv \
+    --mount=type=secret,id=ca --mount=type=secret,id=index \
+    sh /dev/kennel/install.sh lock torch
 # NVIDIA_*: nvidia/cuda sets them; repeated for a BASE_IMAGE that is a plain distribution.
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONPATH=/opt/kennel \

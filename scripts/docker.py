@@ -1,5 +1,6 @@
 """The Docker client of this machine. Standard library only, for `make local-train`."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -19,6 +20,19 @@ def client() -> str:
     if found.returncode:
         raise Problem(found.stderr.strip())
     return found.stdout.strip()
+
+
+def user_options() -> list[str]:
+    """Return options to run as the caller, so that a container's outputs belong to the caller.
+
+    Rootless Docker does that by itself: its root is the caller.
+    """
+    info = [client(), "info", "--format", "{{.SecurityOptions}}"]
+    found = subprocess.run(info, capture_output=True, text=True, check=False).stdout
+    if os.getuid() == 0 or "rootless" in found:
+        return []
+    # The image's root has a home folder; other users keep caches in /tmp.
+    return ["--user", f"{os.getuid()}:{os.getgid()}", "--env", "HOME=/tmp"]
 
 
 def gpu_options() -> list[str]:

@@ -96,7 +96,7 @@ def requests(experiment: Experiment | None) -> Iterator[Request]:
         yield account.bucket(bucket)
         yield account.bucket_region(bucket)
         yield from (objects.first(bucket, prefix) for prefix in prefixes)
-    for image in (experiment.images.train, experiment.images.serve):
+    for image in (experiment.images.train, experiment.serving_image):
         yield from _image_requests(image)
     yield market.quotas()
 
@@ -122,7 +122,7 @@ def _checks(
             )
     if not on_aws:
         return
-    images = [experiment.images.train] * bool(trains) + [experiment.images.serve] * serves
+    images = [experiment.images.train] * bool(trains) + [experiment.serving_image] * serves
     for image in images:
         yield f"image {image}", lambda image=image: _image(aws, image)  # type: ignore[misc]
 

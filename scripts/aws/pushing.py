@@ -4,6 +4,7 @@ Docker writes the login to a temporary folder, which is deleted after the push.
 """
 
 import base64
+import http
 import json
 import os
 import shutil
@@ -34,6 +35,9 @@ _KINDS = (
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.oci.image.index.v1+json",
 )
+# The repository of floors: the images without our code.
+FLOOR = "kennel-floor"
+_MAX_FLOORS = 4
 _USER_SETTINGS = ("cliPluginsExtraDirs", "currentContext", "proxies", "HttpHeaders")
 
 
@@ -156,6 +160,53 @@ def push(local: str, remote: str, environment: dict[str, str]) -> None:
             raise Problem(f"docker {' '.join(command[1:])}: {message}{fix}")
 
 
+def floors(image: str) -> list[str]:
+    """Return the images without our code that `image` was built on, as docker/build.sh names them.
+
+    Those that are no longer on this machine are left out.
+    """
+    found: list[str] = []
+    label = '{{with .Config.Labels}}{{with index . "kennel.floor"}}{{.}}{{end}}{{end}}'
+    inspect = [docker.client(), "image", "inspect", "--format", label]
+    while len(found) < _MAX_FLOORS:
+        done = subprocess.run([*inspect, image], capture_output=True, text=True, check=False)
+        image = done.stdout.strip()
+        if not image.startswith(f"{FLOOR}:") or image in found:
+            break
+        found.append(image)
+    return [
+        one
+        for one in found
+        if not subprocess.run([*inspect, one], capture_output=True, check=False).returncode
+    ]
+
+
+def has(login: Login, name: str, tag: str) -> bool:
+    """Whether the registry has this tag.
+
+    Raises:
+        Problem: the registry does not answer.
+    """
+    request = _manifest(login, name, tag)
+    try:
+        with urllib.request.urlopen(request, timeout=60):  # noqa: S310
+            return True
+    except urllib.error.HTTPError as refusal:
+        refusal.close()
+        if refusal.code == http.HTTPStatus.NOT_FOUND:
+            return False
+        raise Problem(f"{login.host}/{name}:{tag} cannot be looked up: {refusal}") from None
+    except urllib.error.URLError as error:
+        raise Problem(f"{login.host}/{name}:{tag} cannot be looked up: {error}") from None
+
+
+def _manifest(login: Login, name: str, tag: str) -> urllib.request.Request:
+    return urllib.request.Request(  # noqa: S310
+        f"{login.address}/v2/{name}/manifests/{tag}",
+        headers={"Authorization": f"Basic {login.authorization}", "Accept": ", ".join(_KINDS)},
+    )
+
+
 def check_manifest(login: Login, name: str, tag: str) -> str:
     """Read the pushed manifest back and check that SageMaker's hosting takes it.
 
@@ -165,10 +216,7 @@ def check_manifest(login: Login, name: str, tag: str) -> str:
     Raises:
         Problem: there is no manifest, or one of another kind, such as OCI's.
     """
-    request = urllib.request.Request(  # noqa: S310
-        f"{login.address}/v2/{name}/manifests/{tag}",
-        headers={"Authorization": f"Basic {login.authorization}", "Accept": ", ".join(_KINDS)},
-    )
+    request = _manifest(login, name, tag)
     try:
         with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
             kind = answer.headers["Content-Type"]

@@ -49,7 +49,7 @@ def write_job(out: Path, hyperparameters: dict[str, str]) -> None:
         (out / "input" / "config" / f"{name}.json").write_text(json.dumps(content, indent=2))
 
 
-def train_command(image: str, data: Path, out: Path, gpus: Sequence[str]) -> list[str]:
+def train_command(image: str, data: Path, out: Path, options: Sequence[str]) -> list[str]:
     """Return docker's arguments to train `image` on `data`; mounts only folders in /opt/ml."""
     mounts = {
         out / "input" / "config": "input/config:ro",
@@ -66,7 +66,7 @@ def train_command(image: str, data: Path, out: Path, gpus: Sequence[str]) -> lis
     # DataLoader workers pass batches through /dev/shm; Docker's default of 64 MB is too small.
     terminal = ["--interactive", "--tty"] if sys.stdin.isatty() and sys.stdout.isatty() else []
     settings = ["--rm", "--hostname", HOST, "--shm-size", "1g", *terminal]
-    return ["run", *settings, *gpus, *volumes, image, "train"]
+    return ["run", *settings, *options, *volumes, image, "train"]
 
 
 def serve_command(image: str, model: Path, port: int, gpus: Sequence[str]) -> list[str]:
@@ -164,7 +164,8 @@ def main(arguments: Sequence[str]) -> None:
                 raise Problem(f"HP: {pair!r} is not name=value")
         check_image(given.image)
         write_job(given.out, dict(pair.split("=", 1) for pair in given.hyperparameters))
-        run(train_command(given.image, given.data, given.out, docker.gpu_options()))
+        options = [*docker.gpu_options(), *docker.user_options()]
+        run(train_command(given.image, given.data, given.out, options))
     if given.verb == "serve":
         if not given.model.exists():
             raise Problem(f"MODEL={given.model} does not exist: train one, or give a model.tar.gz")

@@ -11,6 +11,7 @@ from pictures.picture import DataError
 from scripts.spec import managed
 from scripts.spec.debugger import Debugger, Profiler, wrong_rules
 from scripts.spec.endpoint import Endpoint, Serverless
+from scripts.spec.instances import has_gpu
 from scripts.spec.section import Conflicts, S3Uri, Scalar, Section
 from scripts.spec.training import Channel, Images, Training, Vpc
 from scripts.spec.tuning import Tuning, canonical
@@ -57,7 +58,7 @@ class Experiment(Section):
         {}, max_length=40, description="tags of everything that `kennel` creates"
     )
     vpc: Vpc | None = Field(None, description="run jobs and endpoints in a private network")
-    images: Images = Field(description="the two images")
+    images: Images = Field(description="the images")
     data: dict[ChannelName, Channel] = Field(
         min_length=1, max_length=20, description="an S3 folder for each channel"
     )
@@ -163,6 +164,13 @@ class Experiment(Section):
                     values = ", ".join(f"{key} {value}" for key, value in trial.items())
                     where = f"tuning.ranges.{name}" if name in trial else "tuning.ranges"
                     yield where, what if name in trial else f"{what} (a trial with {values})"
+
+    @property
+    def serving_image(self) -> str:
+        """The image that the endpoint runs: `serve_cpu` where there is no GPU, if it is given."""
+        machine = getattr(self.endpoint, "instance_type", None)
+        small = self.images.serve_cpu
+        return self.images.serve if small is None or (machine and has_gpu(machine)) else small
 
     def settings(self) -> dict[str, Scalar]:
         """All hyperparameters of the job: `[hyperparameters]`, [debugger] and [profiler]."""

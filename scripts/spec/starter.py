@@ -12,6 +12,7 @@ output = "s3://{bucket}/{name}/jobs"
 [images]  # `kennel build` and `kennel push --tag {tag}` put them there
 train = "{registry}/kennel-train:{tag}"
 serve = "{registry}/kennel-serve:{tag}"
+serve_cpu = "{registry}/kennel-serve-cpu:{tag}"  # where there is no GPU: a tenth of the size
 
 [data]  # kennel data upload {photos} s3://{bucket}/{name}/photos
 photos = "s3://{bucket}/{name}/photos"

@@ -18,6 +18,15 @@ class Images(Section):
 
     train: Image = Field(description="ECR URI with a tag or digest, or `name@alias`")
     serve: Image = Field(description="ECR URI with a tag or digest, or `name@alias`")
+    serve_cpu: Image | None = Field(
+        None,
+        description="the small image without torch: serverless endpoints, and machines without "
+        "a GPU, take it instead of `serve`",
+    )
+
+    def given(self) -> list[str]:
+        """All images of the experiment."""
+        return [one for one in (self.train, self.serve, self.serve_cpu) if one]
 
 
 class Channel(Section):

@@ -77,7 +77,7 @@ def repositories(experiment: Experiment, place: Place) -> list[str]:
     An image by alias (`name@alias`) is in the repository of its name.
     """
     found = []
-    for image in (experiment.images.train, experiment.images.serve):
+    for image in experiment.images.given():
         if match := _ECR.match(image):
             if _is_own(experiment, place, match):
                 found.append(match[3])
@@ -89,7 +89,7 @@ def repositories(experiment: Experiment, place: Place) -> list[str]:
 def foreign_repositories(experiment: Experiment, place: Place) -> list[str]:
     """Return the ARNs of repositories in other accounts or regions than the role's."""
     found = []
-    for image in (experiment.images.train, experiment.images.serve):
+    for image in experiment.images.given():
         match = _ECR.match(image)
         if match and not _is_own(experiment, place, match):
             found.append(f"arn:{place.partition}:ecr:{match[2]}:{match[1]}:repository/{match[3]}")

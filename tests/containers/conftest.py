@@ -64,7 +64,7 @@ def base_image(docker: str) -> str:
 
 @pytest.fixture(scope="session")
 def images(docker: str, base_image: str) -> Images:
-    """Both images, built from this checkout; set TAG if two checkouts share an engine."""
+    """The images, built from this checkout; set TAG if two checkouts share an engine."""
     tag = os.environ.get("TAG", "test")
     built = subprocess.run(
         ["make", "build", f"TAG={tag}", f"BASE_IMAGE={base_image}"],
@@ -75,7 +75,10 @@ def images(docker: str, base_image: str) -> Images:
         check=False,
     )
     assert built.returncode == 0, built.stdout[-6000:]
-    names = {name: f"kennel-{name}:{tag}" for name in ("train", "serve", "torch")}
+    names = {
+        name: f"kennel-{name.replace('_', '-')}:{tag}"
+        for name in ("train", "serve", "serve_cpu", "torch")
+    }
     return Images(docker, base_image, **names)
 
 

@@ -26,6 +26,7 @@ class Images:
     base: str
     train: str
     serve: str
+    serve_cpu: str
     torch: str
 
     def run(self, *arguments: str, timeout: float = 400) -> Completed:
@@ -151,14 +152,16 @@ class Endpoint:
 
 
 @contextmanager
-def serving(images: Images, model: Path, *options: str) -> Iterator[tuple[Endpoint, Container]]:
+def serving(
+    images: Images, model: Path, *options: str, which: str = "serve"
+) -> Iterator[tuple[Endpoint, Container]]:
     """`docker run … serve` with a bundle and further options, once it is healthy.
 
     In float32, so that every CPU gives the same answers.
     """
     arguments = ["--publish", "127.0.0.1::8080", "--volume", f"{model}:/opt/ml/model:ro"]
     arguments += ["--env", "KENNEL_PRECISION=fp32", *options]
-    with images.container(*arguments, images.serve, "serve") as container:
+    with images.container(*arguments, getattr(images, which), "serve") as container:
         address = images.call("port", container.name, "8080").stdout.split()[0]
         endpoint = Endpoint(f"http://{address}")
         # SageMaker allows four minutes.

@@ -17,8 +17,8 @@ def pins(lock: str) -> set[tuple[str, str]]:
 
 
 def test_there_are_dockerfiles_and_locks() -> None:
-    assert [path.stem for path in DOCKERFILES] == ["serve", "torch", "train"]
-    assert [path.stem for path in LOCKS] == "build dev sdk sdk2 serve torch train".split()
+    assert [path.stem for path in DOCKERFILES] == ["serve-cpu", "serve", "torch", "train"]
+    assert [path.stem for path in LOCKS] == "build dev sdk sdk2 serve-cpu serve torch train".split()
 
 
 def test_the_base_image_has_the_cuda_of_torch() -> None:
@@ -34,7 +34,7 @@ def test_an_image_keeps_the_versions_of_the_torch_layer(image: str) -> None:
     assert pins("torch") <= pins(image)
 
 
-@pytest.mark.parametrize("image", ["train", "serve", "torch"])
+@pytest.mark.parametrize("image", ["train", "serve", "serve-cpu", "torch"])
 def test_the_tests_run_on_the_versions_of_the_images(image: str) -> None:
     assert pins(image) <= pins("dev")
 
@@ -55,4 +55,26 @@ def test_dockerfiles_contain_no_versions_and_no_frontend(dockerfile: Path) -> No
     assert re.findall(r"^# *syntax", text, re.MULTILINE | re.IGNORECASE) == []
     bases = re.findall(r"^FROM (\S+)", text, re.MULTILINE)
     assert bases
-    assert set(bases) <= {"${BASE_IMAGE}", "${TORCH_IMAGE}"}
+    assert set(bases) <= {"${BASE_IMAGE}", "${TORCH_IMAGE}", "${FLOOR_IMAGE}"}
+
+
+def test_the_small_image_has_no_torch_no_compiler_and_no_pip() -> None:
+    names = {name for name, _ in pins("serve-cpu")}
+    assert "openvino" in names
+    assert [one for one in names if re.match("torch|nvidia|cuda|triton|pip$|scipy|boto", one)] == []
+
+
+@pytest.mark.parametrize("image", ["train", "serve", "serve-cpu", "torch"])
+def test_only_training_has_pip_and_none_has_triton(image: str) -> None:
+    """pip installs the requirements.txt of a user's script; triton needs a compiler."""
+    names = {name for name, _ in pins(image)}
+    assert "triton" not in names
+    assert ("pip" in names) == (image == "train")
+
+
+def test_files_named_in_comments_exist() -> None:
+    for path in [*DOCKERFILES, DOCKER / "versions.env", *DOCKER.glob("*.sh"), *DOCKER.glob("*.py")]:
+        for named in re.findall(
+            r"(?<![\w./:-])(?:docker|tests|docs)/[\w./-]+\.\w+", path.read_text()
+        ):
+            assert (DOCKER.parent / named).exists(), f"{path.name} names {named}"

@@ -161,6 +161,7 @@ def fullest(kind: str = "realtime", **changes: Any) -> dict[str, Any]:
         profiler=copy.deepcopy(_PROFILER),
         endpoint=copy.deepcopy(ENDPOINTS[kind]),
     )
+    full["images"]["serve_cpu"] = f"{REGISTRY}/kennel-serve-cpu:1.0"
     if kind == "serverless":
         del full["vpc"]
     return full | changes

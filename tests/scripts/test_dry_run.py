@@ -50,7 +50,7 @@ VERBS: dict[str, tuple[list[str], list[str]]] = {
     "predict": (["predict", "dogs", "photo.jpg", "b.png"], ["InvokeEndpoint", "InvokeEndpoint"]),
     "push": (
         ["push", "--tag", "1.0", "train"],
-        ["CreateRepository", "PutLifecyclePolicy", "GetAuthorizationToken"],
+        ["CreateRepository", "PutLifecyclePolicy"] * 2 + ["GetAuthorizationToken"],
     ),
     "doctor": (
         ["doctor", DOGS],

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pictures.layouts.splits import ACCEPTED
 from scripts import spec
 from scripts.spec.section import Section
-from tests.scripts.experiments import ENDPOINTS, fullest, smallest, training, tuning
+from tests.scripts.experiments import ENDPOINTS, REGISTRY, fullest, smallest, training, tuning
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 GRID = {"strategy": "grid", "ranges": {"learning_rate": [0.01, 0.1], "epochs": [2, 3]}}
@@ -61,6 +61,32 @@ def test_the_fullest_experiment_sets_every_key(kind: str) -> None:
     excluded |= {"vpc"} if kind == "serverless" else set()
     forms = {"data.type", "data.mode", "data.distribution"}
     assert {key for key in left if not key.startswith("tuning.ranges.")} - forms == excluded
+
+
+def _ends(kind: str, machine: str | None) -> dict[str, object]:
+    return {"kind": kind} | ({"instance_type": machine} if machine else {})
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "image"),
+    [
+        (_ends("serverless", None), "kennel-serve-cpu"),
+        (_ends("realtime", "ml.m5.large"), "kennel-serve-cpu"),
+        (_ends("realtime", "ml.g5.xlarge"), "kennel-serve"),
+        (_ends("multi-model", "ml.c7i.large") | {"models": "s3://models/m/"}, "kennel-serve-cpu"),
+    ],
+)
+def test_the_small_image_serves_where_there_is_no_gpu(
+    endpoint: dict[str, object], image: str
+) -> None:
+    images = {name: f"{REGISTRY}/kennel-{name}:1" for name in ("train", "serve", "serve-cpu")}
+    given = {name.replace("-", "_"): uri for name, uri in images.items()}
+    chosen = spec.check(smallest(images=given, endpoint=endpoint), "test").serving_image
+    assert chosen == f"{REGISTRY}/{image}:1"
+    # Without it, the one serving image serves everywhere.
+    del given["serve_cpu"]
+    alone = spec.check(smallest(images=given, endpoint=endpoint), "test").serving_image
+    assert alone == images["serve"]
 
 
 def test_all_problems_are_reported_at_once_each_with_its_key() -> None:

@@ -58,7 +58,7 @@ def compile_network(model: nn.Module) -> nn.Module:
     if not any(map(shutil.which, ("c++", "g++", "clang++"))):
         raise ConfigError(
             "compile=true needs a C++ compiler, and this image has none: build an image from it "
-            "with g++, or leave compile=false"
+            "with g++, triton and torch's headers (docs/images.md), or leave compile=false"
         )
     module: nn.Module = torch.compile(model)  # type: ignore[assignment]
     return module

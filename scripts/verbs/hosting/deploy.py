@@ -46,7 +46,7 @@ def deploy(
     price = prices.before_hosting(experiment)
     now = datetime.now(UTC)
     resource, endpoint = names.stamped(experiment.name, now), name or experiment.name
-    image = experiment.images.serve
+    image = experiment.serving_image
     if dry_run:
         terminal.note(price)
         output = experiment.output.rstrip("/")

@@ -16,7 +16,7 @@ from scripts.requests.request import Request
 from scripts.spec import Experiment
 from scripts.verbs import options
 
-_LOCK = Path(__file__).parents[3] / "docker" / "locks" / "torch.txt"
+_LOCKS = Path(__file__).parents[3] / "docker" / "locks"
 Alias = Annotated[
     list[str] | None, typer.Option(help="a name for this version, such as stable; can be repeated")
 ]
@@ -39,6 +39,8 @@ def register(
         _plan(experiment, experiment.images.train, "TRAINING", processor, aliases),
         _plan(experiment, experiment.images.serve, "INFERENCE", processor, aliases),
     ]
+    if experiment.images.serve_cpu:
+        plans.append(_plan(experiment, experiment.images.serve_cpu, "INFERENCE", "CPU", aliases))
     if dry_run:
         terminal.dry_run(request for plan in plans for request in plan)
         return
@@ -74,30 +76,33 @@ def _plan(
     if not found:
         raise Problem(
             f"{uri} is an alias, and registering needs an ECR URI: give it "
-            "with --set images.train=… and --set images.serve=…"
+            "with --set images.train=…, images.serve=… and images.serve_cpu=…"
         )
     name = found[1].replace("_", "-")
     what = "trains" if job_type == "TRAINING" else "serves"
     image = registry.create_image(name, experiment.role, f"Kennel {what} image classifiers")
     # Registering the same URI and aliases again must not create another version.
     token = hashlib.sha256(" ".join([uri, *sorted(aliases)]).encode()).hexdigest()[:32]
-    version = registry.create_image_version(
+    small = uri == experiment.images.serve_cpu
+    version = locked("openvino", "serve-cpu") if small else locked("torch", "torch")
+    request = registry.create_image_version(
         name,
         uri,
         job_type=job_type,
-        framework=f"PyTorch {torch_version()}",
+        framework=f"OpenVINO {version}" if small else f"PyTorch {version}",
         processor=processor,
         aliases=aliases,
         token=token,
         notes=f"registered by kennel from {uri}"[:255],
     )
-    return image, version
+    return image, request
 
 
-def torch_version() -> str:
-    """The version of torch in the images, from their lock file."""
-    found = re.search(r"^torch==(\d+\.\d+(\.\d+)?)", _LOCK.read_text(), re.MULTILINE)
-    assert found, "docker/locks/torch.txt locks torch"
+def locked(package: str, lock: str) -> str:
+    """The version of a package in the images, from their lock file."""
+    text = (_LOCKS / f"{lock}.txt").read_text()
+    found = re.search(rf"^{package}==(\d+\.\d+(\.\d+)?)", text, re.MULTILINE)
+    assert found, f"docker/locks/{lock}.txt locks {package}"
     return found[1]
 
 

