@@ -69,8 +69,8 @@ def make(
     name = canonical(architecture)
     networks.check_size(name, transform.crop)
     network = _network(file, name, classes, transform.crop, say)
-    listed = _listed(photos, classes) if photos else []
-    measured = _measure(network, listed, transform, say)
+    pictures = listed(photos, classes) if photos else []
+    measured = _measure(network, pictures, transform, say)
     labelled = len(measured.labels) > 0 and bool((measured.labels >= 0).all())
     metrics: dict[str, float] = {}
     temperature, novelty = 1.0, None
@@ -98,7 +98,7 @@ def make(
         },
         metrics=metrics,
     )
-    made = bundle.make(network, description, _golden(listed, transform))
+    made = bundle.make(network, description, _golden(pictures, transform))
     if not np.isfinite(made.golden.logits).all():
         raise WeightsError(f"{file}: with these weights the logits are not finite numbers")
     return made
@@ -124,7 +124,7 @@ def _network(
     return network.eval().requires_grad_(False)
 
 
-def _listed(root: Path, classes: Sequence[str]) -> list[Picture]:
+def listed(root: Path, classes: Sequence[str]) -> list[Picture]:
     """Return the pictures of a folder; the label is -1 if they are not in class folders.
 
     Raises:

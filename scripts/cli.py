@@ -13,7 +13,7 @@ from scripts.console import terminal
 from scripts.problem import Problem
 from scripts.verbs import data, emulator, ui
 from scripts.verbs.account import costs, doctor, init, prices, setup
-from scripts.verbs.hosting import deploy, endpoints, importing, predict
+from scripts.verbs.hosting import deploy, endpoints, exporting, importing, predict
 from scripts.verbs.images import build, push, register
 from scripts.verbs.jobs import best, hyperparameters, jobs, launch, report, writeup
 from train import metrics
@@ -24,7 +24,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Images": ("build", "push", "register"),
     "Train": ("hyperparameters", "metrics", "tune", "best", "train"),
     "Watch": ("jobs", "status", "logs", "stop", "report", "ui", "writeup"),
-    "Serve": ("import", "deploy", "predict", "endpoints", "down"),
+    "Serve": ("import", "export", "deploy", "predict", "endpoints", "down"),
     "Costs": ("costs", "prices"),
 }
 
@@ -116,6 +116,7 @@ VERBS: tuple[Callable[..., None], ...] = (
     report.report,
     writeup.writeup,
     ui.ui,
+    exporting.export,
     deploy.deploy,
     predict.predict,
     endpoints.endpoints,

@@ -59,7 +59,7 @@ def write(folder: Path, built: nn.Module, valid: Sequence[Picture], **fields: ob
         classes=CLASSES,
         folders=CLASSES,
         transform=TRANSFORM,
-        **fields,  # type: ignore[arg-type]
+        **fields,
     )
     golden = [Image.open(one.path) for one in valid[:4]]
     bundle.save(bundle.make(built, description, golden), folder)

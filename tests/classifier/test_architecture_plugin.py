@@ -102,7 +102,7 @@ def test_it_trains_to_a_bundle_that_replays(
     config = TrainConfig.model_validate(
         {
             **{"architecture": "tinynet", "weights": str(file), "trainable": trainable},
-            **{"epochs": 1, "workers": 0, "debugger": False, "profiler": False},
+            **{"epochs": 1, "workers": 0, "export": "none", "debugger": False, "profiler": False},
         }
     )
     job = head_jobs.job(tmp_path / "job")

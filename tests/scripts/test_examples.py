@@ -21,6 +21,7 @@ SMALL = {
     "image_size": 32,
     "epochs": 1,
     "workers": 0,
+    "export": "none",
     "debugger": False,
     "profiler": False,
 }

@@ -36,6 +36,7 @@ def config(weights: Path, **settings: object) -> TrainConfig:
         "batch_size": 32,
         "learning_rate": 0.05,
         "workers": 0,
+        "export": "none",
         "precision": "fp32",  # results are compared bit by bit, on any processor
     }
     return TrainConfig.model_validate(small | settings)

@@ -24,7 +24,13 @@ def config(epochs: int, settings: Mapping[str, object]) -> TrainConfig:
     return TrainConfig.model_validate(
         {
             **{"architecture": "mobilenet_v3_small", "weights": "none", "trainable": "all"},
-            **{"image_size": 32, "epochs": epochs, "batch_size": 32, "workers": 0},
+            **{
+                "image_size": 32,
+                "epochs": epochs,
+                "batch_size": 32,
+                "workers": 0,
+                "export": "none",
+            },
             **{"optimizer": "adamw", "ema": 0.9, "mixup": 0.2, "label_smoothing": 0.1},
             "checkpoint_minutes": 1e-9,
             "precision": "fp32",

@@ -22,6 +22,7 @@ SMALL: Mapping[str, object] = {
     "epochs": 2,
     "batch_size": 32,
     "workers": 0,
+    "export": "none",
     "precision": "fp32",  # the same results on any processor
     "profiler_steps": "",
 }

@@ -13,7 +13,14 @@ from train.metrics import definitions
 
 SMALL: dict[str, object] = {
     **{"architecture": "mobilenet_v3_small", "weights": "none", "trainable": "all"},
-    **{"image_size": 32, "epochs": 2, "batch_size": 32, "learning_rate": 0.01, "workers": 0},
+    **{
+        "image_size": 32,
+        "epochs": 2,
+        "batch_size": 32,
+        "learning_rate": 0.01,
+        "workers": 0,
+        "export": "none",
+    },
     **{"debugger": False, "profiler": False},
 }
 

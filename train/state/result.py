@@ -1,4 +1,4 @@
-"""The output of a run: the bundle, and every figure as JSON and CSV."""
+"""The output of a run: the bundle with its exports, and every figure as JSON and CSV."""
 
 import csv
 import math
@@ -19,6 +19,7 @@ from train import metrics
 from train.learning.evaluate import Scores
 from train.learning.optimizer import head_group
 from train.platform.log import log
+from train.state import exports
 from train.state.run import Run
 from train.state.state import TrainState
 
@@ -77,6 +78,10 @@ def write_result(
         run.hooks.metrics(test.metrics("test"), best.epoch + 1)
         log("hardest classes: " + ", ".join(hardest(test, splits.classes)))
         log(f"test accuracy {test.accuracy:.4f} on {test.count} pictures")
+    if stopped:
+        log("the network is not exported, because the job was stopped: kennel export does it")
+    else:
+        exports.export(run)
 
 
 def hardest(test: Scores, classes: Sequence[str], most: int = 3) -> list[str]:

@@ -18,9 +18,14 @@ from train.learning import frozen
 from train.learning.evaluate import Scores
 
 # Hyperparameters that can differ between a checkpoint and the run that resumes from it.
-_FREE = {"workers", "checkpoint_minutes", "max_unreadable", "cache_gib", "changed_data"} | {
-    name for name in TrainConfig.model_fields if name.startswith(("debugger", "profiler"))
-}
+_FREE = {
+    "workers",
+    "checkpoint_minutes",
+    "max_unreadable",
+    "cache_gib",
+    "changed_data",
+    "export",
+} | {name for name in TrainConfig.model_fields if name.startswith(("debugger", "profiler"))}
 
 
 def differences(checkpoint: Mapping[str, Any], config: TrainConfig) -> list[str]:

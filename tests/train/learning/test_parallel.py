@@ -18,7 +18,13 @@ pytestmark = pytest.mark.slow
 def config(**settings: object) -> TrainConfig:
     """Return a config that trains batch norm; the last batch of an epoch is uneven."""
     small = {
-        **{"architecture": "resnet18", "weights": "none", "trainable": "all", "workers": 0},
+        **{
+            "architecture": "resnet18",
+            "weights": "none",
+            "trainable": "all",
+            "workers": 0,
+            "export": "none",
+        },
         **{"image_size": 32, "epochs": 2, "batch_size": 48, "learning_rate": 0.001},
         "precision": "fp32",  # the same results on any processor
     }

@@ -102,7 +102,13 @@ def test_a_small_last_batch_trains_as_in_one_process(
     """18 pictures: last batches of 2 and 4 leave processes and parts without a picture."""
     settings = TrainConfig.model_validate(
         {
-            **{"architecture": "resnet18", "weights": "none", "trainable": "all", "workers": 0},
+            **{
+                "architecture": "resnet18",
+                "weights": "none",
+                "trainable": "all",
+                "workers": 0,
+                "export": "none",
+            },
             **{"image_size": 32, "epochs": 1, "batch_size": batch_size, "precision": "fp32"},
             **{"learning_rate": 1e-3, "accumulate": accumulate, "freeze_batch_norm": True},
         }
@@ -123,7 +129,13 @@ def test_batch_norm_stays_finite_with_small_last_batches(colours: Path, tmp_path
     (colours / "train" / "dark" / "0.png").write_bytes(b"")
     settings = TrainConfig.model_validate(
         {
-            **{"architecture": "resnet18", "weights": "none", "trainable": "all", "workers": 0},
+            **{
+                "architecture": "resnet18",
+                "weights": "none",
+                "trainable": "all",
+                "workers": 0,
+                "export": "none",
+            },
             **{"image_size": 32, "epochs": 2, "batch_size": 8, "precision": "fp32"},
             **{"learning_rate": 1e-3, "accumulate": 4, "max_unreadable": 0.5},
         }

@@ -17,7 +17,7 @@ from train.platform import launch
 
 SMALL: dict[str, object] = {
     **{"architecture": "mobilenet_v3_small", "weights": "none", "trainable": "all"},
-    **{"image_size": 32, "epochs": 10_000, "batch_size": 48, "workers": 0},
+    **{"image_size": 32, "epochs": 10_000, "batch_size": 48, "workers": 0, "export": "none"},
     **{"debugger": False, "profiler": False},
 }
 HOSTS = ("localhost", "127.0.0.1")

@@ -23,6 +23,7 @@ QUICK = {
     "epochs": 1,
     "batch_size": 48,
     "workers": 0,
+    "export": "none",
     "ema": 0.9,
     "profiler_steps": "",
     "debugger_interval": 2,

@@ -55,7 +55,13 @@ def fit(root: Path, rank: int, limits: list[int], accumulate: int, found: Any) -
         dist.init_process_group("gloo", init_method=store, rank=rank, world_size=world)
     config = TrainConfig.model_validate(
         {
-            **{"architecture": "resnet18", "weights": "none", "trainable": "all", "workers": 0},
+            **{
+                "architecture": "resnet18",
+                "weights": "none",
+                "trainable": "all",
+                "workers": 0,
+                "export": "none",
+            },
             **{"image_size": 32, "precision": "fp32", "accumulate": accumulate},
         }
     )

@@ -45,7 +45,14 @@ def paint(path: Path, draw: torch.Generator, label: int) -> None:
 def config(**settings: object) -> TrainConfig:
     given = {
         **{"architecture": "mobilenet_v3_small", "weights": "none", "trainable": "all"},
-        **{"image_size": 32, "epochs": 2, "batch_size": 8, "workers": 0, "precision": "fp32"},
+        **{
+            "image_size": 32,
+            "epochs": 2,
+            "batch_size": 8,
+            "workers": 0,
+            "export": "none",
+            "precision": "fp32",
+        },
         **{"checkpoint_minutes": 1e-9, "cache_gib": 0},
     }
     return TrainConfig.model_validate(given | settings)

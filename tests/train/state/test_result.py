@@ -136,6 +136,7 @@ def tiny(**settings: object) -> TrainConfig:
             "image_size": 32,
             "batch_size": 64,
             "workers": 0,
+            "export": "none",
             "precision": "fp32",
             "learning_rate": 0.001,
         },
