@@ -8,6 +8,8 @@ from pictures.text import printable
 
 # What can begin markup, HTML, a link or a mention in CommonMark or GitHub's Markdown.
 _MARKUP = re.compile(r"[\\`*_{}\[\]<>()#+!|~$&:@\"']|(?<=[wW]{3})\.")
+# What begins a list or underlines a heading, at the begin of a line.
+_BEGIN = re.compile(r"^(\s*\d*)([-+=.)])")
 # Shown as code, they need no escapes.
 _PLAIN = re.compile(r"[A-Za-z0-9 ,.:;%/=+_@-]+")
 _SENTENCE = re.compile(r"[A-Za-z0-9 ,.:;%()'/<µ\u2013-]*")
@@ -21,7 +23,8 @@ def text(given: object) -> str:
     Characters with a meaning become numeric references, which no dialect reads as markup.
     """
     line = printable(_cut(str(given), _LONGEST))
-    return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", line)
+    line = _MARKUP.sub(_reference, line)
+    return _BEGIN.sub(lambda found: found[1] + _reference(found), line)
 
 
 def code(given: object) -> str:
@@ -63,6 +66,10 @@ def commands(listed: Iterable[Sequence[str]]) -> str:
 def picture(file: str, description: str) -> str:
     """Return a picture of the write-up's own folder, with its description for those who hear it."""
     return f"![{text(description)}]({file})\n"
+
+
+def _reference(found: re.Match[str]) -> str:
+    return f"&#{ord(found[found.lastindex or 0])};"
 
 
 def _cut(given: str, longest: int) -> str:

@@ -1,6 +1,7 @@
 """Writes the folder of a write-up: writeup.md, and its pictures next to it."""
 
 import re
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,14 +21,15 @@ _MOST_ROWS, _MOST_PICTURES = 200, 12
 _METRICS = ("train:loss", "train:accuracy", "validation:loss", "validation:accuracy")
 
 
-def prepare(out: Path) -> None:
-    """Make the folder, and remove an earlier write-up in it.
+def check(out: Path) -> list[Path]:
+    """Return the files of an earlier write-up in the folder.
 
     Raises:
         Problem: the folder has other files, or is no folder.
     """
+    if not out.exists():
+        return []
     try:
-        out.mkdir(parents=True, exist_ok=True)
         files = sorted(out.iterdir())
     except OSError as error:
         raise Problem(f"--out {out}: {error.strerror}: give a folder") from None
@@ -36,8 +38,23 @@ def prepare(out: Path) -> None:
         raise Problem(
             f"{out} has other files, such as {others[0]}: give a new or empty folder with --out"
         )
-    for file in files:
+    return files
+
+
+def prepare(out: Path, pages: Path) -> None:
+    """Make the folder, remove an earlier write-up in it, and move the pages of reports to it.
+
+    Raises:
+        Problem: as `check`, or the folder cannot be made.
+    """
+    for file in check(out):
         file.unlink()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for file in pages.iterdir():
+            shutil.move(file, out / file.name)
+    except OSError as error:
+        raise Problem(f"--out {out}: {error.strerror}: give a folder") from None
 
 
 def write(story: Story, out: Path) -> Path:
@@ -120,7 +137,7 @@ def _tuning(found: Tuning, out: Path, index: int) -> Iterator[str]:
     better = "lower" if found.minimize else "higher"
     ended = sum(one.value is not None for one in found.trials)
     yield (
-        f"{found.kind[0].upper()}{text(found.kind[1:])}: {ended} of {len(found.trials)} trials "
+        f"Kind: {text(found.kind)}. {ended} of {len(found.trials)} trials "
         f"have a value of {code(found.objective)}; {better} is better.\n"
     )
     file = f"tuning-{index}.png"

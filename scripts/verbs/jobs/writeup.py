@@ -60,11 +60,15 @@ def writeup(
 
     text, remarks = _spec(file)
     target = out or Path(f"{_name(what[0])}-writeup")
-    page.prepare(target)
+    page.check(target)
+    photos = listing.pictures(photo or [])
     with tempfile.TemporaryDirectory() as temporary:
-        story = _story(what, Path(temporary), target, instance, region, local=local)
-    if endpoint and photo:
-        story = _with_predictions(story, Aws(region), endpoint, listing.pictures(photo))
+        pages = Path(temporary) / "pages"
+        pages.mkdir()
+        story = _story(what, Path(temporary), pages, instance, region, local=local)
+        if endpoint:
+            story = _with_predictions(story, Aws(region), endpoint, photos)
+        page.prepare(target, pages)
     if text:
         recipe = dataclasses.replace(story.recipe, toml=text, remarks=remarks)
         story = dataclasses.replace(story, recipe=recipe)
@@ -74,7 +78,7 @@ def writeup(
 def _story(
     what: Sequence[str],
     work: Path,
-    target: Path,
+    pages: Path,
     instance: str | None,
     region: str | None,
     *,
@@ -85,8 +89,8 @@ def _story(
 
     with progress.bar("reading", "files", len(what)) as advance:
         if local:
-            return folders.find(what, work, target, advance, instance=instance, region=region)
-        return described.find(Aws(region), what, work, target, advance)
+            return folders.find(what, work, pages, advance, instance=instance, region=region)
+        return described.find(Aws(region), what, work, pages, advance)
 
 
 def _with_predictions(story: "Story", aws: Aws, endpoint: str, photos: Sequence[Path]) -> "Story":
