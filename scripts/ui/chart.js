@@ -60,6 +60,8 @@ export default {
     draw() {
       const before = this.chart.getOption()?.series?.length;
       this.chart.setOption(this.options, { notMerge: before !== this.options.series.length });
+      // How much is drawn, for who cannot see the canvas: the most points of a series.
+      this.$el.dataset.points = Math.max(0, ...this.options.series.map((one) => one.data.length));
     },
     save(name) {
       const link = document.createElement("a");

@@ -87,7 +87,7 @@ def points(
         "trials": [one for one in found if not one[2]],
         "best": [one for one in found if one[2]],
     }
-    options = _options(drawn, axis, _axis(y) | {"scale": True})
+    options = _options(drawn, axis, _axis("") | {"scale": True})
     options["series"] = [
         {
             "name": name,
@@ -147,6 +147,29 @@ def parallel(
         ],
     }
     _framed(caption, options, lambda: _csv(axes, [values for values, _ in found]))
+
+
+def bars(
+    caption: str, categories: Sequence[str], series: Mapping[str, Sequence[float]], *, x: str
+) -> None:
+    """Draw a bar for each category; the series stand on each other.
+
+    Args:
+        caption: what the chart shows.
+        categories: their names.
+        series: name -> a value for each category.
+        x: what the categories are.
+    """
+    axis = _axis(x) | {"type": "category", "data": [_text(one) for one in categories]}
+    options = _options(series, axis, _axis(""))
+    options["series"] = [
+        {"name": _text(name), "type": "bar", "stack": "all", "data": list(values)}
+        for name, values in series.items()
+    ]
+    rows = [
+        (category, *values) for category, *values in zip(categories, *series.values(), strict=True)
+    ]
+    _framed(caption, options, lambda: _csv((x, *series), rows))
 
 
 def is_wide(values: Sequence[object]) -> bool:

@@ -6,6 +6,7 @@ from collections import deque
 
 from scripts.aws import logs
 from scripts.aws.client import Aws
+from scripts.console.safe import without_escapes
 from train import metrics
 
 # A strange log could have any number of names and epochs.
@@ -52,7 +53,7 @@ class Followed:
             return {name: sorted(points.items()) for name, points in self._points.items()}
 
     def _add(self, line: logs.Line) -> None:
-        self._tail.append(f"{line.host} | {line.text[:_LONGEST_LINE]}")
+        self._tail.append(without_escapes(f"{line.host} | {line.text[:_LONGEST_LINE]}"))
         if not (point := metrics.point(line.text)):
             return
         name, epoch, value = point

@@ -62,7 +62,11 @@ def _main(path: str, title: str) -> AbstractContextManager[Any]:
     shown = context.current()
     kind = "emulator" if shown.target.emulator else "account"
     dark = ui.dark_mode(_THEMES[_theme["chosen"]])
-    with ui.element("header").classes(f"top {kind}"):
+    # The framework puts pages into an element `main`, and the header belongs before it.
+    with ui.context.client.layout:
+        header = ui.element("header").classes(f"top {kind}")
+    header.move(target_index=0)
+    with header:
         ui.label(shown.title).classes("target")
         with ui.element("nav").props('aria-label="Pages"'):
             for target, name in MENU.items():
@@ -78,7 +82,7 @@ def _main(path: str, title: str) -> AbstractContextManager[Any]:
         ui.select(list(_THEMES), value=_theme["chosen"], on_change=choose, label="Theme").props(
             "dense outlined options-dense"
         ).classes("theme")
-    main = ui.element("main")
+    main = ui.element("div").classes("page")
     ui.skip_link(target=main)
     if "{" not in path:  # these have the name of what they show
         with main:
@@ -141,7 +145,9 @@ async def confirm(question: str, action: str) -> bool:
     with ui.dialog() as dialog, ui.card():
         ui.label(question)
         with ui.element("div").classes("bar"):
-            ui.button(action, on_click=lambda: dialog.submit(True)).props("no-caps color=negative")
+            ui.button(action, on_click=lambda: dialog.submit(True)).props(
+                "no-caps outline color=negative"
+            )
             ui.button("Cancel", on_click=lambda: dialog.submit(False)).props("no-caps flat")
     answer = await dialog
     dialog.delete()

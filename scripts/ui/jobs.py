@@ -50,7 +50,7 @@ class _Jobs:
             _choice("Kind", list(LABELS.values()), self.filter_kind)
             _choice("State", list(_STATES), self.filter_state)
             self.compare = ui.button("Compare", on_click=self.open_comparison)
-            self.compare.props("no-caps unelevated").set_enabled(False)
+            self.compare.props("no-caps outline").set_enabled(False)
         self.problem = ui.label().classes("problem").props('role="alert"')
         self.problem.visible = False
         self.table = tables.show(

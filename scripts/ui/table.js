@@ -36,7 +36,7 @@ export default {
       <table>
         <caption class="hidden">{{ caption }}</caption>
         <thead><tr>
-          <th v-if="selectable" scope="col"><span class="hidden">Compare</span></th>
+          <td v-if="selectable"></td>
           <th v-for="(column, index) in columns" scope="col" :class="{ number: column.numeric }"
               :aria-sort="order(index)">
             <button type="button" @click="sort(index)">{{ column.title

@@ -48,6 +48,7 @@ class Shown:
     element: "_Table"
     columns: list[str]
     empty: ui.label
+    saving: ui.element
     rows: list[Row] = field(default_factory=list)
 
     def update(self, rows: Sequence[Row]) -> None:
@@ -57,7 +58,7 @@ class Shown:
         self.rows = list(rows)
         self.element.show(self.rows)
         self.empty.visible = not rows
-        self.element.visible = bool(rows)
+        self.element.visible = self.saving.visible = bool(rows)
 
     def csv(self) -> str:
         """The table as CSV; no cell is a formula for a spreadsheet."""
@@ -144,9 +145,10 @@ def show(
     with ui.element("div").classes("table"):
         element = _Table(described, caption, on_tick, sort, on_act)
         empty = ui.label(if_empty).classes("quiet")
-        shown = Shown(element, list(columns), empty)
-        element.visible = False
-        with ui.element("div").classes("saving"):
+        saving = ui.element("div").classes("saving")
+        shown = Shown(element, list(columns), empty, saving)
+        element.visible = saving.visible = False
+        with saving:
             ui.button(
                 "CSV", icon="download", on_click=lambda: save_csv(caption, shown.csv())
             ).props(f'flat dense no-caps aria-label="Save as CSV: {_plain(caption)}"')
