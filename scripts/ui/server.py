@@ -15,7 +15,7 @@ from scripts.ui import frame
 from scripts.ui.guard import Guard
 
 # One file for each page, or for pages of a kind.
-pages = ("jobs", "job", "compare", "tuning", "endpoints", "photo")
+pages = ("jobs", "job", "compare", "tuning", "endpoints", "photo", "data")
 _HOST = "127.0.0.1"
 
 
@@ -44,6 +44,7 @@ def serve(port: int, *, opens: bool) -> None:
             listening.bind((_HOST, port))
         except OSError as error:
             raise Problem(f"port {port}: {error.strerror}: give another --port") from None
+        listening.listen()  # a browser that is quick waits here until the server runs
         port = listening.getsockname()[1]
         token = secrets.token_urlsafe(24)
         config = uvicorn.Config(

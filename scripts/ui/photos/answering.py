@@ -102,7 +102,7 @@ class Work:
                 share = answer.body.get("heat_map_share")
                 if picture := _png(found):
                     is_known = isinstance(share, int | float) and 0 < share <= 1
-                    photo.heat_map = (picture, share if is_known else 0.0)
+                    photo.heat_map = (picture, float(share or 0) if is_known else 0.0)
         if len([one for one in self._album.photos if one.body]) > MOST_EXPLAINED:
             self.note = f"the first {MOST_EXPLAINED} photos have heat maps"
 
