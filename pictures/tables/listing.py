@@ -15,6 +15,8 @@ from pictures.tables.table import SUFFIXES, Table, TableOptions
 
 _MAX_LABEL = 200  # characters
 
+READ_FROM = "labels are read from"  # how the note about a table begins
+
 
 @dataclass(frozen=True, slots=True)
 class _Use:
@@ -74,7 +76,7 @@ def listings(table: Table, files: Sequence[File], options: TableOptions) -> dict
 def _described(table: Table, picture: str, label: str, split: str, count: int) -> str:
     used = f"pictures by {picture!r}, labels by {label!r}"
     used += f", splits by {split!r}" if split else ""
-    text = f"labels are read from {table.path.name}: {count} rows, {used}"
+    text = f"{READ_FROM} {table.path.name}: {count} rows, {used}"
     if table.skipped:
         text += f"; {len(table.skipped)} lines without a label ({shorten(table.skipped, 3)})"
     return text

@@ -10,8 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any, Literal
 
+from pictures.picture import shorten
+from pictures.tables.table import SUFFIXES
 from scripts.aws import quotas, target
 from scripts.aws.client import Aws, AwsProblem
 from scripts.aws.pushing import SCHEMA_2
@@ -30,6 +33,7 @@ _CLOCK_S = 60
 _OTHER_REGION = "it is in {}, but the jobs run in {}: both must be in the same region"
 _ECR = re.compile(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.[^/]+/([^:@]+)(?::(.+)|@(.+))")
 _ALIAS = re.compile(r"([^/:]+)@([^/:]+)")
+_ARCHIVE = re.compile(r"\.(zip|tar|tgz|tar\.gz)$", re.IGNORECASE)
 _THREADS = 8
 
 
@@ -95,7 +99,7 @@ def requests(experiment: Experiment | None) -> Iterator[Request]:
     for bucket, prefixes in _addresses(experiment, trains=True, serves=True).items():
         yield account.bucket(bucket)
         yield account.bucket_region(bucket)
-        yield from (objects.first(bucket, prefix) for prefix in prefixes)
+        yield from (objects.top(bucket, prefix) for prefix in prefixes)
     for image in (experiment.images.train, experiment.serving_image):
         yield from _image_requests(image)
     yield market.quotas()
@@ -111,14 +115,21 @@ def _checks(
     aws: Aws, experiment: Experiment, needs: Iterable[Need], *, on_aws: bool
 ) -> Iterator[Check]:
     trains, serves = {"train", "tune"} & set(needs), "deploy" in needs
+    own_script = "sagemaker_program" in experiment.hyperparameters  # it knows its channels
+    photos = {
+        c.uri for name, c in experiment.data.items() if name != "pretrained" and not own_script
+    }
     if on_aws:
         yield "role", lambda: _role(aws, experiment.role)
     for bucket, prefixes in _addresses(experiment, trains=bool(trains), serves=serves).items():
         yield f"bucket {bucket}", lambda bucket=bucket: _bucket(aws, bucket)  # type: ignore[misc]
         for prefix in prefixes:
+            unpacked = f"s3://{bucket}/{prefix}" in photos
             yield (
                 f"photos s3://{bucket}/{prefix}",
-                lambda bucket=bucket, prefix=prefix: _prefix(aws, bucket, prefix),  # type: ignore[misc]
+                lambda bucket=bucket, prefix=prefix, unpacked=unpacked: _prefix(  # type: ignore[misc]
+                    aws, bucket, prefix, unpacked=unpacked
+                ),
             )
     if not on_aws:
         return
@@ -199,16 +210,28 @@ def _bucket(aws: Aws, bucket: str) -> str:
     return "exists, in the same region"
 
 
-def _prefix(aws: Aws, bucket: str, prefix: str) -> str:
+def _prefix(aws: Aws, bucket: str, prefix: str, *, unpacked: bool) -> str:
+    """What a folder holds: of photos also a table of labels; they have to be unpacked."""
     try:
-        found = aws.send(objects.first(bucket, prefix)).get("Contents", [])
+        answer = aws.send(objects.top(bucket, prefix))
     except AwsProblem as problem:
         if problem.missing:
             return "the bucket does not exist"  # the check of the bucket says so
         raise
-    if not found:
+    files = [one["Key"].rpartition("/")[2] for one in answer.get("Contents", [])]
+    folders = answer.get("CommonPrefixes", [])
+    if not files and not folders:
         raise Problem(f"empty: upload the photos: kennel data upload DIR s3://{bucket}/{prefix}")
-    return "has objects"
+    if not unpacked:
+        return "has objects"
+    archives = [name for name in files if _ARCHIVE.search(name)]
+    if archives and len(files) == len(archives) and not folders:
+        raise Problem(
+            f"{shorten(archives, 3)}: a job does not unpack archives: download it, and upload what "
+            f"is in it: kennel data upload {shorten(archives[:1])} s3://{bucket}/{prefix}"
+        )
+    tables = [name for name in files if Path(name).suffix.lower() in SUFFIXES]
+    return f"labels in {shorten(tables, 3)}" if tables else "has objects"
 
 
 def _image_requests(image: str) -> Iterator[Request]:

@@ -23,9 +23,10 @@ def list_objects(bucket: str, prefix: str) -> Request:
     return Request("s3", "ListObjectsV2", {"Bucket": bucket, "Prefix": prefix})
 
 
-def first(bucket: str, prefix: str) -> Request:
-    """ListObjectsV2 of one object: whether the prefix holds anything."""
-    return Request("s3", "ListObjectsV2", {"Bucket": bucket, "Prefix": prefix, "MaxKeys": 1})
+def top(bucket: str, folder: str) -> Request:
+    """ListObjectsV2 of what lies directly in a folder: objects, and the names of folders."""
+    listed = {"Bucket": bucket, "Prefix": prefix(folder) if folder else "", "Delimiter": "/"}
+    return Request("s3", "ListObjectsV2", listed)
 
 
 def get(bucket: str, key: str) -> Request:

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 _TEXT = """\
-# {pictures:,} pictures in {classes:,} classes ({split}). Every key: docs/kennel.md
-name = "{name}"
+# {pictures:,} pictures in {classes:,} classes ({split}). Every key: docs/reference/experiment.md
+{labels}name = "{name}"
 region = "{region}"
 role = "arn:{partition}:iam::{account}:role/kennel-{name}"  # `kennel setup` creates it
 output = "s3://{bucket}/{name}/jobs"
@@ -14,7 +14,7 @@ train = "{registry}/kennel-train:{tag}"
 serve = "{registry}/kennel-serve:{tag}"
 serve_cpu = "{registry}/kennel-serve-cpu:{tag}"  # where there is no GPU: a tenth of the size
 
-[data]  # kennel data upload {photos} s3://{bucket}/{name}/photos
+[data]  # kennel data upload {photos} s3://{bucket}/{name}/photos{unpacks}
 photos = "s3://{bucket}/{name}/photos"
 
 [hyperparameters]  # `kennel hyperparameters` lists them
@@ -47,6 +47,8 @@ class Photos:
     classes: int
     train: int
     has_splits: bool
+    labels: tuple[str, ...] = ()  # sentences about the tables that have them
+    is_archive: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ def text(name: str, photos: Photos, home: Home, tag: str) -> str:
         pictures=photos.pictures,
         classes=photos.classes,
         split="with splits" if photos.has_splits else "the job splits off valid and test",
+        labels="".join(f"# {sentence}\n" for sentence in photos.labels),
+        unpacks=" (it unpacks the archive)" if photos.is_archive else "",
         region=home.region,
         partition=home.partition,
         account=home.account,

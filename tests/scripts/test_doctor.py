@@ -91,6 +91,24 @@ def test_a_complete_account_passes(moto: str, experiment: Path) -> None:
     )
 
 
+def test_labels_and_archives_in_the_channel_are_named(moto: str, experiment: Path) -> None:
+    s3 = boto3.client("s3")
+    s3.create_bucket(Bucket="vets-archives")
+    spec = ["--set", "data.train=s3://vets-archives/train", str(experiment)]
+    s3.put_object(Bucket="vets-archives", Key="train/dogs.zip", Body=b"")
+    archived = kennel("doctor", *spec)
+    assert "FAIL photos s3://vets-archives/train" in archived.out
+    assert "kennel data upload dogs.zip s3://vets-archives/train" in archived.out
+    s3.put_object(Bucket="vets-archives", Key="train/labels.csv", Body=b"")
+    s3.put_object(Bucket="vets-archives", Key="train/images/1.jpg", Body=b"")
+    labelled = kennel("doctor", *spec)
+    assert "ok   photos s3://vets-archives/train: labels in labels.csv" in labelled.out
+    s3.put_object(Bucket="vets-archives", Key="shards/00000.tar", Body=b"")
+    s3.put_object(Bucket="vets-archives", Key="shards/index.json", Body=b"")
+    packed = kennel("doctor", "--set", "data.train=s3://vets-archives/shards", str(experiment))
+    assert "ok   photos s3://vets-archives/shards: has objects" in packed.out
+
+
 def test_without_credentials_this_machine_is_still_checked(nowhere: None) -> None:
     done = kennel("doctor", "--region", "us-east-1")
     assert done.code == 1

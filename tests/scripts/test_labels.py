@@ -106,3 +106,15 @@ def test_pictures_that_are_read_with_an_assumption_are_counted(photos: Path) -> 
     assert "WARNING: 3 pictures" in found.out
     assert "use 12 of 16 bits and nothing in the file says so" in found.out
     assert kennel("data", "check", str(photos), "--strict").code == 1
+
+
+def test_init_names_the_table_and_the_archive(photos: Path, tmp_path: Path) -> None:
+    note = "labels are read from labels.csv: 12 rows, pictures by 'id', labels by 'breed'"
+    for given, is_archive in ((photos, False), (zipped(photos), True)):
+        out = tmp_path / f"{given.name}.toml"
+        done = kennel("init", str(given), "--emulator", "--out", str(out))
+        assert done.code == 0, done.err
+        assert note in done.err
+        assert f"# {note}\n" in out.read_text()
+        assert ("it unpacks the archive" in out.read_text()) is is_archive
+        assert ("in an archive" in done.err) is is_archive

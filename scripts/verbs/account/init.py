@@ -53,7 +53,8 @@ def init(
     terminal.result(str(target_file))
     bucket = f"{spec.load(target_file, ()).data['photos'].uri}"
     terminal.note(
-        f"{found.pictures:,} pictures in {found.classes:,} classes\n"
+        f"{found.pictures:,} pictures in {found.classes:,} classes"
+        f"{', in an archive: the upload sends what is in it' if found.is_archive else ''}\n"
         f"next:\n"
         f"  kennel setup {target_file}\n"
         f"  kennel data upload {photos} {bucket}\n"
@@ -69,6 +70,7 @@ def _look_at(photos: Path) -> Photos:
     """
     from pictures import channels
     from pictures.picture import DataError
+    from pictures.tables.listing import READ_FROM
     from scripts.photos import unpacking
 
     if not photos.exists():
@@ -88,7 +90,15 @@ def _look_at(photos: Path) -> Photos:
         terminal.note(note)
     pictures = len(found.train) + len(found.valid) + len(found.test)
     classes, has_splits = len(found.classes), not found.made
-    return Photos(printable(str(photos)), pictures, classes, len(found.train), has_splits)
+    return Photos(
+        printable(str(photos)),
+        pictures,
+        classes,
+        len(found.train),
+        has_splits,
+        tuple(printable(note) for note in found.notes if note.startswith(READ_FROM)),
+        is_archive=photos.is_file(),
+    )
 
 
 def _home(region: str | None) -> Home:
