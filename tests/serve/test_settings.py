@@ -6,8 +6,6 @@ import pytest
 from serve import machine
 from serve.settings import Settings, SettingsError
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "serving.md"
-
 
 def test_the_defaults_are_what_sagemaker_expects() -> None:
     settings = Settings.from_environment({})
@@ -70,19 +68,6 @@ def test_settings_override_what_is_chosen_for_the_machine() -> None:
     )
     assert one.layout.threads == machine.cores()
     assert many.layout.threads == 1
-
-
-def test_the_document_lists_every_variable_and_its_default() -> None:
-    rows = {
-        cells[1].strip(" `"): cells[2].strip(" `")
-        for line in DOCUMENT.read_text().splitlines()
-        if len(cells := line.split("|")) == 5 and ("KENNEL_" in line or "SAGEMAKER_" in line)
-    }
-    fields = {field.alias: field for field in Settings.model_fields.values()}
-    assert set(rows) == set(fields)
-    for name, field in fields.items():
-        if field.default_factory is None and field.default not in (None, ""):
-            assert rows[str(name)] == str(field.default).lower(), name
 
 
 def test_the_run_directory_must_exist() -> None:
