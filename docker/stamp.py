@@ -1,8 +1,8 @@
 """Gives an image one time: `stamp.py DOCKER IMAGE CREATED [LABEL=VALUE…]`.
 
 Old builders write the clock into an image's description, so that equal layers have another digest
-at each build. This writes the description again, with the commit's time, and adds labels. The layers
-stay where they are.
+at each build. This writes the description again, with the commit's time, and adds labels. The
+layers stay where they are.
 
 Docker with containerd's store cannot load a description alone; its newer builder takes the time
 from SOURCE_DATE_EPOCH itself, and the image stays as it is.

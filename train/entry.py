@@ -36,6 +36,7 @@ def main() -> None:
     env = environment.Environment()
     stopped = _forward_sigterm()
     if env.user_entry_point:
+        name_interface(env)
         script.run(env)
         return
     script.check_launcher(env)
@@ -59,14 +60,19 @@ def command(env: Any) -> list[str]:
     processes = process_count(env)
     if processes == 1 and len(env.hosts) == 1:
         return [sys.executable, "-m", exits.JOB]
-    os.environ.setdefault("NCCL_SOCKET_IFNAME", str(env.network_interface_name))
-    os.environ.setdefault("GLOO_SOCKET_IFNAME", str(env.network_interface_name))
+    name_interface(env)
     return [
         *(sys.executable, "-m", "train.platform.launch", "--processes", str(processes)),
         *("--hosts", ",".join(env.hosts), "--host", env.current_host),
         *("--address", env.master_hostname),
         *("--failure", str(Path(env.output_dir) / "failure")),
     ]
+
+
+def name_interface(env: Any) -> None:
+    """Tell NCCL and gloo the network between the hosts: a host has others, such as Docker's."""
+    for library in ("NCCL", "GLOO"):
+        os.environ.setdefault(f"{library}_SOCKET_IFNAME", str(env.network_interface_name))
 
 
 def process_count(env: Any) -> int:

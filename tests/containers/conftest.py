@@ -21,6 +21,7 @@ HYPERPARAMETERS: dict[str, object] = {
     "image_size": 32,
     "batch_size": 32,
     "workers": 0,
+    "export": "none",
 }
 
 
@@ -86,11 +87,14 @@ def images(docker: str, base_image: str) -> Images:
 def trained(
     images: Images, few_digits: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Job, str]:
-    """A finished job, run by `docker run … train` without a network, and its log."""
+    """A finished job, run by `docker run … train` without a network, and its log.
+
+    Its bundle has model.onnx, which both serving images serve.
+    """
     job = Job.prepare(
         tmp_path_factory.mktemp("job"),
         {name: few_digits / name for name in ("train", "valid", "test")},
-        HYPERPARAMETERS,
+        HYPERPARAMETERS | {"export": "onnx"},
     )
     done = images.run("--network", "none", *job.options, images.train, "train")
     assert done.returncode == 0, done.stdout

@@ -17,7 +17,7 @@ def pins(lock: str) -> set[tuple[str, str]]:
 
 
 def test_there_are_dockerfiles_and_locks() -> None:
-    assert [path.stem for path in DOCKERFILES] == ["serve-cpu", "serve", "torch", "train"]
+    assert [path.stem for path in DOCKERFILES] == ["efa", "serve-cpu", "serve", "torch", "train"]
     assert [path.stem for path in LOCKS] == "build dev sdk sdk2 serve-cpu serve torch train".split()
 
 
@@ -55,7 +55,7 @@ def test_dockerfiles_contain_no_versions_and_no_frontend(dockerfile: Path) -> No
     assert re.findall(r"^# *syntax", text, re.MULTILINE | re.IGNORECASE) == []
     bases = re.findall(r"^FROM (\S+)", text, re.MULTILINE)
     assert bases
-    assert set(bases) <= {"${BASE_IMAGE}", "${TORCH_IMAGE}", "${FLOOR_IMAGE}"}
+    assert set(bases) <= {"${BASE_IMAGE}", "${TORCH_IMAGE}", "${FLOOR_IMAGE}", "${TRAIN_IMAGE}"}
 
 
 def test_the_small_image_has_no_torch_no_compiler_and_no_pip() -> None:

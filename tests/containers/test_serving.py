@@ -8,10 +8,12 @@ import torch
 
 from classifier import bundle
 from serve.front.privileges import NOBODY
+from tests.containers.conftest import HYPERPARAMETERS
 from tests.containers.engine import Images, Job, serving
 from tests.opt_ml import OptMl
 
 pytestmark = pytest.mark.docker
+BOTH = pytest.mark.parametrize("which", ["serve", "serve_cpu"])
 
 
 def in_process(model: Path, picture: bytes) -> torch.Tensor:
@@ -22,12 +24,13 @@ def in_process(model: Path, picture: bytes) -> torch.Tensor:
     return logits[0]
 
 
+@BOTH
 def test_the_container_answers_as_the_process_does(
-    images: Images, trained: tuple[Job, str], few_digits: Path
+    images: Images, trained: tuple[Job, str], few_digits: Path, which: str
 ) -> None:
     model = trained[0].root / "model"
     pictures = sorted((few_digits / "test").rglob("*.png"))[:5]
-    with serving(images, model) as (endpoint, container):
+    with serving(images, model, which=which) as (endpoint, container):
         assert endpoint.ping() == 200
         for picture in pictures:
             status, body = endpoint.invoke(picture.read_bytes(), "image/png", "application/json")
@@ -68,14 +71,20 @@ print(json.dumps([
 """
 
 
+@pytest.mark.parametrize("user", ["root", "1000:1000"])
+@BOTH
 def test_it_answers_on_a_read_only_disk_without_privileges_and_network(
-    images: Images, trained: tuple[Job, str], few_digits: Path
+    images: Images, trained: tuple[Job, str], few_digits: Path, which: str, user: str
 ) -> None:
     model = trained[0].root / "model"
     picture = next((few_digits / "test").rglob("*.png"))
     options = ["--network", "none", *HARDENED, "--volume", f"{picture}:/picture.png:ro"]
-    options += ["--env", "KENNEL_PRECISION=fp32"]
-    arguments = [*options, "--volume", f"{model}:/opt/ml/model:ro", images.serve, "serve"]
+    options += ["--env", "KENNEL_PRECISION=fp32", "--user", user, "--cap-drop", "ALL"]
+    if user == "root":  # to give up root for nobody, and to own the files that nobody reads
+        options += ["--cap-add", "SETUID", "--cap-add", "SETGID", "--cap-add", "CHOWN"]
+        options += ["--cap-add", "DAC_OVERRIDE", "--cap-add", "KILL"]
+    image = getattr(images, which)
+    arguments = [*options, "--volume", f"{model}:/opt/ml/model:ro", image, "serve"]
     with images.container(*arguments) as container:
         container.wait_for(lambda: container.python(ASK, "/ping").stdout[:4] == "200 ", 240)
         status, _, body = container.python(ASK, "/invocations", "/picture.png").stdout.partition(
@@ -85,17 +94,20 @@ def test_it_answers_on_a_read_only_disk_without_privileges_and_network(
         expected = in_process(model, picture.read_bytes())
         torch.testing.assert_close(torch.tensor(json.loads(body)), expected, atol=1e-4, rtol=0)
         processes = json.loads(container.python(PROCESSES).stdout)
+        runs_as = NOBODY if user == "root" else 1000
         for part in ("nginx", "ModelServer", "model_service_worker", "serve.front.spawner"):
-            users = {user for command, user in processes if part in command}
-            assert users == {NOBODY}, processes
+            users = {number for command, number in processes if part in command}
+            assert users == {runs_as}, processes
         assert container.stop(grace_s=30) < 30
         assert container.exit_code == 0, container.log
 
 
+@BOTH
 def test_only_the_three_routes_can_be_reached_from_outside(
-    images: Images, trained: tuple[Job, str]
+    images: Images, trained: tuple[Job, str], which: str
 ) -> None:
-    with serving(images, trained[0].root / "model", *HARDENED) as (endpoint, container):
+    model = trained[0].root / "model"
+    with serving(images, model, *HARDENED, which=which) as (endpoint, container):
         listeners = json.loads(container.python(LISTENERS).stdout)
         # The model server's own ports are on loopback.
         assert len(listeners) > 1
@@ -106,11 +118,27 @@ def test_only_the_three_routes_can_be_reached_from_outside(
                 assert endpoint.ask(method, path) == 404, f"{method} {path}"
 
 
-def test_without_a_bundle_it_ends_with_the_reason(images: Images, tmp_path: Path) -> None:
+@BOTH
+def test_without_a_bundle_it_ends_with_the_reason(
+    images: Images, tmp_path: Path, which: str
+) -> None:
+    image = getattr(images, which)
     for command in (["serve"], []):
-        done = images.run("--volume", f"{tmp_path}:/opt/ml/model:ro", images.serve, *command)
+        done = images.run("--volume", f"{tmp_path}:/opt/ml/model:ro", image, *command)
         assert done.returncode == 1
         assert "kennel.json" in done.stdout.splitlines()[-1]
+
+
+def test_a_bundle_without_its_open_form_is_refused_by_the_small_image(
+    images: Images, few_digits: Path, tmp_path: Path
+) -> None:
+    job = Job.prepare(tmp_path, {"train": few_digits / "train"}, HYPERPARAMETERS)
+    done = images.run(*job.options, images.train, "train")
+    assert done.returncode == 0, done.stdout
+    model = job.root / "model"
+    refused = images.run("--volume", f"{model}:/opt/ml/model:ro", images.serve_cpu, "serve")
+    assert refused.returncode == 1
+    assert "kennel export" in refused.stdout.splitlines()[-1]
 
 
 def test_a_trained_resnet50_gives_the_same_logits_for_real_photos(

@@ -24,6 +24,7 @@ if rounds < 0:
     raise ValueError(f"rounds must not be negative: {rounds}")
 import torch
 result = {"rounds": rounds, "answer": ANSWER, "torch": torch.__version__}
+result["interface"] = os.environ["NCCL_SOCKET_IFNAME"]
 result["classes"] = sorted(os.listdir(os.environ["SM_CHANNEL_TRAIN"]))
 with open(os.path.join(os.environ["SM_MODEL_DIR"], "mine.json"), "w") as file:
     json.dump(result, file)
@@ -83,6 +84,7 @@ def test_a_users_own_script_runs(
     mine = json.loads((job.root / "model" / "mine.json").read_text())
     assert mine["rounds"] == 3
     assert mine["answer"] == 42
+    assert mine["interface"] == "eth0"
     assert mine["classes"] == list("0123456789")
 
 

@@ -161,6 +161,7 @@ def test_a_users_own_script_runs_instead_of_ours(tmp_path: Path) -> None:
     script = tmp_path / "mine.py"
     script.write_text(
         "import sys, os, pathlib\n"
+        "assert os.environ['NCCL_SOCKET_IFNAME'] == os.environ['SM_NETWORK_INTERFACE_NAME']\n"
         "pathlib.Path(os.environ['SM_MODEL_DIR'], 'args').write_text(' '.join(sys.argv[1:]))\n"
         "if '--fail' in sys.argv: raise RuntimeError('my own mistake')\n"
     )
