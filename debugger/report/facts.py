@@ -208,8 +208,13 @@ class Pair(Facts):
 
 
 class Confusion(Facts):
-    """The results of the last evaluation; pairs with the most pictures first."""
+    """The results of an evaluation; pairs with the most pictures first.
 
+    It is that of the test pictures, or of the validation pictures in the best epoch; `split` is
+    empty if the recording does not say.
+    """
+
+    split: str = ""
     step: int
     epoch: int
     pictures: int
@@ -273,6 +278,88 @@ class Advice(Facts):
     remedy: str
 
 
+class Cost(Facts):
+    """Prices and the cost of the job, in US dollars; the caller gives them.
+
+    `hourly` is that of one machine; `billed` are seconds of each machine. `gpu_machine` is the
+    cheapest with a GPU. `source` labels all figures.
+    """
+
+    source: str
+    instance_type: str = ""
+    machines: int = 1
+    hourly: float | None = None
+    billed: float | None = None
+    gpu_machine: str = ""
+    gpu_hourly: float | None = None
+
+    @property
+    def total(self) -> float | None:
+        """The cost of the job; None if the price or the time is not known."""
+        if self.hourly is None or self.billed is None:
+            return None
+        return self.hourly * self.machines * self.billed / 3600
+
+
+class Mistake(Facts):
+    """A picture with a wrong answer; `thumbnail` is a JPEG in base64."""
+
+    split: str
+    name: str
+    truth: str
+    answer: str
+    probability: float
+    thumbnail: str
+
+
+class Trial(Facts):
+    """A trial of a sweep or a tuning job; `epoch` is its best one, from 1."""
+
+    name: str
+    status: str
+    hyperparameters: dict[str, Any]
+    value: float | None
+    epoch: int | None = None
+    seconds: float | None = None
+    history: dict[str, list[Point]] = {}
+
+
+class Trials(Facts):
+    """The trials of a sweep or a tuning job, best first; `best` is the name of the best."""
+
+    objective: str
+    minimize: bool = False
+    best: str | None
+    trials: list[Trial]
+
+
+class Difference(Facts):
+    """A figure of two jobs; `unit` is "s", "%", "$" or ""; `better` is the direction, 0 if none."""
+
+    name: str
+    unit: str
+    before: float | None
+    now: float | None
+    better: Literal[-1, 0, 1] = 0
+
+
+class Setting(Facts):
+    """A hyperparameter or fact that differs between two jobs."""
+
+    name: str
+    before: str
+    now: str
+
+
+class Comparison(Facts):
+    """What changed since another job, `against`; its curves are drawn behind those of the job."""
+
+    against: str
+    figures: list[Difference]
+    settings: list[Setting]
+    curves: dict[str, list[Point]]
+
+
 OBJECTIVE = "validation:accuracy"
 
 # AWS's rules that only report and never fire.
@@ -293,6 +380,10 @@ class Report(Facts):
     steps: Steps | None
     layers: list[Layer]
     confusion: Confusion | None
+    mistakes: list[Mistake] = []
+    trials: Trials | None = None
+    cost: Cost | None = None
+    against: Comparison | None = None
     system: list[Usage]
     operators: list[Operators]
 
@@ -314,3 +405,8 @@ class Report(Facts):
         return [
             item for item in self.rules if item.status != "no data" and item.rule not in REPORTING
         ]
+
+    @property
+    def sweep(self) -> bool:
+        """Whether the job trained a whole grid."""
+        return bool((self.job.about.get("hyperparameters") or {}).get("sweep"))

@@ -8,7 +8,16 @@ from debugger.report import facts
 from debugger.report.analysis.gathering import Gathered
 from debugger.report.drawing.markup import Html, join, tag
 from debugger.report.drawing.series import COLUMNS
-from debugger.report.sections import machines, model, overview, rules, training
+from debugger.report.sections import (
+    comparison,
+    confusion,
+    machines,
+    model,
+    overview,
+    rules,
+    training,
+    trials,
+)
 from debugger.report.wording import moment
 
 _STYLE = Path(__file__).with_name("page.css")
@@ -18,6 +27,7 @@ _SCRIPT = Path(__file__).with_name("page.js")
 def page(report: facts.Report, gathered: Gathered) -> Html:
     """Return the whole page."""
     sections = (
+        *_occasional(report),
         ("advice", "Advice", "What costs time, most expensive first.", overview.advice(report)),
         ("time", "Where the time went", "", overview.time(report)),
         ("rules", "Rules", "", rules.rules(report)),
@@ -26,7 +36,7 @@ def page(report: facts.Report, gathered: Gathered) -> Html:
          training.timeline(report, gathered)),
         ("steps", "Steps", "", training.steps(report)),
         ("layers", "Layers", "", model.layers(report, gathered)),
-        ("confusion", "Confusion matrix", "", model.confusion(report, gathered)),
+        ("confusion", "Mistakes", "", confusion.confusion(report, gathered)),
         ("system", "Machines", "", machines.usage(report)),
         ("operators", "Operators", "Measured by torch.profiler in its window of steps.",
          machines.operators(report)),
@@ -65,6 +75,17 @@ def page(report: facts.Report, gathered: Gathered) -> Html:
     )
 
 
+def _occasional(report: facts.Report) -> list[tuple[str, str, str, Html]]:
+    """Return the sections that only some jobs have."""
+    found = []
+    if report.against:
+        title = f"Compared with {report.against.against}"
+        found.append(("against", title, "", comparison.comparison(report.against)))
+    if report.trials:
+        found.append(("trials", "Trials", "", trials.trials(report.trials)))
+    return found
+
+
 def _head(report: facts.Report) -> Html:
     digest = base64.b64encode(hashlib.sha256(_SCRIPT.read_bytes()).digest()).decode()
     # Only this script may run, whatever the names of classes and jobs contain. Nothing is fetched.
@@ -95,6 +116,7 @@ def _foot(report: facts.Report) -> Html:
             "shows a band from the minimum to the maximum of its points, and a line through the "
             "medians, so no peak is lost. Tables and numbers use all points.",
         ),
+        tag("p", f"Prices: {report.cost.source}.") if report.cost else None,
         tag(
             "p",
             f"Times are UTC. The last record is from {moment(report.job.last_sign)}. The same "

@@ -3,13 +3,17 @@
 import math
 from datetime import UTC, datetime
 
+NOT_IN_A_SWEEP = (
+    "not measured in a sweep, because the heads of all trials train together: train the best trial "
+    "alone for it"
+)
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 PARTS = {
     "initialisation": "Initialisation",
     "data_wait": "Data wait",
     "copy": "Copy to device",
     "forward": "Forward",
-    "features": "Features of the frozen backbone",
+    "features": "Features (frozen backbone)",
     "backward": "Backward",
     "optimizer": "Optimizer",
     "evaluation": "Evaluation",
@@ -26,6 +30,7 @@ _FIGURES = {
     "iowait": "I/O wait",
     "memory": "memory",
     "process_memory": "memory of the job",
+    "processes": "processes of the job",
     "disk_read": "disk read",
     "disk_written": "disk written",
     "network_received": "network received",
@@ -45,6 +50,8 @@ def unit(name: str) -> str:
     """Return the unit of a metric of a System record."""
     if name.startswith(("disk_", "network_")):
         return "bytes/s"
+    if name == "processes":
+        return ""
     return "bytes" if name == "process_memory" else "%"
 
 
@@ -101,7 +108,26 @@ def share(value: float | None) -> str:
     percent = 100 * value
     if percent and abs(percent) < 0.05:
         return "< 0.1 %"
+    if 99.5 <= percent < 100:  # 99.6 % are not all
+        return f"{percent:.1f} %" if percent < 99.95 else "> 99.9 %"
     return f"{percent:.1f} %" if abs(percent) < 10 and percent else f"{percent:.0f} %"
+
+
+def accuracy(value: float) -> str:
+    """Return an accuracy in percent, with one decimal everywhere in the report."""
+    return f"{100 * value:.1f} %"
+
+
+def dollars(value: float) -> str:
+    """Return US dollars: two decimals, or two digits if it is less than ten cents."""
+    if value and abs(value) < 0.0005:
+        return "< $0.001"
+    return f"${value:,.2f}" if abs(value) >= 0.1 or not value else f"${value:.2g}"
+
+
+def price(value: float) -> str:
+    """Return US dollars for an hour, with all digits of the price table."""
+    return f"${value:.2f}" if round(value, 2) == value else f"${value:.4g}"
 
 
 def size(value: float) -> str:
@@ -114,9 +140,11 @@ def size(value: float) -> str:
 
 
 def measure(value: float, unit: str) -> str:
-    """Return a system metric with its unit: %, bytes or bytes/s."""
+    """Return a system metric with its unit: %, bytes, bytes/s, or none for a number."""
     if unit == "%":
         return f"{value:.0f} %" if value >= 10 or value == 0 else f"{value:.1f} %"
+    if not unit:
+        return number(value)
     return size(value) + ("/s" if unit == "bytes/s" else "")
 
 
@@ -133,3 +161,9 @@ def times(count: int) -> str:
 def count(amount: int, name: str) -> str:
     """Return `1 step`, `7 steps`."""
     return f"{amount:,} {name}" if amount == 1 else f"{amount:,} {name}s"
+
+
+def counted(parts: dict[str, int]) -> str:
+    """Return `30 rules: 1 fired, 29 did not` for the parts that are not 0."""
+    found = [f"{amount:,} {text}" for text, amount in parts.items() if amount]
+    return f"{count(sum(parts.values()), 'rule')}: {', '.join(found)}."

@@ -5,8 +5,10 @@ little to gain.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 from debugger.report import facts
+from debugger.report.analysis import processor
 from debugger.report.wording import count, measure, part, seconds, share
 
 _OTHERS, _WAIT, _EVALUATION, _CHECKPOINT = 0.10, 0.10, 0.15, 0.03
@@ -19,20 +21,35 @@ def find(
     steps: facts.Steps | None,
     system: list[facts.Usage],
     operators: list[facts.Operators],
-    about: dict[str, object],
+    about: dict[str, Any],
+    *,
+    used: float | None = None,
+    cost: facts.Cost | None = None,
 ) -> list[facts.Advice]:
-    """Return the advice, most expensive first."""
+    """Return the advice, most expensive first.
+
+    Args:
+        time: the time split.
+        steps: the training steps, if there are any.
+        system: use of the machines.
+        operators: the profiled operators.
+        about: facts of the job.
+        used: percent of the cores in the loop, of a job without a GPU.
+        cost: prices, if they are known.
+    """
     took = {item.name: item for item in time.parts}
-    found = [*_loop_advice(time, took, about), *_start_and_end_advice(took)]
+    saturated = processor.advice(used, time, about, cost)
+    found = [*saturated, *_loop_advice(time, took, about, saturated=bool(saturated))]
+    found += _start_and_end_advice(took, about)
     if steps:
         found += _outlier_advice(steps)
-    found += _gpu_advice(system, time)
+    found += _gpu_advice(system, time, about)
     found += _operator_advice(operators, time)
     return sorted(found, key=lambda item: -item.seconds)
 
 
 def _loop_advice(
-    time: facts.Time, took: dict[str, facts.Part], about: dict[str, object]
+    time: facts.Time, took: dict[str, facts.Part], about: dict[str, Any], *, saturated: bool
 ) -> Iterator[facts.Advice]:
     loop = time.loop or 1.0
     if time.others > _OTHERS * loop:
@@ -62,22 +79,27 @@ def _loop_advice(
             seconds=wait,
             finding=f"The loop waited for data {share(wait / loop)} of the time: "
             f"{seconds(wait)} of {seconds(time.loop)}.{have}",
-            remedy="Raise workers up to the number of cores, make the pictures smaller before the "
-            "upload, or use a machine with more cores. With a frozen backbone, cache its features.",
+            remedy=_load_faster(about, saturated=saturated),
         )
     if (copy := took["copy"].seconds) > _COPY * loop:
         yield facts.Advice(
             seconds=copy,
             finding=f"Copying batches to the device took {share(copy / loop)} of the loop: "
             f"{seconds(copy)}.",
-            remedy="Use pinned memory and non-blocking copies. Copy bytes (uint8), not floats.",
+            # Kennel copies bytes from pinned memory; on a processor, the copy is the normalisation.
+            remedy="A smaller image_size copies less."
+            if _is_ours(about)
+            else "Use pinned memory and non-blocking copies. Copy bytes (uint8), not floats.",
         )
     if time.evaluation > _EVALUATION * loop:
         yield facts.Advice(
             seconds=time.evaluation,
             finding=f"Evaluation took {share(time.evaluation / loop)} of the loop: "
             f"{seconds(time.evaluation)}, compared with {seconds(time.train)} of training steps.",
-            remedy="Evaluate fewer pictures, or less often. Evaluation needs no gradients, so its "
+            remedy="An evaluation follows each epoch: give fewer validation pictures, or a smaller "
+            "valid_fraction."
+            if _is_ours(about)
+            else "Evaluate fewer pictures, or less often. Evaluation needs no gradients, so its "
             "batches can be larger.",
         )
     if (saving := took["checkpoint"].seconds) > _CHECKPOINT * loop:
@@ -95,7 +117,33 @@ def _loop_advice(
         )
 
 
-def _start_and_end_advice(took: dict[str, facts.Part]) -> Iterator[facts.Advice]:
+def _is_ours(about: dict[str, Any]) -> bool:
+    """Whether Kennel trained: its recorder stores its settings."""
+    return "settings" in about
+
+
+def _setting(about: dict[str, Any], name: str) -> Any:
+    known = about.get("hyperparameters")
+    return known.get(name) if isinstance(known, dict) else None
+
+
+def _load_faster(about: dict[str, Any], *, saturated: bool) -> str:
+    """Return how to wait less for data, without what the job does already."""
+    workers, cores = about.get("workers"), about.get("cores")
+    if saturated:
+        begin = "The processor was busy, so more workers do not help: "
+    elif isinstance(workers, int) and isinstance(cores, int) and workers >= cores:
+        begin = "There are as many workers as cores: "
+    else:
+        begin = "Raise workers up to the number of cores, "
+    text = f"{begin}make the pictures smaller before the upload, or use a machine with more cores."
+    frozen = _setting(about, "trainable") == "head"
+    return text if frozen else f"{text} With trainable=head, each picture is decoded only once."
+
+
+def _start_and_end_advice(
+    took: dict[str, facts.Part], about: dict[str, Any]
+) -> Iterator[facts.Advice]:
     begin, end = took["initialisation"], took["finalisation"]
     if begin.seconds > _INITIALISATION_SECONDS or (
         begin.share > _INITIALISATION and begin.seconds > 5
@@ -104,8 +152,7 @@ def _start_and_end_advice(took: dict[str, facts.Part]) -> Iterator[facts.Advice]
             seconds=begin.seconds,
             finding=f"Initialisation took {seconds(begin.seconds)}, {share(begin.share)} of the "
             "job, before the first batch.",
-            remedy="Provide pretrained weights as a channel instead of downloading them, and use "
-            "FastFile mode for large datasets.",
+            remedy=_start_faster(about),
         )
     if end.share > 0.05 and end.seconds > 5:
         yield facts.Advice(
@@ -113,6 +160,15 @@ def _start_and_end_advice(took: dict[str, facts.Part]) -> Iterator[facts.Advice]
             finding=f"Finalisation took {seconds(end.seconds)}, {share(end.share)} of the job.",
             remedy="Check what the job writes at its end. Write large files earlier.",
         )
+
+
+def _start_faster(about: dict[str, Any]) -> str:
+    parts = []
+    if _setting(about, "weights") != "none":
+        parts.append("Provide pretrained weights as a channel instead of downloading them.")
+    if "File" in about.get("input_modes", ["File"]):
+        parts.append("Use FastFile mode for large datasets.")
+    return " ".join(parts) or "Imports and the first batch take this time in any job."
 
 
 def _outlier_advice(steps: facts.Steps) -> Iterator[facts.Advice]:
@@ -143,7 +199,9 @@ def _outlier_advice(steps: facts.Steps) -> Iterator[facts.Advice]:
     )
 
 
-def _gpu_advice(system: list[facts.Usage], time: facts.Time) -> Iterator[facts.Advice]:
+def _gpu_advice(
+    system: list[facts.Usage], time: facts.Time, about: dict[str, Any]
+) -> Iterator[facts.Advice]:
     gpus = [item for item in system if item.name.startswith("gpu/")]
     if not gpus:
         return
@@ -151,13 +209,15 @@ def _gpu_advice(system: list[facts.Usage], time: facts.Time) -> Iterator[facts.A
     if mean >= _IDLE_GPU:
         return
     memory = [item.figures.p95 for item in system if item.name.startswith("gpu_memory/")]
+    fitted = _setting(about, "fit_batch_size")
     room = f" At most {measure(max(memory), '%')} of its memory was used (p95)." if memory else ""
     yield facts.Advice(
         seconds=(1 - mean / 100) * time.loop,
         finding=f"The GPU was busy {measure(mean, '%')} of the time on average: up to "
         f"{seconds((1 - mean / 100) * time.loop)} of the loop were not used.{room}",
-        remedy="First remove what the GPU waits for. Then raise batch_size as far as memory "
-        "allows, or use a smaller GPU.",
+        remedy="First remove what the GPU waits for. Then "
+        + ("" if fitted else "raise batch_size as far as memory allows, or ")
+        + "use a smaller GPU.",
     )
 
 

@@ -8,6 +8,7 @@ from debugger.records import (
     Best,
     Confusion,
     End,
+    Mistake,
     Note,
     Operators,
     Phase,
@@ -18,6 +19,7 @@ from debugger.records import (
     Step,
     System,
     Tensors,
+    Trial,
 )
 from debugger.timeline import Timeline
 
@@ -38,7 +40,10 @@ class Gathered:
     operators: list[Operators] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     best: Best | None = None  # of the last start
-    confusion: Confusion | None = None  # of the last evaluation
+    trials: list[Trial] = field(default_factory=list)
+    mistakes: list[Mistake] = field(default_factory=list)
+    _last_confusion: Confusion | None = None  # of the last evaluation
+    _best_confusion: tuple[float, Confusion] | None = None  # the first with the highest accuracy
     # By collection and name, in order of appearance: (step, statistics) of the lowest rank.
     tensors: dict[tuple[str, str], list[tuple[int, Statistics]]] = field(default_factory=dict)
     tensor_steps: set[int] = field(default_factory=set)
@@ -64,8 +69,11 @@ class Gathered:
             case Phase():
                 self.phases.append(record)
             case Confusion():
-                if record.mode == "eval" or self.confusion is None:
-                    self.confusion = record
+                self._add_confusion(record)
+            case Trial():
+                self.trials.append(record)
+            case Mistake():
+                self.mistakes.append(record)
             case Best():
                 self.best = record
             case Start():
@@ -76,6 +84,26 @@ class Gathered:
                 self.operators.append(record)
             case Note():
                 self.notes.append(record)
+
+    def _add_confusion(self, record: Confusion) -> None:
+        if record.mode != "eval" and self._last_confusion is not None:
+            return
+        self._last_confusion = record
+        total = sum(pictures for _, _, pictures in record.counts)
+        right = sum(pictures for truth, answer, pictures in record.counts if truth == answer)
+        if record.mode == "eval" and record.split != "test" and total:
+            known = self._best_confusion
+            if known is None or right / total > known[0]:
+                self._best_confusion = (right / total, record)
+
+    @property
+    def confusion(self) -> Confusion | None:
+        """The last one, or that of the best epoch if it is known and no test came after it."""
+        last, best = self._last_confusion, self._best_confusion
+        if last is None or best is None or self.best is None or last.split != "validation":
+            return last
+        chosen = best[1].epoch == self.best.epoch - 1
+        return best[1] if chosen and last.epoch != self.best.epoch - 1 else last
 
     def _add_tensors(self, record: Tensors) -> None:
         if self._tensor_rank is None:

@@ -33,6 +33,18 @@ def job(gathered: Gathered, *, running: bool) -> facts.Job:
     )
 
 
+def of_winner(about: facts.Job, tried: facts.Trials) -> facts.Job:
+    """Return the facts of a sweep with the hyperparameters of its best trial, once it is known."""
+    won = next((item for item in tried.trials if item.name == tried.best), None)
+    if won is None:
+        return about
+    known = dict(about.about.get("hyperparameters") or {}) | won.hyperparameters
+    changed = about.about | {"hyperparameters": known}
+    if "batch_size" in won.hyperparameters:
+        changed["batch_size"] = won.hyperparameters["batch_size"]
+    return about.model_copy(update={"about": changed | {"best trial": tried.best}})
+
+
 def _attempts(gathered: Gathered, starts: list[Start]) -> list[facts.Attempt]:
     found = []
     ends = gathered.of_main_process(gathered.ends)

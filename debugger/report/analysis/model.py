@@ -1,5 +1,6 @@
 """Facts about the model: health of its layers, and the confusion matrix."""
 
+import base64
 import math
 from collections import Counter
 
@@ -10,6 +11,8 @@ from debugger.report import facts
 from debugger.report.analysis.gathering import Gathered
 
 _PAIRS = 20
+_PICTURES = 60  # thumbnails at most
+_THUMBNAIL = 20_000  # characters of base64 at most: a recording can come from anybody
 
 
 def layers(gathered: Gathered) -> list[facts.Layer]:
@@ -59,6 +62,7 @@ def confusion(record: Confusion | None, names: list[str]) -> facts.Confusion | N
         key=lambda item: (-item[2], item[:2]),
     )
     return facts.Confusion(
+        split=record.split,
         step=record.step,
         epoch=record.epoch,
         pictures=total,
@@ -82,6 +86,39 @@ def confusion(record: Confusion | None, names: list[str]) -> facts.Confusion | N
             for truth, answer, pictures in wrong[:_PAIRS]
         ],
     )
+
+
+def mistakes(gathered: Gathered, names: list[str]) -> list[facts.Mistake]:
+    """Return the pictures with wrong answers; those whose thumbnail is no small JPEG are left out.
+
+    The pairs of classes with the most pictures come first, as in the recording.
+    """
+    return [
+        facts.Mistake(
+            split=item.split,
+            name=item.name,
+            truth=_name(names, item.truth),
+            answer=_name(names, item.answer),
+            probability=item.probability,
+            thumbnail=item.thumbnail,
+        )
+        for item in gathered.mistakes[-_PICTURES:]
+        if _is_jpeg(item.thumbnail)
+    ]
+
+
+def _name(names: list[str], number: int) -> str:
+    return names[number] if 0 <= number < len(names) else f"class {number}"
+
+
+def _is_jpeg(text: object) -> bool:
+    """Whether a text from a recording is a small JPEG in base64."""
+    if not isinstance(text, str) or len(text) > _THUMBNAIL:
+        return False
+    try:
+        return base64.b64decode(text, validate=True).startswith(b"\xff\xd8\xff")
+    except ValueError:
+        return False
 
 
 def class_names(about: dict[str, object]) -> list[str]:

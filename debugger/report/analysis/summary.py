@@ -9,17 +9,22 @@ import numpy as np
 from debugger import rules
 from debugger.records import Record
 from debugger.report import facts
-from debugger.report.analysis import advice, job, model, steps, system
+from debugger.report.analysis import advice, job, model, processor, steps, system
 from debugger.report.analysis import time_split as spent
 from debugger.report.analysis.gathering import Gathered, label
-from debugger.report.wording import clock, count, times
+from debugger.report.analysis.trials import trials
+from debugger.report.wording import NOT_IN_A_SWEEP, accuracy, clock, count, times
 from debugger.rules.rule import Result
 
 _DEVIATIONS = 3.0  # if the rule StepOutlier is switched off
 
 
 def summarise(
-    stream: Iterable[Record], settings: Mapping[str, Any], *, running: bool = False
+    stream: Iterable[Record],
+    settings: Mapping[str, Any],
+    *,
+    running: bool = False,
+    cost: facts.Cost | None = None,
 ) -> tuple[facts.Report, Gathered]:
     """Return the facts, and the records that the charts need.
 
@@ -27,30 +32,42 @@ def summarise(
         stream: the records of a recording, by time.
         settings: rule settings.
         running: the job still runs, so a missing End is not an abrupt end.
+        cost: prices and billed time, if they are known.
     """
     gathered = Gathered()
     results = rules.evaluate(_gather(stream, gathered), rules.make(settings))
-    return from_results(gathered, results, running=running), gathered
+    return from_results(gathered, results, running=running, cost=cost), gathered
 
 
-def from_results(gathered: Gathered, results: list[Result], *, running: bool) -> facts.Report:
+def from_results(
+    gathered: Gathered, results: list[Result], *, running: bool, cost: facts.Cost | None = None
+) -> facts.Report:
     """Return the facts of the gathered records and the rule results."""
     outlier = next((item for item in results if item.rule == "StepOutlier"), None)
     deviations = float((outlier.parameters if outlier else {}).get("stddev", _DEVIATIONS))
     about = job.job(gathered, running=running)
+    tried = trials(gathered)
+    if tried:
+        about = job.of_winner(about, tried)
     time = spent.time(gathered)
     taken = steps.find(gathered, deviations)
     usage = system.usage(gathered)
     operators = system.operators(gathered)
-    tips = advice.find(time, taken, usage, operators, about.about)
-    found = sorted((_rule(item) for item in results), key=lambda item: (-item.times, item.rule))
+    tips = advice.find(
+        time, taken, usage, operators, about.about, used=processor.busy(gathered), cost=cost
+    )
+    swept = tried is not None
+    found = sorted(
+        (_rule(item, swept=swept) for item in results), key=lambda item: (-item.times, item.rule)
+    )
     curves: dict[str, list[facts.Point]] = defaultdict(list)
     # The metrics of an epoch have its last step; their epoch counts from 1, as in CloudWatch.
     epochs = {step.step: step.epoch for step in gathered.of_main_process(gathered.steps)}
     for item in gathered.of_main_process(gathered.scalars):
-        epoch = epochs.get(item.step, item.epoch)
+        epoch = epochs.get(item.step, max(item.epoch - 1, 0))
         point = facts.Point(at=item.at, step=item.step, epoch=epoch, value=item.value)
         curves[item.name].append(point)
+    names = model.class_names(about.about)
     report = facts.Report(
         headline="",
         job=about,
@@ -61,7 +78,10 @@ def from_results(gathered: Gathered, results: list[Result], *, running: bool) ->
         best=_best(gathered),
         steps=taken,
         layers=model.layers(gathered),
-        confusion=model.confusion(gathered.confusion, model.class_names(about.about)),
+        confusion=model.confusion(gathered.confusion, names),
+        mistakes=model.mistakes(gathered, names),
+        trials=tried,
+        cost=cost,
         system=usage,
         operators=operators,
     )
@@ -79,7 +99,10 @@ def _gather(stream: Iterable[Record], gathered: Gathered) -> Iterator[Record]:
         yield record
 
 
-def _rule(result: Result) -> facts.Rule:
+def _rule(result: Result, *, swept: bool) -> facts.Rule:
+    details = _plain(result.details)
+    if swept and result.status == "no data" and result.kind == "tensor":
+        details = {"needs": NOT_IN_A_SWEEP}
     return facts.Rule(
         rule=result.rule,
         kind=result.kind,
@@ -97,7 +120,7 @@ def _rule(result: Result) -> facts.Rule:
             )
             for item in result.first
         ],
-        details=_plain(result.details),
+        details=details,
         description=result.description,
         advice=result.advice,
         aws=_plain(result.to_aws()),
@@ -119,17 +142,18 @@ def _headline(report: facts.Report) -> str:
     """Return the verdict in a few sentences."""
     sentences = [_ending(report.job)]
     if best := report.best_accuracy:
-        sentences.append(f"The best validation accuracy was {100 * best[1]:.1f} %.")
+        which = f" (trial {report.trials.best})" if report.trials and report.trials.best else ""
+        sentences.append(f"The best validation accuracy was {accuracy(best[1])}{which}.")
     judging, tips = report.judging, report.advice
     fired = [item for item in judging if item.status == "fired"]
     if fired:
         most = fired[0]
         sentences.append(
-            f"{len(fired)} of {count(len(judging), 'rule')} fired, most often {most.rule} "
-            f"({times(most.times)})."
+            f"{len(fired)} of the {count(len(judging), 'rule')} with data fired, most often "
+            f"{most.rule} ({times(most.times)})."
         )
     elif judging:
-        sentences.append(f"None of {count(len(judging), 'rule')} fired.")
+        sentences.append(f"None of the {count(len(judging), 'rule')} with data fired.")
     if tips:
         sentences.append(
             f"What cost the most time: {tips[0].finding[0].lower()}{tips[0].finding[1:]}"

@@ -104,6 +104,29 @@ def bars(title: str, bins: Sequence[Bin], format_x: Formatter, marks: dict[str, 
     )
 
 
+def scatter(
+    title: str,
+    points: Sequence[tuple[float, float, str]],
+    x: Axis,
+    y: Axis,
+    *,
+    best: int | None = None,
+) -> Html:
+    """Return points (x, y, description) without lines; the point `best` is marked."""
+    parts = [_grid(x, y)]
+    order = [i for i in range(len(points)) if i != best] + ([] if best is None else [best])
+    for i in order:
+        across, up, words = points[i]
+        at = f"M{_text(_WIDTH * x.at(across))} {_text(_HEIGHT * (1 - y.at(up)))}h0"
+        kind = "dot b large" if i == best else "dot a"
+        parts.append(tag("path", tag("title", words), d=at, class_=kind))
+    legend = [] if best is None else [_key("best", "b round"), _key("other trials", "a round")]
+    description = f"{title}: {len(points)} trials" + (
+        "" if best is None else f"; the best is {points[best][2]}"
+    )
+    return _figure(title, legend, parts, x, y, description, [], "", tall=True)
+
+
 def ribbon(title: str, spans: Sequence[tuple[float, float, str]], x: Axis, group: str) -> Html:
     """Return coloured intervals (start, end, name) over x."""
     names = list(dict.fromkeys(name for _, _, name in spans))

@@ -12,6 +12,7 @@ import numpy as np
 from debugger.report.drawing.markup import Html, tag
 
 # Levels of a picture: 0 to 249 are the scale; then zero, not finite, and no value.
+_NAMED = 20  # classes that have their names at the axes
 _LEVELS, _ZERO, _NOT_FINITE, _EMPTY = 250, 250, 251, 252
 # viridis (Smith and van der Walt, 2015; CC0): readable for colour-blind people and in grey.
 _ANCHORS = np.array(
@@ -65,7 +66,7 @@ def figure(
     *,
     logarithmic: bool,
     description: str,
-    square: bool = False,
+    square: tuple[str, str] | None = None,
     note: str = "",
 ) -> Html:
     """Return a heat map.
@@ -78,7 +79,7 @@ def figure(
         format_value: formats a value.
         logarithmic: whether the scale is logarithmic.
         description: what the map shows, for people who cannot see it.
-        square: same width and height.
+        square: the names of both axes, of a map with the same width and height.
         note: text below the title.
     """
     colours = scale(values, logarithmic=logarithmic)
@@ -118,10 +119,31 @@ def figure(
             tag("output", class_="reading"),
         ),
         tag("div", *_bands(rows), class_="rows", aria_hidden="true") if not square else None,
+        tag("div", *_names(rows, square[0]), class_="rows", aria_hidden="true") if square else None,
         tag("div", image, class_="map", data_map=json.dumps(data, separators=(",", ":"))),
-        tag("div", *_ends(across), class_="x", aria_hidden="true"),
+        tag("div", *_ends(across), class_="x", aria_hidden="true") if not square else None,
+        tag("div", *_names(across, square[1]), class_="x", aria_hidden="true") if square else None,
         class_="heat square" if square else "heat",
+        style=f"--room:{_room(rows):.1f}rem" if square else None,
     )
+
+
+def _names(names: Sequence[str], axis: str) -> list[Html]:
+    """Return the name of an axis, and its class names if there is room, else the first and last."""
+    few = len(names) <= _NAMED
+    chosen = list(enumerate(names)) if few else [(0, names[0]), (len(names) - 1, names[-1])]
+    labels = [
+        tag("span", name, style=f"--at:{100 * (place + 0.5) / len(names):.2f}%")
+        for place, name in chosen
+    ]
+    return [tag("b", axis), *labels]
+
+
+def _room(names: Sequence[str]) -> float:
+    """Return the room for class names at an axis, in rem, with the name of the axis."""
+    few = len(names) <= _NAMED
+    longest = max(len(name) for name in (names if few else (names[0], names[-1])))
+    return 1.9 + min(0.5 * longest, 4.8)
 
 
 def _height(rows: Sequence[str]) -> int:

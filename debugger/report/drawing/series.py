@@ -60,6 +60,23 @@ class Axis:
 
 
 @dataclass(frozen=True)
+class Categories(Axis):
+    """An axis of words, at 0, 1, 2 and so on."""
+
+    words: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, words: Sequence[str]) -> "Categories":
+        """Return the axis of these words."""
+        return cls(-0.5, len(words) - 0.5, lambda at: words[round(at)], words=tuple(words))
+
+    def ticks(self, most: int) -> list[float]:
+        """Return the place of each word, or of about `most` of them."""
+        every = max(1, -(-len(self.words) // (2 * most)))
+        return [float(place) for place in range(0, len(self.words), every)]
+
+
+@dataclass(frozen=True)
 class Columns:
     """A series as it is drawn: minimum, median and maximum of each column with values."""
 

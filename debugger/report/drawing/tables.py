@@ -25,11 +25,17 @@ class Column:
 
 
 def table(
-    caption: str, columns: Sequence[Column], rows: Sequence[Sequence[str]], *, stacked: bool = False
+    caption: str,
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[str]],
+    *,
+    stacked: bool = False,
+    marked: int | None = None,
 ) -> Html:
     """Return a table; the first cell of each row is its head.
 
-    On narrow pages, a `stacked` table shows the cells of a row below each other.
+    On narrow pages, a `stacked` table shows the cells of a row below each other. The row `marked`
+    is the best one.
     """
     head = [tag("th", item.name, scope="col", class_=item.kind) for item in columns]
     body = [
@@ -51,8 +57,9 @@ def table(
                 )
                 for item, cell in zip(columns[1:], row[1:], strict=True)
             ),
+            class_="best" if index == marked else None,
         )
-        for row in rows
+        for index, row in enumerate(rows)
     ]
     made = tag(
         "table",

@@ -1,4 +1,4 @@
-"""The sections about the model: layers over steps, and the confusion matrix."""
+"""The section about the model: layers over steps."""
 
 import math
 from collections.abc import Callable
@@ -11,16 +11,16 @@ from debugger.report.analysis.gathering import Gathered
 from debugger.report.drawing import heatmap
 from debugger.report.drawing.markup import Html, join, tag
 from debugger.report.drawing.tables import Column, folded, table
-from debugger.report.wording import number, share
+from debugger.report.wording import NOT_IN_A_SWEEP, number, share
 
 _ACROSS = 240
 _WORST = 15
-_CONFUSED = 10
-_MATRIX = 200
 
 
 def layers(report: facts.Report, gathered: Gathered) -> Html:
     """Return heat maps of tensors over steps, and the tensors to check first."""
+    if not report.layers and report.sweep:
+        return tag("p", f"Tensors are {NOT_IN_A_SWEEP}.")
     if not report.layers:
         return tag("p", "No tensors were recorded: set debugger_collections and debugger_interval.")
     maps = [
@@ -137,71 +137,3 @@ def _all(found: list[facts.Layer]) -> Html:
     ]
     caption = "l2 and update: median over the job; shares: maximum"
     return folded(f"All {len(found)} tensors", table(caption, columns, rows))
-
-
-def confusion(report: facts.Report, gathered: Gathered) -> Html:
-    """Return the confusion matrix, the most confused pairs, and all classes."""
-    found = report.confusion
-    if found is None or gathered.confusion is None:
-        return tag("p", "No confusion matrix was recorded: there was no evaluation yet.")
-    intro = (
-        f"The evaluation after step {found.step:,} (epoch {found.epoch + 1}): {found.pictures:,} "
-        f"pictures, {share(found.accuracy)} right."
-    )
-    heads = [Column("class"), Column("predicted as"), Column("pictures", figure=True)]
-    heads.append(Column("share of class", figure=True))
-    wrong = [
-        [item.truth, item.answer, f"{item.pictures:,}", share(item.share)]
-        for item in found.pairs[:_CONFUSED]
-    ]
-    pairs = table("Most often confused", heads, wrong)
-    worst = sorted(
-        found.classes, key=lambda item: (item.recall is None, item.recall or 0.0, item.name)
-    )
-    columns = [
-        Column("class"),
-        *(Column(n, figure=True) for n in ("pictures", "recall", "precision")),
-    ]
-    rows = [
-        [item.name, f"{item.pictures:,}", share(item.recall), share(item.precision)]
-        for item in worst
-    ]
-    few, rest = rows[:_WORST], rows[_WORST:]
-    classes = table("Classes, worst recall first", columns, few)
-    more = (
-        folded(f"The other {len(rest)} classes", table("Other classes", columns, rest))
-        if rest
-        else None
-    )
-    return join(
-        tag("p", intro),
-        tag(
-            "div",
-            tag("div", _matrix(gathered, found), pairs if wrong else None),
-            tag("div", classes, more),
-            class_="pair",
-        ),
-    )
-
-
-def _matrix(gathered: Gathered, found: facts.Confusion) -> Html | None:
-    record = gathered.confusion
-    if record is None or not 2 <= record.classes <= _MATRIX:
-        return None
-    counts = np.zeros((record.classes, record.classes))
-    for truth, answer, pictures in record.counts:
-        counts[truth, answer] = pictures
-    totals = counts.sum(1, keepdims=True)
-    shares = np.where(totals > 0, counts / np.maximum(totals, 1), np.nan)
-    names = [item.name for item in found.classes]
-    return heatmap.figure(
-        "Rows: true class; columns: predicted class",
-        shares,
-        names,
-        names,
-        share,
-        logarithmic=False,
-        description=f"Confusion matrix of {record.classes} classes, as shares of each true class; "
-        "the tables next to it list the pairs.",
-        square=True,
-    )

@@ -6,7 +6,17 @@ from typing import Any
 from debugger.report import facts
 from debugger.report.drawing.markup import Html, join, tag
 from debugger.report.drawing.tables import Column, folded, table
-from debugger.report.wording import clock, count, moment, number, part, seconds, share
+from debugger.report.wording import (
+    accuracy,
+    clock,
+    count,
+    dollars,
+    moment,
+    number,
+    part,
+    seconds,
+    share,
+)
 
 _WORDS = {
     "completed": "Completed",
@@ -71,11 +81,17 @@ def _tiles(report: facts.Report) -> list[Html]:
         ]
     if best := report.best_accuracy:
         epoch, value = best
-        tiles.append(_tile(f"{100 * value:.1f} %", f"best validation accuracy, epoch {epoch}"))
+        which = f"trial {report.trials.best}, " if report.trials and report.trials.best else ""
+        tiles.append(_tile(accuracy(value), f"best validation accuracy, {which}epoch {epoch}"))
     if test := report.curves.get("test:accuracy"):
-        tiles.append(_tile(f"{100 * test[-1].value:.1f} %", "test accuracy"))
+        tiles.append(_tile(accuracy(test[-1].value), "test accuracy"))
+    if report.trials:
+        tiles.append(_tile(f"{len(report.trials.trials)}", "trials of the sweep"))
+    if report.cost and (total := report.cost.total) is not None:
+        machines = f"{report.cost.machines} x {report.cost.instance_type}"
+        tiles.append(_tile(dollars(total), f"estimated cost, {machines}"))
     if report.rules:
-        tiles.append(_tile(f"{len(fired)} of {len(report.judging)}", "rules fired"))
+        tiles.append(_tile(f"{len(fired)} of {len(report.judging)}", "rules with data fired"))
     return tiles
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from debugger.report import facts
 from debugger.report.drawing.markup import Html, join, tag
 from debugger.report.drawing.tables import Column, folded, table
-from debugger.report.wording import clock, count, number, times
+from debugger.report.wording import clock, count, counted, number, times
 
 _SHOWN = 5
 
@@ -17,9 +17,17 @@ def rules(report: facts.Report) -> Html:
         return tag("p", "No rules were run.")
     fired = [item for item in report.rules if item.status == "fired"]
     without = [item for item in report.rules if item.status == "no data"]
-    parts = [_overview(report.rules)]
-    parts += [_card(item, report.job.started) for item in fired]
     quiet = [item for item in report.rules if item.status == "quiet"]
+    reporting = [item for item in quiet if item.rule in facts.REPORTING]
+    quiet = [item for item in quiet if item.rule not in facts.REPORTING]
+    total = {
+        "fired": len(fired),
+        "did not fire": len(quiet),
+        "had no data": len(without),
+        "only report": len(reporting),
+    }
+    parts = [tag("p", counted(total), class_="quiet"), _overview(report.rules)]
+    parts += [_card(item, report.job.started) for item in fired]
     if quiet:
         rows = [
             [item.rule, item.description, f"{item.datapoints:,}", _parameters(item)]
@@ -44,6 +52,10 @@ def rules(report: facts.Report) -> Html:
                 table("Rules without data", columns, rows, stacked=True),
             )
         )
+    if reporting:
+        names = ", ".join(item.rule for item in reporting)
+        parts.append(tag("p", f"Only report: {names}. Their figures are in report.json.",
+                         class_="quiet"))  # fmt: skip
     return join(*parts)
 
 

@@ -10,7 +10,16 @@ from debugger.report.drawing import charts
 from debugger.report.drawing.markup import Html, join, tag
 from debugger.report.drawing.series import Axis, Formatter, Series, span
 from debugger.report.drawing.tables import Column, folded, table
-from debugger.report.wording import clock, figure, measure, number, part, seconds, unit
+from debugger.report.wording import (
+    NOT_IN_A_SWEEP,
+    clock,
+    figure,
+    measure,
+    number,
+    part,
+    seconds,
+    unit,
+)
 
 _COLOURS = "abcdef"
 _MOMENTS = 400
@@ -27,12 +36,22 @@ def curves(report: facts.Report, gathered: Gathered) -> Html:
                 "single steps", [s.step for s in losses], [float(s.loss or 0) for s in losses], 0
             )
         )
+    rates = [
+        step for step in gathered.of_main_process(gathered.steps) if step.learning_rate is not None
+    ]
+    if rates:
+        values = [float(step.learning_rate or 0) for step in rates]
+        families["learning_rate"].append(_series("head", [s.step for s in rates], values, 0))
     for name, points in report.curves.items():
+        if rates and name == "train:learning_rate":
+            continue  # the same values at the ends of epochs
         split, _, metric = name.rpartition(":")
         family = families[metric or name]
         family.append(
             _series(split or name, [p.step for p in points], [p.value for p in points], len(family))
         )
+    if report.against:
+        _add_other(families, report.against)
     if not families:
         return tag("p", "No losses and no metrics were recorded.")
     last = max(float(item.x.max()) for family in families.values() for item in family)
@@ -50,7 +69,23 @@ def curves(report: facts.Report, gathered: Gathered) -> Html:
         for name in order
         if name in families
     ]
-    return tag("div", *drawn, class_="grid")
+    note = None
+    if report.sweep:
+        won = f", trial {report.trials.best}" if report.trials and report.trials.best else ""
+        note = tag("p", f"The curves are those of the best trial{won}. The losses of single steps "
+                   f"are {NOT_IN_A_SWEEP}.", class_="quiet")  # fmt: skip
+    return join(note, tag("div", *drawn, class_="grid"))
+
+
+def _add_other(families: dict[str, list[Series]], other: facts.Comparison) -> None:
+    """Add the curves of another job, where this job has a curve of the same name."""
+    for name, points in other.curves.items():
+        split, _, metric = name.rpartition(":")
+        family = families.get(metric or name)
+        if family:
+            label = f"{split or name}, {other.against}"
+            x, y = [p.step for p in points], [p.value for p in points]
+            family.append(_series(label, x, y, len(family)))
 
 
 def _series(name: str, x: list[int], y: list[float], index: int) -> Series:
