@@ -1,4 +1,4 @@
-"""The first hour: an empty emulator, a folder of photos, eight commands to an answer and back."""
+"""The first hour: an empty emulator, photos, and what the README and the tutorial say."""
 
 import json
 import shutil
@@ -10,10 +10,12 @@ import boto3  # type: ignore[import-untyped]
 import pytest
 
 from scripts import spec
+from tests import documents
 from tests.scripts.conftest import run_emulator, use_endpoint
 from tests.scripts.kennel import kennel
 
-README = Path(__file__).parents[2] / "README.md"
+README = documents.ROOT / "README.md"
+TUTORIAL = documents.ROOT / "docs" / "tutorial.md"
 # A network that trains on digits in seconds on two cores; the file's own has 50 layers.
 QUICK = [
     "--set", "hyperparameters.architecture=resnet18",
@@ -74,12 +76,13 @@ def empty_emulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         yield
 
 
-def commands() -> list[list[str]]:
-    """The `kennel` commands of the README's "Your own photos, without AWS", in order."""
-    section = README.read_text().partition("## Your own photos, without AWS")[2].partition("## ")[0]
-    lines = [line.partition("#")[0].removeprefix("$ ") for line in section.splitlines()]
-    joined = [part for line in lines for part in line.split("&&")]
-    return [words[1:] for line in joined if (words := line.split())[:1] == ["kennel"]]
+def commands(page: Path, begin: str, end: str) -> list[list[str]]:
+    """The `kennel` commands between two headings, in order, without `kennel`."""
+    lines = page.read_text().splitlines()
+    first, last = lines.index(begin), lines.index(end)
+    blocks = [one for one in documents.blocks(page) if first < one.line <= last]
+    found = [words for block in blocks for words in documents.commands(block)]
+    return [words[1:] for words in found if words[:1] == ["kennel"]]
 
 
 @pytest.mark.slow
@@ -90,7 +93,8 @@ def test_from_photos_to_an_answer_and_back_to_nothing(
     photos.rename("photos")
     shutil.copy(next(Path("photos").rglob("*.png")), "photo.jpg")
     job = ""
-    listed = commands()
+    listed = commands(README, "## Your own photos, without AWS", "## On SageMaker")
+    assert listed.pop(0) == ["emulator", "start"]
     assert [words[0] for words in listed] == [
         *("init", "setup", "data", "tune", "deploy", "predict", "down", "setup")
     ]
@@ -112,3 +116,27 @@ def test_from_photos_to_an_answer_and_back_to_nothing(
     assert boto3.client("scheduler").list_schedules()["Schedules"] == []
     stacks = boto3.client("cloudformation").list_stacks(StackStatusFilter=["CREATE_COMPLETE"])
     assert stacks["StackSummaries"] == []
+
+
+@pytest.mark.slow
+def test_the_tutorial_runs_as_it_is_written(
+    empty_emulator: None, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    photos.rename("photos")
+    shutil.copy(next(Path("photos").rglob("*.png")), "photo.jpg")
+    job = ""
+    listed = commands(TUTORIAL, "## The command", "## Now on AWS")
+    assert len(listed) > 15
+    for words in listed:
+        if words[0] == "emulator":
+            continue  # the test has one of its own
+        typed = [job if word == "JOB" else word for word in words]
+        more = {"tune": QUICK, "setup": ["--yes"] * ("--yes" not in words)}.get(words[0], [])
+        done = kennel(*typed, *more)
+        assert done.code == 0, f"{words}: {done.err or done.out}"
+        if words[0] == "tune":
+            job = done.out.splitlines()[0]
+    assert Path("scores.csv").read_text().count("\n") > 10
+    assert next(Path().glob("*-report.html"))
+    assert boto3.client("sagemaker").list_endpoints()["Endpoints"] == []
