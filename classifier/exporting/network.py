@@ -43,9 +43,7 @@ def export(network: nn.Module, side: int) -> bytes:
     Raises:
         ExportError: it cannot be exported, or its logits differ from torch's by over `PARITY`.
     """
-    size = sum(one.nbytes for one in network.state_dict().values())
-    if size > _MOST_BYTES - _GRAPH_BYTES:
-        raise ExportError(f"its weights have {size:,} bytes, more than an ONNX file can hold")
+    check_bytes(network)
     # Tracing takes a second or two; dynamo ten times as long, and it exports what tracing cannot.
     reasons = []
     for way in (_trace, _dynamo):
@@ -59,6 +57,13 @@ def export(network: nn.Module, side: int) -> bytes:
             return _with_maps(model, network, side)
         reasons.append(f"its logits differ from torch's by {difference:.1e}")
     raise ExportError("; ".join(reason.splitlines()[0][:300] for reason in reasons))
+
+
+def check_bytes(network: nn.Module) -> None:
+    """Raise ExportError if a network's weights do not fit into an ONNX file."""
+    size = sum(one.nbytes for one in network.state_dict().values())
+    if size > _MOST_BYTES - _GRAPH_BYTES:
+        raise ExportError(f"its weights have {size:,} bytes, more than an ONNX file can hold")
 
 
 def compare(model: bytes, network: nn.Module, side: int) -> float:
