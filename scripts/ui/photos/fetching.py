@@ -66,12 +66,12 @@ def copy(
     Raises:
         Problem: an object cannot be read, or its key leads out of the folder.
     """
-    client = aws.client("s3")
     root = into.resolve()
     targets = [(root / one.channel / one.name).resolve() for one in objects]
     for one, target in zip(objects, targets, strict=True):
         if not target.is_relative_to(root / one.channel):
             raise Problem(f"{one.key}: refusing to write outside of the folder")
+    client = aws.client("s3")
 
     def get(one: Object, target: Path) -> None:
         if stop.is_set():
