@@ -17,6 +17,8 @@ from scripts.requests.request import Request
 
 # The first try and six retries, unless AWS_MAX_ATTEMPTS is set.
 _ATTEMPTS = 7
+# As many as the threads that upload: boto3's default of 10 would close the others after each call.
+_CONNECTIONS = 16
 
 
 class AwsProblem(Problem):
@@ -91,7 +93,10 @@ class Aws:
 
                 # Retries with backoff: a throttled call must not end a long watch.
                 attempts = int(os.environ.get("AWS_MAX_ATTEMPTS") or _ATTEMPTS)
-                config = Config(retries={"mode": "standard", "total_max_attempts": attempts})
+                config = Config(
+                    retries={"mode": "standard", "total_max_attempts": attempts},
+                    max_pool_connections=_CONNECTIONS,
+                )
                 with translated(f"creating a client for {service}"):
                     self._clients[service] = self._session.client(
                         service, region_name=self.region, config=config
