@@ -11,7 +11,7 @@ from typing import Any
 from pictures.layouts.litter import lies_in_litter
 from scripts.aws import logs, watch
 from scripts.aws.client import Aws, AwsProblem
-from scripts.console import names, terminal
+from scripts.console import names, progress, terminal
 from scripts.problem import Problem
 from scripts.requests import endpoints, hosting, jobs, objects, schedules
 from scripts.requests.request import Request
@@ -175,8 +175,9 @@ def delete(aws: Aws, name: str) -> None:
     aws.send(endpoints.delete(name))
     _delete_schedule(aws, name)
     # AWS would delete a config in use, but the endpoint could then never be updated.
-    while _found(aws, name):
-        time.sleep(watch.POLL_S)
+    with progress.working(f"deleting the endpoint {name}"):
+        while _found(aws, name):
+            time.sleep(watch.POLL_S)
     terminal.note(f"deleted endpoint {name}")
     _delete_config(aws, about["EndpointConfigName"])
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from scripts.aws import watch
 from scripts.aws.client import Aws, AwsProblem
-from scripts.console import terminal
+from scripts.console import progress, terminal
 from scripts.problem import Problem
 from scripts.requests import account, registry, stacks
 from scripts.requests.request import Request
@@ -117,11 +117,12 @@ def _delete_if_empty(aws: Aws, request: Request, label: str) -> None:
 
 
 def _wait_until_gone(aws: Aws, name: str) -> None:
-    while (status := state(aws, name)) is not None:
-        if status == "DELETE_FAILED":
-            reasons = "\n".join(f"  {reason}" for reason in _reasons(aws, name))
-            raise Problem(f"stack {name} cannot be deleted:\n{reasons}")
-        time.sleep(watch.POLL_S)
+    with progress.working(f"deleting the stack {name}"):
+        while (status := state(aws, name)) is not None:
+            if status == "DELETE_FAILED":
+                reasons = "\n".join(f"  {reason}" for reason in _reasons(aws, name))
+                raise Problem(f"stack {name} cannot be deleted:\n{reasons}")
+            time.sleep(watch.POLL_S)
 
 
 def _reasons(aws: Aws, name: str) -> list[str]:

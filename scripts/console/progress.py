@@ -5,6 +5,7 @@ rich.progress is imported when a bar is shown, so that other verbs start without
 """
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -78,6 +79,33 @@ def waiting() -> Iterator[Callable[[str], None]]:
 
     with Console(stderr=True, highlight=False, markup=False).status("") as status:
         yield lambda text: status.update(f"{text} ({time.monotonic() - started:.0f} s)")
+
+
+@contextmanager
+def working(label: str) -> Iterator[None]:
+    """Show on stderr what is being done, where nothing can be counted, until the block ends.
+
+    The block prints nothing.
+    """
+    if sys.stderr.isatty():
+        from rich.console import Console
+
+        with Console(stderr=True, highlight=False, markup=False).status(label):
+            yield
+        return
+    started, ended = time.monotonic(), threading.Event()
+
+    def lines() -> None:
+        while not ended.wait(LINE_EVERY_S):
+            terminal.note(f"{time.monotonic() - started:5.0f} s  {label}")
+
+    thread = threading.Thread(target=lines, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def _lines(label: str, unit: Literal["files", "bytes"], total: int | None) -> Advance:

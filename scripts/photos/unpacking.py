@@ -10,6 +10,7 @@ from pathlib import Path
 from pictures import archive
 from pictures.archive import ArchiveError, Limits
 from pictures.text import printable
+from scripts.console import progress
 from scripts.problem import Problem
 
 _MEMBERS = 5_000_000
@@ -36,7 +37,9 @@ def folder_of(given: Path) -> Iterator[Path]:
                 tempfile.TemporaryDirectory(prefix=".kennel-", dir=given.parent)
             )
             folder = Path(temporary) / (given.name.split(".")[0][:60] or "photos")
-            archive.unpack(given, folder, limits=Limits(members=_MEMBERS, size=max(0, free)))
+            limits = Limits(members=_MEMBERS, size=max(0, free))
+            with progress.working(f"unpacking {printable(given.name)}"):
+                archive.unpack(given, folder, limits=limits)
         except ArchiveError as error:
             raise Problem(str(error)) from error
         except OSError as error:

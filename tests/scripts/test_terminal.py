@@ -1,5 +1,6 @@
 """Nothing that `kennel` prints controls the terminal, wherever the text came from."""
 
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 from PIL import Image
 
 from scripts.aws import watch
-from scripts.console import terminal
+from scripts.console import progress, terminal
 from scripts.console.safe import without_escapes
 from tests.scripts.kennel import kennel
 
@@ -91,3 +92,15 @@ def test_names_of_folders_and_problems_are_clean(tmp_path: Path) -> None:
         assert outcome.code == 1
         assert "\x1b" not in outcome.out + outcome.err
         assert "\x07" not in outcome.out
+
+
+def test_long_work_prints_a_line_now_and_then(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "LINE_EVERY_S", 0.02)
+    with progress.working("looking at photos"):
+        while (shown := capsys.readouterr().err).count("looking at photos") == 0:
+            time.sleep(0.01)
+    assert shown.splitlines()[0].endswith(" s  looking at photos")
+    time.sleep(0.05)
+    assert capsys.readouterr().err.count("looking") <= 1  # it ends with the work

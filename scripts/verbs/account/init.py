@@ -12,7 +12,7 @@ from pictures.text import printable
 from scripts import spec
 from scripts.aws import target
 from scripts.aws.client import Aws, AwsProblem
-from scripts.console import terminal
+from scripts.console import progress, terminal
 from scripts.problem import Problem
 from scripts.spec import starter
 from scripts.spec.starter import Home, Photos
@@ -77,7 +77,10 @@ def _look_at(photos: Path) -> Photos:
         raise Problem(f"{photos}: no such folder")
     job = TrainConfig()
     try:
-        with unpacking.folder_of(photos) as folder:
+        with (
+            unpacking.folder_of(photos) as folder,
+            progress.working(f"looking at {printable(str(photos))}"),
+        ):
             found = channels.find(
                 {"photos": folder},
                 split_seed=job.split_seed,
