@@ -28,16 +28,18 @@ class Shown:
         if series == self.series:
             return
         self.series = {name: list(points) for name, points in series.items()}
-        self.element.options["series"] = _lines(self.series)
-        self.element.options["legend"] = _legend(list(self.series))
-        self.element.update()
+        self.element.show(_lines(self.series), _legend(list(self.series)))
 
 
 class _Chart(ui.element, component="chart.js"):
     def __init__(self, options: dict[str, Any], label: str) -> None:
         super().__init__()
-        self._props["options"] = self.options = options
+        self._props["options"] = options
         self._props["label"] = label
+
+    def show(self, series: list[dict[str, Any]], legend: dict[str, Any]) -> None:
+        self._props["options"] = {**self._props["options"], "series": series, "legend": legend}
+        self.update()
 
 
 def lines(

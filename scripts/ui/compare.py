@@ -8,14 +8,14 @@ from nicegui import ui
 
 from scripts.problem import Problem
 from scripts.requests import jobs
-from scripts.ui import charts, context, curves, frame, tables, words
+from scripts.ui import charts, context, curves, frame, summaries, tables, words
 from scripts.ui.job import facts, hyperparameters
 
 _MOST = 12
 # SageMaker's own limits for a name.
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9-]{0,62}")
 _Description = dict[str, Any]
-_PLAIN = ("runs on", "image", "time", "cost", "results", "role")
+_PLAIN = ("runs on", "image", "time", "role")
 
 
 @frame.page("/compare", "Compare")
@@ -75,7 +75,10 @@ class _Comparison:
         return found
 
     def draw_curves(self, found: Mapping[str, Mapping[str, list[tuple[float, float]]]]) -> None:
-        metrics = dict.fromkeys(metric for lines in found.values() for metric in lines)
+        # One value at the end is no curve: it is in the table.
+        metrics = dict.fromkeys(
+            metric for lines in found.values() for metric in lines if not metric.startswith("test:")
+        )
         for metric in metrics:
             series = {name: lines[metric] for name, lines in found.items() if metric in lines}
             if metric in self.charts:
@@ -92,7 +95,12 @@ def differences(abouts: Mapping[str, _Description]) -> list[tables.Row]:
         plain = facts(jobs.TRAINING, about)
         column = {"state": about["TrainingJobStatus"]}
         column |= {name: plain[name] for name in _PLAIN if name in plain}
+        column["cost"] = words.dollars(summaries.of_training(about).dollars).text
         column |= {row.key: row.cells[1].text for row in hyperparameters(about)}
+        column |= {
+            one["MetricName"]: words.number(one["Value"]).text
+            for one in about.get("FinalMetricDataList") or ()
+        }
         columns.append(column)
     names = dict.fromkeys(name for column in columns for name in column)
     rows = []

@@ -10,7 +10,8 @@ from train import metrics
 LOUD = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 
 
-def _definition(image: str = "program") -> dict[str, Any]:
+def definition(image: str = "program") -> dict[str, Any]:
+    """What a training job and the trials of a tuning job share."""
     source = {"S3DataType": "S3Prefix", "S3Uri": f"s3://{BUCKET}/photos"}
     return {
         "AlgorithmSpecification": {
@@ -32,7 +33,7 @@ def train(emulator: Emulator, name: str, /, **given: object) -> None:
         key: value if isinstance(value, str) else json.dumps(value) for key, value in given.items()
     }
     emulator.sagemaker.create_training_job(
-        TrainingJobName=name, HyperParameters=words, **_definition()
+        TrainingJobName=name, HyperParameters=words, **definition()
     )
 
 
@@ -54,7 +55,7 @@ def tune(emulator: Emulator, name: str) -> None:
                 ]
             },
         },
-        TrainingJobDefinition=_definition(),
+        TrainingJobDefinition=definition(),
     )
 
 

@@ -31,7 +31,8 @@ def test_a_curve_grows_within_two_seconds_of_the_log(jobs: Emulator, seen: Visit
     late, drawn = [], []
     while jobs.job("growing")["TrainingJobStatus"] == "InProgress" and len(drawn) < 4:
         logged = sum("validation:accuracy" in line for line in jobs.lines("growing"))
-        if drawn and logged == drawn[-1]:
+        if logged == (drawn[-1] if drawn else 0):
+            page.wait_for_timeout(30)
             continue
         since = time.monotonic()
         while epochs(page) < logged:
