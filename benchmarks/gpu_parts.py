@@ -17,7 +17,7 @@ from benchmarks.measuring import spread
 from benchmarks.training import job_in, noise
 from classifier import bundle
 from pictures.picture import Picture, Splits
-from serve.predictor import Predictor
+from serve.engines.torch_engine import TorchEngine
 from train import loop
 from train.batches import policy
 from train.config import TrainConfig
@@ -234,19 +234,17 @@ def whole_job(bench: Bench) -> Rows:
     )
     loaded = bundle.load(job.model_dir)
     cpu = torch.device("cpu")
-    kinds = [(cpu, torch.float32), (bench.device, torch.float32), (bench.device, torch.bfloat16)]
-    pictures = torch.randn(64 if bench.dry else 1024, 3, bench.side, bench.side)
+    kinds = [(cpu, "fp32"), (bench.device, "fp32"), (bench.device, "bf16")]
+    pictures = torch.randn(64 if bench.dry else 1024, 3, bench.side, bench.side).numpy()
     for device, precision in dict.fromkeys(kinds):
-        predictor = Predictor(loaded, device, torch.get_num_threads(), precision)
-        name = f"{device.type} {str(precision).removeprefix('torch.')}"
-        rows[f"golden answers, {name}: largest difference"] = bundle.replay(
-            loaded, predictor.predict
-        )
+        engine = TorchEngine(loaded, device, torch.get_num_threads(), precision)
+        name = f"{device.type} {precision}"
+        rows[f"golden answers, {name}: largest difference"] = bundle.replay(loaded, engine.predict)
         if device == bench.device:
-            predictor.predict(pictures)
+            engine.predict(pictures)
             began = time.perf_counter()
-            predictor.predict(pictures)
-            rows[f"serving's predictor, {name}, pictures/s"] = len(pictures) / (
+            engine.predict(pictures)
+            rows[f"serving's engine, {name}, pictures/s"] = len(pictures) / (
                 time.perf_counter() - began
             )
     return rows

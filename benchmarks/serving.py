@@ -24,13 +24,13 @@ from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from benchmarks.measuring import RESULTS, machine_load, spread, this_machine, write
 from benchmarks.servers import Place, alone, jpegs, kennel, litserve, load, stock
-from classifier import bundle
 from serve import machine
-from serve.predictor import Predictor, choose_device, choose_precisions
+from serve.engines import choice
+from serve.engines.engine import warm
+from serve.settings import Settings
 
 # Name: (numerator, denominator, figure, goal). `auto` is bf16 and left out where the processor has
 # none; `best` is the precision that LitServe computes in too.
@@ -83,8 +83,7 @@ def main() -> int:
     load_before = machine_load()
     with contextlib.ExitStack() as everything:
         place = Place(Path(everything.enter_context(tempfile.TemporaryDirectory())), photos)
-        best = choose_precisions("auto", choose_device("auto"))[0]
-        precisions = ("fp32",) if best is torch.float32 else ("fp32", "auto")
+        precisions = ("fp32", "auto") if machine.computes_bf16() else ("fp32",)
         sides = [stock(options.bundle, place)]
         sides += [
             kennel(f"kennel {name}", options.bundle, place, KENNEL_PRECISION=name)
@@ -123,7 +122,7 @@ def main() -> int:
         f" --seconds {options.seconds} --saturated-seconds {options.saturated_seconds}"
         f" --clients {options.clients} --bundle … --photos …",
         "machine": this_machine(),
-        "precision of auto": str(best),
+        "precision of auto": bounds[f"bound {precisions[-1]}"].precision,
         "layout": str(bounds["bound fp32"].layout),
         "load before": load_before,
         "clients at saturation": options.clients,
@@ -160,17 +159,14 @@ class Bound:
     """Decoding and forward passes in full batches, with nothing around them."""
 
     def __init__(self, model: Path, photos: list[bytes], precision: str) -> None:
-        loaded = bundle.load(model)
-        self._photos = photos
-        self._transform = loaded.description.transform
-        self.layout = machine.layout(machine.cores(), machine.gpus(), machine.memory_mb())
-        device = choose_device("auto")
-        self.precision = choose_precisions(precision, device)[0]
-        self._predictor = Predictor(loaded, device, self.layout.threads, self.precision)
-        self._decoders = ThreadPoolExecutor(
-            self.layout.threads, initializer=lambda: torch.set_num_threads(1)
-        )
-        self._predictor.warm(self._transform.crop, self.layout.batch_size)
+        settings = Settings.from_environment({"KENNEL_PRECISION": precision})
+        chosen = choice.choose(model, settings)
+        self._photos, self._engine = photos, chosen.engine
+        self.precision = chosen.engine.precision
+        self._transform = chosen.description.transform
+        self.layout = settings.layout
+        self._decoders = ThreadPoolExecutor(self.layout.threads)
+        warm(self._engine, self._transform.crop, self.layout.batch_size)
 
     def measure(self, seconds: float) -> dict[str, float]:
         """Return pictures a second and the processor time of one picture."""
@@ -178,9 +174,7 @@ class Bound:
         began, done, cpu = time.perf_counter(), 0, time.process_time()
         while time.perf_counter() - began < seconds:
             batch = islice(photos, self.layout.batch_size)
-            self._predictor.predict(
-                torch.from_numpy(np.stack(list(self._decoders.map(self._transform.read, batch))))
-            )
+            self._engine.predict(np.stack(list(self._decoders.map(self._transform.read, batch))))
             done += self.layout.batch_size
         return {
             "requests_per_s": done / (time.perf_counter() - began),

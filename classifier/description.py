@@ -147,20 +147,36 @@ class Described:
         Raises:
             BundleError: missing, damaged, or too large to be what it should be.
         """
+        path = self._path(name)
+        data = path.read_bytes()
+        self._compare(path, hashlib.sha256(data).hexdigest())
+        return data
+
+    def checked(self, name: str) -> Path:
+        """Check a file without keeping it in memory, and return its path.
+
+        Raises:
+            BundleError: as `contents`.
+        """
+        path = self._path(name)
+        with path.open("rb") as opened:
+            self._compare(path, hashlib.file_digest(opened, "sha256").hexdigest())
+        return path
+
+    def _path(self, name: str) -> Path:
         path = self.directory / name
         if not path.is_file():
             raise BundleError(f"{name} is missing from {self.directory}: fetch the bundle again")
         if name in EXPORTS and path.stat().st_size > _MOST_ONNX:
-            raise BundleError(
-                f"{path} has more than {_MOST_ONNX:,} bytes, the most of an ONNX file"
-            )
-        data = path.read_bytes()
-        if hashlib.sha256(data).hexdigest() != self.hashes.get(name):
+            raise BundleError(f"{path} has more than {_MOST_ONNX:,} bytes: not an ONNX file")
+        return path
+
+    def _compare(self, path: Path, digest: str) -> None:
+        if digest != self.hashes.get(path.name):
             raise BundleError(
                 f"{path} was changed or damaged after training (its checksum does not match): "
                 "fetch the bundle again"
             )
-        return data
 
 
 def describe(directory: Path) -> Description:

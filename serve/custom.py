@@ -2,7 +2,7 @@
 
 `KENNEL_CODE` names a module, a .py file or `bundle`. Its functions (`user_functions.py`) are those
 of SageMaker's inference toolkit, so an existing `inference.py` works unchanged; each function that
-it lacks is ours.
+it lacks is ours. Pictures and predictions are tensors where torch is installed, else arrays.
 """
 
 import contextlib
@@ -10,15 +10,15 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-import torch
+import numpy as np
 from mms.context import Context, RequestProcessor
 from PIL import UnidentifiedImageError
 from sagemaker_inference import content_types
-from torch import nn
 
-from classifier import bundle
-from classifier.transform import EvaluationTransform
-from serve import user_code
+from classifier.description import DESCRIPTION, Description, describe
+from classifier.transform import EvaluationTransform, Floats
+from serve import machine, user_code
+from serve.engines.choice import Chosen
 from serve.errors import RequestError
 from serve.formats import accepting, arrays, encodings
 from serve.formats.options import Options, read_options
@@ -42,6 +42,7 @@ from serve.handler import (
 )
 from serve.lane import handover
 from serve.user_answers import by_accept, encoded
+from serve.user_arrays import Arrays
 from serve.user_functions import UserFunctions
 
 log = logging.getLogger(__name__)
@@ -56,33 +57,38 @@ _NO_HEAT_MAP = RequestError(
 class CustomHandler(Handler):
     """Answers requests one at a time, with the user's functions and our own for the others."""
 
-    def _load(self, context: Context) -> float | None:
+    def _load(self, context: Context) -> Chosen | None:
+        with user_code.needing_torch(str(self._settings.code)):
+            return self._load_code(context)
+
+    def _load_code(self, context: Context) -> Chosen | None:
         settings = self._settings
         name, directory = str(settings.code), str(settings.model_dir)
         self._user = UserFunctions(user_code.load(name, settings.model_dir), name)
+        self._arrays = _arrays()
         self._has_own_network = "model_fn" not in self._user
         self._numbered = False  # whether the classes have no names
-        difference = None
+        chosen = None
         if "pre_model_fn" in self._user:
             self._user.call("pre_model_fn", context, directory)
         if self._has_own_network:
-            difference = super()._load(context)
-            self._model: Any = self._predictor.predict
+            chosen = super()._load(context)
+            self._model: Any = self._arrays.model(self._engine.predict)
         else:
             self._prepare_process(context)
-            torch.set_num_threads(settings.layout.threads)
+            self._arrays.set_threads(settings.layout.threads)
             self._model = self._user.call("model_fn", context, directory)
             if not ("input_fn" in self._user or "transform_fn" in self._user):
                 self._prepare_decoder()
         if "model_warmup_fn" in self._user:
             self._user.call("model_warmup_fn", context, directory, self._model)
-        return difference  # None: the user's own model has no golden inputs
+        return chosen  # None: the user's own model has no golden inputs
 
     def _prepare_decoder(self) -> None:
         """Choose the transform of pictures for the user's model, and prove that it takes them."""
         directory = self._settings.model_dir
-        if (directory / bundle.DESCRIPTION).is_file():
-            self._description = bundle.describe(directory)
+        if (directory / DESCRIPTION).is_file():
+            self._description = describe(directory)
         else:
             self._numbered = True
             self._description = _numbered_classes(2)
@@ -91,7 +97,7 @@ class CustomHandler(Handler):
                 "torchvision's networks take them, and classes are numbered; "
                 "for another transform add an input_fn",
                 directory,
-                bundle.DESCRIPTION,
+                DESCRIPTION,
                 self._description.transform.resize,
                 self._description.transform.crop,
             )
@@ -104,39 +110,28 @@ class CustomHandler(Handler):
         needed = "model_fn alone must return a model from float32 [N, 3, H, W] to logits [N, C]"
         cure = "add an input_fn and a predict_fn"
         try:
-            output = self._predict(torch.zeros(1, 3, side, side))
+            output = self._predict(self._arrays.given(np.zeros((1, 3, side, side), np.float32)))
         except Exception as error:
             reason = f"{type(error).__name__}: {str(error)[:300]}"
             raise user_code.CodeError(f"{needed}; this one raises {reason}: {cure}") from error
         if "output_fn" in self._user:
             return
-        if not isinstance(output, torch.Tensor) or output.ndim != 2 or output.shape[1] < 2:
-            shape = (
-                list(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
-            )
+        logits = self._arrays.table(output)
+        if logits is None or logits.shape[1] < 2:
+            shape = list(output.shape) if hasattr(output, "shape") else type(output).__name__
             raise user_code.CodeError(
                 f"{needed}; this one returns {shape} for one picture: {cure}, or an output_fn"
             )
         classes = len(self._description.classes)
-        if not self._numbered and output.shape[1] != classes:
+        if not self._numbered and logits.shape[1] != classes:
             raise user_code.CodeError(
-                f"the model of model_fn has {output.shape[1]} outputs, but "
-                f"{bundle.DESCRIPTION} has {classes} classes: use the bundle of this model, or "
+                f"the model of model_fn has {logits.shape[1]} outputs, but "
+                f"{DESCRIPTION} has {classes} classes: use the bundle of this model, or "
                 "add an output_fn"
             )
 
     def _predict(self, data: Any) -> Any:
-        """Call the model as the toolkit's PyTorch handler does: on its device, in eval mode."""
-        if self._has_own_network or not isinstance(self._model, nn.Module):
-            output = self._model(data)
-        else:
-            weight = next(self._model.parameters(), None)
-            if weight is not None and isinstance(data, torch.Tensor):
-                floats = data.is_floating_point() and weight.is_floating_point()
-                data = data.to(weight.device, weight.dtype if floats else data.dtype)
-            output = self._model.eval()(data)
-        output = getattr(output, "logits", output)  # of a Hugging Face model
-        return output.float().cpu() if isinstance(output, torch.Tensor) else output
+        return self._arrays.call(self._model, data)
 
     def _prepare(self, item: dict[str, Any], headers: dict[str, str]) -> Prepared:
         """As for a bundle; a model_fn can also get an array of floats, as its toolkit reads it."""
@@ -144,13 +139,13 @@ class CustomHandler(Handler):
             body = _body(item, headers, self._settings.max_body)
             if self._has_own_network or not arrays.is_floats(body):
                 return super()._prepare(item, headers)
-            pixels = torch.from_numpy(arrays.floats(body, self._settings.max_pictures))
+            pixels = arrays.floats(body, self._settings.max_pictures)
             chosen = accepting.choose(headers.get(ACCEPT), self._settings.default_format)
             return ParsedRequest(pixels, True, chosen, Options())
         except RequestError as error:
             return error
 
-    def _predictions(self, request: ParsedRequest, logits: torch.Tensor) -> Outcome:
+    def _predictions(self, request: ParsedRequest, logits: Floats) -> Outcome:
         if request.options.explain and not self._has_own_network:
             return _NO_HEAT_MAP
         if self._numbered and logits.shape[1] != len(self._description.classes):
@@ -201,7 +196,7 @@ class CustomHandler(Handler):
             accept = self._settings.default_accept
         if "transform_fn" in self._user:
             given = self._given(item, headers)
-            with torch.inference_mode():
+            with self._arrays.without_gradients():
                 output = self._user.call("transform_fn", context, self._model, *given, accept)
             return encoded(output, str(accept))
         request: ParsedRequest | None = None
@@ -213,40 +208,38 @@ class CustomHandler(Handler):
             prepared = self._prepare(item, {k: v for k, v in headers.items() if k not in ignored})
             if isinstance(prepared, RequestError):
                 raise prepared
-            request, data = prepared, prepared.pixels
-        with torch.inference_mode():
+            request, data = prepared, self._arrays.given(prepared.pixels)
+        with self._arrays.without_gradients():
             if "predict_fn" in self._user:
                 prediction = self._user.call("predict_fn", context, data, self._model)
             else:
                 prediction = self._predict(data)
         if "output_fn" in self._user:
             return encoded(self._user.call("output_fn", context, prediction, accept), str(accept))
-        request = request or self._own_request(prediction, headers)
-        if request is not None and self._are_logits(prediction, len(request.pixels)):
-            outcome = self._predictions(request, prediction.float().cpu())
+        logits = self._arrays.table(prediction)
+        request = request or self._own_request(logits, headers)
+        if request and logits is not None and self._are_logits(logits, len(request.pixels)):
+            outcome = self._predictions(request, logits)
             if isinstance(outcome, RequestError):
                 raise outcome
             body = request.encode(outcome[1], headers.get(REQUEST_ID, ""))
             return body, request.answer_format.content_type
         return by_accept(prediction, str(accept))
 
-    def _own_request(self, prediction: Any, headers: dict[str, str]) -> ParsedRequest | None:
+    def _own_request(self, logits: Floats | None, headers: dict[str, str]) -> ParsedRequest | None:
         """Return what the client asks for where input_fn read it; None if nothing has classes."""
-        is_table = isinstance(prediction, torch.Tensor) and prediction.ndim == 2
-        if not (self._has_own_network and is_table):
+        if not self._has_own_network or logits is None:
             return None
         options = read_options(headers.get(QUERY), headers.get(ATTRIBUTES))
         if options.explain:
             raise _NO_HEAT_MAP
         chosen = accepting.choose(headers.get(ACCEPT), self._settings.default_format)
         chosen.check(options)
-        return ParsedRequest(prediction, True, chosen, options)
+        return ParsedRequest(logits, True, chosen, options)
 
-    def _are_logits(self, prediction: Any, pictures: int) -> bool:
-        if not isinstance(prediction, torch.Tensor) or prediction.ndim != 2:
-            return False
-        count, classes = prediction.shape
-        return count == pictures and (
+    def _are_logits(self, logits: Floats, pictures: int) -> bool:
+        count, classes = logits.shape
+        return bool(count == pictures) and (
             (self._numbered and classes > 1) or classes == len(self._description.classes)
         )
 
@@ -272,14 +265,23 @@ class CustomHandler(Handler):
             ) from error
 
 
+def _arrays() -> Arrays:
+    """Return what the functions get and return in this image."""
+    if not machine.has("torch"):
+        return Arrays()
+    from serve.user_tensors import Tensors
+
+    return Tensors()
+
+
 def _body(item: dict[str, Any], headers: dict[str, str], most: int) -> bytes:
     return encodings.undo(headers.get(CONTENT_ENCODING), bytes(item.get("body", b"")), most)
 
 
-def _numbered_classes(count: int) -> bundle.Description:
+def _numbered_classes(count: int) -> Description:
     """Describe a model of which only the number of classes is known."""
     names = tuple(map(str, range(count)))
-    return bundle.Description(
+    return Description(
         architecture="model_fn", classes=names, folders=names, transform=EvaluationTransform()
     )
 

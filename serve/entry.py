@@ -94,7 +94,7 @@ class Server:
         else:
             user = privileges.unprivileged_user(needed)
         socket = self._run_dir / nginx.HEALTH_SOCKET
-        with health.HealthServer(socket, self._problem, self._metrics):
+        with health.HealthServer(socket, self._problem, self._metrics, self._serving):
             privileges.change_owner(self._run_dir, user)
             try:
                 spawner = Spawner(self._run_dir, user)
@@ -131,10 +131,14 @@ class Server:
     def _metrics(self) -> str:
         return metrics.prometheus(self._workers.snapshot(healthy=self._problem() is None))
 
+    def _serving(self) -> health.Serving | None:
+        """Return what computes the predictions; all workers choose the same on one machine."""
+        return next((one.serving for one in self._workers.healthy() if one.serving), None)
+
     def _load(self, spawner: Spawner) -> None:
         """Start the workers and wait until one has replayed the golden inputs."""
         for waited in self._ticks():
-            # Java answers once its script runs. Without the spawner the script imports torch first.
+            # Java answers once its script runs; without the spawner that imports an engine first.
             if spawner.is_settled() and self._model_server.listens():
                 self._model_server.register()
                 break

@@ -14,13 +14,15 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
 from mms.context import Context
-from torch import nn
 
-from classifier import bundle
+from classifier.description import Description
+from classifier.transform import Floats
 from pictures.geometry import CentreCrop
 from serve.decoding import Asked, MemoryGate, choose_format, is_quick, parse, read_lines
+from serve.engines import choice
+from serve.engines.engine import Engine
 from serve.errors import RequestError
 from serve.formats import answers, replies
 from serve.formats.options import Options, read_options
@@ -28,7 +30,6 @@ from serve.front import health, heartbeat
 from serve.front.headers import ATTRIBUTES, COSTLY, PIXELS, QUERY, REQUEST_ID
 from serve.lane import handover
 from serve.lane.handover import MODEL, Decoded
-from serve.predictor import TOLERANCE_FACTORS, Predictor, choose_device, choose_precisions
 from serve.settings import Settings
 
 replies.install()  # without it Java drops the worker now and then
@@ -50,7 +51,7 @@ class ParsedRequest:
         line_errors: the bad lines of JSON Lines, by their index among all lines.
     """
 
-    pixels: torch.Tensor
+    pixels: Floats
     is_list: bool
     answer_format: answers.Format
     options: Options
@@ -96,9 +97,9 @@ class Handler:
 
     def __init__(self) -> None:
         self._settings: Settings
-        self._device: torch.device
-        self._description: bundle.Description
-        self._predictor: Predictor
+        self._gpu: int | None
+        self._description: Description
+        self._engine: Engine
         self._decoders: ThreadPoolExecutor
         self._gate: MemoryGate
         self._heartbeat: heartbeat.HeartbeatWriter
@@ -114,7 +115,7 @@ class Handler:
         self._settings = Settings.from_environment()
         reports = Path(os.environ[health.DIRECTORY_VARIABLE])
         try:
-            difference = self._load(context)
+            chosen = self._load(context)
         except Exception as error:
             expected = isinstance(error, ValueError)
             reason = str(error) if expected else f"{type(error).__name__}: {error}"
@@ -123,59 +124,37 @@ class Handler:
             health.report(reports, refusal=reason)
             raise
         self._heartbeat = heartbeat.HeartbeatWriter(reports)
-        health.report(reports, difference=difference)
+        if chosen is None:
+            health.report(reports)
+            return
+        engine = chosen.engine
+        serving = health.Serving(engine.name, engine.precision, engine.device, chosen.why)
+        health.report(reports, difference=chosen.difference, serving=serving)
 
-    def _load(self, context: Context) -> float | None:
-        """Prepare for requests; return the largest difference from the golden logits."""
+    def _load(self, context: Context) -> choice.Chosen | None:
+        """Prepare for requests; return the proved engine, None if the model is not the bundle's."""
         self._prepare_process(context)
         with one_loads_first(Path(os.environ[health.DIRECTORY_VARIABLE])):
-            difference = self._load_bundle(self._settings.model_dir)
+            chosen = self._load_bundle(self._settings.model_dir)
         handover.announce(MODEL, self.crop)
-        return difference
+        return chosen
 
     def _prepare_process(self, context: Context) -> None:
-        gpu = context.system_properties.get("gpu_id")
-        self._device = choose_device(self._settings.device, gpu)
+        self._gpu = context.system_properties.get("gpu_id")
         # Each decodes with one thread; together they are as many as the forward pass has.
-        self._decoders = ThreadPoolExecutor(
-            self._settings.layout.threads, "decode", lambda: torch.set_num_threads(1)
-        )
+        self._decoders = ThreadPoolExecutor(self._settings.layout.threads, "decode")
         self._gate = MemoryGate(self._settings.worker_memory)
 
-    def _load_bundle(self, directory: Path) -> float:
-        """Load a bundle, in the best precision that the golden inputs allow."""
-        settings, layout, device = self._settings, self._settings.layout, self._device
-        loaded = bundle.load(directory)
-        self._description = loaded.description
-        for precision in choose_precisions(settings.precision, device):
-            self._predictor = Predictor(
-                loaded, device, layout.threads, precision, layout.batch_size
-            )
-            difference = bundle.replay(loaded, bundle.on_arrays(self._predict_full_batch))
-            tolerance = settings.golden_tolerance * TOLERANCE_FACTORS[precision]
-            if difference <= tolerance:
-                self._predictor.warm(loaded.description.transform.crop)
-                log.info("serving in %s on %s, %s", precision, device, layout)
-                return difference
-            log.warning(
-                "the golden logits differ by %.2g in %s on %s", difference, precision, device
-            )
-        raise bundle.BundleError(
-            f"the golden inputs of {directory} give logits that differ by {difference:.2g} from "
-            f"those of training (allowed: {tolerance:g}) on {device}:"
-            " the decoder, the transform or the network is not the one that was trained"
-        )
-
-    def _predict_full_batch(self, batch: torch.Tensor) -> torch.Tensor:
-        """Predict in a batch of the full size: the first batch of a size is slower."""
-        count, full = len(batch), self._settings.layout.batch_size
-        indices = torch.arange(max(count, full)) % count
-        return self._predictor.predict(batch[indices])[:count]
+    def _load_bundle(self, directory: Path) -> choice.Chosen:
+        """Load a bundle, with the best engine and precision that the golden inputs allow."""
+        chosen = choice.choose(directory, self._settings, self._gpu)
+        self._description, self._engine = chosen.description, chosen.engine
+        return chosen
 
     def with_bundle(self, directory: Path) -> "Handler":
         """Return a handler of another bundle in this process, with the same settings."""
         other = Handler()
-        other._settings, other._device = self._settings, self._device
+        other._settings, other._gpu = self._settings, self._gpu
         other._decoders, other._gate = self._decoders, self._gate
         other._load_bundle(directory)
         return other
@@ -186,9 +165,9 @@ class Handler:
         return self._description.transform.geometry
 
     @property
-    def network(self) -> nn.Module:
-        """The network that computes the predictions."""
-        return self._predictor.network
+    def engine(self) -> Engine:
+        """What computes the predictions."""
+        return self._engine
 
     def preprocess(
         self, data: Sequence[dict[str, Any]], headers: Sequence[dict[str, str]]
@@ -225,7 +204,7 @@ class Handler:
 
     def _parsed(self, decoded: Decoded, asked: Asked) -> ParsedRequest:
         return ParsedRequest(
-            torch.from_numpy(self._description.transform.normalise(decoded.pixels)),
+            self._description.transform.normalise(decoded.pixels),
             decoded.is_list,
             asked.answer_format,
             asked.options,
@@ -238,17 +217,18 @@ class Handler:
         if not requests:
             return [item for item in batch if isinstance(item, RequestError)]
         try:
-            logits = self._predictor.predict(torch.cat([one.pixels for one in requests]))
+            logits = self._engine.predict(np.concatenate([one.pixels for one in requests]))
         except Exception as error:
             failed = internal_error(error)
             return [item if isinstance(item, RequestError) else failed for item in batch]
-        parts = iter(torch.split(logits, [len(one.pixels) for one in requests]))
+        ends = np.cumsum([len(one.pixels) for one in requests])
+        parts = iter(np.split(logits, ends[:-1]))
         return [
             item if isinstance(item, RequestError) else self._predictions(item, next(parts))
             for item in batch
         ]
 
-    def _predictions(self, request: ParsedRequest, logits: torch.Tensor) -> Outcome:
+    def _predictions(self, request: ParsedRequest, logits: Floats) -> Outcome:
         """Return the predictions of one request from its logits [N, C]."""
         description = self._description
         try:
@@ -257,7 +237,7 @@ class Handler:
                 novelty = description.novelty.score(row) if description.novelty else None
                 heat_map = None
                 if request.options.explain:
-                    heat_map = self._predictor.explain(pixels, row.index(max(row)))
+                    heat_map = self._engine.explain(pixels, row.index(max(row)))
                 predictions.append(
                     answers.Prediction(
                         tuple(row),
@@ -265,6 +245,7 @@ class Handler:
                         description.temperature,
                         novelty,
                         heat_map,
+                        description.transform.crop / description.transform.resize,
                     )
                 )
             return request, predictions

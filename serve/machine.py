@@ -1,6 +1,7 @@
 """The resources that this container can use, and the processes and threads chosen for them."""
 
 import contextlib
+import importlib.util
 import math
 import os
 from dataclasses import dataclass
@@ -8,8 +9,8 @@ from pathlib import Path
 
 # More threads make one forward pass little faster; another worker uses them fully.
 _MAX_THREADS = 8
-# The memory of a worker: Python, torch and a large network.
-_WORKER_MB = 1500
+# The memory of a worker with a large network: Python, the decoder, and torch or OpenVINO.
+_WORKER_MB, _WORKER_WITHOUT_TORCH_MB = 1500, 600
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -22,7 +23,14 @@ class Layout:
     batch_size: int
 
 
-def layout(cores: int, gpus: int, memory_mb: int, workers: int | None = None) -> Layout:
+def layout(
+    cores: int,
+    gpus: int,
+    memory_mb: int,
+    workers: int | None = None,
+    *,
+    worker_mb: int = _WORKER_MB,
+) -> Layout:
     """Return the layout for a machine.
 
     Two workers share a GPU, so that one decodes while the other computes. Without a GPU a worker
@@ -34,12 +42,13 @@ def layout(cores: int, gpus: int, memory_mb: int, workers: int | None = None) ->
         gpus: how many GPUs.
         memory_mb: MiB of memory, for all workers together.
         workers: set by the user; None chooses.
+        worker_mb: MiB of memory that a worker needs.
     """
     extra = 0
     if workers is None:
         fitting = math.ceil(cores / _MAX_THREADS)
         wanted = gpus * min(2, max(1, cores // gpus)) if gpus else fitting + 1
-        workers = max(1, gpus, min(wanted, memory_mb // _WORKER_MB))
+        workers = max(1, gpus, min(wanted, memory_mb // worker_mb))
         extra = int(not gpus and workers > fitting)
     return Layout(workers, max(1, cores // (workers - extra)), 32 if gpus else 8)
 
@@ -82,6 +91,39 @@ def available_memory_mb() -> int:
 def gpus() -> int:
     """Return the number of visible GPUs, without starting CUDA."""
     return len(list(Path("/dev").glob("nvidia[0-9]*")))
+
+
+def has(package: str) -> bool:
+    """Return whether a package is installed, such as torch, without importing it."""
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ValueError:  # it was imported as None
+        return False
+
+
+def worker_mb() -> int:
+    """Return the MiB of memory that a worker of this image needs."""
+    return _WORKER_MB if has("torch") else _WORKER_WITHOUT_TORCH_MB
+
+
+def computes_bf16() -> bool:
+    """Return whether the processor computes in bfloat16; emulation would be slower."""
+    return not _features().isdisjoint({"avx512_bf16", "amx_bf16", "bf16"})
+
+
+def computes_int8() -> bool:
+    """Return whether the processor has instructions for sums of products of 8 bits."""
+    wanted = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"}
+    return not _features().isdisjoint(wanted)
+
+
+def _features() -> set[str]:
+    """Return what the processor can do, by Linux's names: `flags` on x86, `Features` on Arm."""
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() in ("flags", "Features"):
+            return set(value.split())
+    return set()
 
 
 def _cgroup(name: str) -> str:

@@ -10,7 +10,6 @@ Source: "Build Your Own Container for SageMaker AI Multi-Model Endpoints".
 """
 
 import gc
-import hashlib
 import json
 import logging
 import os
@@ -20,13 +19,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from mms.context import Context
-from torch import nn
 
-from classifier import bundle, fusion
+from classifier.description import MODEL, ONNX, BundleError
 from pictures.text import printable
 from serve import machine
+from serve.engines.choice import Chosen
 from serve.errors import RequestError
 from serve.formats import answers
 from serve.front import health
@@ -40,47 +38,18 @@ log = logging.getLogger(__name__)
 _CALL = re.compile(r"(GET|POST|DELETE) /models(?:/([A-Za-z0-9._-]+)(/invoke)?)?")
 _LOADABLE = "load a bundle that Kennel trained"
 _HINT = "POST /models, GET /models, POST /models/NAME/invoke, DELETE /models/NAME"
-# Loading needs the weights three times for a moment: file, network, folded network.
+# Loading needs the weights three times for a moment: file, network, prepared network.
 _COPIES = 3
 _RESERVE_MB = 256
-
-
-class TensorPool:
-    """Tensors by content: networks with the same backbone share its memory."""
-
-    def __init__(self) -> None:
-        self._known: weakref.WeakValueDictionary[str, torch.Tensor] = weakref.WeakValueDictionary()
-
-    def share(self, network: nn.Module) -> None:
-        """Replace tensors of `network` by equal ones of the pool, and add the others to it."""
-        for module in network.modules():
-            tensors: tuple[dict[str, Any], ...] = (module._parameters, module._buffers)
-            for own in tensors:
-                for name, tensor in own.items():
-                    if tensor is not None:
-                        own[name] = self._known.setdefault(_digest(tensor), tensor)
-
-    def __len__(self) -> int:
-        return len(self._known)
-
-
-def _digest(tensor: torch.Tensor) -> str:
-    layout = f"{tensor.dtype} {tuple(tensor.shape)} {tensor.device}"
-    if tensor.is_mkldnn:
-        layout += f" {fusion.layout(tensor).hex()}"
-        tensor = tensor.to_dense()
-    else:
-        layout += f" {tensor.stride()}"
-    data = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-    return layout + hashlib.sha256(data.numpy().data).hexdigest()
 
 
 class MultiModelHandler(Handler):
     """Loads, lists, unloads and invokes bundles by name, all in this process."""
 
-    def _load(self, context: Context) -> float | None:
+    def _load(self, context: Context) -> Chosen | None:
         self._prepare_process(context)
-        self._pool = TensorPool()
+        # Weights by content: networks in torch with the same backbone share its memory.
+        self._weights: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
         self._models: dict[str, tuple[str, Handler]] = {}
         # After a worker died, its replacement must have the models that SageMaker believes are
         # loaded.
@@ -185,18 +154,18 @@ class MultiModelHandler(Handler):
         """
         directory = bundle_directory(url, self._settings.models_dir)
         try:
-            weights = directory / bundle.MODEL
-            size = weights.stat().st_size >> 20 if weights.is_file() else 0
+            files = [directory / name for name in (MODEL, ONNX)]
+            size = max(one.stat().st_size >> 20 if one.is_file() else 0 for one in files)
             if size * _COPIES + _RESERVE_MB > machine.available_memory_mb():
                 raise _too_large(name)
             model = self.with_bundle(directory)
-            self._pool.share(model.network)
+            model.engine.share_weights(self._weights)
             handover.announce(name, model.crop)
         except RequestError:
             raise
-        except (MemoryError, torch.OutOfMemoryError):
+        except MemoryError:
             raise _too_large(name) from None
-        except (bundle.BundleError, OSError) as error:
+        except (BundleError, OSError) as error:
             raise RequestError(400, str(error), _LOADABLE) from error
         except Exception as error:
             log.warning("model %s cannot be loaded: %s", name, printable(repr(error)[:300]))

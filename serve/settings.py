@@ -162,12 +162,21 @@ class Settings(BaseModel):
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", alias="KENNEL_DEVICE", description="what computes the network"
     )
-    precision: Literal["auto", "fp32", "bf16"] = Field(
+    engine: Literal["auto", "openvino", "torch"] = Field(
+        "auto",
+        alias="KENNEL_ENGINE",
+        description=(
+            "`openvino`, `torch`, or `auto`: torch on a GPU, else OpenVINO, or torch "
+            "for bundles without `model.onnx`"
+        ),
+    )
+    precision: Literal["auto", "fp32", "bf16", "int8"] = Field(
         "auto",
         alias="KENNEL_PRECISION",
         description=(
-            "`fp32`, `bf16`, or `auto`: bf16 where the processor (AVX512-BF16, AMX) or GPU "
-            "computes in it and the golden inputs agree, else fp32"
+            "`fp32`, `bf16`, `int8`, or `auto`: the first of int8 (bundles with `model.int8.onnx`, "
+            "processors with VNNI), bf16 (processors with AVX512-BF16 or AMX, GPUs) and fp32 with "
+            "which the golden inputs agree"
         ),
     )
     max_pixels: Positive = Field(
@@ -196,7 +205,7 @@ class Settings(BaseModel):
         alias="KENNEL_GOLDEN_TOLERANCE",
         description=(
             "allowed difference from the golden logits in fp32, relative to the largest; in bf16 "
-            "fifty times as much"
+            "fifty times as much, in int8 also what `kennel.json` says"
         ),
     )
     drain_s: Annotated[int, Field(ge=1, le=28)] = Field(
@@ -234,6 +243,28 @@ class Settings(BaseModel):
     def _code_or_many_models(self) -> "Settings":
         if self.multi_model and self.code:
             raise ValueError("KENNEL_CODE and SAGEMAKER_MULTI_MODEL exclude each other: unset one")
+        return self
+
+    @model_validator(mode="after")
+    def _engine_is_possible(self) -> "Settings":
+        if self.engine != "auto" and not machine.has(self.engine):
+            raise ValueError(
+                f"KENNEL_ENGINE={self.engine}, but this image does not have it: unset it"
+            )
+        if self.device == "cuda" and not machine.has("torch"):
+            raise ValueError(
+                "KENNEL_DEVICE=cuda, but this image has no torch, which computes on GPUs: "
+                "use the image kennel-serve, or set KENNEL_DEVICE=auto"
+            )
+        if self.device == "cuda" and self.engine == "openvino":
+            raise ValueError(
+                "KENNEL_ENGINE=openvino computes on processors, but KENNEL_DEVICE=cuda: unset one"
+            )
+        if self.precision == "int8" and (self.engine == "torch" or self.device == "cuda"):
+            raise ValueError(
+                "KENNEL_PRECISION=int8 is OpenVINO's, on processors: "
+                "unset KENNEL_ENGINE=torch and KENNEL_DEVICE=cuda, or take another precision"
+            )
         return self
 
     @field_validator("run_dir")
@@ -294,11 +325,22 @@ class Settings(BaseModel):
         """Workers, threads and batch size: the settings, else chosen for the machine."""
         # Bundles that share weights must be in one process.
         wanted = 1 if self.multi_model else self.workers_wanted
-        gpus = 0 if self.device == "cpu" else machine.gpus()
-        chosen = machine.layout(machine.cores(), gpus, machine.memory_mb(), wanted)
+        gpus = machine.gpus() if self.can_use_gpus else 0
+        chosen = machine.layout(
+            machine.cores(),
+            gpus,
+            machine.memory_mb(),
+            wanted,
+            worker_mb=machine.worker_mb(),
+        )
         return machine.Layout(
             chosen.workers, self.threads or chosen.threads, self.batch_wanted or chosen.batch_size
         )
+
+    @property
+    def can_use_gpus(self) -> bool:
+        """Whether GPUs would be used if there are any."""
+        return self.device != "cpu" and self.engine != "openvino" and machine.has("torch")
 
     @property
     def worker_memory(self) -> int:

@@ -6,6 +6,7 @@ code that the bundle carries, which runs only then. This module imports no torch
 supervisor checks too.
 """
 
+import contextlib
 import importlib
 import importlib.util
 import os
@@ -174,6 +175,24 @@ def load(name: str, model_dir: Path) -> ModuleType:
     if not any(hasattr(module, function) for function in needed):
         raise CodeError(f"KENNEL_CODE={name} has none of {', '.join(needed)}")
     return module
+
+
+@contextlib.contextmanager
+def needing_torch(name: str) -> Iterator[None]:
+    """Explain an import of torch that fails in the user's code: the small image does not have it.
+
+    Raises:
+        CodeError: torch is needed and not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("torch", "torchvision"):
+            raise
+        raise CodeError(
+            f"KENNEL_CODE={name} imports {error.name}, which this image does not have: serve it "
+            "with the image kennel-serve, or write it with numpy"
+        ) from error
 
 
 def _is_file(name: str) -> bool:

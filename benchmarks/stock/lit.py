@@ -6,46 +6,42 @@ import sys
 from pathlib import Path
 
 import litserve
-import torch
+import numpy as np
 from fastapi import Request
 
-from classifier import bundle
-from serve import machine
-from serve.predictor import Predictor, choose_device, choose_precisions
+from classifier.transform import Floats
+from serve.engines import choice
+from serve.engines.engine import warm
+from serve.settings import Settings
 
-LAYOUT = machine.layout(machine.cores(), machine.gpus(), machine.memory_mb())
+SETTINGS = Settings.from_environment()
 
 
 class Classifier(litserve.LitAPI):
     """The four verbs, in their plainest form."""
 
     def setup(self, device: str) -> None:  # noqa: ARG002
-        loaded = bundle.load(Path(os.environ["STOCK_BUNDLE"]))
-        self._transform = loaded.description.transform
-        where = choose_device("auto")
-        self._predictor = Predictor(
-            loaded, where, LAYOUT.threads, choose_precisions("auto", where)[0], LAYOUT.batch_size
-        )
-        for size in (1, LAYOUT.batch_size):
-            self._predictor.warm(self._transform.crop, size)
+        chosen = choice.choose(Path(os.environ["STOCK_BUNDLE"]), SETTINGS)
+        self._transform, self._engine = chosen.description.transform, chosen.engine
+        warm(self._engine, self._transform.crop, SETTINGS.layout.batch_size)
 
-    def decode_request(self, request: Request) -> torch.Tensor:
-        return torch.from_numpy(self._transform.read(request["picture"].file.read()))
+    def decode_request(self, request: Request) -> Floats:
+        return self._transform.read(request["picture"].file.read())
 
-    def batch(self, inputs: list[torch.Tensor]) -> torch.Tensor:
-        return torch.stack(inputs)
+    def batch(self, inputs: list[Floats]) -> Floats:
+        return np.stack(inputs)
 
-    def predict(self, batch: torch.Tensor) -> torch.Tensor:
-        return self._predictor.predict(batch)
+    def predict(self, batch: Floats) -> Floats:
+        return self._engine.predict(batch)
 
-    def unbatch(self, output: torch.Tensor) -> list[torch.Tensor]:
+    def unbatch(self, output: Floats) -> list[Floats]:
         return list(output)
 
-    def encode_response(self, output: torch.Tensor) -> list[float]:
+    def encode_response(self, output: Floats) -> list[float]:
         return output.tolist()
 
 
 if __name__ == "__main__":
-    api = Classifier(max_batch_size=LAYOUT.batch_size, batch_timeout=0.001)
-    server = litserve.LitServer(api, accelerator="auto", workers_per_device=LAYOUT.workers)
+    api = Classifier(max_batch_size=SETTINGS.layout.batch_size, batch_timeout=0.001)
+    server = litserve.LitServer(api, accelerator="auto", workers_per_device=SETTINGS.layout.workers)
     server.run(host="127.0.0.1", port=int(sys.argv[1]), generate_client_file=False)

@@ -22,6 +22,23 @@ DIRECTORY_VARIABLE = "KENNEL_WORKER_REPORTS"
 
 
 @dataclass(frozen=True)
+class Serving:
+    """What computes the predictions, and why; the body of `/ping` says it.
+
+    Args:
+        engine: `openvino` or `torch`.
+        precision: `fp32`, `bf16` or `int8`.
+        device: `cpu` or `cuda:0`.
+        why: in one line.
+    """
+
+    engine: str
+    precision: str
+    device: str
+    why: str
+
+
+@dataclass(frozen=True)
 class WorkerReport:
     """What a worker process reports about itself after loading.
 
@@ -32,6 +49,7 @@ class WorkerReport:
         parent_start: when that process started.
         refusal: why it will not serve; None if it will.
         difference: the largest difference from the golden logits.
+        serving: what computes; None for models that are not one bundle.
     """
 
     pid: int
@@ -40,6 +58,7 @@ class WorkerReport:
     parent_start: int | None
     refusal: str | None = None
     difference: float | None = None
+    serving: Serving | None = None
 
     @property
     def launcher(self) -> tuple[int, int | None]:
@@ -66,14 +85,18 @@ def start_time(pid: int) -> int | None:
 
 
 def report(
-    directory: Path, *, refusal: str | None = None, difference: float | None = None
+    directory: Path,
+    *,
+    refusal: str | None = None,
+    difference: float | None = None,
+    serving: Serving | None = None,
 ) -> WorkerReport:
     """Write this process's report into `directory`."""
     pid = os.getpid()
     start = start_time(pid)
     assert start is not None, "this process runs"
     parent = int(os.environ.get(spawner.LAUNCHER_VARIABLE) or os.getppid())
-    mine = WorkerReport(pid, start, parent, start_time(parent), refusal, difference)
+    mine = WorkerReport(pid, start, parent, start_time(parent), refusal, difference, serving)
     write_whole(directory / f"{pid}.json", json.dumps(asdict(mine)))
     return mine
 
@@ -83,9 +106,11 @@ def reports(directory: Path) -> list[WorkerReport]:
     found = []
     for path in sorted(directory.glob("*.json")):
         try:
-            found.append(WorkerReport(**json.loads(path.read_text())))
+            fields = json.loads(path.read_text())
         except FileNotFoundError:  # removed in between
             continue
+        serving = Serving(**fields["serving"]) if fields.get("serving") else None
+        found.append(WorkerReport(**fields | {"serving": serving}))
     return found
 
 
@@ -130,10 +155,15 @@ class HealthServer:
         socket: the path to listen on.
         problem: returns None if the server can answer, else the reason why not.
         metrics: returns the text for `/metrics`.
+        serving: returns what computes the predictions, if it is known.
     """
 
     def __init__(
-        self, socket: Path, problem: Callable[[], str | None], metrics: Callable[[], str]
+        self,
+        socket: Path,
+        problem: Callable[[], str | None],
+        metrics: Callable[[], str],
+        serving: Callable[[], Serving | None] = lambda: None,
     ) -> None:
         class Ping(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
@@ -142,7 +172,9 @@ class HealthServer:
                 if self.path == "/metrics":
                     code, body, kind = 200, metrics().encode(), "text/plain; version=0.0.4"
                 elif reason is None:
-                    code, body = 200, b'{"status": "Healthy"}\n'
+                    known = serving()
+                    answer = {"status": "Healthy", **(asdict(known) if known else {})}
+                    code, body = 200, json.dumps(answer).encode() + b"\n"
                 else:
                     error = RequestError(503, reason, "try again in a few seconds")
                     code, body = 503, error.body(self.headers.get("X-Request-Id", ""))

@@ -1,7 +1,8 @@
-"""The spawner forks the worker processes: torch is imported once for all, while Java starts.
+"""The spawner forks the worker processes: large modules are imported once, while Java starts.
 
-Java takes seconds to start, and so does importing torch, which workers would otherwise do one after
-the other. The spawner imports torch while Java starts, computes nothing, and forks. When Java runs
+Java takes seconds to start, and so does importing an engine such as torch, which workers would
+otherwise do one after the other. The spawner imports it while Java starts, computes nothing, and
+forks. When Java runs
 its Python script (serve/front/backend/mms/model_service_worker.py), the script passes its arguments
 and streams to the spawner, and multi-model-server's own script runs in a fork of it. If no spawner
 answers, the script runs as usual.
@@ -26,7 +27,7 @@ from serve.front import processes
 SOCKET_VARIABLE = "KENNEL_SPAWNER"
 LAUNCHER_VARIABLE = "KENNEL_LAUNCHER"  # the process that Java started
 # Imports all large modules. None of them starts a thread or uses a GPU at import.
-_PRELOADED = "serve.handler"
+_PRELOADED = "serve.preloaded"
 _MAX_BYTES = 1 << 20
 _TIMEOUT_S = 20  # Java waits two minutes for its script
 # A script that ends sooner than this, several times in a row, does not work.

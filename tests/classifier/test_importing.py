@@ -18,7 +18,7 @@ from classifier import bundle, class_names, importing, networks
 from classifier.statedict import WeightsError
 from classifier.transform import EvaluationTransform
 from pictures.picture import DataError
-from serve.predictor import Predictor
+from serve.engines.torch_engine import TorchEngine
 from tests.serve.conftest import picture
 
 NAMES = tuple(f"class {number}" for number in range(1000))
@@ -104,13 +104,13 @@ def test_an_imported_resnet_answers_as_torchvision_s(
     )
     bundle.save(made, tmp_path / "out")
     loaded = bundle.load(tmp_path / "out")
-    predictor = Predictor(loaded, torch.device("cpu"), threads=1)
+    predictor = TorchEngine(loaded, torch.device("cpu"), threads=1)
     prepare = torchvision.models.ResNet18_Weights.IMAGENET1K_V1.transforms()
     (tmp_path / "photo.png").write_bytes(picture(5, "PNG", (300, 260)))
     with Image.open(tmp_path / "photo.png") as image:
         expected = theirs(prepare(image.convert("RGB"))[None])
     pixels = loaded.description.transform.read((tmp_path / "photo.png").read_bytes())
-    found = predictor.predict(torch.from_numpy(pixels[None]))
+    found = torch.from_numpy(predictor.predict(pixels[None]))
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
     assert loaded.description.classes == NAMES
     assert lines == (["its head is fc.1, used as fc"] if write is save_with_dropout else [])

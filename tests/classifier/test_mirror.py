@@ -3,12 +3,13 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from classifier import bundle, mirror, networks
-from serve.predictor import Predictor
+from serve.engines.torch_engine import TorchEngine
 from tests.train import head_jobs
 
 
@@ -38,11 +39,11 @@ def test_the_bundle_and_the_server_flip_if_the_job_did(
     assert json.loads((tmp_path / "model" / "kennel.json").read_text())["format"] == 2 + flip
     assert mirror.has_test_time_flip(saved.network) == flip
     assert bundle.replay(saved) < 1e-5
-    predictor = Predictor(saved, torch.device("cpu"), threads=1)
-    assert bundle.replay(saved, bundle.on_arrays(predictor.predict)) < bundle.TOLERANCE
-    picture = torch.from_numpy(
-        saved.description.transform(Image.open(next(few_digits.rglob("*.png"))).convert("RGB"))
+    engine = TorchEngine(saved, torch.device("cpu"), threads=1)
+    assert bundle.replay(saved, engine.predict) < bundle.TOLERANCE
+    picture = saved.description.transform(
+        Image.open(next(few_digits.rglob("*.png"))).convert("RGB")
     )
-    one, other = predictor.predict(torch.stack([picture, picture.flip(2)]))
-    assert torch.allclose(one, other, atol=1e-4) == flip
-    assert predictor.explain(picture, 0)[:4] == b"\x89PNG"
+    one, other = engine.predict(np.stack([picture, picture[..., ::-1]]))
+    assert np.allclose(one, other, atol=1e-4) == flip
+    assert engine.explain(picture, 0)[:4] == b"\x89PNG"

@@ -250,7 +250,7 @@ def test_a_network_that_fails_fails_its_requests_and_not_the_worker(
     """A network that returns NaN, and one that cannot process the pictures."""
     environment(monkeypatch, trained, tmp_path)
     service = load(tmp_path / "empty")
-    network = handler._handler._predictor.network
+    network = handler._handler.engine.network  # type: ignore[attr-defined]
     with torch.no_grad():
         next(network.parameters()).fill_(float("nan"))
     code, replies = ask(service, GOOD[0], BAD[400])

@@ -7,14 +7,14 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mms.service import Service
 
 from classifier import bundle, fusion
 from serve import machine, registry
-from serve.predictor import Predictor
-from serve.registry import TensorPool
+from serve.engines.torch_engine import TorchEngine
 from tests.serve.conftest import picture
 from tests.serve.running import serving, until
 from tests.serve.test_handler import environment, tamper
@@ -87,15 +87,15 @@ def test_models_are_loaded_listed_invoked_and_unloaded(
 def test_equal_weights_are_stored_once_and_freed_with_the_last_model(
     worker: Service, other: Path
 ) -> None:
-    pool = registry._handler._pool
+    pool = registry._handler._weights
     call(worker, "POST", fields=named("one", other.parent / "one"))
     alone = len(pool)
     call(worker, "POST", fields=named("two", other))
     assert len(pool) == alone + 1, "only the changed bias is new"
-    networks = [registry._handler._models[name][1].network for name in ("one", "two")]
-    first, second = (next(network.parameters()) for network in networks)
+    engines = [registry._handler._models[name][1].engine for name in ("one", "two")]
+    first, second = (next(one.network.parameters()) for one in engines)  # type: ignore[attr-defined]
     assert first is second
-    del networks, first, second
+    del engines, first, second
     call(worker, "DELETE", "/models/one")
     assert len(pool) == alone
     call(worker, "DELETE", "/models/two")
@@ -126,16 +126,6 @@ def test_a_failed_load_is_refused_with_the_reason(
 
 def test_available_memory_is_at_most_the_memory_of_the_machine() -> None:
     assert 0 < machine.available_memory_mb() <= machine.memory_mb()
-
-
-def test_networks_share_only_equal_tensors() -> None:
-    pool = TensorPool()
-    one, two = torch.nn.Linear(4, 4), torch.nn.Linear(4, 4)
-    two.load_state_dict({"weight": one.weight, "bias": one.bias + 1})
-    pool.share(one)
-    pool.share(two)
-    assert one.weight is two.weight
-    assert one.bias is not two.bias
 
 
 def test_a_bundle_is_loaded_from_below_the_models_folder_only(
@@ -219,20 +209,20 @@ def test_the_server_implements_the_contract_and_models_survive_a_worker(
 
 def test_equal_weights_in_onednns_layout_are_stored_once_too(trained: Path) -> None:
     loaded = bundle.load(trained / "model")
-    one, two = (Predictor(loaded, torch.device("cpu"), threads=1) for _ in range(2))
+    one, two = (TorchEngine(loaded, torch.device("cpu"), threads=1) for _ in range(2))
     both = [
         [part for part in each.network.modules() if isinstance(part, fusion.Convolution)]
         for each in (one, two)
     ]
     layouts = [[fusion.layout(part.weight(size)) for size in (1, 32)] for part in both[0]]
-    pool = TensorPool()
+    pool: dict[str, torch.Tensor] = {}
     for each in (one, two):
-        pool.share(each.network)
+        each.share_weights(pool)
     assert len(both[0]) == 20
     for first, second in zip(*both, strict=True):
         for size in (1, 32):
             assert first.weight(size) is second.weight(size)
     # The same weights in another layout are different tensors.
     assert layouts == [[fusion.layout(part.weight(size)) for size in (1, 32)] for part in both[0]]
-    batch = torch.randn(2, 3, 64, 64)
-    assert torch.equal(one.predict(batch), two.predict(batch))
+    batch = torch.randn(2, 3, 64, 64).numpy()
+    assert np.array_equal(one.predict(batch), two.predict(batch))

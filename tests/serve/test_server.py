@@ -50,7 +50,10 @@ def check_error(answer: Answer, code: int) -> str:
 
 def test_ping_is_503_until_the_golden_inputs_are_replayed(server: Running) -> None:
     assert server.pings == [503, 200]
-    assert server.ask("GET", "/ping").json() == {"status": "Healthy"}
+    answer = server.ask("GET", "/ping").json()
+    assert answer["status"] == "Healthy"
+    assert (answer["engine"], answer["device"]) == ("torch", "cpu")
+    assert "kennel export" in answer["why"]
 
 
 @pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF"])

@@ -1,14 +1,12 @@
-"""Grad-CAM: a heat map of the regions of a picture that led to a class."""
+"""Grad-CAM in torch: a heat map of the regions of a picture that led to a class."""
 
-import io
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import fx
-from torch.nn import functional as F
 
-from serve.errors import RequestError
+from serve.engines import heat_map
+from serve.engines.engine import NOTHING_TO_EXPLAIN
 
 
 class _LastFeatureMap(fx.Interpreter):
@@ -31,11 +29,11 @@ class _LastFeatureMap(fx.Interpreter):
         return value
 
 
-def heat_map(network: fx.GraphModule, pixels: torch.Tensor, target: int) -> bytes:
+def explain(network: fx.GraphModule, pixels: torch.Tensor, target: int) -> bytes:
     """Return a PNG of the input's size: red where the picture supports `target`, else transparent.
 
     Args:
-        network: the predictor's.
+        network: the engine's.
         pixels: [1, 3, H, W], on its device and in its precision.
         target: the class.
 
@@ -54,26 +52,14 @@ def heat_map(network: fx.GraphModule, pixels: torch.Tensor, target: int) -> byte
         or feature_map.shape[1:] == pixels.shape[1:]
         or _is_transformer(network)
     ):
-        raise RequestError(
-            400,
-            "this network has no feature maps to explain",
-            "remove explain=gradcam",
-        )
+        raise NOTHING_TO_EXPLAIN
     # Gradients are needed from here on only, which is a small part of the network.
     with torch.enable_grad():
         leaf = feature_map.detach().clone().requires_grad_()
         logits = fx.Interpreter(network).run(pixels, initial_env={**run.before, node: leaf})
         (gradient,) = torch.autograd.grad(logits[0, target], leaf)
     strength = (gradient.float().mean((2, 3), keepdim=True) * feature_map.detach().float()).sum(1)
-    strength = strength.clamp(min=0)[None]
-    strength = F.interpolate(strength, pixels.shape[2:], mode="bilinear")[0, 0]
-    strength = strength / strength.max().clamp(min=1e-12)
-    alpha = Image.fromarray((strength * 200).to(torch.uint8).cpu().numpy())
-    picture = Image.new("RGBA", alpha.size, (255, 0, 0, 0))
-    picture.putalpha(alpha)
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    return buffer.getvalue()
+    return heat_map.png(strength[0].cpu().numpy(), *pixels.shape[2:])
 
 
 def _is_transformer(network: fx.GraphModule) -> bool:

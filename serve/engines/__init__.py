@@ -1,0 +1,1 @@
+"""What computes the logits: OpenVINO on processors, torch on GPUs and for bundles without ONNX."""
