@@ -22,6 +22,8 @@ PAGES = [
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 MAKEFILE = (ROOT / "Makefile").read_text()
+# make passes on the variables of its command line.
+BUILD = "".join(file.read_text() for file in (ROOT / "docker").glob("*.sh"))
 # Programs that are not ours; what is said of them is not checked.
 OUTSIDE = {
     *("apt-get", "aws", "curl", "docker", "eval", "export", "magick", "mkdir", "nginx", "pip"),
@@ -194,8 +196,8 @@ def check_make(words: list[str]) -> None:
     targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
     for word in words:
         name, is_variable, _ = word.partition("=")
-        if is_variable and f"$({name})" not in MAKEFILE:
-            raise Wrong(f"make {word}: the Makefile has no {name}")
+        if is_variable and not re.search(rf"\$[({{]?{name}\b", MAKEFILE + BUILD):
+            raise Wrong(f"make {word}: neither the Makefile nor docker/ reads {name}")
         if not is_variable and word not in targets:
             raise Wrong(f"make {word}: no such target")
 
