@@ -33,7 +33,7 @@ def test_the_demo(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
     verbs = re.findall(r"^\$ kennel (.*?)(?: [/{].*| s3.*| --.*)?$", result.stdout, re.MULTILINE)
     assert [verb.split()[0] for verb in verbs] == (
-        "emulator data data tune best train status report deploy predict predict down".split()
+        "emulator data data tune best train status report deploy predict predict writeup down".split()
     )
     trained = re.search(r"test:accuracy: (\S+)", result.stdout)
     served = re.search(r"^test accuracy (\S+)$", result.stdout, re.MULTILINE)

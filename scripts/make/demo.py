@@ -1,4 +1,4 @@
-"""`make demo`: a whole job with `kennel` on the emulator: photos, tuning, training, predictions.
+"""`make demo`: a whole job with `kennel` on the emulator: photos to predictions and a write-up.
 
 Needs no AWS and no download, and Docker only for `--engine docker`, which runs the real images.
 """
@@ -10,12 +10,14 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from scripts import docker
+from scripts.console import progress, safe
 from scripts.make import digits
 from scripts.problem import Problem
 from scripts.spec import SpecError, load
@@ -23,6 +25,8 @@ from scripts.spec import SpecError, load
 SPEC = Path(__file__).parents[2] / "experiments" / "digits.toml"
 BUCKET = "kennel-digits"
 ENDPOINT = "digits"
+# Seconds until a step shows that it works, and between two looks at it.
+PATIENCE_S, POLL_S = 2.0, 0.1
 
 
 def main() -> None:
@@ -49,7 +53,7 @@ def main() -> None:
         make_bucket()
         kennel("data", "check", str(photos))
         kennel("data", "upload", str(photos), f"s3://{BUCKET}/data")
-        one_epoch = ("--set", "hyperparameters.epochs=1")  # enough to rank the learning rates
+        one_epoch = ("--set", "hyperparameters.epochs=1")  # enough to rank the trials
         tuning = kennel("tune", spec, *one_epoch, show=0).splitlines()[0]
         kennel("best", tuning)
         job = kennel("train", spec, "--from-tuning", tuning, show=0).splitlines()[0]
@@ -58,10 +62,14 @@ def main() -> None:
         try:
             kennel("deploy", spec, "--job", job)
             accuracy = predict(photos / "test")
+            shown = [part for photo in some(photos / "test") for part in ("--photo", photo)]
+            to = ("--out", str(given.out / "writeup"), "--spec", spec, "--endpoint", ENDPOINT)
+            page = kennel("writeup", tuning, job, *to, *shown).splitlines()[0]
         finally:
             kennel("down", ENDPOINT)
     print(f"\ndone in {time.monotonic() - started:.0f} s; all files are in {given.out}")
     print(f"report: {given.out / 'report.html'}")
+    print(f"write-up: {page}, with its pictures next to it")
     print(f"test accuracy {accuracy:.4f}")
 
 
@@ -76,12 +84,7 @@ def kennel(*arguments: str, show: int = 12) -> str:
     """
     print(f"\n$ kennel {' '.join(arguments)}", flush=True)
     begun = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-m", "scripts.cli", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = watched([sys.executable, "-m", "scripts.cli", *arguments], arguments[0])
     if done.returncode:
         raise SystemExit(f"{done.stdout}{done.stderr}\nthe demo stops here")
     for line in done.stdout.splitlines()[:show]:
@@ -90,9 +93,43 @@ def kennel(*arguments: str, show: int = 12) -> str:
     return done.stdout
 
 
+def watched(command: list[str], verb: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command to its end; from two seconds on, show that it works, and its last message."""
+    with (
+        tempfile.TemporaryFile() as output,
+        tempfile.TemporaryFile() as messages,
+        subprocess.Popen(command, stdout=output, stderr=messages) as process,
+        progress.waiting() as wait,
+    ):
+        begun = time.monotonic()
+        try:
+            while process.poll() is None:
+                if time.monotonic() - begun > PATIENCE_S:
+                    wait(f"{verb}: {last_line(messages.fileno())}".removesuffix(": "))
+                time.sleep(POLL_S)
+        except BaseException:
+            process.kill()
+            raise
+        texts = [os.pread(file.fileno(), 2**24, 0).decode() for file in (output, messages)]
+        return subprocess.CompletedProcess(command, process.returncode, *texts)
+
+
+def last_line(file: int) -> str:
+    """Return the last line in a file that another process writes, shortened; its offset stays."""
+    end = os.pread(file, 2**12, max(os.fstat(file).st_size - 2**12, 0))
+    lines = safe.without_escapes(end.decode(errors="replace")).split("\n")
+    last = next((line for line in reversed(lines) if line.strip()), "")
+    return re.sub(r"^ *\d+ s  ", "", last).strip()[:70]  # the time of the step is shown already
+
+
+def some(test: Path) -> list[str]:
+    """Return a picture of each of the first three classes."""
+    return [str(next(folder.iterdir())) for folder in sorted(test.iterdir())[:3]]
+
+
 def predict(test: Path) -> float:
     """Show the answer for three digits, then classify all; return the accuracy."""
-    kennel("predict", ENDPOINT, *(str(next(d.iterdir())) for d in sorted(test.iterdir())[:3]))
+    kennel("predict", ENDPOINT, *some(test))
     print(f"\n$ kennel predict {ENDPOINT} {test} --json")
     command = [sys.executable, "-m", "scripts.cli", "predict", ENDPOINT, str(test), "--json"]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)

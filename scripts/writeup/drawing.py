@@ -34,6 +34,8 @@ _MORE_FONTS = (
     "Noto Sans Devanagari",
     "FreeSans",
 )
+# Trials with the same value stand side by side, by the value of the other hyperparameter.
+_ASIDE = 0.08
 _MOST_PANELS, _MOST_GROUPS, _BARS = 6, 8, 5
 _LONGEST = 32  # characters of a label
 
@@ -173,8 +175,9 @@ def _panel(axis: Axes, found: Tuning, name: str, other: str) -> None:
     groups = list(dict.fromkeys(str(one.hyperparameters.get(other, "")) for one, _ in tried))
     groups = sorted(groups, key=_numeric) if 1 < len(groups) <= _MOST_GROUPS else [""]
     for number, group in enumerate(groups):
+        aside = 0.0 if ticks is None else _ASIDE * (number - (len(groups) - 1) / 2)
         chosen = [
-            (place, value)
+            (place + aside, value)
             for place, (one, value) in zip(places, tried, strict=True)
             if len(groups) == 1 or str(one.hyperparameters.get(other, "")) == group
         ]
@@ -188,7 +191,11 @@ def _panel(axis: Axes, found: Tuning, name: str, other: str) -> None:
         )
     best = next((number for number, (one, _) in enumerate(tried) if one is found.best), None)
     if best is not None:
-        axis.scatter([places[best]], [tried[best][1]], s=150, facecolors="none", edgecolors=_INK,
+        group = str(tried[best][0].hyperparameters.get(other, ""))
+        place = places[best]
+        if len(groups) > 1 and ticks is not None:
+            place += _ASIDE * (groups.index(group) - (len(groups) - 1) / 2)
+        axis.scatter([place], [tried[best][1]], s=150, facecolors="none", edgecolors=_INK,
                      linewidths=1.6, label="best")  # fmt: skip
     if ticks is None:
         numbers = [place for place in places if place > 0]

@@ -6,41 +6,33 @@ from collections.abc import Iterable, Sequence
 
 from pictures.text import printable
 
-# What can begin markup, HTML, a link or a mention in CommonMark or GitHub's Markdown.
-_MARKUP = re.compile(r"[\\`*_{}\[\]<>()#+!|~$&:@\"']|(?<=[wW]{3})\.")
+# What can begin markup, HTML, a link or a mention in CommonMark or GitHub's Markdown. Parentheses
+# and quotes cannot without it, nor can an underscore inside of a word.
+_MARKUP = re.compile(
+    r"[\\`*{}\[\]<>#|~$&@]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|:(?=/)|(?<=[wW]{3})\."
+)
 # What begins a list or underlines a heading, at the begin of a line.
-_BEGIN = re.compile(r"^(\s*\d*)([-+=.)])")
+_BEGIN = re.compile(r"^(\s*)([-+](?=[\s-]|$)|=)|^(\s*\d{1,9})([.)](?=\s|$))")
 # Shown as code, they need no escapes.
 _PLAIN = re.compile(r"[A-Za-z0-9 ,.:;%/=+_@-]+")
-_SENTENCE = re.compile(r"[A-Za-z0-9 ,.:;%()'/<µ\u2013-]*")
-_LINK_OR_LIST = re.compile(r"www\.|//|^\s*(\d+[.)]|-)", re.IGNORECASE)
-_LONGEST = 500  # characters of one text
+# Characters of a name, and of a sentence with names.
+_LONGEST, SENTENCE = 500, 2_000
 
 
-def text(given: object) -> str:
+def text(given: object, longest: int = _LONGEST) -> str:
     """Return a text that Markdown shows as it is, in one line; its end is cut if it is too long.
 
     Characters with a meaning become numeric references, which no dialect reads as markup.
     """
-    line = printable(_cut(str(given), _LONGEST))
+    line = printable(_cut(str(given), longest))
     line = _MARKUP.sub(_reference, line)
-    return _BEGIN.sub(lambda found: found[1] + _reference(found), line)
+    return _BEGIN.sub(_begin, line)
 
 
 def code(given: object) -> str:
     """Return a name in the font for code, if it has no unusual characters; else as `text`."""
     name = _cut(str(given), _LONGEST)
     return f"`{name}`" if _PLAIN.fullmatch(name) and name == name.strip() else text(name)
-
-
-def sentence(given: object) -> str:
-    """Return a sentence of our own about values of strangers: escaped like `text` if it must be.
-
-    Colons and parentheses of plain sentences stay readable in the source.
-    """
-    line = printable(_cut(str(given), 4 * _LONGEST))
-    plain = _SENTENCE.fullmatch(line) and not _LINK_OR_LIST.search(line)
-    return line.replace("<", "&lt;") if plain else text(line)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> str:
@@ -69,7 +61,12 @@ def picture(file: str, description: str) -> str:
 
 
 def _reference(found: re.Match[str]) -> str:
-    return f"&#{ord(found[found.lastindex or 0])};"
+    return f"&#{ord(found[0])};"
+
+
+def _begin(found: re.Match[str]) -> str:
+    before, character = (found[1], found[2]) if found[2] else (found[3], found[4])
+    return f"{before}&#{ord(character)};"
 
 
 def _cut(given: str, longest: int) -> str:

@@ -11,7 +11,7 @@ from scripts.aws import prices
 from scripts.aws.trials import Trial
 from scripts.problem import Problem
 from scripts.writeup import drawing, sentences
-from scripts.writeup.markdown import block, code, commands, picture, sentence, table, text
+from scripts.writeup.markdown import SENTENCE, block, code, commands, picture, table, text
 from scripts.writeup.story import Prediction, Row, Run, Story, Tuning
 
 FILE = "writeup.md"
@@ -175,7 +175,7 @@ def _findings(run: Run, out: Path, index: int) -> Iterator[str]:
     report = run.report
     if report is None:
         first = run.missing.splitlines()[0] if run.missing else "The job recorded nothing."
-        yield f"There is no report: {sentence(first)}\n"
+        yield f"There is no report: {text(first, SENTENCE)}\n"
         return
     yield _list(sentences.timing(report))
     file = f"times-{index}.png"
@@ -187,7 +187,7 @@ def _findings(run: Run, out: Path, index: int) -> Iterator[str]:
     yield "### Rules\n"
     yield _list(sentences.rules(report))
     rows = [
-        [code(one.rule), f"{one.times:,}", f"{one.datapoints:,}", sentence(one.first[0].text)]
+        [code(one.rule), f"{one.times:,}", f"{one.datapoints:,}", text(one.first[0].text, SENTENCE)]
         for one in sentences.triggered(report)
     ]
     if rows:
@@ -209,7 +209,7 @@ def _predictions(story: Story, out: Path) -> Iterator[str]:
         file = f"prediction-{index}.png"
         if one.scores and drawing.prediction(one, out / file):
             label, score = one.scores[0]
-            yield picture(file, f"{one.photo.name}: {label} {score:.1%}")
+            yield picture(file, f"{one.photo.name}: {label} {100 * score:.1f} %")
     rows = [_prediction_cells(one) for one in story.predictions[:_MOST_ROWS]]
     columns = ["photo", "folder", "class 1", "class 2", "class 3", "took"]
     yield table(columns, rows, right=(5,)) + _more(len(story.predictions))
@@ -248,7 +248,7 @@ def _costs(story: Story) -> Iterator[str]:
             f"cost {_dollars(total)} on the same machines, if they took as long "
             f"({prices.label()}).\n"
         )
-    lines = [f"{code(run.row.job)}: {sentence(run.cost)}" for run in story.runs if run.cost]
+    lines = [f"{code(run.row.job)}: {text(run.cost, SENTENCE)}" for run in story.runs if run.cost]
     if lines and story.on_aws:
         yield "".join(f"- {line}\n" for line in lines)
     yield "Endpoints, storage and images are not in it.\n"
@@ -267,7 +267,7 @@ def _repeat(story: Story) -> Iterator[str]:
 
 
 def _list(lines: Iterator[str]) -> str:
-    return "".join(f"- {sentence(line)}\n" for line in lines)
+    return "".join(f"- {text(line, SENTENCE)}\n" for line in lines)
 
 
 def _more(count: int) -> str:

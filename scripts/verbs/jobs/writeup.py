@@ -21,7 +21,7 @@ from scripts.requests.secrets import MASK, masked
 from scripts.verbs import options
 
 if TYPE_CHECKING:
-    from scripts.writeup.story import Story
+    from scripts.writeup.story import Recipe, Story
 
 
 def writeup(
@@ -69,9 +69,12 @@ def writeup(
         if endpoint:
             story = _with_predictions(story, Aws(region), endpoint, photos)
         page.prepare(target, pages)
+    recipe = story.recipe
     if text:
-        recipe = dataclasses.replace(story.recipe, toml=text, remarks=remarks)
-        story = dataclasses.replace(story, recipe=recipe)
+        recipe = dataclasses.replace(recipe, toml=text, remarks=remarks)
+    if endpoint:
+        recipe = _with_endpoint(recipe, endpoint, from_file=bool(text))
+    story = dataclasses.replace(story, recipe=recipe)
     terminal.result(str(page.write(story, target)))
 
 
@@ -104,6 +107,19 @@ def _with_predictions(story: "Story", aws: Aws, endpoint: str, photos: Sequence[
             answers.append(Prediction(answer, folder if folder in labels else ""))
             advance(1)
     return dataclasses.replace(story, predictions=answers, endpoint=endpoint)
+
+
+def _with_endpoint(recipe: "Recipe", endpoint: str, *, from_file: bool) -> "Recipe":
+    """Return the recipe with the commands that deploy and predict."""
+    commands = [
+        *recipe.commands,
+        ["kennel", "deploy", "experiment.toml", "--job", "JOB"],
+        ["kennel", "predict", endpoint, "photo.jpg"],
+        ["kennel", "down", endpoint],
+    ]
+    lacks = "A job does not say how it is served: add [endpoint] before you deploy."
+    remarks = recipe.remarks if from_file else [*recipe.remarks, lacks]
+    return dataclasses.replace(recipe, commands=commands, remarks=remarks)
 
 
 def _are_local(what: Sequence[str]) -> bool:
