@@ -10,6 +10,7 @@ from emulator.api.field_table import FIELDS
 from emulator.api.fields import check_headers
 from emulator.context import Context
 from emulator.errors import ApiError
+from emulator.runs.hosting.counted import Counted
 from emulator.runs.hosting.fleet import Fleet
 from emulator.runs.hosting.instance import Answer, Instance, NoAnswer
 from emulator.runs.hosting.multi_model import MultiModel
@@ -25,6 +26,7 @@ class Runtime:
     def __init__(self, context: Context, endpoints: Endpoints) -> None:
         self._context, self._endpoints = context, endpoints
         self._multi_model = MultiModel(context)
+        self._counted = Counted(context.region)
         self._asynchronous = Asynchronous(context, self._invoke_any)
 
     def invoke(self, endpoint: str, request: Request) -> Response:
@@ -103,6 +105,7 @@ class Runtime:
                 if not taken:
                     message = f"Rate exceeded: MaxConcurrency of variant {variant.name}"
                     raise ApiError(message, code="ThrottlingException", status=429)
+                self._counted.add(endpoint, variant.name)
                 answer = self._send(variant, instance, target, body, headers, seconds)
         except NoAnswer as error:
             raise self._model_error(endpoint, 0, str(error)) from None

@@ -53,7 +53,7 @@ class _Comparison:
                 frame.heading("What differs")
                 self.table = tables.show(
                     "What differs between the jobs",
-                    ("", *self.names),
+                    ("what", *self.names),
                     if_empty="nothing differs",
                 )
         self.table.update(rows)

@@ -37,11 +37,13 @@ export default {
         <caption class="hidden">{{ caption }}</caption>
         <thead><tr>
           <td v-if="selectable"></td>
-          <th v-for="(column, index) in columns" scope="col" :class="{ number: column.numeric }"
-              :aria-sort="order(index)">
+          <template v-for="(column, index) in columns">
+          <td v-if="!column.title"></td>
+          <th v-else scope="col" :class="{ number: column.numeric }" :aria-sort="order(index)">
             <button type="button" @click="sort(index)">{{ column.title
               }}<span aria-hidden="true" class="arrow">{{ by !== index ? "" : down ? "▼" : "▲" }}</span></button>
           </th>
+          </template>
         </tr></thead>
         <tbody>
           <tr v-for="row in ordered" :key="row.key" :class="{ marked: row.marked }">

@@ -2,6 +2,7 @@
 
 import re
 import time
+from contextlib import ExitStack
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -28,7 +29,8 @@ def test_a_curve_grows_within_two_seconds_of_the_log(jobs: Emulator, seen: Visit
     seeds.train(jobs, "growing", epochs=8, pause=1.5)
     page = seen.open("/jobs/growing")
     expect(page.get_by_role("img", name="Chart: accuracy")).to_be_visible(timeout=PATIENT_MS)
-    late, drawn = [], []
+    late: list[float] = []
+    drawn: list[int] = []
     while jobs.job("growing")["TrainingJobStatus"] == "InProgress" and len(drawn) < 4:
         logged = sum("validation:accuracy" in line for line in jobs.lines("growing"))
         if logged == (drawn[-1] if drawn else 0):
@@ -98,9 +100,12 @@ def test_the_page_says_when_the_emulator_is_gone(
     chromium: Browser, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     emulator = Emulator(tmp_path_factory.mktemp("gone") / "state", {}).start()
-    folder = tmp_path_factory.mktemp("gone-log")
-    with run_ui(emulator.url, folder) as address, visit(chromium, address) as seen:
+    with ExitStack() as last:
+        end = last.enter_context(ExitStack())
+        end.callback(emulator.end)
+        address = last.enter_context(run_ui(emulator.url, tmp_path_factory.mktemp("gone-log")))
+        seen = last.enter_context(visit(chromium, address))
         seen.open("/")
-        emulator.end()
+        end.close()
         alert = seen.page.get_by_role("alert").first
         expect(alert).to_contain_text("nothing answers at", timeout=PATIENT_MS)

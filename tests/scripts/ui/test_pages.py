@@ -10,6 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from tests.emulator.client import Emulator
+from tests.emulator.hosting import predict
 from tests.scripts.ui import seeds
 from tests.scripts.ui.conftest import PATIENT_MS, Visit, visit
 
@@ -183,6 +184,16 @@ def test_again_with_changes_checks_the_experiment_as_train_does(seen: Visit) -> 
     expect(page.locator(".answer.bad")).to_contain_text("nonsense")
     expect(page.get_by_text("kennel train plain-two.toml")).to_be_visible()
     assert saved(page, "Save plain-two.toml") == b'name = "x"\nnonsense = 1'
+
+
+def test_requests_to_an_endpoint_are_counted(jobs: Emulator, seen: Visit) -> None:
+    page = seen.open("/endpoints")
+    row = page.locator("tr", has_text="digits")
+    expect(row.locator("td").nth(8)).to_have_text("1")
+    predict(jobs, "digits")
+    predict(jobs, "digits")
+    expect(row.locator("td").nth(8)).to_have_text("3")
+    expect(row).to_contain_text("no end")
 
 
 def test_the_theme_can_be_chosen(seen: Visit) -> None:
