@@ -82,7 +82,7 @@ def hyperparameters(recipe: str) -> dict[str, Any]:
     spec = tomllib.loads((ROOT / "experiments" / f"{recipe}.toml").read_text())
     values: dict[str, Any] = spec["hyperparameters"]
     weights = REAL / "weights" / f"{values['architecture']}-imagenet-fp16.pth"
-    return values | {"weights": str(weights), "checkpoint_minutes": 1}
+    return values | {"weights": str(weights), "checkpoint_minutes": 1, "export": "none"}
 
 
 def choose(folder: Path, count: int) -> None:

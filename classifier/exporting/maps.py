@@ -14,7 +14,7 @@ from classifier.exporting.session import LOGITS, MAPS, PIXELS, session
 from classifier.transform import Floats
 
 _TOLERANCE = 1e-4  # of the logits that are computed from the maps
-# What can be between the mean and the linear layer: it changes no number.
+# What can be before and after the linear layer: it changes no number.
 _SAME_NUMBERS = {"Flatten", "Squeeze", "Reshape", "Identity", "Dropout"}
 _MEANS = {"GlobalAveragePool", "ReduceMean"}
 
@@ -52,15 +52,22 @@ def head(model: bytes, network: nn.Module) -> str | None:
 def _before_the_mean(graph: onnx.GraphProto) -> str | None:
     """Return the tensor whose mean goes into the last linear layer."""
     makers = {output: node for node in graph.node for output in node.output}
-    node = makers.get(LOGITS)
+    node = _upstream(makers.get(LOGITS), makers)
     if node is not None and node.op_type == "Add":  # a linear layer can be a product and a sum
         node = next((makers[name] for name in node.input if name in makers), None)
     if node is None or node.op_type not in ("Gemm", "MatMul"):
         return None
-    node = makers.get(node.input[0])
+    node = _upstream(makers.get(node.input[0]), makers)
+    return node.input[0] if node is not None and node.op_type in _MEANS else None
+
+
+def _upstream(
+    node: onnx.NodeProto | None, makers: dict[str, onnx.NodeProto]
+) -> onnx.NodeProto | None:
+    """Return the first node, from this one up, that changes numbers."""
     while node is not None and node.op_type in _SAME_NUMBERS:
         node = makers.get(node.input[0])
-    return node.input[0] if node is not None and node.op_type in _MEANS else None
+    return node
 
 
 def _rename(graph: onnx.GraphProto, name: str) -> None:

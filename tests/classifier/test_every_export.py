@@ -52,7 +52,9 @@ def test_a_network_exports_with_torchs_logits(name: str) -> None:
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0
     with torch.no_grad():
-        network.train()(torch.randn(4, 3, side, side))  # statistics, so that logits do not vanish
+        network.train()(
+            torch.randn(24 if side < 100 else 4, 3, side, side)
+        )  # statistics, so that logits do not vanish
     network.eval().requires_grad_(False)
     model = as_onnx.export(network, side)
     for count in (1, 5):

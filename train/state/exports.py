@@ -16,9 +16,7 @@ def export(run: Run) -> None:
     wanted = run.config.export
     if wanted == "none":
         return
-    seconds = _ASKED_SECONDS
-    if wanted == "auto":
-        seconds = max(_SECONDS, _SHARE * (time.time() - process_started()))
+    seconds = most_seconds(wanted, time.time() - process_started())
     run.job.log(f"exporting the network, for at most {seconds:.0f} s (hyperparameter export)")
     began = time.monotonic()
     process.run(
@@ -30,3 +28,8 @@ def export(run: Run) -> None:
         stopped=lambda: run.stop.requested,
     )
     run.job.log(f"the export took {time.monotonic() - began:.0f} s")
+
+
+def most_seconds(wanted: str, job_seconds: float) -> float:
+    """Return how long the export can take, after a job of so many seconds."""
+    return max(_SECONDS, _SHARE * job_seconds) if wanted == "auto" else _ASKED_SECONDS

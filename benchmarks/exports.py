@@ -1,0 +1,159 @@
+"""Does serving in 8 bits cost accuracy? Top-1 of a job's two exports, and the gate between them.
+
+Real jobs are trained: ResNet heads on photos of ten breeds of dogs, and a whole ResNet18 on
+handwritten digits. Each bundle is exported as a job does it, and both files classify all pictures
+that were not trained on, whether or not the gate kept the file in 8 bits.
+
+    python -m benchmarks.exports [--photos 20] [--more 20]
+        [--networks digits,resnet18,resnet50] [--out benchmarks/results/exports.json]
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.measuring import RESULTS, machine_load, this_machine, write
+from benchmarks.training import REAL, job_in
+from classifier import bundle
+from classifier.description import ONNX
+from classifier.exporting import quantising, sample, session, writing
+from pictures import channels
+from pictures.picture import Picture, Splits
+from scripts.make import digits
+from train import loop
+from train.config import TrainConfig
+from train.platform.stop import Stop
+from train.recording.hooks import Hooks
+
+HEAD = {"epochs": 8, "feature_views": 1, "batch_size": 32, "learning_rate": 0.05}
+WHOLE = {
+    **{"weights": "none", "trainable": "all", "image_size": 32, "epochs": 4, "batch_size": 32},
+    **{"optimizer": "adamw", "learning_rate": 0.003, "backbone_learning_rate": 0.003},
+    **{"augment": "none", "horizontal_flip": False},
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--photos", type=int, default=20, help="training photos of each breed")
+    parser.add_argument("--more", type=int, default=20, help="others of each breed, to test on")
+    parser.add_argument("--networks", default="digits,resnet18,resnet50")
+    parser.add_argument("--out", type=Path, default=RESULTS / "exports.json")
+    options = parser.parse_args()
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    found = {}
+    for name in options.networks.split(","):
+        with tempfile.TemporaryDirectory() as folder:
+            if name == "digits":
+                splits, more = of_digits(Path(folder))
+                settings: dict[str, Any] = {"architecture": "resnet18", **WHOLE}
+            else:
+                splits, more = of_dogs(Path(folder), options.photos, options.more)
+                weights = REAL / "weights" / f"{name}-imagenet-fp16.pth"
+                settings = {"architecture": name, "weights": str(weights), **HEAD}
+            found[name] = measure(Path(folder), splits, more, settings)
+        print(name, json.dumps(found[name], indent=1), flush=True)
+    contents = {
+        "command": " ".join(["python -m benchmarks.exports", *sys.argv[1:]]),
+        "machine": this_machine(),
+        "load": machine_load(),
+        "networks": found,
+    }
+    write(options.out, contents)
+    return 0
+
+
+def of_digits(root: Path) -> tuple[Splits, list[Picture]]:
+    digits.write(root / "digits", limit=1797)
+    splits = channels.find(
+        {"data": root / "digits"}, split_seed=0, valid_fraction=0.2, test_fraction=0.2
+    )
+    return splits, []
+
+
+def of_dogs(root: Path, count: int, more: int) -> tuple[Splits, list[Picture]]:
+    """Return photos of dogs, and some that are in no split."""
+    for split in ("train", "valid", "test"):
+        for breed in sorted((REAL / "dogs" / split).iterdir()):
+            for number, photo in enumerate(sorted(breed.iterdir())):
+                part = "more" if split == "train" and number >= count else split
+                if split == "train" and number >= count + more:
+                    break
+                (root / "photos" / part / breed.name).mkdir(parents=True, exist_ok=True)
+                (root / "photos" / part / breed.name / photo.name).symlink_to(photo)
+    splits = channels.find(
+        {name: root / "photos" / name for name in ("train", "valid", "test")},
+        split_seed=0,
+        valid_fraction=0,
+        test_fraction=0,
+    )
+    numbers = {name: number for number, name in enumerate(splits.folders)}
+    others = sorted((root / "photos" / "more").rglob("*.JPEG"))
+    return splits, [Picture(photo, numbers[photo.parent.name]) for photo in others]
+
+
+def measure(
+    root: Path, splits: Splits, more: Sequence[Picture], settings: dict[str, Any]
+) -> dict[str, Any]:
+    """Train, export, and classify with both files."""
+    job = job_in(root, root / "checkpoints")
+    config = TrainConfig.model_validate({"export": "none", "checkpoint_minutes": 1e4, **settings})
+    loop.train(config, splits, job, Stop(), Hooks())
+    said: list[str] = []
+    began = time.monotonic()
+    found = writing.export(
+        job.model_dir, *sample.of_job(splits.train, splits.valid), int8=True, say=said.append
+    )
+    seconds = time.monotonic() - began
+    description = bundle.describe(job.model_dir)
+    model = (job.model_dir / ONNX).read_bytes()
+    transform = description.transform
+    inputs = [
+        np.stack([transform.read(one.read()) for one in part])
+        for part in batches(sample.draw(splits.train, sample.CALIBRATION))
+    ]
+    sides = {
+        "fp32": session.predictor(model, flip=False),
+        "int8": session.predictor(quantising.quantise(model, inputs), flip=False),
+    }
+    sets = {"valid": splits.valid, "test": splits.test, "more": more}
+    return {
+        "classes": len(splits.classes),
+        "training pictures": len(splits.train),
+        "gate": found.int8.model_dump() if found.int8 else description.training.get("export"),
+        "export seconds, on a busy machine": round(seconds, 1),
+        "parity": found.parity,
+        "top-1": {
+            name: compare(sides, pictures, transform) for name, pictures in sets.items() if pictures
+        },
+    }
+
+
+def compare(sides: dict[str, Any], pictures: Sequence[Picture], transform: Any) -> dict[str, Any]:
+    answers: dict[str, list[np.ndarray[Any, Any]]] = {name: [] for name in sides}
+    truth = np.array([one.label for one in pictures])
+    for part in batches(pictures):
+        pixels = np.stack([transform.read(one.read()) for one in part])
+        for name, predict in sides.items():
+            answers[name].append(predict(pixels).argmax(1))
+    found = {name: np.concatenate(parts) for name, parts in answers.items()}
+    right = {name: round(float((one == truth).mean()), 4) for name, one in found.items()}
+    same = float((found["fp32"] == found["int8"]).mean())
+    return {"pictures": len(pictures), **right, "same class": round(same, 4)}
+
+
+def batches(pictures: Sequence[Picture], size: int = 8) -> list[Sequence[Picture]]:
+    return [pictures[first : first + size] for first in range(0, len(pictures), size)]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
