@@ -4,10 +4,12 @@
 """
 
 import argparse
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -45,15 +47,19 @@ def run(
     """
     until = time.monotonic() + seconds
     command = [sys.executable, "-m", "classifier.exporting.process", f"--until={until}"]
-    child = subprocess.Popen(
-        [*command, *(["--int8"] if int8 else []), "--", str(directory.absolute())],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
-    )
-    assert child.stdin
+    # The job's other processes have ended, or soon will: all cores, and no GPU.
+    cores = str(len(os.sched_getaffinity(0)))
+    with tempfile.TemporaryFile() as pictures:
+        pictures.write(sample.encode(calibration, validation).encode())
+        pictures.seek(0)
+        child = subprocess.Popen(
+            [*command, *(["--int8"] if int8 else []), "--", str(directory.absolute())],
+            stdin=pictures,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": cores},
+        )
     assert child.stdout
     lines = child.stdout
 
@@ -64,11 +70,6 @@ def run(
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
     try:
-        try:
-            child.stdin.write(sample.encode(calibration, validation).encode())
-            child.stdin.close()
-        except OSError:
-            pass  # it has ended already, and said why
         while child.poll() is None and time.monotonic() < until and not stopped():
             time.sleep(_POLL)
         ended = child.poll() is None
@@ -100,6 +101,9 @@ def main() -> int:
     parser.add_argument("--int8", action="store_true")
     parser.add_argument("directory", type=Path)
     given = parser.parse_args()
+    with contextlib.suppress(OSError):
+        # Without memory the kernel ends this process, and not the larger one of the job.
+        Path("/proc/self/oom_score_adj").write_text("1000")
     from classifier.exporting import writing  # imports the exporters
     from classifier.exporting.network import ExportError
 
