@@ -6,6 +6,7 @@ from typing import Any
 from nicegui import ui
 
 from scripts.aws import deployment, hosted, prices
+from scripts.aws.client import AwsProblem
 from scripts.requests import endpoints as requests
 from scripts.ui import context, frame, tables, words
 
@@ -65,7 +66,12 @@ def _look() -> list[dict[str, Any]]:
     aws = context.current().aws
     found = []
     for one in aws.pages(requests.list_endpoints(None), "Endpoints"):
-        about = hosted.about(aws, one)
+        try:
+            about = hosted.about(aws, one)
+        except AwsProblem as problem:
+            if problem.missing:  # deleted since it was listed
+                continue
+            raise
         about["requests"] = hosted.invocations(aws, one["EndpointName"], one["CreationTime"])
         found.append(about)
     return found

@@ -47,11 +47,11 @@ export default {
         </tr></thead>
         <tbody>
           <tr v-for="row in ordered" :key="row.key" :class="{ marked: row.marked }">
-            <td v-if="selectable">
+            <td v-if="selectable" class="box">
               <input v-if="row.tickable" type="checkbox" :checked="ticked.includes(row.key)" @change="tick(row.key, $event)"
                      :aria-label="'Compare ' + row.key">
             </td>
-            <td v-for="(cell, index) in row.cells" :class="[{ number: columns[index].numeric }, cell.tone]">
+            <td v-for="(cell, index) in row.cells" :class="[{ number: columns[index].numeric, short: cell.text.length < 28 }, cell.tone]">
               <a v-if="cell.href" :href="cell.href">{{ cell.text }}</a>
               <button v-else-if="cell.action && cell.text" type="button" class="act" @click="$emit('act', { key: row.key })"
                       :aria-label="cell.text + ': ' + row.key">{{ cell.text }}</button>

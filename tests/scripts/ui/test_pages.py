@@ -3,13 +3,15 @@
 import csv
 import io
 import re
+import tarfile
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Error, Page, expect
 
-from tests.emulator.client import Emulator
+from tests.debugger.recorded import Made
+from tests.emulator.client import BUCKET, Emulator
 from tests.emulator.hosting import predict
 from tests.scripts.ui import seeds
 from tests.scripts.ui.conftest import PATIENT_MS, Visit, visit
@@ -26,6 +28,7 @@ PAGES = (
     "/tuning/swept",
     "/endpoints",
 )
+SMALL = Made(steps=60, epochs=2, slow_every=20, layers=3, tensors_every=30, classes=("a", "b"))
 expect.set_options(timeout=PATIENT_MS)
 
 
@@ -194,6 +197,26 @@ def test_requests_to_an_endpoint_are_counted(jobs: Emulator, seen: Visit) -> Non
     predict(jobs, "digits")
     expect(row.locator("td").nth(8)).to_have_text("3")
     expect(row).to_contain_text("no end")
+
+
+def test_a_report_is_inside_the_page_without_an_origin(
+    jobs: Emulator, seen: Visit, tmp_path: Path
+) -> None:
+    page = seen.open("/jobs/plain-two")
+    page.get_by_role("button", name="Make the report").click()
+    expect(page.get_by_role("alert").last).to_contain_text("plain-two has no recording")
+    recording = SMALL.write(tmp_path / "recording")
+    with tarfile.open(tmp_path / "output.tar.gz", "w:gz") as archive:
+        archive.add(recording, "recording")
+    key = "out/plain-two/output/output.tar.gz"
+    jobs.s3.put_object(Bucket=BUCKET, Key=key, Body=(tmp_path / "output.tar.gz").read_bytes())
+    page.get_by_role("button", name="Make the report").click()
+    frame = page.frame_locator("iframe[sandbox='allow-scripts']")
+    expect(frame.locator("h1")).to_contain_text(SMALL.job)
+    (inside,) = (one for one in page.frames if "/report/" in one.url)
+    assert inside.evaluate("self.origin") == "null"
+    with pytest.raises(Error, match="sandboxed"):
+        inside.evaluate("document.cookie")
 
 
 def test_the_theme_can_be_chosen(seen: Visit) -> None:
