@@ -25,7 +25,7 @@ from train.stages import fitting
 from train.stages.stage import Stage, begin_stage, find_rate
 from train.state import checkpoint, resume
 from train.state.measure import measure
-from train.state.progress import follow
+from train.state.progress import Whole, follow
 from train.state.result import write_result
 from train.state.run import Run
 from train.state.setup import initial_state, set_up, with_config
@@ -62,6 +62,7 @@ def train(config: TrainConfig, splits: Splits, job: Job, stop: Stop, hooks: Hook
         state.restore(found[0], config)
         job.log(f"resuming from {found[1].name}: epoch {state.epoch + 1}, batch {state.batch}")
 
+    whole = Whole(config.epochs - state.epoch)
     saver = checkpoint.Saver(job.checkpoints) if job.is_main and job.checkpoints else None
 
     def save() -> None:
@@ -80,7 +81,7 @@ def train(config: TrainConfig, splits: Splits, job: Job, stop: Stop, hooks: Hook
             started = time.monotonic()
             if stage.features:
                 stage.features.view(splits.train, state.epoch)
-            train_epoch(run, state, stage, save, started)
+            train_epoch(run, state, stage, save, started, whole)
             if stage.features:
                 scores = stage.features.measure(state.result, splits.valid)
             else:
@@ -165,7 +166,12 @@ def finished(state: TrainState, config: TrainConfig) -> bool:
 
 
 def train_epoch(
-    run: Run, state: TrainState, stage: Stage, save: Callable[[], None], started: float
+    run: Run,
+    state: TrainState,
+    stage: Stage,
+    save: Callable[[], None],
+    started: float,
+    whole: Whole | None = None,
 ) -> None:
     """Take the steps of an epoch that began at `started`, from the current step of `state` on."""
     config, classes = run.config, len(run.splits.classes)
@@ -189,7 +195,8 @@ def train_epoch(
     title = f"epoch {state.epoch + 1}/{config.epochs}"
     saved, earlier = time.monotonic(), state.seconds
     batches = run.stop.watch(stage.batches)
-    followed = follow(batches, title, done=state.batch, total=steps, show=run.job.is_main)
+    shown = run.job.is_main
+    followed = follow(batches, title, done=state.batch, total=steps, show=shown, whole=whole)
     for step, batch in run.hooks.steps("train", followed, state.epoch, state.step):
         run.unreadable.add(batch.unreadable, batch.remarks)
         torch.manual_seed(mix(config.seed, state.step, run.job.rank))  # dropout, mixing

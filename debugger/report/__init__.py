@@ -1,5 +1,5 @@
 """The report of a training job: a self-contained HTML file, and the same facts as JSON."""
 
-from debugger.report.writing import write
+from debugger.report.writing import write, write_tuning
 
-__all__ = ["write"]
+__all__ = ["write", "write_tuning"]

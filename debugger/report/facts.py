@@ -333,6 +333,18 @@ class Trials(Facts):
     trials: list[Trial]
 
 
+class Tuning(Facts):
+    """The report of a tuning job."""
+
+    version: int = VERSION
+    headline: str
+    name: str
+    status: str
+    cost: float | None
+    source: str
+    trials: Trials
+
+
 class Difference(Facts):
     """A figure of two jobs; `unit` is "s", "%", "$" or ""; `better` is the direction, 0 if none."""
 

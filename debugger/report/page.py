@@ -18,7 +18,7 @@ from debugger.report.sections import (
     training,
     trials,
 )
-from debugger.report.wording import moment
+from debugger.report.wording import dollars, moment, number
 
 _STYLE = Path(__file__).with_name("page.css")
 _SCRIPT = Path(__file__).with_name("page.js")
@@ -57,22 +57,36 @@ def page(report: facts.Report, gathered: Gathered) -> Html:
         )
         for name, title, subtitle, inside in sections
     ]
-    return join(
-        Html("<!doctype html>\n"),
-        tag(
-            "html",
-            _head(report),
-            tag(
-                "body",
-                overview.verdict(report),
-                contents,
-                tag("main", *body),
-                _foot(report),
-                tag("script", Html(_SCRIPT.read_text())),
-            ),
-            lang="en",
-        ),
+    title = report.job.name or "Training job"
+    main = tag("main", *body)
+    return _whole(title, overview.verdict(report), contents, main, _foot(report))
+
+
+def _whole(title: str, *inside: Html) -> Html:
+    script = tag("script", Html(_SCRIPT.read_text()))
+    body = tag("body", *inside, script)
+    return join(Html("<!doctype html>\n"), tag("html", _head(title), body, lang="en"))
+
+
+def tuning_page(report: facts.Tuning) -> Html:
+    """Return the page of a tuning job."""
+    done = sum(item.value is not None for item in report.trials.trials)
+    tiles = [(f"{done} of {len(report.trials.trials)}", "trials with a result")]
+    best = next((i for i in report.trials.trials if i.name == report.trials.best), None)
+    if best and best.value is not None:
+        tiles.append((number(best.value, 4), f"best {report.trials.objective}"))
+    if report.cost is not None:
+        tiles.append((dollars(report.cost), "estimated cost of all trials"))
+    header = tag(
+        "header",
+        tag("p", "Kennel · tuning report", class_="brand"),
+        tag("h1", report.name, " ", tag("span", report.status, class_="badge")),
+        tag("p", report.headline, class_="verdict"),
+        tag("div", *(overview.tile(*item) for item in tiles), class_="tiles"),
     )
+    section = tag("section", tag("h2", "Trials"), trials.trials(report.trials), id="trials")
+    foot = tag("p", f"Prices: {report.source}. This page works offline.")
+    return _whole(report.name, header, tag("main", section), tag("footer", foot))
 
 
 def _occasional(report: facts.Report) -> list[tuple[str, str, str, Html]]:
@@ -86,7 +100,7 @@ def _occasional(report: facts.Report) -> list[tuple[str, str, str, Html]]:
     return found
 
 
-def _head(report: facts.Report) -> Html:
+def _head(title: str) -> Html:
     digest = base64.b64encode(hashlib.sha256(_SCRIPT.read_bytes()).digest()).decode()
     # Only this script may run, whatever the names of classes and jobs contain. Nothing is fetched.
     policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -100,7 +114,7 @@ def _head(report: facts.Report) -> Html:
         ),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="color-scheme", content="light dark"),
-        tag("title", f"{report.job.name or 'Training job'} · Kennel report"),
+        tag("title", f"{title} · Kennel report"),
         # Without an icon the browser would request one.
         Html('<link rel="icon" href="data:,">'),
         tag("style", Html(_STYLE.read_text())),

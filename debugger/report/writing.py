@@ -12,8 +12,8 @@ from debugger.records import Record, Start
 from debugger.report.analysis.comparison import compare
 from debugger.report.analysis.gathering import Gathered
 from debugger.report.analysis.summary import summarise
-from debugger.report.facts import Cost, Report
-from debugger.report.page import page
+from debugger.report.facts import Cost, Report, Tuning
+from debugger.report.page import page, tuning_page
 
 
 def write(
@@ -54,6 +54,11 @@ def write(
     if json:
         json.write_text(report.model_dump_json(indent=2), encoding="utf-8")
     return report
+
+
+def write_tuning(report: Tuning, html: Path) -> None:
+    """Write the report of a tuning job; its folder must exist."""
+    html.write_text(tuning_page(report), encoding="utf-8")
 
 
 def _summarise(

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from debugger.records import Fired, Record
 
 Action = Literal["report", "log", "stop"]
+TRY_BF16 = "With fp16, try bf16."
 SHOWN = 20  # firings of a rule that are stored; later ones are only counted
 
 
@@ -109,11 +110,10 @@ class Rule(ABC):
         known = self.about.get("hyperparameters")
         return known.get(name) if isinstance(known, Mapping) else None
 
-    def try_bf16(self) -> str:
-        """Return a sentence for jobs in fp16, or in an unknown precision."""
-        return (
-            " With fp16, try bf16." if self.about.get("precision", "float16") == "float16" else ""
-        )
+    def without_fp16(self, text: str) -> str:
+        """Return advice without the sentence on fp16, unless the job uses it or it is unknown."""
+        known = self.about.get("precision", "float16")
+        return text if known == "float16" else text.replace(f" {TRY_BF16}", "")
 
     def fire(self, record: Record, step: int, text: str, **evidence: Any) -> Fired:
         """Return a firing with the time and the process of `record`."""

@@ -70,6 +70,8 @@ class Made:
     tensors_every: int = 50
     samples_every: float = 0.5
     gpu: bool = True
+    cpu: float | None = None  # percent; by default about 65
+    instance_type: str = ""
     classes: tuple[str, ...] = tuple(BREEDS)
     job: str = "dogs-2026-05-07-16-43-51"
     ends: bool = True
@@ -122,6 +124,7 @@ class Made:
             "architecture": "resnet50",
             "device": "NVIDIA A10G" if self.gpu else "cpu",
             "precision": "bf16",
+            **({"instance_type": self.instance_type} if self.instance_type else {}),
             "batch_size": 64,
             "workers": 2,
             "cores": 8,
@@ -199,7 +202,7 @@ class Made:
         noise = random.random((6, at.size))
         for i, item in enumerate(at):
             values = {
-                "cpu": 12 + 8 * noise[0, i] if starved[i] else 55 + 20 * noise[0, i],
+                "cpu": self.cpu or (12 + 8 * noise[0, i] if starved[i] else 55 + 20 * noise[0, i]),
                 "iowait": 60 + 20 * noise[1, i] if starved[i] else 3 * noise[1, i],
                 "memory": 38 + 4 * noise[2, i],
                 "process_memory": 6.1e9 + 2e8 * noise[2, i],

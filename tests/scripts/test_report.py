@@ -1,5 +1,6 @@
 """`kennel report` about a folder, an archive, an S3 address, and jobs."""
 
+import dataclasses
 import json
 import tarfile
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import boto3  # type: ignore[import-untyped]
 import pytest
 
-from debugger.report.facts import Report
+from debugger.report.facts import Report, Tuning
 from scripts.aws import recordings
 from tests.debugger.recorded import Made
 from tests.scripts.kennel import kennel
@@ -49,6 +50,40 @@ def test_json_has_the_facts_of_the_page(recording: Path, at: Path, nowhere: None
     assert facts.steps
     assert facts.steps.durations.count == 300
     assert (at / "out" / "page.html").is_file()
+
+
+def test_a_report_against_another_job_says_what_changed(
+    recording: Path, at: Path, tmp_path: Path, nowhere: None
+) -> None:
+    faster = dataclasses.replace(MADE, slow=0.0, job="dogs-2")
+    faster.write(tmp_path / "faster")
+    done = kennel("report", str(tmp_path / "faster"), "--against", str(recording))
+    assert done.code == 0, done.err
+    (row,) = [line for line in done.out.splitlines() if line.startswith("time in total")]
+    assert row.split()[-2].startswith("-")  # a change in percent
+    page = (at / "faster-report.html").read_text()
+    assert f"Compared with {MADE.job}" in page
+    asked = kennel("report", str(tmp_path / "faster"), "--against", str(recording), "--json")
+    facts = Report.model_validate_json(asked.out)
+    assert facts.against
+    times = next(item for item in facts.against.figures if item.name == "time in total")
+    assert times.before
+    assert times.now
+    assert times.before - times.now == pytest.approx(5 * MADE.slow, rel=0.05)
+    assert facts.against.settings == []
+
+
+def test_a_saturated_processor_is_a_finding_in_money(
+    at: Path, tmp_path: Path, nowhere: None
+) -> None:
+    made = dataclasses.replace(MADE, gpu=False, cpu=97.0, instance_type="ml.c5.xlarge")
+    done = kennel("report", str(made.write(tmp_path / "busy")))
+    first = done.out.splitlines()[0]
+    assert "all 8 cores were busy 97 % of the time, so the processor was the limit" in first
+    assert "It ran on 1 x ml.c5.xlarge, $0.204 an hour." in first
+    assert "ml.g4dn.xlarge, costs $0.7364 an hour, 3.6 times as much" in done.out
+    assert "Raise workers" not in done.out
+    assert "more workers do not help" in done.out
 
 
 def test_tensorboard_files(recording: Path, at: Path, nowhere: None) -> None:
@@ -151,4 +186,17 @@ def test_a_finished_trial_has_a_report(
     )
     assert job in page.read_text()
     best = kennel("report", tuned["tuning_job"], "--output", str(page))
+    assert best.code == 0, best.err
     assert f"the best trial of {tuned['tuning_job']}: {job}" in best.err
+    assert f"kennel report {job}" in best.err
+    shown = page.read_text()
+    assert all(one["job"] in shown for one in tuned["trials"])
+    for name in tuned["best"]["hyperparameters"]:
+        assert name in shown
+    asked = kennel("report", tuned["tuning_job"], "--json", "--output", str(page))
+    facts = Tuning.model_validate_json(asked.out)
+    assert facts.trials.best == job
+    assert facts.trials.trials[0].value == tuned["trials"][0]["value"]
+    refused = kennel("report", tuned["tuning_job"], "--against", job)
+    assert refused.code == 1
+    assert "need a training job" in refused.err

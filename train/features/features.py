@@ -30,7 +30,7 @@ from train.learning.evaluate import Scores
 from train.platform import memory
 from train.state import inputs
 from train.state.measure import score
-from train.state.progress import follow
+from train.state.progress import Whole, follow
 from train.state.run import Run
 
 FOLDER = "KENNEL_FEATURES"  # the folder that stores features for later jobs and restarts
@@ -105,6 +105,8 @@ class Features:
         self._backbone = frozen.digest(network)
         self._contents: dict[Path, str] = {}
         self._cached: dict[tuple[int, int | None], View] = {}
+        pictures = views * len(run.splits.train) + len(run.splits.valid)
+        self._whole = Whole(float(pictures))
 
     def view(self, pictures: Sequence[Picture], epoch: int | None) -> View:
         """Return the features that an epoch trains on; for epoch None those of the evaluation view.
@@ -183,9 +185,15 @@ class Features:
         ]
         again = number is not None and self.views > 1
         batches = inputs.load(run, pictures, _transform(run, number), keys, again=again)
-        title = f"features of {'validation' if number is None else f'view {number + 1}'}"
+        which = "validation" if number is None else f"view {number + 1} of {self.views}"
         watched = follow(
-            run.stop.watch(batches), title, done=0, total=len(keys), show=run.job.is_main
+            run.stop.watch(batches),
+            f"features, {which}",
+            done=0,
+            total=len(keys),
+            show=run.job.is_main,
+            whole=self._whole,
+            units=float(len(pictures)),
         )
         pairs = zip(keys, watched, strict=True)
         for first, share in shares.items():

@@ -12,6 +12,7 @@ from train.batches.order import LEAST_BATCH, Order, evaluation_order
 from train.learning import parallel
 from train.learning.evaluate import Scores, evaluate
 from train.state.inputs import load
+from train.state.progress import follow
 from train.state.run import Run
 
 CALIBRATION = 10_000  # validation pictures at most
@@ -23,6 +24,8 @@ def measure(run: Run, network: nn.Module, pictures: Sequence[Picture]) -> Scores
     batches: Iterable[Batch] = load(run, pictures, run.transform, order)
     if pictures is run.splits.test:
         batches = named(batches, order, pictures)
+    title = f"evaluation, {len(pictures)} pictures"
+    batches = follow(batches, title, done=0, total=len(order), show=run.job.is_main)
     return score(run, network, batches, pictures)
 
 

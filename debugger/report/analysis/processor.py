@@ -4,7 +4,7 @@ import numpy as np
 
 from debugger.report import facts
 from debugger.report.analysis.gathering import Gathered
-from debugger.report.wording import count, dollars, measure, number, price, seconds
+from debugger.report.wording import dollars, measure, number, price
 
 SATURATED = 80.0  # mean percent of all cores, from the first step to the last record
 
@@ -35,19 +35,17 @@ def advice(
         return []
     waited = sum(item.seconds for item in time.parts if item.name == "data_wait")
     cores = about.get("cores")
-    which = f"all {count(cores, 'core')}" if isinstance(cores, int) and cores > 1 else "the core"
+    several = isinstance(cores, int) and cores > 1
+    which = f"All {cores} cores were" if several else "The processor was"
     finding = (
-        f"The processor was the limit: {which} were busy {measure(used, '%')} of the time, and "
-        "the job had no GPU."
-        if which != "the core"
-        else f"The processor was the limit: it was busy {measure(used, '%')} of the time, and the "
-        "job had no GPU."
+        f"{which} busy {measure(used, '%')} of the time, so the processor was the limit. The job "
+        "had no GPU."
     )
     if cost and cost.hourly is not None:
-        loop = cost.hourly * cost.machines * time.loop / 3600
+        each = f"{cost.machines} x {cost.instance_type}, {price(cost.hourly)} an hour"
+        total = cost.total
         finding += (
-            f" The loop's {seconds(time.loop)} cost {dollars(loop)} ({cost.machines} x "
-            f"{cost.instance_type}, {price(cost.hourly)} an hour each)."
+            f" It ran on {each}." if total is None else f" It cost {dollars(total)} ({each})."
         )
     return [
         facts.Advice(

@@ -129,20 +129,19 @@ def figure(
 
 
 def _names(names: Sequence[str], axis: str) -> list[Html]:
-    """Return the name of an axis, and its class names if there is room, else the first and last."""
-    few = len(names) <= _NAMED
-    chosen = list(enumerate(names)) if few else [(0, names[0]), (len(names) - 1, names[-1])]
+    """Return the name of an axis, and its class names if there is room for them."""
+    if len(names) > _NAMED:
+        return [tag("b", f"{axis}, 1 to {len(names):,}")]
     labels = [
         tag("span", name, style=f"--at:{100 * (place + 0.5) / len(names):.2f}%")
-        for place, name in chosen
+        for place, name in enumerate(names)
     ]
     return [tag("b", axis), *labels]
 
 
 def _room(names: Sequence[str]) -> float:
     """Return the room for class names at an axis, in rem, with the name of the axis."""
-    few = len(names) <= _NAMED
-    longest = max(len(name) for name in (names if few else (names[0], names[-1])))
+    longest = max(map(len, names)) if len(names) <= _NAMED else 0
     return 1.9 + min(0.5 * longest, 4.8)
 
 

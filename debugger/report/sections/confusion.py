@@ -67,6 +67,7 @@ def _pairs(found: facts.Confusion, mistakes: list[facts.Mistake]) -> Html:
     shown: set[int] = set()
     for pair in found.pairs[:_CONFUSED]:
         own = [m for m in mistakes if (m.truth, m.answer) == (pair.truth, pair.answer)]
+        own.sort(key=lambda item: -item.probability)
         shown.update(id(item) for item in own)
         items.append(
             tag(

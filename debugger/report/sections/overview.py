@@ -66,36 +66,37 @@ def _end(job: facts.Job) -> Html | None:
 
 def _tiles(report: facts.Report) -> list[Html]:
     fired = [item for item in report.judging if item.status == "fired"]
-    tiles = [_tile(clock(report.job.seconds), f"in total ({seconds(report.job.seconds)})")]
+    tiles = [tile(clock(report.job.seconds), f"in total ({seconds(report.job.seconds)})")]
     if report.steps:
         steps = report.steps
         tiles += [
-            _tile(
+            tile(
                 f"{steps.durations.count:,}", f"training steps, {count(report.job.epochs, 'epoch')}"
             ),
-            _tile(
+            tile(
                 seconds(steps.durations.p50),
                 f"per step (median); p99 {seconds(steps.durations.p99)}",
             ),
-            _tile(number(steps.pictures_per_second), "pictures per second in training steps"),
+            tile(number(steps.pictures_per_second), "pictures per second in training steps"),
         ]
     if best := report.best_accuracy:
         epoch, value = best
         which = f"trial {report.trials.best}, " if report.trials and report.trials.best else ""
-        tiles.append(_tile(accuracy(value), f"best validation accuracy, {which}epoch {epoch}"))
+        tiles.append(tile(accuracy(value), f"best validation accuracy, {which}epoch {epoch}"))
     if test := report.curves.get("test:accuracy"):
-        tiles.append(_tile(accuracy(test[-1].value), "test accuracy"))
+        tiles.append(tile(accuracy(test[-1].value), "test accuracy"))
     if report.trials:
-        tiles.append(_tile(f"{len(report.trials.trials)}", "trials of the sweep"))
+        tiles.append(tile(f"{len(report.trials.trials)}", "trials of the sweep"))
     if report.cost and (total := report.cost.total) is not None:
         machines = f"{report.cost.machines} x {report.cost.instance_type}"
-        tiles.append(_tile(dollars(total), f"estimated cost, {machines}"))
+        tiles.append(tile(dollars(total), f"estimated cost, {machines}"))
     if report.rules:
-        tiles.append(_tile(f"{len(fired)} of {len(report.judging)}", "rules with data fired"))
+        tiles.append(tile(f"{len(fired)} of {len(report.judging)}", "rules with data fired"))
     return tiles
 
 
-def _tile(figure: str, meaning: str) -> Html:
+def tile(figure: str, meaning: str) -> Html:
+    """Return a key figure and what it means."""
     return tag("div", tag("b", figure), tag("span", meaning), class_="tile")
 
 

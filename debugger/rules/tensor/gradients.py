@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from debugger import records
 from debugger.records import Fired, Record
-from debugger.rules.rule import Rule, RuleParameters
+from debugger.rules.rule import TRY_BF16, Rule, RuleParameters
 from debugger.rules.tensor.tensors import shorten
 
 
@@ -28,7 +28,7 @@ class VanishingGradient(Rule):
     advice = (
         "Check what follows the first layer named: something blocks the gradient (saturated or "
         "dead activations, a norm with weight 0, a very deep stack without shortcuts). Use "
-        "ReLU-like activations, batch norm and pretrained weights."
+        f"ReLU-like activations, batch norm and pretrained weights. {TRY_BF16}"
     )
     source = "AWS built-in rule VanishingGradient: threshold 1e-7"
     needs = "`gradients` among debugger_collections"
@@ -39,7 +39,7 @@ class VanishingGradient(Rule):
         text = self.advice
         if pretrained:
             text = text.replace(", batch norm and pretrained weights", " and batch norm")
-        return text + self.try_bf16()
+        return self.without_fp16(text)
 
     _loss: float = 1.0
 

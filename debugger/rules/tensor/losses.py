@@ -115,6 +115,18 @@ class _Epochs(Rule):
         raise NotImplementedError
 
 
+# What helps against overfitting, by the hyperparameter that does it.
+_CURES = {
+    "": "Use more pictures",
+    "trainable": "train fewer layers (`trainable`)",
+    "augment": "use a stronger `augment`",
+    "patience": "stop earlier (`patience`)",
+    "mixup": "mix pictures (`mixup`)",
+    "label_smoothing": "set label_smoothing",
+    "weight_decay": "set weight_decay",
+}
+
+
 @dataclass(eq=False)
 class Overfit(_Epochs):
     """Fires when the validation loss is higher than the training loss, and gets worse.
@@ -131,25 +143,17 @@ class Overfit(_Epochs):
         ratio_threshold: float = 0.1
 
     description = "The network memorises its training pictures, and validation gets worse."
-    advice = "The best epoch is in the bundle anyway."
+    advice = f"{either(*_CURES.values())}. The best epoch is in the bundle anyway."
     source = "AWS built-in rule Overfit: patience 1, ratio 0.1"
 
     def advise(self) -> str:
         """Return what the job does not do yet."""
-        unset = {
-            "patience": "stop earlier (`patience`)",
-            "mixup": "mix pictures (`mixup`)",
-            "label_smoothing": "set label_smoothing",
-            "weight_decay": "set weight_decay",
-        }
-        head = self.setting("trainable") == "head"
-        choices = either(
-            "use more pictures",
-            "" if head else "train fewer layers (`trainable`)",
-            "use a stronger `augment`",
-            *(text for name, text in unset.items() if not self.setting(name)),
-        )
-        return f"{choices[:1].upper()}{choices[1:]}. {self.advice}"
+        done = {name for name in _CURES if name and self.setting(name)}
+        done -= {"trainable", "augment"}  # these always have a value
+        if self.setting("trainable") == "head":
+            done.add("trainable")
+        unset = [text for name, text in _CURES.items() if name not in done]
+        return self.advice.replace(either(*_CURES.values()), either(*unset))
 
     _best: float = math.inf
     _epochs: int = 0

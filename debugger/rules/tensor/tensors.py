@@ -6,10 +6,16 @@ from dataclasses import dataclass, field
 
 from debugger import records
 from debugger.records import Fired, Record, Statistics
-from debugger.rules.rule import Rule, RuleParameters, either
+from debugger.rules.rule import TRY_BF16, Rule, RuleParameters, either
 
 NAMED = 10  # tensors that the evidence of a firing names
 WATCHED = (records.WEIGHTS, records.GRADIENTS, records.ACTIVATIONS, records.INPUTS)
+# What helps against exploding tensors, by the hyperparameter that does it.
+_CURES = {
+    "": "Lower learning_rate",
+    "warmup_epochs": "add warmup_epochs",
+    "clip_gradient_norm": "set clip_gradient_norm=1",
+}
 TENSORS = "weights, gradients or activations among debugger_collections"
 
 
@@ -30,18 +36,17 @@ class ExplodingTensor(Rule):
     kind = "tensor"
     sees = (records.Start, records.Step, records.Tensors)
     description = "Tensors hold NaN or infinite values: from then on the network learns nothing."
-    advice = "The problem began in the first tensor named; if it is `images`, check the pictures."
+    advice = (
+        f"{either(*_CURES.values())}. The problem began in the first tensor named; if it is "
+        f"`images`, check the pictures. {TRY_BF16}"
+    )
     source = "AWS built-in rule ExplodingTensor"
     needs = TENSORS
 
     def advise(self) -> str:
         """Leave out what is set already, and fp16 where it is not used."""
-        choices = either(
-            "Lower learning_rate",
-            "" if self.setting("warmup_epochs") else "add warmup_epochs",
-            "" if self.setting("clip_gradient_norm") else "set clip_gradient_norm=1",
-        )
-        return f"{choices}. {self.advice}{self.try_bf16()}"
+        unset = [text for name, text in _CURES.items() if not self.setting(name)]
+        return self.without_fp16(self.advice.replace(either(*_CURES.values()), either(*unset)))
 
     _half: bool = False
 

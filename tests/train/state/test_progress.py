@@ -1,11 +1,13 @@
 """Progress is a bar in a terminal and plain lines in a log."""
 
+import io
 import os
 import pty
 import select
 import subprocess
 import sys
 import termios
+import time
 
 import pytest
 
@@ -30,6 +32,36 @@ def test_a_log_gets_plain_lines() -> None:
         "epoch 1/2: batch 4 of 4",
     ]
     assert "\r" not in result.stdout + result.stderr
+
+
+def test_the_whole_job_is_counted(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three epochs of ten batches of a second each, the first continued after five batches."""
+    now = 0.0
+    monkeypatch.setattr(progress, "EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    whole = progress.Whole(3)
+    for epoch, done in enumerate((5, 0, 0)):
+        batches = iter(range(done, 10))
+        title = f"epoch {epoch + 1}/3"
+        for _ in progress.follow(batches, title, done=done, total=10, show=True, whole=whole):
+            now += 1.0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "epoch 1/3: batch 6 of 10, 4 s left; about 24 s left in all"
+    assert lines[5] == "epoch 2/3: batch 1 of 10, 9 s left; about 19 s left in all"
+    assert lines[-1] == "epoch 3/3: batch 10 of 10, 0 s left; about 0 s left in all"
+    assert len(lines) == 25
+
+
+def test_time_is_said_in_words() -> None:
+    assert [progress._words(n) for n in (5.2, 89, 240, 7500)] == [
+        "5 s",
+        "89 s",
+        "4 min",
+        "2 h 5 min",
+    ]
 
 
 def test_a_terminal_gets_a_bar() -> None:
