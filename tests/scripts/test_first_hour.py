@@ -76,6 +76,14 @@ def empty_emulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         yield
 
 
+@pytest.fixture
+def with_files(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder with what the pages name: `photos`, and `photo.jpg`."""
+    monkeypatch.chdir(tmp_path)
+    photos.rename("photos")
+    shutil.copy(next(Path("photos").rglob("*.png")), "photo.jpg")
+
+
 def commands(page: Path, begin: str, end: str) -> list[list[str]]:
     """The `kennel` commands between two headings, in order, without `kennel`."""
     lines = page.read_text().splitlines()
@@ -87,11 +95,8 @@ def commands(page: Path, begin: str, end: str) -> list[list[str]]:
 
 @pytest.mark.slow
 def test_from_photos_to_an_answer_and_back_to_nothing(
-    empty_emulator: None, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    empty_emulator: None, with_files: None
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    photos.rename("photos")
-    shutil.copy(next(Path("photos").rglob("*.png")), "photo.jpg")
     job = ""
     listed = commands(README, "## Your own photos, without AWS", "## On SageMaker")
     assert listed.pop(0) == ["emulator", "start"]
@@ -119,12 +124,7 @@ def test_from_photos_to_an_answer_and_back_to_nothing(
 
 
 @pytest.mark.slow
-def test_the_tutorial_runs_as_it_is_written(
-    empty_emulator: None, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    photos.rename("photos")
-    shutil.copy(next(Path("photos").rglob("*.png")), "photo.jpg")
+def test_the_tutorial_runs_as_it_is_written(empty_emulator: None, with_files: None) -> None:
     job = ""
     listed = commands(TUTORIAL, "## The command", "## Now on AWS")
     assert len(listed) > 15
@@ -132,7 +132,8 @@ def test_the_tutorial_runs_as_it_is_written(
         if words[0] == "emulator":
             continue  # the test has one of its own
         typed = [job if word == "JOB" else word for word in words]
-        more = {"tune": QUICK, "setup": ["--yes"] * ("--yes" not in words)}.get(words[0], [])
+        one = [*QUICK, "--set", "tuning.ranges.learning_rate=[0.003]"]  # a trial less
+        more = {"tune": one, "setup": ["--yes"] * ("--yes" not in words)}.get(words[0], [])
         done = kennel(*typed, *more)
         assert done.code == 0, f"{words}: {done.err or done.out}"
         if words[0] == "tune":
