@@ -63,6 +63,7 @@ class _Page:
                 self.target, "value", backward=lambda value: value not in (_BUNDLE, None)
             )
             self.heat = ui.checkbox("Heat maps (Grad-CAM)", value=True, on_change=self.show)
+            self.heat.props('aria-label="Heat maps (Grad-CAM)"')
         drop.Drop(self.key, self.dropped)
         with ui.element("div").classes("bar"):
             self.path = ui.input("Or a photo or folder on this machine").props("outlined dense")
