@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -25,6 +26,7 @@ MENU = {
     "/photo": "Try a photo",
     "/data": "Data",
 }
+_log = logging.getLogger(__name__)
 _THEMES: dict[str, bool | None] = {"Auto": None, "Light": False, "Dark": True}
 _registered: set[str] = set()
 _theme = {"chosen": "Auto"}
@@ -169,6 +171,9 @@ async def quietly(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -
         found = await run.io_bound(function, *args, **kwargs)
     except Problem as problem:
         return without_escapes(str(problem))
+    except Exception as error:  # an old page must not look like a new one
+        _log.exception("a page could not be drawn")
+        return f"{type(error).__name__}: the terminal of kennel ui has the details"
     return "the server is ending" if found is None else found
 
 

@@ -101,6 +101,7 @@ class _Jobs:
     def tick(self, job: str, on: bool) -> None:
         name = job.partition(" ")[2]
         self.ticked = [one for one in self.ticked if one != name] + ([name] if on else [])
+        self.table.element.tick([f"training {one}" for one in self.ticked])
         self.compare.set_enabled(len(self.ticked) > 1)
         self.compare.text = f"Compare {len(self.ticked)}" if self.ticked else "Compare"
 

@@ -140,7 +140,11 @@ def test_a_secret_is_masked(seen: Visit) -> None:
 def test_ticked_jobs_are_compared(seen: Visit) -> None:
     page = seen.open("/")
     for name in ("plain-one", "plain-two"):
+        page.get_by_label("Name contains").fill(name)  # a box stays ticked when it is not shown
+        expect(page.get_by_role("region", name="Jobs").locator("tbody tr")).to_have_count(1)
         page.get_by_label(f"Compare training {name}").check()
+    page.get_by_label("Name contains").fill("plain")
+    expect(page.get_by_label("Compare training plain-one")).to_be_checked()
     page.get_by_role("button", name="Compare 2").click()
     page.wait_for_url("**/compare?jobs=plain-one,plain-two")
     differing = rows(page, "What differs between the jobs")
