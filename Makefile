@@ -31,7 +31,7 @@ LOCAL := $(PYTHON) -m scripts.make.local
 # Where `make install` puts the command: the superuser's for all users, else your own.
 PREFIX ?= $(if $(filter 0,$(shell id -u)),/usr/local,$(HOME)/.local)
 
-.PHONY: help venv install lock check map docs test test-slow test-containers demo build push register local-train local-serve invoke clean
+.PHONY: help venv install lock check audit map docs test test-slow test-containers demo build push register local-train local-serve invoke clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' Makefile | while read -r verb line; do printf '%-16s %s\n' "$$verb" "$$line"; done
@@ -84,6 +84,9 @@ check: $(VENV)  ## ruff, mypy, hadolint, and the imports between rooms and wings
 	.venv/bin/lint-imports
 	.venv/bin/hadolint docker/*.Dockerfile
 	.venv/bin/python -m scripts.make.house
+
+audit: | $(UV)  ## known security problems of the images' packages, where the sources answer; [ARGS=--strict]
+	$(PYTHON) -m scripts.make.audit --uv $(UV) $(ARGS)
 
 map: $(VENV)  ## the folders of the code: files, imports between them, circles
 	.venv/bin/python -m scripts.make.house
