@@ -33,8 +33,9 @@ log = logging.getLogger(__name__)
 # The tolerance of golden logits, as a multiple of float32's: bfloat16 has 8 bits of mantissa
 # instead of 24, in about fifty layers. Measured: 0.5 to 2 % of the largest logit.
 _FACTORS = {"fp32": 1, "bf16": 50}
-# In 8 bits the logits differ by as much as kennel.json says, and by rounding as in bfloat16.
-_INT8_FACTOR = 50
+# In 8 bits the logits differ by about as much as kennel.json says. A few golden pictures are few,
+# and engines round differently: measured, 2.3 times as much. One layer's wrong scale gave 0.9.
+_INT8_TIMES, _INT8_FACTOR = 2, 100
 _MOST_INT8 = 0.5  # whatever kennel.json says
 _BEST = "the best for this machine and bundle"
 
@@ -203,7 +204,8 @@ class _Candidates:
             if precision != "int8":
                 allowed = tolerance * _FACTORS[precision]
             elif export.int8 is not None:
-                allowed = min(export.int8.difference + tolerance * _INT8_FACTOR, _MOST_INT8)
+                allowed = _INT8_TIMES * export.int8.difference + tolerance * _INT8_FACTOR
+                allowed = min(allowed, _MOST_INT8)
             else:
                 continue
             yield _Candidate("openvino", precision, allowed, partial(self._compile, precision))

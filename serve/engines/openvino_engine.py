@@ -10,7 +10,7 @@ import safetensors
 from classifier.description import MODEL, ONNX, ONNX_INT8, BundleError, Described
 from classifier.transform import Floats
 from serve.engines import heat_map, onnx_file
-from serve.engines.engine import in_parts
+from serve.engines.engine import NOTHING_TO_EXPLAIN, in_parts
 from serve.engines.onnx_file import LOGITS, MAPS, PIXELS
 from serve.errors import RequestError
 
@@ -88,6 +88,8 @@ class OpenVinoEngine:
             raise _NO_MAPS
         self._predict(np.ascontiguousarray(pixels[None]))
         maps = self._request.get_tensor(MAPS).data[0]
+        if min(maps.shape[1:]) < 2:
+            raise NOTHING_TO_EXPLAIN
         return heat_map.png(np.tensordot(self._head[target], maps, 1), *pixels.shape[1:])
 
     def share_weights(self, known: MutableMapping[str, Any]) -> None:

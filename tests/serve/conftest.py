@@ -14,7 +14,9 @@ from PIL import Image
 
 from classifier import bundle, networks
 from classifier.calibration import Novelty
+from classifier.exporting import writing
 from classifier.transform import EvaluationTransform
+from tests.classifier import exports
 from tests.ports import free_port
 from tests.serve.running import Running, serving
 
@@ -56,6 +58,18 @@ def small(base: Path) -> Path:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small(tmp_path_factory.mktemp("ml"))
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle with model.onnx and model.int8.onnx, of a network that is right in both."""
+    folder = tmp_path_factory.mktemp("exported")
+    train, valid = exports.photos(folder / "train", 1), exports.photos(folder / "valid", 2)
+    written = exports.write(folder / "model", exports.network(train), valid)
+    found = writing.export(written, train, valid, int8=True, say=print)
+    assert found.int8 is not None
+    assert found.head == "fc.weight"
+    return written
 
 
 @pytest.fixture(scope="session")
