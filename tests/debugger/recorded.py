@@ -1,17 +1,22 @@
 """A synthetic recording with known times and problems, for the tests of the report."""
 
+import base64
+import dataclasses
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypedDict
 
 import numpy as np
+from PIL import Image
 
 from debugger import records
 from debugger.recording import Writer
 from debugger.records import (
     Confusion,
     End,
+    Mistake,
     Operator,
     Operators,
     Phase,
@@ -46,6 +51,16 @@ BREEDS = [f"{'Long-haired Small'.split()[i % 2]} Hound {i:03d}" for i in range(1
 USUAL = {"data_wait": 0.04, "copy": 0.01, "forward": 0.09, "backward": 0.16, "optimizer": 0.03}
 
 
+def _photo() -> str:
+    out = io.BytesIO()
+    pixels = np.random.default_rng(0).integers(0, 255, (9, 12, 3), dtype=np.uint8)
+    Image.fromarray(pixels).resize((96, 72)).save(out, "JPEG", quality=75)
+    return base64.b64encode(out.getvalue()).decode()
+
+
+PHOTO = _photo()
+
+
 class Source(TypedDict):
     """The process that writes a record."""
 
@@ -75,6 +90,7 @@ class Made:
     classes: tuple[str, ...] = tuple(BREEDS)
     job: str = "dogs-2026-05-07-16-43-51"
     ends: bool = True
+    photos: bool = False  # two wrongly answered pictures of each pair, up to 60
 
     def records(self, host: str = "algo-1", rank: int = 0) -> Iterator[Record]:
         """Yield the job's records by time."""
@@ -115,6 +131,8 @@ class Made:
             now += self.checkpoint
         if rank == 0:
             yield from self._system(now, slow, random, source)
+        if self.photos:
+            yield from self._mistakes(now, step, source)
         if self.ends:
             ended = now - self.checkpoint + self.finalisation
             yield End(max(ended, now), "completed", **source)
@@ -191,6 +209,16 @@ class Made:
         right = [(i, i, 6) for i in range(many)]
         wrong = [(i, (i * 7 + 3) % many, 1 + i % 3) for i in range(many) if (i * 7 + 3) % many != i]
         return Confusion(at, "eval", step, epoch, many, (*right, *wrong), **source)
+
+    def _mistakes(self, at: float, step: int, source: Source) -> Iterator[Record]:
+        made = self._confusion(at, step, self.epochs - 1, source)
+        assert isinstance(made, Confusion)
+        yield dataclasses.replace(made, split="test")
+        wrong = sorted((c for c in made.counts if c[0] != c[1]), key=lambda c: -c[2])
+        for truth, answer, _ in wrong[:30]:
+            for number in (1, 2):
+                name = f"{truth}/{number}.jpg"
+                yield Mistake(at, "test", name, truth, answer, 0.9 / number, PHOTO, **source)
 
     def _system(
         self, until: float, slow: list[float], random: np.random.Generator, source: Source

@@ -4,6 +4,7 @@ import dataclasses
 import html.parser
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,14 +15,14 @@ from PIL import Image
 from debugger import records
 from debugger.recording import RecordingError, Writer
 from debugger.records import End, Record, Start, Step
-from debugger.report import write
+from debugger.report import wording, write, write_tuning
 from debugger.report.analysis import summary
 from debugger.report.analysis.gathering import Gathered
 from debugger.report.drawing import heatmap, series
-from debugger.report.facts import Report
+from debugger.report.facts import Cost, Report, Trial, Trials, Tuning
 from debugger.report.page import page
 from debugger.rules import Rule
-from tests.debugger.recorded import START, Made
+from tests.debugger.recorded import PHOTO, START, Made
 
 SMALL = Made(steps=600, epochs=2, slow_every=100, layers=12, tensors_every=100, classes=("a", "b"))
 
@@ -233,6 +234,112 @@ class Elements(html.parser.HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.names.append(tag)
         self.attributes += [(name, value or "") for name, value in attrs]
+
+
+def tuning() -> Tuning:
+    """Twelve trials over a logarithmic number, a number and a word; trial 7 is the best."""
+    trials = [
+        Trial(
+            name=f"trial-{number}",
+            status="Completed" if number else "Failed",
+            hyperparameters={
+                "learning_rate": 10.0 ** -(number % 4),
+                "epochs": 2 + number % 3,
+                "optimizer": ("sgd", "adamw", "<script>alert(1)")[number % 3],
+            },
+            value=0.9 - abs(number - 7) / 50 if number else None,
+            seconds=60.0 * number,
+        )
+        for number in range(12)
+    ]
+    trials.sort(key=lambda item: -(item.value or 0))
+    found = Trials(objective="validation:accuracy", best="trial-7", trials=trials)
+    return Tuning(
+        headline="h", name="tune-1", status="Completed", cost=1.5, source="s", trials=found
+    )
+
+
+def test_a_tuning_job_has_a_page(tmp_path: Path) -> None:
+    write_tuning(tuning(), tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert page.count('class="chart tall"') == 3
+    assert "validation:accuracy over learning_rate (logarithmic)" in page
+    assert "11 of 12" in page
+    assert "$1.50" in page
+    assert "<script>alert(1)" not in page
+
+
+@pytest.mark.parametrize(
+    ("cpu", "gpu", "finds"), [(96.0, False, True), (60.0, False, False), (96.0, True, False)]
+)
+def test_a_saturated_processor_is_the_first_finding(
+    cpu: float, gpu: bool, finds: bool, tmp_path: Path
+) -> None:
+    made = dataclasses.replace(SMALL, cpu=cpu, gpu=gpu, instance_type="ml.c5.xlarge")
+    cost = Cost(
+        source="table",
+        instance_type="ml.c5.xlarge",
+        hourly=0.2,
+        billed=900.0,
+        gpu_machine="ml.g4dn.xlarge",
+        gpu_hourly=0.7,
+    )
+    facts = write(made.write(tmp_path / "recording"), tmp_path / "report.html", cost=cost)
+    first = facts.advice[0]
+    assert ("so the processor was the limit" in first.finding) == finds
+    assert any("Raise workers" in item.remedy for item in facts.advice) != finds
+    page = text(tmp_path / "report.html")
+    assert "$0.05" in page  # 900 s
+    if finds:
+        assert "$0.05, 1 x ml.c5.xlarge, $0.20 an hour" in facts.headline
+        assert "ml.g4dn.xlarge, costs $0.70 an hour, 3.5 times as much" in first.remedy
+        assert first.remedy in page
+
+
+def test_figures_do_not_contradict_each_other(small: tuple[Report, str]) -> None:
+    facts, page = small
+    with_data, fired = len(facts.judging), sum(one.status == "fired" for one in facts.rules)
+    assert f"{fired} of the {with_data} rules with data fired" in facts.headline
+    counts = re.search(r"(\d+) rules: ([^.]*)\.", page)
+    assert counts
+    assert int(counts[1]) == len(facts.rules)
+    assert sum(map(int, re.findall(r"\d+", counts[2]))) == len(facts.rules)
+    assert [wording.share(n) for n in (0.996, 0.9999, 1.0, 0.5)] == [
+        "99.6 %",
+        "> 99.9 %",
+        "100 %",
+        "50 %",
+    ]
+
+
+def test_a_job_is_compared_with_another(tmp_path: Path) -> None:
+    SMALL.write(tmp_path / "before")
+    made = dataclasses.replace(SMALL, slow=0.0, job="now")
+    facts = write(
+        made.write(tmp_path / "recording"), tmp_path / "report.html", against=tmp_path / "before"
+    )
+    assert facts.against
+    figures = {item.name: item for item in facts.against.figures}
+    wait = figures["Data wait"]
+    assert wait.before is not None
+    assert wait.now is not None
+    assert wait.before - wait.now == pytest.approx(6 * SMALL.slow, rel=0.05)
+    assert figures["validation:accuracy"].before == figures["validation:accuracy"].now
+    page = text(tmp_path / "report.html")
+    assert f"Compared with {SMALL.job}" in page
+    assert f"train, {SMALL.job}" in page
+
+
+@pytest.mark.parametrize("thumbnail", ["", "%%%", "bm8gcGljdHVyZQ==", "/9j/" + "A" * 40_000])
+def test_a_thumbnail_that_is_no_small_jpeg_is_left_out(tmp_path: Path, thumbnail: str) -> None:
+    with Writer(tmp_path / "recording", "algo-1", 0) as writer:
+        for record in SMALL.records():
+            writer.write(record)
+        writer.write(records.Mistake(START + 1e5, "test", "a", 0, 9, 0.5, thumbnail))
+        writer.write(records.Mistake(START + 1e5, "test", "b", 0, 9, 0.5, PHOTO))
+    facts, page = written(tmp_path)
+    assert [(item.name, item.answer) for item in facts.mistakes] == [("b", "class 9")]
+    assert page.count("data:image/jpeg") == 1
 
 
 HOSTILE = "</script><script>alert(1)</script>\" onload='alert(2)' <img src=x onerror=alert(3)>&amp;"

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from debugger.report import write
+from debugger.report import write, write_tuning
 from tests.debugger.chromium import Browser, browser
 from tests.debugger.recorded import Made
-from tests.debugger.test_report import HOSTILE, SMALL
+from tests.debugger.test_report import HOSTILE, SMALL, tuning
 
 pytestmark = pytest.mark.slow
 
@@ -17,7 +17,9 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("long")
-    write(Made().write(folder / "recording"), folder / "report.html")
+    made = Made(photos=True)
+    other = dataclasses.replace(made, slow=1.0, job="before").write(folder / "other")
+    write(made.write(folder / "recording"), folder / "report.html", against=other)
     return folder / "report.html"
 
 
@@ -101,6 +103,45 @@ def test_every_chart_of_the_timeline_shows_the_values_under_the_pointer(
     )
     assert reading.startswith("conv1.weight, step 0: about ")
     assert chromium.messages == []
+
+
+VISIBLE = "[...document.querySelectorAll('{}')].filter((one) => one.offsetParent).length"
+
+
+@pytest.mark.parametrize(("width", "matrices"), [(1400, 1), (390, 0)])
+def test_the_worst_pairs_of_133_classes_have_photos_at_any_width(
+    chromium: Browser, page: Path, width: int, matrices: int
+) -> None:
+    chromium.open(page, width)
+    assert chromium.value(VISIBLE.format("#confusion .pairs li")) == 10
+    assert chromium.value(VISIBLE.format("#confusion .pairs img")) == 20
+    sizes = chromium.value(
+        "[...document.querySelectorAll('.pairs img')].map((one) => [one.naturalWidth, one.width])"
+    )
+    assert all(size == [96, 96] for size in sizes)
+    # The cells of so many classes are too small for a phone.
+    assert chromium.value(VISIBLE.format("#confusion .heat")) == matrices
+
+
+def test_points_at_the_edge_of_a_chart_are_whole(chromium: Browser, page: Path) -> None:
+    chromium.open(page, 1400)
+    chart = "document.querySelector('#curves .plot svg')"
+    assert chromium.value(f"getComputedStyle({chart}).overflow") == "visible"
+    assert chromium.value("getComputedStyle(document.querySelector('#curves .plot')).overflow") == (
+        "visible"
+    )
+
+
+def test_a_page_of_a_tuning_job_marks_the_best_trial(chromium: Browser, tmp_path: Path) -> None:
+    write_tuning(tuning(), tmp_path / "tuning.html")
+    for width in (1400, 390):
+        chromium.open(tmp_path / "tuning.html", width)
+        assert chromium.value("document.documentElement.scrollWidth") == width
+        assert chromium.value("document.querySelector('.best th').textContent") == "trial-7"
+        assert chromium.value(VISIBLE.format(".chart")) == 3
+        assert chromium.value("document.querySelectorAll('.large').length") == 3
+        assert chromium.messages == []
+        assert chromium.value("document.body.innerText.includes('<script>alert(1)')") is True
 
 
 def test_the_page_is_complete_without_scripts(chromium: Browser, page: Path) -> None:

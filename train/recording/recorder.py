@@ -32,6 +32,10 @@ from train.recording.steps import Steps
 from train.recording.system import Sampler, process_started
 from train.recording.timeline import CudaClock, HostClock
 
+# Of the figures of a sample, those that are about the time since the one before.
+_RATES = ("cpu", "iowait", "disk_", "network_")
+_MOST = 500  # records of the time before the first sample
+
 
 def start(config: TrainConfig, job: Job, stop: Stop) -> hooks.Hooks:
     """Return the hooks of a job; they do nothing if neither debugger nor profiler is on."""
@@ -148,10 +152,16 @@ class Recorder(hooks.Hooks):
         self._sink.attempt("system", lambda: self._sample(sample, first=first))
 
     def _sample(self, sample: Callable[[], dict[str, float]], *, first: bool) -> None:
-        """Write a sample; the first one is an average, so it is written for the start as well."""
+        """Write a sample; the rates of the first are averages, written for the time since then."""
         now, values = self._host.mark(), sample()
-        for at in (self._process_started, now) if first else (now,):
-            self._write(records.System(at, values, **self._source))
+        if first:
+            rates = {name: item for name, item in values.items() if name.startswith(_RATES)}
+            every = max(2 * self._settings.profiler_interval, (now - self._process_started) / _MOST)
+            at = self._process_started
+            while at < now:
+                self._write(records.System(at, rates, **self._source))
+                at += every
+        self._write(records.System(now, values, **self._source))
 
     def _open(self, facts: Mapping[str, Any]) -> None:
         common = {

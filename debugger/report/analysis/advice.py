@@ -186,7 +186,8 @@ def _outlier_advice(steps: facts.Steps) -> Iterator[facts.Advice]:
     else:
         which = "all of them" if listed == steps.outlier_count else f"all of the {listed} slowest"
     which = "it" if listed == 1 else which
-    why = f" The main reason in {which} was {part(most).lower()}." if most else ""
+    reason = "time in no phase" if most == "other" else part(most).lower()
+    why = f" The main reason in {which} was {reason}." if most else ""
     every = steps.outlier_every
     period = f" They occur mostly every {every} steps." if every else ""
     yield facts.Advice(

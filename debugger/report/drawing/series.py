@@ -77,6 +77,21 @@ class Categories(Axis):
 
 
 @dataclass(frozen=True)
+class Marked(Axis):
+    """An axis of few values, at which its ticks are."""
+
+    marks: tuple[float, ...] = ()
+
+    def ticks(self, most: int) -> list[float]:
+        """Return the values, without those that are too close to the one before."""
+        found: list[float] = []
+        for mark in sorted(set(self.marks)):
+            if not found or mark - found[-1] > (self.high - self.low) / (2 * most):
+                found.append(mark)
+        return found
+
+
+@dataclass(frozen=True)
 class Columns:
     """A series as it is drawn: minimum, median and maximum of each column with values."""
 

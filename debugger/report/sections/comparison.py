@@ -5,6 +5,7 @@ from debugger.report.drawing.markup import Html, join, tag
 from debugger.report.drawing.tables import Column, table
 from debugger.report.wording import dollars, number, seconds
 
+_MANY = 10.0  # from here on a change is a factor, not percent
 _SAME = 0.005  # a smaller change of a figure is none
 
 
@@ -50,6 +51,8 @@ def change(item: facts.Difference) -> tuple[str, str | None]:
     delta = item.now - item.before
     if item.unit == "%":
         text, small = f"{100 * delta:+.1f} points", abs(delta) < 0.0005
+    elif item.before and item.now / item.before >= _MANY:
+        text, small = f"{number(item.now / item.before, 2)} times", False
     elif item.before:
         text, small = f"{100 * delta / item.before:+.1f} %", abs(delta) < _SAME * abs(item.before)
     else:

@@ -7,11 +7,12 @@ from typing import Any
 from debugger.report import facts
 from debugger.report.drawing import charts
 from debugger.report.drawing.markup import Html, join, tag
-from debugger.report.drawing.series import Axis, Categories
+from debugger.report.drawing.series import Axis, Categories, Formatter, Marked
 from debugger.report.drawing.tables import Column, folded, table
 from debugger.report.wording import clock, count, number
 
 _SHOWN = 20  # rows of the table that are not folded
+_FEW = 8  # values that are ticks themselves
 _WIDE = 30.0  # numbers that differ by this factor get a logarithmic axis
 
 
@@ -114,7 +115,17 @@ def _axis(given: list[Any]) -> tuple[Axis, list[float], str]:
     if low > 0 and high >= _WIDE * low:
         logs = [math.log10(item) for item in numbers]
         room = 0.04 * (max(logs) - min(logs))
-        x = Axis(min(logs) - room, max(logs) + room, lambda v: number(10**v, 2), powers=True)
-        return x, logs, " (logarithmic)"
+        ends = (min(logs) - room, max(logs) + room)
+        return _marked(*ends, lambda v: number(10**v, 2), logs, powers=True), logs, " (logarithmic)"
     room = 0.04 * (high - low)
-    return Axis(low - room, high + room, number), numbers, ""
+    return _marked(low - room, high + room, number, numbers), numbers, ""
+
+
+def _marked(
+    low: float, high: float, shown: Formatter, values: list[float], *, powers: bool = False
+) -> Axis:
+    """Return an axis with ticks at the values if they are few."""
+    few = tuple(dict.fromkeys(values))
+    if len(few) <= _FEW:
+        return Marked(low, high, shown, marks=few)
+    return Axis(low, high, shown, powers=powers)

@@ -66,6 +66,15 @@ def test_every_step_is_recorded_with_its_phases(recorded: Recorded) -> None:
         assert all(span.seconds > 0 for span in spans)
 
 
+def test_the_learning_rate_is_recorded_by_step(recorded: Recorded) -> None:
+    rates = {step.step: step.learning_rate for step in recorded.records(Step)
+             if step.mode == "train"}  # fmt: skip
+    ends = [item for item in recorded.records(Scalar) if item.name == "train:learning_rate"]
+    assert [item.step for item in ends] == [4, 9]
+    assert [rates[item.step] for item in ends] == [item.value for item in ends]
+    assert len(set(rates.values())) == 10  # cosine: another in each step
+
+
 def test_the_time_of_recording_is_not_part_of_the_step(recorded: Recorded) -> None:
     steps = {step.step: step for step in recorded.records(Step) if step.mode == "train"}
     assert steps[2].took("recording") > 0
