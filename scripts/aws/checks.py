@@ -25,6 +25,7 @@ from scripts.requests import endpoints as hosting
 from scripts.requests.request import Request
 from scripts.spec import Experiment
 from scripts.spec.endpoint import Asynchronous, MultiModel, Transform
+from scripts.spec.instances import has_gpu
 
 Need = Literal["train", "tune", "deploy"]
 NEEDS: tuple[Need, ...] = ("train", "tune", "deploy")
@@ -66,6 +67,7 @@ def everything(aws: Aws, experiment: Experiment | None) -> Iterator[Finding]:
     needs = [need for need in NEEDS if _wanted(experiment, need)]
     yield from _run(aws, _checks(aws, experiment, needs, on_aws=not found.emulator))
     if not found.emulator:
+        yield from _large_image(experiment, needs)
         yield from _quotas(aws, quotas.for_training(experiment) | quotas.for_endpoint(experiment))
 
 
@@ -85,6 +87,7 @@ def before(
     checks = [(f"the name {name}", lambda: _name(aws, need, name))]
     found = _run(aws, [*checks, *_checks(aws, experiment, [need], on_aws=on_aws)])
     if on_aws:
+        found += _large_image(experiment, [need])
         training, endpoint = quotas.for_training(experiment), quotas.for_endpoint(experiment)
         found += _quotas(aws, endpoint if need == "deploy" else training)
     return [one for one in found if one.fix]
@@ -136,6 +139,16 @@ def _checks(
     images = [experiment.images.train] * bool(trains) + [experiment.serving_image] * serves
     for image in images:
         yield f"image {image}", lambda image=image: _image(aws, image)  # type: ignore[misc]
+
+
+def _large_image(experiment: Experiment, needs: Iterable[Need]) -> list[Finding]:
+    """Whether an endpoint without a GPU would pull the image with the CUDA libraries."""
+    machine = getattr(experiment.endpoint, "instance_type", None)
+    if "deploy" not in needs or experiment.images.serve_cpu or (machine and has_gpu(machine)):
+        return []
+    fix = "kennel push serve-cpu --tag TAG; its URI as images.serve_cpu: a tenth of the size"
+    result = f"has CUDA libraries for {machine or 'a serverless endpoint'} without a GPU"
+    return [Finding("serving image", result, fix, optional=True)]
 
 
 def _run(aws: Aws, checks: Iterable[Check]) -> list[Finding]:

@@ -6,18 +6,10 @@ from pathlib import Path
 import boto3  # type: ignore[import-untyped]
 import pytest
 
+from tests.scripts.conftest import TRUST
 from tests.scripts.kennel import kennel
 
-TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {
-            "Effect": "Allow",
-            "Principal": {"Service": "sagemaker.amazonaws.com"},
-            "Action": "sts:AssumeRole",
-        }
-    ],
-}
+HOST = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 MANIFEST = {
     "schemaVersion": 2,
     "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
@@ -28,7 +20,6 @@ MANIFEST = {
 
 @pytest.fixture
 def experiment(tmp_path: Path) -> Path:
-    host = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
     file = tmp_path / "vets.toml"
     file.write_text(
         f"""
@@ -36,7 +27,7 @@ def experiment(tmp_path: Path) -> Path:
         region = "us-east-1"
         role = "arn:aws:iam::123456789012:role/vets"
         output = "s3://vets-output/jobs"
-        images = {{ train = "{host}/vets-train:1", serve = "{host}/vets-serve:1" }}
+        images = {{ train = "{HOST}/vets-train:1", serve = "{HOST}/vets-serve:1" }}
         data = {{ train = "s3://vets-photos/train" }}
         training = {{ instance_type = "ml.m5.large" }}
         """
@@ -89,6 +80,29 @@ def test_a_complete_account_passes(moto: str, experiment: Path) -> None:
         "it is in us-west-2, but the jobs run in us-east-1: both must be in the same region"
         in done.out
     )
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "image", "warns"),
+    [
+        ('{ kind = "realtime", instance_type = "ml.m5.large" }', "", True),
+        ('{ kind = "serverless" }', "", True),
+        ('{ kind = "realtime", instance_type = "ml.g4dn.xlarge" }', "", False),
+        ('{ kind = "realtime", instance_type = "ml.m5.large" }', "vets-serve-cpu:1", False),
+    ],
+)
+def test_cuda_on_a_machine_without_a_gpu_is_a_warning(
+    moto: str, experiment: Path, endpoint: str, image: str, warns: bool
+) -> None:
+    text = experiment.read_text() + f"endpoint = {endpoint}\n"
+    experiment.write_text(
+        text.replace("vets-serve:1", f'vets-serve:1", serve_cpu = "{HOST}/{image}')
+        if image
+        else text
+    )
+    done = kennel("doctor", str(experiment))
+    assert "target: " in done.out, done.err
+    assert ("warn serving image: has CUDA libraries for" in done.out) == warns, done.out
 
 
 def test_labels_and_archives_in_the_channel_are_named(moto: str, experiment: Path) -> None:
