@@ -35,10 +35,7 @@ def put(objects: Objects, request: Request) -> Answer:
         with open_private(blob, "xb") as file:
             received = bodies.receive(request, file)
         part = _add(upload, number, blob, received.md5)
-    headers = {"ETag": part.etag, "Content-Length": "0"}
-    if received.checksum:
-        headers[f"x-amz-checksum-{received.algorithm.lower()}"] = received.checksum
-    return Answer(200, headers)
+    return writing.stored(part.etag, received)
 
 
 def copy(objects: Objects, request: Request) -> Answer:

@@ -34,7 +34,12 @@ def put(objects: Objects, request: Request) -> Answer:
             moto_key.checksum_algorithm = received.algorithm
             moto_key.checksum_value = received.checksum or None
         _replace(objects, request, blob, moto_key)
-    headers = {"ETag": moto_key.etag, "Content-Length": "0"}
+    return stored(moto_key.etag, received)
+
+
+def stored(etag: str, received: bodies.Received) -> Answer:
+    """Return the answer to a body that was stored."""
+    headers = {"ETag": etag, "Content-Length": "0"}
     if received.checksum:
         headers[f"x-amz-checksum-{received.algorithm.lower()}"] = received.checksum
     return Answer(200, headers)

@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -184,6 +185,17 @@ class Emulator:
         with self.s3.get_object(Bucket=BUCKET, Key=key)["Body"] as body:
             contents: bytes = body.read()
             return contents
+
+
+@contextmanager
+def with_photos(emulator: Emulator) -> Iterator[Emulator]:
+    """Run an emulator that has the photos."""
+    emulator.start()
+    try:
+        upload_photos(emulator)
+        yield emulator
+    finally:
+        emulator.end()
 
 
 def upload_photos(emulator: Emulator) -> None:

@@ -25,7 +25,7 @@ from tests.emulator.client import (
     files_below,
     refused,
     signed,
-    upload_photos,
+    with_photos,
 )
 
 SOURCE = {"S3DataType": "S3Prefix", "S3Uri": f"s3://{BUCKET}/photos"}
@@ -74,11 +74,9 @@ PAGES: dict[str, dict[str, str]] = {
 @pytest.fixture(scope="module")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     """Tests must not change it."""
-    emulator = Emulator(tmp_path_factory.mktemp("doors") / "state", IMAGES).start()
-    upload_photos(emulator)
-    emulator.s3.create_bucket(Bucket="kept-empty")
-    yield emulator
-    emulator.end()
+    with with_photos(Emulator(tmp_path_factory.mktemp("doors") / "state", IMAGES)) as emulator:
+        emulator.s3.create_bucket(Bucket="kept-empty")
+        yield emulator
 
 
 def send(

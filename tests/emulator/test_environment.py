@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from tests.emulator.client import Emulator, upload_photos
+from tests.emulator.client import Emulator, with_photos
 
 pytestmark = pytest.mark.slow
 # Variables that would change Python or the dynamic linker; the emulator's own program is Python.
@@ -39,10 +39,9 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
         "    file.write(' '.join(sys.argv) + chr(10))\n"
     )
     (folder / "program.py").write_text(PROGRAM)
-    emulator = Emulator(folder / "state", {"*": {"train": str(folder / "program.py")}}).start()
-    upload_photos(emulator)
-    yield emulator
-    emulator.end()
+    images = {"*": {"train": str(folder / "program.py")}}
+    with with_photos(Emulator(folder / "state", images)) as emulator:
+        yield emulator
 
 
 def test_the_job_gets_its_variables(emulator: Emulator) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from emulator.runs.completion import Completion
 from emulator.slots import Slots
-from tests.emulator.client import BUCKET, IMAGES, QUICK, ROLE, Emulator, refused, upload_photos
+from tests.emulator.client import BUCKET, IMAGES, QUICK, ROLE, Emulator, refused, with_photos
 from tests.emulator.hosting import deploy, predict, wait_in_service
 from tests.emulator.test_transform import transform
 from tests.emulator.tuning import ranges, trials, tuning_ended, tuning_request
@@ -215,10 +215,8 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     """An emulator that runs one instance at a time."""
     state = tmp_path_factory.mktemp("narrow") / "state"
     options = ("--engine", "process", "--jobs", "1")
-    emulator = Emulator(state, IMAGES, options).start()
-    upload_photos(emulator)
-    yield emulator
-    emulator.end()
+    with with_photos(Emulator(state, IMAGES, options)) as emulator:
+        yield emulator
 
 
 @pytest.mark.slow

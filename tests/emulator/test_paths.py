@@ -20,7 +20,7 @@ from emulator.store.blobs import open_blob
 from emulator.store.cards import Cards, Location
 from emulator.store.paths import below, child, open_private, private_folder, remove_child
 from emulator.store.records import Records
-from tests.emulator.client import BUCKET, IMAGES, Emulator, files_below, signed, upload_photos
+from tests.emulator.client import BUCKET, IMAGES, Emulator, files_below, signed, with_photos
 from tests.emulator.test_doors import JOB, send
 
 NAMES = [
@@ -79,10 +79,8 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     emulator = Emulator(tmp_path_factory.mktemp("paths") / "outer" / "state", IMAGES)
     emulator.state.parent.mkdir()
     (emulator.state.parent / "neighbour").write_text("kept")
-    emulator.start()
-    upload_photos(emulator)
-    yield emulator
-    emulator.end()
+    with with_photos(emulator):
+        yield emulator
 
 
 def digest(emulator: Emulator) -> dict[str, str]:

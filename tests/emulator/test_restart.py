@@ -10,7 +10,7 @@ from pathlib import Path
 import boto3.s3.transfer  # type: ignore[import-untyped, unused-ignore]
 import pytest
 
-from tests.emulator.client import BUCKET, IMAGES, Emulator, alive, upload_photos
+from tests.emulator.client import BUCKET, IMAGES, Emulator, alive, with_photos
 from tests.emulator.hosting import deploy, predict, wait_in_service
 from tests.emulator.tuning import ranges, trials, tuning_ended, tuning_request
 
@@ -20,10 +20,8 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     """One emulator for this file: every test restarts it."""
-    emulator = Emulator(tmp_path_factory.mktemp("restart") / "state", IMAGES).start()
-    upload_photos(emulator)
-    yield emulator
-    emulator.end()
+    with with_photos(Emulator(tmp_path_factory.mktemp("restart") / "state", IMAGES)) as emulator:
+        yield emulator
 
 
 def test_objects_survive_with_their_metadata(emulator: Emulator, tmp_path: Path) -> None:

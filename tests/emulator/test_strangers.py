@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.debugger import chromium
-from tests.emulator.client import BUCKET, IMAGES, Emulator, files_below, signed, upload_photos
+from tests.emulator.client import BUCKET, IMAGES, Emulator, files_below, signed, with_photos
 from tests.emulator.test_doors import JOB, VERBS, send, state_of
 
 pytestmark = pytest.mark.slow
@@ -24,11 +24,9 @@ EVIL = "evil.example"
 
 @pytest.fixture(scope="module")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    emulator = Emulator(tmp_path_factory.mktemp("strangers") / "state", IMAGES).start()
-    upload_photos(emulator)
-    emulator.s3.create_bucket(Bucket="kept-empty")
-    yield emulator
-    emulator.end()
+    with with_photos(Emulator(tmp_path_factory.mktemp("strangers") / "state", IMAGES)) as emulator:
+        emulator.s3.create_bucket(Bucket="kept-empty")
+        yield emulator
 
 
 PAGE = b"<!doctype html><title>page</title><body></body>"

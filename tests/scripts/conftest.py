@@ -19,6 +19,16 @@ from tests.scripts.digits_job import BUCKET, GRID, SPEC
 from tests.scripts.kennel import kennel
 
 REGION = "us-east-1"
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": "sagemaker.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+        }
+    ],
+}
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 import boto3  # type: ignore[import-untyped]
 import pytest
 
+from tests.scripts.conftest import TRUST
 from tests.scripts.sdk import interpreter
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -37,16 +38,6 @@ def upload(folder: Path, bucket: str) -> None:
 
 
 SCRIPTS = {"boto3_job": None, "sdk_job": "sdk.txt", "sdk2_job": "sdk2.txt"}
-TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {
-            "Effect": "Allow",
-            "Principal": {"Service": "sagemaker.amazonaws.com"},
-            "Action": "sts:AssumeRole",
-        }
-    ],
-}
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

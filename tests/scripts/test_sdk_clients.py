@@ -12,8 +12,8 @@ import pytest
 
 from tests.emulator.client import BUCKET, HERE, IMAGES, KEY, Emulator, upload_photos
 from tests.emulator.hosting import archive
+from tests.scripts.conftest import TRUST
 from tests.scripts.sdk import interpreter
-from tests.scripts.test_examples import TRUST
 
 pytestmark = pytest.mark.slow
 CLIENTS = Path(__file__).parent / "sdk_clients"
