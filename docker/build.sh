@@ -63,7 +63,8 @@ pulled() {
 
 # floor NAME DOCKERFILE TARGET BELOW ARGUMENT…: sets `floor` to kennel-floor:NAME-HASH, and makes that image.
 floor() {
-    local hash
+    local hash below=()
+    case $4 in kennel-floor:*) below=(--label "kennel.floor=$4") ;; esac
     hash=$({
         "$docker" image inspect --format '{{json .RootFS.Layers}} {{json .Config.Env}}' "$4"
         echo "$UV_VERSION $SOURCE_DATE_EPOCH"
@@ -81,11 +82,8 @@ floor() {
     fi
     echo "building $floor on $4" >&2
     "$docker" build --file "docker/$2.Dockerfile" --target "$3" --tag "$floor" "${arguments[@]}" \
-        --build-arg "UV_VERSION=$UV_VERSION" --build-arg "UPDATES=$UPDATES" --build-arg FLOOR_IMAGE=scratch "${@:5}" .
-    case $4 in
-    kennel-floor:*) "$python" docker/stamp.py "$docker" "$floor" "$floors_created" "kennel.floor=$4" ;;
-    *) "$python" docker/stamp.py "$docker" "$floor" "$floors_created" ;;
-    esac
+        --build-arg "UV_VERSION=$UV_VERSION" --build-arg "UPDATES=$UPDATES" --build-arg FLOOR_IMAGE=scratch "${below[@]}" "${@:5}" .
+    "$python" docker/stamp.py "$docker" "$floor" "$floors_created"
 }
 
 [ $# -gt 0 ] || set -- train serve serve-cpu
@@ -103,6 +101,7 @@ for image in "$@"; do
     fi
     echo "building kennel-$image:$tag on $floor" >&2
     "$docker" build --file "docker/$image.Dockerfile" --target "$image" --tag "kennel-$image:$tag" "${arguments[@]}" \
+        --label "kennel.floor=$floor" \
         --build-arg "FLOOR_IMAGE=$floor" --build-arg BASE_IMAGE=scratch --build-arg TORCH_IMAGE=scratch \
         --build-arg "VERSION=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)" \
         --build-arg "REVISION=$revision" \
@@ -110,7 +109,7 @@ for image in "$@"; do
         --build-arg "BASE_NAME=$base" \
         --build-arg "TORCH_VERSION=$(locked torch)" \
         --build-arg "CUDA_VERSION=$(locked cuda-toolkit)" .
-    "$python" docker/stamp.py "$docker" "kennel-$image:$tag" "$created" "kennel.floor=$floor"
+    "$python" docker/stamp.py "$docker" "kennel-$image:$tag" "$created"
     mkdir -p build/sbom
     "$docker" run --rm --entrypoint cat "kennel-$image:$tag" /opt/kennel/sbom.cdx.json >"build/sbom/kennel-$image.cdx.json"
 done

@@ -1,8 +1,8 @@
-"""Gives an image one time: `stamp.py DOCKER IMAGE CREATED [LABEL=VALUE…]`.
+"""Gives an image one time: `stamp.py DOCKER IMAGE CREATED`.
 
 Old builders write the clock into an image's description, so that equal layers have another digest
-at each build. This writes the description again, with the commit's time, and adds labels. The
-layers stay where they are.
+at each build. This writes the description again, with the commit's time. The layers stay
+where they are.
 
 Docker with containerd's store cannot load a description alone; its newer builder takes the time
 from SOURCE_DATE_EPOCH itself, and the image stays as it is.
@@ -29,7 +29,7 @@ _KEPT = (
 )
 
 
-def main(docker: str, image: str, created: str, *labels: str) -> int:
+def main(docker: str, image: str, created: str) -> int:
     """Replace `image` by its copy of that time."""
 
     def call(*arguments: str, given: bytes | None = None) -> bytes:
@@ -41,8 +41,7 @@ def main(docker: str, image: str, created: str, *labels: str) -> int:
     about = json.loads(call("image", "inspect", image))[0]
     lines = call("history", "--no-trunc", "--format", "{{json .}}", image).splitlines()
     steps = [json.loads(line) for line in reversed(lines)]
-    added = dict(label.partition("=")[::2] for label in labels)
-    described = json.dumps(description(about, steps, created, added), sort_keys=True).encode()
+    described = json.dumps(description(about, steps, created), sort_keys=True).encode()
     number = hashlib.sha256(described).hexdigest()
     if about["Id"].endswith(number):
         return 0
@@ -59,15 +58,12 @@ def main(docker: str, image: str, created: str, *labels: str) -> int:
     return 0
 
 
-def description(
-    about: dict[str, Any], steps: list[dict[str, str]], created: str, labels: dict[str, str]
-) -> dict[str, Any]:
+def description(about: dict[str, Any], steps: list[dict[str, str]], created: str) -> dict[str, Any]:
     """Return the image's configuration, as a registry stores it.
 
     Source: https://github.com/moby/docker-image-spec/blob/main/specs-go/v1
     """
     config = {name: about["Config"][name] for name in _KEPT if about["Config"].get(name)}
-    config["Labels"] = config.get("Labels", {}) | labels
     layers = about["RootFS"]["Layers"]
     history = []
     for step in steps:
