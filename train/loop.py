@@ -13,7 +13,7 @@ from pictures.picture import Splits
 from train import metrics
 from train.batches.order import mix
 from train.config import TrainConfig
-from train.features import features, sweep
+from train.features import features, sweep, trial
 from train.learning import optimizer, parallel
 from train.learning.criterion import build_criterion
 from train.learning.evaluate import Scores
@@ -125,11 +125,11 @@ def train_trials(run: Run, network: nn.Module, cached: features.Features | None)
         Interrupted: the job was asked to stop. Nothing is saved; a second start begins again.
     """
     trials = sweep.train(run, network, cached)
-    won = sweep.winner(trials)
+    won = trial.winner(trials)
     best = won.selection.best if won else None
     if won is None or best is None:
         raise TrainingError("the loss of every trial was not a number: lower learning_rate")
-    run.hooks.trial(sweep.reported(run.config, won, status="best"))
+    run.hooks.trial(trial.reported(run.config, won, status="best"))
     run = with_config(run, won.config)
     run.job.log(f"best trial {won.number}: validation accuracy {best.accuracy:.4f}")
     for figures, step in zip(won.history, won.steps, strict=True):

@@ -58,6 +58,6 @@ def show(trials: list[dict[str, Any]]) -> None:
 
 
 def rank(trial: dict[str, Any]) -> tuple[float, float, int]:
-    """The order of train/features/sweep.py: accuracy, then the lower loss, then the first."""
+    """The order of train/features/trial.py: accuracy, then the lower loss, then the first."""
     accuracy, loss = trial.get(_VALUE), trial.get("validation:loss")  # null if it diverged
     return -(-1.0 if accuracy is None else accuracy), loss or 0.0, trial["trial"]

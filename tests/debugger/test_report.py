@@ -336,9 +336,9 @@ def test_a_thumbnail_that_is_no_small_jpeg_is_left_out(tmp_path: Path, thumbnail
         for record in SMALL.records():
             writer.write(record)
         writer.write(records.Mistake(START + 1e5, "test", "a", 0, 9, 0.5, thumbnail))
-        writer.write(records.Mistake(START + 1e5, "test", "b", 0, 9, 0.5, PHOTO))
+        writer.write(records.Mistake(START + 1e5, "test", "b\udcff", 0, 9, 0.5, PHOTO))
     facts, page = written(tmp_path)
-    assert [(item.name, item.answer) for item in facts.mistakes] == [("b", "class 9")]
+    assert [(item.name, item.answer) for item in facts.mistakes] == [("b\\udcff", "class 9")]
     assert page.count("data:image/jpeg") == 1
 
 

@@ -5,14 +5,10 @@ photos between them, but each trains all heads, because heads are little work. A
 in a job of its own: the same first weights, views, order, steps, and choice of the best epoch.
 """
 
-import csv
-import json
 import math
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -20,40 +16,19 @@ from torch import nn
 
 from classifier import networks
 from debugger.records import BACKWARD, COPY, EVALUATION, FORWARD, OPTIMIZER
-from pictures.text import cell
 from train import metrics
 from train.batches.order import evaluation_order, mix, training_order
 from train.config import ConfigError, TrainConfig
 from train.features.features import Features
+from train.features.trial import Trial, facts, report, write
 from train.learning import optimizer
 from train.learning.criterion import build_criterion
 from train.learning.evaluate import evaluate
 from train.learning.frozen import Tail
 from train.learning.gradients import target_weight
-from train.recording import hooks
 from train.recording.hooks import Hooks
+from train.state.progress import Whole, follow
 from train.state.run import Run
-from train.state.state import Selection
-
-
-@dataclass
-class Trial:
-    """One combination of hyperparameters, its head and its results. `number` counts from 1."""
-
-    number: int
-    config: TrainConfig
-    head: nn.Linear
-    optimizer: torch.optim.Optimizer
-    selection: Selection = field(default_factory=Selection)
-    lost: bool = False  # the loss is not a number any more
-    history: list[dict[str, float]] = field(default_factory=list)
-    steps: list[int] = field(default_factory=list)  # the last step of each epoch, of the whole job
-
-    @property
-    def finished(self) -> bool:
-        """Whether its epochs are done or it ended early."""
-        impatient = 0 < self.config.patience <= self.selection.stale
-        return self.lost or impatient or len(self.history) >= self.config.epochs
 
 
 def train(run: Run, network: nn.Module, features: Features | None) -> list[Trial]:
@@ -81,6 +56,7 @@ def train(run: Run, network: nn.Module, features: Features | None) -> list[Trial
     trials = [_start(run, network, number, config) for number, config in configs]
     run.job.log(f"sweep: {len(trials)} trials, {features.views} views of each picture")
     groups = _groups(trials)
+    whole = Whole(float(sum(max(one.config.epochs for one in group) for group in groups)))
     step = 0
     for epoch in range(max(trial.config.epochs for trial in trials)):
         features.view(run.splits.train, epoch)
@@ -88,33 +64,14 @@ def train(run: Run, network: nn.Module, features: Features | None) -> list[Trial
         for group in groups:
             active = [trial for trial in group if not trial.finished]
             if active:
-                step = _epoch(run, features, active, epoch, step)
+                step = _epoch(run, features, active, epoch, step, whole)
                 with run.hooks.phase(EVALUATION):
                     _measure(run, network, features, active)
                 for trial in active if run.job.is_main else ():
-                    _report(run, trial)
+                    report(run, trial)
     if run.job.is_main:
         write(run, trials, time.monotonic() - started)
     return trials
-
-
-def winner(trials: Sequence[Trial]) -> Trial | None:
-    """Return the first of `ranked`; None if every trial was lost."""
-    first = ranked(trials)[0]
-    return first if first.selection.best else None
-
-
-def ranked(trials: Sequence[Trial]) -> list[Trial]:
-    """Return the trials by best validation accuracy, then lower loss, then number; lost ones last.
-
-    It is the rule by which `Selection` chooses an epoch.
-    """
-
-    def rank(trial: Trial) -> tuple[float, float, int]:
-        best = trial.selection.best
-        return (-best.accuracy, best.loss, trial.number) if best else (1.0, 0.0, trial.number)
-
-    return sorted(trials, key=rank)
 
 
 def _start(run: Run, network: nn.Module, number: int, config: TrainConfig) -> Trial:
@@ -137,7 +94,9 @@ def _groups(trials: Sequence[Trial]) -> list[list[Trial]]:
     return list(groups.values())
 
 
-def _epoch(run: Run, features: Features, trials: Sequence[Trial], epoch: int, first: int) -> int:
+def _epoch(
+    run: Run, features: Features, trials: Sequence[Trial], epoch: int, first: int, whole: Whole
+) -> int:
     """Train a group of trials for an epoch; return the job's next step, counted from `first`."""
     config = trials[0].config
     order = training_order(config, run.splits.train)  # whole batches: a process trains all heads
@@ -146,7 +105,14 @@ def _epoch(run: Run, features: Features, trials: Sequence[Trial], epoch: int, fi
     stacked = _stack(trials)
     body = features.tail[:-1].train()
     sums = torch.zeros(3, len(trials), dtype=torch.float64, device=run.device)
-    batches = run.stop.watch(features.batches(run.splits.train, order))
+    batches = follow(
+        run.stop.watch(features.batches(run.splits.train, order)),
+        f"{len(trials)} heads, epoch {epoch + 1}",
+        done=0,
+        total=len(order),
+        show=run.job.is_main,
+        whole=whole,
+    )
     recorded = run.hooks.steps("train", batches, epoch, first)
     for number, (timed, batch) in enumerate(recorded):
         step = epoch * len(order) + number
@@ -248,58 +214,3 @@ def _measure(run: Run, network: nn.Module, features: Features, trials: Sequence[
         last |= scores.metrics("validation")
         if trial.finished and run.job.is_main:
             metrics.emit_trial(facts(run.config, trial))
-
-
-def _report(run: Run, trial: Trial) -> None:
-    """Report an epoch of a trial, and its end."""
-    run.hooks.trial(reported(run.config, trial, status="running"))
-    if trial.finished:
-        status: Literal["lost", "finished"] = "lost" if trial.lost else "finished"
-        run.hooks.trial(reported(run.config, trial, status=status))
-
-
-def reported(
-    config: TrainConfig, trial: Trial, *, status: Literal["running", "finished", "lost", "best"]
-) -> hooks.Trial:
-    """Return the last epoch of a running trial, or the best epoch of one that has ended."""
-    best = trial.selection.best
-    place = len(trial.history) - 1 if status == "running" else best.epoch if best else -1
-    figures = dict(trial.history[place]) if place >= 0 else {}
-    swept = {name: getattr(trial.config, name) for name in json.loads(config.sweep)}
-    step = trial.steps[place]
-    return hooks.Trial(trial.number, status, swept, step, int(figures.pop("epoch", 0)), figures)
-
-
-def facts(config: TrainConfig, trial: Trial) -> dict[str, object]:
-    """Return a trial's line in the log: its hyperparameters and the figures of its best epoch."""
-    swept = {name: getattr(trial.config, name) for name in json.loads(config.sweep)}
-    best = trial.selection.best
-    found: dict[str, object] = dict(trial.history[best.epoch]) if best else {}
-    if "epoch" in found:
-        found["best_epoch"] = found.pop("epoch")
-    return {"trial": trial.number, **swept, **found, "epochs_run": len(trial.history)}
-
-
-def write(run: Run, trials: Sequence[Trial], seconds: float) -> None:
-    """Write sweep.json with every epoch of every trial, and sweep.csv with the best trial first."""
-    out = run.job.output_dir
-    out.mkdir(parents=True, exist_ok=True)
-    best = winner(trials)
-    contents = {
-        "sweep": json.loads(run.config.sweep),
-        "best": best.number if best else None,
-        "seconds": seconds,
-        "trials": [facts(run.config, trial) | {"history": trial.history} for trial in trials],
-    }
-    (out / "sweep.json").write_text(metrics.to_json(contents, indent=1) + "\n")
-    rows = [facts(run.config, trial) for trial in ranked(trials)]
-    with (out / "sweep.csv").open("w", newline="") as file:
-        columns = list(dict.fromkeys(name for row in rows for name in row))
-        sheet = csv.DictWriter(file, columns)
-        sheet.writeheader()
-        sheet.writerows({name: _safe(value) for name, value in row.items()} for row in rows)
-
-
-def _safe(value: object) -> object:
-    """Return a value for the CSV file; numbers stay numbers."""
-    return cell(value) if isinstance(value, str) else value

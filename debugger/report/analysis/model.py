@@ -96,14 +96,15 @@ def mistakes(gathered: Gathered, names: list[str]) -> list[facts.Mistake]:
     return [
         facts.Mistake(
             split=item.split,
-            name=item.name,
+            # A file name that is not UTF-8 has surrogates, which a page cannot hold.
+            name=item.name.encode(errors="backslashreplace").decode(),
             truth=_name(names, item.truth),
             answer=_name(names, item.answer),
             probability=item.probability,
             thumbnail=item.thumbnail,
         )
         for item in gathered.mistakes[-_PICTURES:]
-        if _is_jpeg(item.thumbnail)
+        if _is_jpeg(item.thumbnail) and isinstance(item.name, str)
     ]
 
 
