@@ -91,14 +91,16 @@ def _answers(host: str, port: int) -> bool:
 
 @pytest.fixture
 def image(tmp_path: Path) -> Iterator[str]:
-    """A tag of two small images with the names of Kennel's images."""
+    """A tag of small images with the names of Kennel's images, and of one's floor."""
     client = docker.client()
     (tmp_path / "file").write_text("a layer")
     with tarfile.open(tmp_path / "layer.tar", "w") as layer:
         layer.add(tmp_path / "file", "file")
     tag = f"test-{uuid.uuid4().hex[:12]}"
-    for name in ("kennel-train", "kennel-serve"):
-        command = [client, "import", str(tmp_path / "layer.tar"), f"{name}:{tag}"]
+    labels: dict[str, list[str]] = {"kennel-train": [], "kennel-serve": [], "kennel-floor": []}
+    labels["kennel-serve-cpu"] = ["--change", f"LABEL kennel.floor=kennel-floor:{tag}"]
+    for name, label in labels.items():
+        command = [client, "import", *label, str(tmp_path / "layer.tar"), f"{name}:{tag}"]
         subprocess.run(command, check=True, capture_output=True)
     yield tag
     listed = [client, "images", "--format", "{{.Repository}}:{{.Tag}}"]
@@ -151,7 +153,7 @@ def test_a_signal_removes_the_login(moto: str, tmp_path: Path, number: int) -> N
 
 
 @pytest.mark.docker
-def test_both_images_are_pushed_and_no_password_is_stored(
+def test_all_images_are_pushed_and_no_password_is_stored(
     registry: str, image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     user_config = tmp_path / "docker"
@@ -163,9 +165,18 @@ def test_both_images_are_pushed_and_no_password_is_stored(
     done = kennel("push", "--tag", f"pushed-{image}", *arguments)
     assert done.code == 0, done.err
     host = registry.partition("://")[2]
-    train, serve = done.out.splitlines()
+    train, serve, serve_cpu = done.out.splitlines()
     assert train.startswith(f"{host}/kennel-train@sha256:")
     assert serve.startswith(f"{host}/kennel-serve@sha256:")
+    assert serve_cpu.startswith(f"{host}/kennel-serve-cpu@sha256:")
+    # The floor is there too, and is not pushed again: tags in ECR cannot change.
+    assert f"pushing kennel-floor:{image}" in done.err
+    with pushing.logged_in(Aws(REGION), registry) as login:
+        assert pushing.has(login, "kennel-floor", image)
+        assert not pushing.has(login, "kennel-floor", "another")
+    again = kennel("push", "--tag", f"pushed-{image}", *arguments)
+    assert again.code == 0, again.err
+    assert "pushing kennel-floor" not in again.err
     assert (user_config / "config.json").read_text() == logins
 
     client = docker.client()
