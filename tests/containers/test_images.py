@@ -88,7 +88,7 @@ def test_any_other_command_runs_unchanged(images: Images, which: str) -> None:
     ("arguments", "message"),
     [
         ([], "BASE_IMAGE"),
-        (["--build-arg", "BASE_IMAGE={base}"], "UV_VERSION: pass it as --build-arg"),
+        (["--build-arg", "BASE_IMAGE={base}"], "SOURCE_DATE_EPOCH: pass it as --build-arg"),
     ],
 )
 def test_a_build_with_a_missing_pin_names_it(
