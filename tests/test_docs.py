@@ -120,6 +120,17 @@ def test_every_key_in_a_sentence_exists(page: Path) -> None:
     assert unknown == []
 
 
+# Parameters of requests, of Excel's CSV, and of the SDK.
+NOT_OURS = {"explain", "top_k", "threshold", "sep", "rules", "entry_point"}
+
+
+@by_page
+def test_every_hyperparameter_in_a_sentence_exists(page: Path) -> None:
+    known = {*TrainConfig.model_fields, *ALIASES, *NOT_OURS}
+    spans = [re.match(r"([a-z_]+)=\S+$", span) for span in documents.spans(page)]
+    assert {found[1] for found in spans if found} - known == set()
+
+
 @pytest.mark.parametrize("block", of("json"), ids=str)
 def test_every_json_is_valid(block: Block) -> None:
     content: dict[str, Any] = json.loads(block.text)
