@@ -10,8 +10,10 @@ from scripts.problem import Problem
 from scripts.writeup.story import Point
 
 
-def of_recording(folder: Path, page: Path, *, running: bool) -> Report:
+def of_recording(folder: Path, page: Path, called: str, *, running: bool) -> Report:
     """Return the facts of a recording; its report is written to `page`.
+
+    Messages name the folder as the user `called` it, because it can be a temporary one.
 
     Raises:
         Problem: the folder holds no recording.
@@ -19,7 +21,7 @@ def of_recording(folder: Path, page: Path, *, running: bool) -> Report:
     try:
         return reporting.write(folder, page, running=running)
     except (RecordingError, RuleSettingsError) as error:
-        raise Problem(str(error)) from error
+        raise Problem(str(error).replace(str(folder), called)) from error
 
 
 def curves(report: Report) -> dict[str, list[Point]]:

@@ -21,7 +21,8 @@ from pictures.text import printable
 from scripts.aws.trials import Trial
 from scripts.writeup.story import Point, Prediction, Run, Tuning
 
-WIDTH, DPI = 8.0, 150  # inches, dots per inch
+# Inches, dots per inch: the text can be read where a page is as narrow as a phone.
+WIDTH, DPI = 6.0, 200
 _INK, _FAINT, _GRID = "#1f2933", "#64707d", "#dde3ea"
 # Told apart by people with any colour vision. Source: Okabe and Ito, 2008.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5195", "#8c6d31")
@@ -81,7 +82,7 @@ def curves(run: Run, file: Path) -> bool:
     panels = {title: found for title, found in panels.items() if found}
     if not panels:
         return False
-    figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 2.9), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for axis, (title, found) in zip(axes, panels.items(), strict=True):
         for number, (name, points) in enumerate(found):
@@ -135,7 +136,7 @@ def times(report: Report, file: Path) -> bool:
     )  # fmt: skip
     axis.set_yticks(range(len(found)), names)
     axis.invert_yaxis()
-    axis.margins(x=0.2)
+    axis.margins(x=0.26)
     axis.grid(axis="y", visible=False)
     axis.set(xlabel="seconds, and their share of the job")
     kinds = (("TRAIN", 0), ("EVAL", 2), ("neither", 1))
@@ -152,9 +153,9 @@ def tuning(found: Tuning, file: Path) -> bool:
     names = found.varied[:_MOST_PANELS]
     if not tried or not names:
         return False
-    columns = min(len(names), 3)
+    columns = min(len(names), 2)
     lines = math.ceil(len(names) / columns)
-    figure = Figure(figsize=(WIDTH, 0.7 + 2.9 * lines), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 0.5 + 2.7 * lines), layout="constrained")
     axes = figure.subplots(lines, columns, squeeze=False, sharey=True)
     for number, axis in enumerate(axes.flat):
         if number >= len(names):
@@ -251,7 +252,7 @@ def prediction(one: Prediction, file: Path) -> bool:
         return False
     image.thumbnail((600, 600))
     scores = one.scores[:_BARS]
-    figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 2.3), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.6))
     left.imshow(image, interpolation="nearest" if image.width < 64 else "antialiased")
     left.set_axis_off()

@@ -82,13 +82,13 @@ def _run(folder: Path, place: str, out: Path, number: int, instance: str | None)
     page, missing = f"report-{number}.html", ""
     report: Report | None = None
     try:
-        report = analysis.of_recording(folder, out / page, running=False)
+        report = analysis.of_recording(folder, out / page, place, running=False)
     except Problem as problem:
         page, missing = "", str(problem)
         report = _saved_report(folder)
     figures = _json(folder, "metrics.json")
     if report is None and figures is None:
-        raise Problem(f"{place}: {missing}, no report.json and no metrics.json of a job")
+        raise Problem(f"{missing}, and no report.json or metrics.json of a job")
     name = Path(place.rstrip("/")).name.removesuffix(".tar.gz")
     return Run(
         row=_row(report, figures or {}, name, instance),

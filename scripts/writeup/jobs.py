@@ -154,7 +154,7 @@ def _run(aws: Aws, about: _Description, work: Path, out: Path, number: int) -> R
     try:
         folder = recordings.fetch_job(aws, about, work / str(number))
         running = about["TrainingJobStatus"] not in jobs.ENDED
-        report = analysis.of_recording(folder, out / page, running=running)
+        report = analysis.of_recording(folder, out / page, name, running=running)
     except Problem as problem:
         missing = str(problem)
     curves = analysis.curves(report) if report else {}

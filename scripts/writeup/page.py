@@ -100,7 +100,7 @@ def _job_cells(row: Row) -> list[str]:
         row.kind,
         text(row.status),
         started,
-        "" if row.seconds is None else sentences.whole(row.seconds),
+        _took(row.seconds),
         text(row.machines),
         _value(row.result),
         "" if row.dollars is None else _dollars(row.dollars),
@@ -150,7 +150,7 @@ def _tuning(found: Tuning, out: Path, index: int) -> Iterator[str]:
             _value(one.value),
             *(text(one.hyperparameters.get(name, "")) for name in names),
             text(one.status),
-            "" if one.seconds is None else sentences.whole(one.seconds),
+            _took(one.seconds),
             code(one.job),
         ]
         for one in found.trials[:_MOST_ROWS]
@@ -272,6 +272,10 @@ def _list(lines: Iterator[str]) -> str:
 
 def _more(count: int) -> str:
     return "" if count <= _MOST_ROWS else f"\nand {count - _MOST_ROWS:,} more.\n"
+
+
+def _took(seconds: float | None) -> str:
+    return "" if seconds is None else sentences.whole(seconds).replace(" ", "&nbsp;")
 
 
 def _value(value: float | None) -> str:

@@ -164,7 +164,7 @@ def test_the_output_of_a_job_without_a_recording(at: Path, nowhere: None) -> Non
     page = written("output.tar.gz")
     assert page.all("img", "src") == ["curves-1.png", "tuning-1.png"]
     assert [row[0] for row in page.cells if row[-1].startswith("trial ")] == ["best", "", ""]
-    assert "There is no report: " in page.text
+    assert "There is no report: output.tar.gz holds no recording" in page.text
     (diverged,) = (row for row in page.cells if row[-1] == "trial 2")
     assert "Diverged" in diverged
 
@@ -183,7 +183,7 @@ def test_the_report_of_the_job_itself_is_enough(at: Path, nowhere: None) -> None
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("empty",), "empty: empty holds no recording"),
+        (("empty",), "kennel: empty holds no recording"),
         (("empty", "nothing-here"), "no file or folder is called nothing-here"),
         (("empty", "--endpoint", "x"), "--endpoint and --photo together"),
         (("full", "--out", "full"), "full has other files, such as mine.txt"),
