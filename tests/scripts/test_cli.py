@@ -56,7 +56,8 @@ def test_the_page_of_hyperparameters_is_up_to_date() -> None:
 def test_help_imports_no_slow_package() -> None:
     script = (
         "import sys; from scripts.cli import app; app(['--help'], standalone_mode=False); "
-        "slow = 'torch', 'boto3', 'botocore', 'numpy', 'PIL', 'moto', 'rich.progress', 'matplotlib', 'nicegui'; "
+        "slow = 'torch', 'boto3', 'botocore', 'numpy', 'PIL', 'moto', 'rich.progress', 'nicegui', "
+        "'matplotlib', 'debugger.report'; "
         "print('imported:', [name for name in slow if name in sys.modules])"
     )
     result = subprocess.run(
