@@ -3,6 +3,7 @@
 import importlib
 import secrets
 import socket
+import threading
 import webbrowser
 
 import uvicorn
@@ -58,5 +59,6 @@ def serve(port: int, *, opens: bool) -> None:
         terminal.result(address)
         terminal.note("only this browser address has the token; Ctrl-C ends the server")
         if opens:
-            webbrowser.open(address)
+            # A browser in the terminal returns only when it is left.
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
         uvicorn.Server(config).run(sockets=[listening])
