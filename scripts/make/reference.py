@@ -5,7 +5,7 @@ Nobody edits these pages. A test compares them with what this module writes.
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,6 +16,7 @@ from pydantic.json_schema import models_json_schema
 from debugger.rules import Rule
 from debugger.rules.settings import BUILT_IN
 from scripts import cli
+from scripts.make import markdown
 from scripts.spec.endpoint import Endpoint
 from scripts.spec.experiment import Experiment
 from scripts.spec.section import Section
@@ -68,7 +69,7 @@ def verbs() -> str:
             parts.append(f"## {title}")
         for name in names:
             parts += _verb(root.commands[name], f"kennel {name}")
-    return _page(parts)
+    return markdown.page(parts)
 
 
 def _titled(others: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -93,9 +94,9 @@ def _verb(verb: Any, name: str) -> Iterator[str]:
 def _options(verb: Any, name: str, head: str) -> Iterator[str]:
     context = typer.Context(verb, info_name=name)
     records = [one.get_help_record(context) for one in verb.get_params(context)]
-    rows = [(f"`{r[0]}`", _escaped(r[1])) for r in records if r and "--help" not in r[0]]
+    rows = [(f"`{r[0]}`", markdown.escaped(r[1])) for r in records if r and "--help" not in r[0]]
     if rows:
-        yield _table(head, rows)
+        yield markdown.table(head, rows)
 
 
 def experiment() -> str:
@@ -116,11 +117,13 @@ def experiment() -> str:
         for inner, table in _tables(model, models):
             parts += [f"### `{key}.{inner}`", _sentence(table), _keys(table)]
     parts += ["## `[endpoint]`", "The kind decides which other keys are allowed."]
-    parts.append(_table("| kind | |", [(f"`{_kind(one)}`", inspect.getdoc(one)) for one in _KINDS]))
+    parts.append(
+        markdown.table("| kind | |", [(f"`{_kind(one)}`", inspect.getdoc(one)) for one in _KINDS])
+    )
     parts += _endpoint_keys({_kind(one): models[one.__name__] for one in _KINDS})
     for inner, table in _tables(models["RealTime"], models):
         parts += [f"### `endpoint.{inner}`", _sentence(table), _keys(table)]
-    return _page(parts)
+    return markdown.page(parts)
 
 
 def _tables(model: Mapping[str, Any], models: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -133,11 +136,16 @@ def _tables(model: Mapping[str, Any], models: Mapping[str, Any]) -> Iterator[tup
 
 def _keys(model: Mapping[str, Any], without: tuple[str, ...] = ()) -> str:
     rows = [
-        (f"`{key}`", _meaning(key, schema), _values(schema), _default(key, schema, model))
+        (
+            f"`{key}`",
+            _meaning(key, schema),
+            markdown.values(schema),
+            markdown.default(key, schema, model),
+        )
         for key, schema in model["properties"].items()
         if key not in without
     ]
-    return _table("| key | meaning | values | default |", rows)
+    return markdown.table("| key | meaning | values | default |", rows)
 
 
 def _endpoint_keys(kinds: Mapping[str, Any]) -> Iterator[str]:
@@ -146,13 +154,17 @@ def _endpoint_keys(kinds: Mapping[str, Any]) -> Iterator[str]:
     for kind, model in kinds.items():
         for key, schema in model["properties"].items():
             if key != "kind":
-                about = (_meaning(key, schema), _values(schema), _default(key, schema, model))
+                about = (
+                    _meaning(key, schema),
+                    markdown.values(schema),
+                    markdown.default(key, schema, model),
+                )
                 rows.setdefault((f"`{key}`", *about), []).append(kind)
     cells = [
         (key, "all" if len(named) == len(kinds) else ", ".join(named), *about)
         for (key, *about), named in sorted(rows.items(), key=lambda row: len(row[1]), reverse=True)
     ]
-    yield _table("| key | kinds | meaning | values | default |", cells)
+    yield markdown.table("| key | kinds | meaning | values | default |", cells)
 
 
 def rules() -> str:
@@ -167,17 +179,17 @@ def rules() -> str:
         parts.append(f"## {title}")
         for rule in (one for one in BUILT_IN if one.kind == kind):
             parts += _rule(rule)
-    return _page(parts)
+    return markdown.page(parts)
 
 
 def _rule(rule: type[Rule]) -> Iterator[str]:
     yield f"### {rule.__name__}"
-    yield _escaped(inspect.getdoc(rule) or "")
+    yield markdown.escaped(inspect.getdoc(rule) or "")
     fields = rule.Parameters.model_fields.items()
     if rows := [(f"`{name}`", f"`{one.default}`") for name, one in fields if name != "action"]:
-        yield _table("| parameter | default |", rows)
+        yield markdown.table("| parameter | default |", rows)
     yield "\n".join(
-        f"- {title}: {_escaped(text)}"
+        f"- {title}: {markdown.escaped(text)}"
         for title, text in (
             ("Finding", rule.description),
             ("What to do", rule.advice),
@@ -191,17 +203,17 @@ def settings() -> str:
     """Every environment variable of the server."""
     schema = Settings.model_json_schema(by_alias=True)
     rows = [
-        (f"`{key}`", _meaning(key, one), _values(one), _default(key, one, {}))
+        (f"`{key}`", _meaning(key, one), markdown.values(one), markdown.default(key, one, {}))
         for key, one in schema["properties"].items()
     ]
-    return _page(
+    return markdown.page(
         [
             "# Settings of the server",
             _NOTE.format(source="`serve/settings.py`"),
             "They are environment variables of the serving container; `endpoint.environment` sets "
             "them. An empty variable counts as unset. An invalid one ends the server at its start, "
             "with one line for each. Multi-model-server's own `MMS_*` variables are ignored.",
-            _table("| variable | meaning | values | default |", rows),
+            markdown.table("| variable | meaning | values | default |", rows),
         ]
     )
 
@@ -215,63 +227,7 @@ def _sentence(model: Mapping[str, Any]) -> str:
 
 
 def _meaning(key: str, schema: Mapping[str, Any]) -> str:
-    return _escaped(f"{schema.get('description', '')} {_ELSEWHERE.get(key, '')}".strip())
-
-
-def _default(key: str, schema: Mapping[str, Any], model: Mapping[str, Any]) -> str:
-    if key in model.get("required", ()):
-        return "required"
-    default = schema.get("default")
-    if default in (None, "", {}, []):
-        return ""
-    return f"`{str(default).lower() if isinstance(default, bool) else default}`"
-
-
-def _values(schema: Mapping[str, Any]) -> str:
-    """What a key takes, in words."""
-    if "anyOf" in schema or "oneOf" in schema:
-        each = dict.fromkeys(map(_values, schema.get("anyOf", schema.get("oneOf"))))
-        if "number" in each:
-            each.pop("whole number", None)
-        return " or ".join(one for one in each if one != "nothing")
-    if "$ref" in schema or schema.get("type") == "object":
-        return "table"
-    if named := schema.get("enum", [schema["const"]] if "const" in schema else []):
-        return ", ".join(f"`{value}`" for value in named)
-    kind = str(schema.get("type", "text"))
-    if kind == "array":
-        return f"list of {_values(schema['items'])}"
-    if kind == "string":
-        pattern = str(schema.get("pattern", ""))
-        return (
-            "S3 address" if pattern.startswith("^s3:") else "ARN" if "arn:" in pattern else "text"
-        )
-    names = {"integer": "whole number", "boolean": "`true`, `false`", "null": "nothing"}
-    return names.get(kind, kind) + _bounds(schema)
-
-
-def _bounds(schema: Mapping[str, Any]) -> str:
-    low, high = schema.get("minimum"), schema.get("maximum")
-    if low is not None and high is not None:
-        return f", {low} to {high}"
-    if (above := schema.get("exclusiveMinimum")) is not None:
-        return f" above {above}"
-    return f", {low} or more" if low is not None else f", up to {high}" if high is not None else ""
-
-
-def _escaped(text: str) -> str:
-    """Text for a cell: a bar would end it, and `<` would begin a tag."""
-    return re.sub(r"(?<!\\)\|", r"\|", text).replace("<", "&lt;")
-
-
-def _table(head: str, rows: Iterable[Iterable[Any]]) -> str:
-    lines = [head, "|" + "---|" * (head.count("|") - 1)]
-    lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
-    return "\n".join(lines)
-
-
-def _page(parts: Iterable[str]) -> str:
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return markdown.escaped(f"{schema.get('description', '')} {_ELSEWHERE.get(key, '')}".strip())
 
 
 if __name__ == "__main__":
