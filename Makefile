@@ -21,9 +21,10 @@ export OMP_WAIT_POLICY ?= PASSIVE
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header $(ARGS)
 VENV := .venv/.locked
+# OpenVINO's telemetry sends what a program does to its makers: it is in no lock.
 # triton is in no image: it compiles kernels with a C compiler, and no image has one (docs/images.md).
-# What serve-cpu's packages require and its code never imports: the toolkit's S3 client and sparse matrices,
-# OpenVINO's telemetry, and the command line's colours.
+# What serve-cpu's packages require and its code never imports: the toolkit's S3 client and sparse matrices, and
+# the command line's colours.
 NOT_IN_SERVE_CPU := boto3 botocore s3transfer jmespath python-dateutil urllib3 retrying scipy openvino-telemetry \
 	typer rich shellingham pygments markdown-it-py mdurl annotated-doc
 LOCAL := $(PYTHON) -m scripts.make.local
@@ -63,11 +64,13 @@ install: $(VENV)  ## the command kennel on your PATH, in an environment of its o
 # and sdk2.txt are the environments of SageMaker's own SDKs, two clients that the tests run.
 lock: | $(UV)  ## lock the dependencies again; ARGS=--upgrade takes newer versions
 	$(LOCK) pyproject.toml --extra train --extra serve --extra serve-cpu --extra aws --extra data --extra emulator --extra ui \
-		--extra writeup --extra docs --extra dev --output-file docker/locks/dev.txt
+		--extra writeup --extra docs --extra dev --no-emit-package openvino-telemetry \
+		--output-file docker/locks/dev.txt
 	$(LOCK) --no-annotate pyproject.toml --extra train --constraints docker/locks/dev.txt \
 		--no-emit-package triton --output-file docker/locks/train.txt
 	$(LOCK) --no-annotate pyproject.toml --extra serve --constraints docker/locks/dev.txt \
-		--no-emit-package triton --no-emit-package scipy --output-file docker/locks/serve.txt
+		--no-emit-package triton --no-emit-package scipy --no-emit-package openvino-telemetry \
+		--output-file docker/locks/serve.txt
 	$(LOCK) --no-annotate pyproject.toml --extra serve-cpu --constraints docker/locks/dev.txt \
 		$(NOT_IN_SERVE_CPU:%=--no-emit-package %) --output-file docker/locks/serve-cpu.txt
 	printf '%s\n' torch torchvision | $(LOCK) --no-annotate - --constraints docker/locks/dev.txt \

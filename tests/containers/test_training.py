@@ -1,6 +1,7 @@
 """SageMaker's training contract, tested by `docker run` on the subfolders of /opt/ml."""
 
 import json
+import os
 import tarfile
 from pathlib import Path
 
@@ -38,6 +39,22 @@ def test_train_writes_a_bundle(trained: tuple[Job, str], few_digits: Path) -> No
     assert bundle.replay(loaded) < bundle.TOLERANCE
     assert "validation:accuracy=" in log
     assert not (job.root / "output" / "failure").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")
+def test_a_job_runs_as_its_caller_and_its_outputs_belong_to_them(
+    images: Images, few_digits: Path, tmp_path: Path
+) -> None:
+    """As `make local-train` runs it (scripts/docker.py:user_options)."""
+    job = Job.prepare(tmp_path, {"train": few_digits}, HYPERPARAMETERS)
+    for path in [tmp_path, *tmp_path.rglob("*")]:
+        os.chown(path, 1234, 1234)
+    caller = ["--user", "1234:1234", "--env", "HOME=/tmp"]
+    done = images.run(*caller, *job.options, images.train, "train")
+    assert done.returncode == 0, done.stdout
+    written = [path for path in (job.root / "model").rglob("*") if path.is_file()]
+    assert "kennel.json" in {path.name for path in written}
+    assert {path.stat().st_uid for path in written} == {1234}
 
 
 @pytest.mark.parametrize("command", [["train"], []], ids=["train", "no argument"])
