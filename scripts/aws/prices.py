@@ -99,7 +99,8 @@ def of_training(job: dict[str, Any], now: datetime | None = None) -> float | Non
     if seconds is None:
         return None
     resources = job["ResourceConfig"]
-    return cost(resources["InstanceType"], resources["InstanceCount"], seconds)
+    # A job with instance groups has no single type.
+    return cost(resources.get("InstanceType", ""), resources.get("InstanceCount", 1), seconds)
 
 
 def after_training(job: dict[str, Any]) -> str:
@@ -108,7 +109,8 @@ def after_training(job: dict[str, Any]) -> str:
     if billed is None:
         return "billed: not known yet"
     resources = job["ResourceConfig"]
-    instance, count = resources["InstanceType"], resources["InstanceCount"]
+    instance = resources.get("InstanceType", "instances of several groups")
+    count = resources.get("InstanceCount", 1)
     dollars = of_training(job)
     worth = "no known price" if dollars is None else f"${dollars:,.2f}, {label()}"
     line = f"billed: {billed} s of {count} x {instance} ({worth})"

@@ -31,8 +31,9 @@ def places(about: dict[str, Any]) -> list[str]:
         found.append(f"{_folder(hook['S3OutputPath'])}{name}/debug-output/")
     if checkpoints := about.get("CheckpointConfig"):
         found.append(f"{_folder(checkpoints['S3Uri'])}{name}/recording/")
-    output = f"{_folder(about['OutputDataConfig']['S3OutputPath'])}{name}/output/output"
-    found.append(f"{output}.tar.gz" if _compressed(about) else f"{output}/")
+    if config := about.get("OutputDataConfig"):
+        output = f"{_folder(config['S3OutputPath'])}{name}/output/output"
+        found.append(f"{output}.tar.gz" if _compressed(config) else f"{output}/")
     return found
 
 
@@ -120,5 +121,5 @@ def _folder(uri: str) -> str:
     return uri.rstrip("/") + "/"
 
 
-def _compressed(about: dict[str, Any]) -> bool:
-    return bool(about["OutputDataConfig"].get("CompressionType", "GZIP") == "GZIP")
+def _compressed(config: dict[str, Any]) -> bool:
+    return bool(config.get("CompressionType", "GZIP") == "GZIP")
