@@ -203,3 +203,8 @@ def test_every_key_and_setting_has_a_meaning(written: dict[str, str]) -> None:
     assert [
         row for row, meaning in zip(rows, meanings, strict=True) if not meaning.strip("| ")
     ] == []
+
+
+def test_every_key_of_every_table_is_on_the_page(written: dict[str, str]) -> None:
+    listed = set(re.findall(r"^\| `(\w+)`", written["reference/experiment.md"], re.MULTILINE))
+    assert set(keys(Section)) - listed == {"kind", "endpoint"}  # a section of their own
