@@ -270,6 +270,16 @@ def test_a_rule_stops_training_and_the_best_epoch_is_written(
     assert end.status == "stopped"
     assert end.reason.startswith(reason)
     assert "stopped by rule Overfit" in (job.root / "output/data/report.html").read_text()
+    # The machine's figures begin with the job's first process, without a gap.
+    start = next(one for one in records if isinstance(one, Start))
+    samples = [one for one in records if isinstance(one, System)]
+    assert samples[0].at == start.process_started
+    own = next(one.at for one in samples if "process_memory" in one.values)
+    times = [one.at for one in samples if one.at <= own]
+    assert len(times) > 2
+    assert all(b - a <= 1.01 for a, b in itertools.pairwise(times))  # twice the interval
+    assert all("cpu" in one.values for one in samples)
+    assert start.facts["input_modes"] == ["File"]
 
 
 def test_a_rule_that_stops_the_first_epoch_fails_the_job(few_digits: Path, tmp_path: Path) -> None:
