@@ -112,6 +112,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     server.server_close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whole", [True, False], ids=["all members", "required members"])
 @pytest.mark.parametrize("kind", ["TrainingJob", "HyperParameterTuningJob", "TransformJob"])
 def test_every_answer_of_the_model_is_read(
