@@ -110,8 +110,12 @@ def watched(command: list[str], verb: str) -> "subprocess.CompletedProcess[str]"
         except BaseException:
             process.kill()
             raise
-        texts = [os.pread(file.fileno(), 2**24, 0).decode() for file in (output, messages)]
+        texts = [_text(file.fileno()) for file in (output, messages)]
         return subprocess.CompletedProcess(command, process.returncode, *texts)
+
+
+def _text(file: int) -> str:
+    return os.pread(file, os.fstat(file).st_size, 0).decode(errors="replace")
 
 
 def last_line(file: int) -> str:
