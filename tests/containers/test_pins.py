@@ -72,6 +72,12 @@ def test_only_training_has_pip_and_none_has_triton(image: str) -> None:
     assert ("pip" in names) == (image == "train")
 
 
+@pytest.mark.parametrize("lock", [path.stem for path in LOCKS])
+def test_no_lock_has_telemetry_of_openvino(lock: str) -> None:
+    """It calls its makers, and its thread stops the fork of the server's workers."""
+    assert "openvino-telemetry" not in {name for name, _ in pins(lock)}
+
+
 def test_files_named_in_comments_exist() -> None:
     for path in [*DOCKERFILES, DOCKER / "versions.env", *DOCKER.glob("*.sh"), *DOCKER.glob("*.py")]:
         for named in re.findall(
