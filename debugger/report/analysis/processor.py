@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from debugger.records import FEATURES
 from debugger.report import facts
 from debugger.report.analysis.gathering import Gathered
 from debugger.report.wording import dollars, measure, number, price
@@ -16,7 +17,7 @@ def busy(gathered: Gathered) -> float | None:
     """
     host, _ = gathered.main_process
     steps = gathered.of_main_process(gathered.steps)
-    phases = [item for item in gathered.of_main_process(gathered.phases) if item.name == "features"]
+    phases = [item for item in gathered.of_main_process(gathered.phases) if item.name == FEATURES]
     if not (steps or phases):
         return None
     begin = min([*(item.start for item in steps[:1]), *(item.start for item in phases[:1])])

@@ -105,3 +105,13 @@ def test_wrong_test_pictures_are_in_the_recording_and_on_the_page(
     assert facts.confusion.split == "test"
     page = (swept.job.output_dir / "report.html").read_text()
     assert all(f"data:image/jpeg;base64,{item.thumbnail}" in page for item in found[:3])
+
+
+def test_photos_are_not_recorded_without_the_collection_inputs(
+    few_digits: Path, tmp_path: Path
+) -> None:
+    settings = {"epochs": 1, "debugger_collections": "losses,weights,gradients,activations"}
+    job = Recorded.lay_out(tmp_path, few_digits, **settings).run()
+    assert job.records(Step)
+    assert not job.records(Mistake)
+    assert "data:image/jpeg" not in (job.job.output_dir / "report.html").read_text()
