@@ -12,7 +12,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 
 from debugger.report.facts import Report
 from debugger.report.wording import part
@@ -161,7 +161,8 @@ def tuning(found: Tuning, file: Path) -> bool:
         if number >= len(names):
             axis.set_visible(False)
             continue
-        other = names[1 - number if number < 2 else 0] if len(names) > 1 else ""
+        others = (name for name in names if name != names[number])
+        other = next((name for name in others if 1 < len(_groups(found, name)) <= _MOST_GROUPS), "")
         _panel(axis, found, names[number], other)
         if number % columns == 0:
             axis.set_ylabel(_short(found.objective))
@@ -173,8 +174,7 @@ def _panel(axis: Axes, found: Tuning, name: str, other: str) -> None:
     tried = _measured(found)
     values = [one.hyperparameters.get(name) for one, _ in tried]
     places, ticks = _places(values)
-    groups = list(dict.fromkeys(str(one.hyperparameters.get(other, "")) for one, _ in tried))
-    groups = sorted(groups, key=_numeric) if 1 < len(groups) <= _MOST_GROUPS else [""]
+    groups = _groups(found, other) if other else [""]
     for number, group in enumerate(groups):
         aside = 0.0 if ticks is None else _ASIDE * (number - (len(groups) - 1) / 2)
         chosen = [
@@ -202,12 +202,31 @@ def _panel(axis: Axes, found: Tuning, name: str, other: str) -> None:
         numbers = [place for place in places if place > 0]
         if len(numbers) == len(places) and max(numbers) >= 20 * min(numbers):
             axis.set_xscale("log")
+            # matplotlib's own labels are formulas, and here no text is one.
+            axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+            axis.xaxis.set_minor_formatter(NullFormatter())
     else:
         axis.set_xticks(range(len(ticks)), [_short(str(tick), 14) for tick in ticks])
     axis.set(xlabel=_short(name))
     axis.margins(0.15)
     if len(groups) > 1 or best is not None:
-        axis.legend(loc="best", fontsize=8)
+        axis.legend(
+            loc="lower left",
+            bbox_to_anchor=(0, 1),
+            ncols=2,
+            fontsize=8,
+            handletextpad=0.2,
+            columnspacing=1,
+            borderaxespad=0.2,
+            markerscale=0.7,
+        )
+
+
+def _groups(found: Tuning, name: str) -> list[str]:
+    """Return the values of a hyperparameter among the trials with a value, in order."""
+    return sorted(
+        {str(one.hyperparameters.get(name, "")) for one, _ in _measured(found)}, key=_numeric
+    )
 
 
 def _measured(found: Tuning) -> list[tuple[Trial, float]]:
