@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
@@ -50,8 +51,8 @@ def test_the_objective_is_drawn_over_each_hyperparameter_that_varies(
     assert legend
     shown = [one.get_text() for one in legend.get_texts()]
     assert shown == ["batch_size 32", "batch_size 64", "best"]
-    best = rate.collections[-1].get_offsets()
-    assert float(best[0][1]) == pytest.approx(0.61)
+    best = np.asarray(rate.collections[-1].get_offsets())
+    assert float(best[0, 1]) == pytest.approx(0.61)
 
 
 def test_without_a_value_or_a_difference_nothing_is_drawn(tmp_path: Path) -> None:
