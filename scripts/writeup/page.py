@@ -241,7 +241,8 @@ def _costs(story: Story) -> Iterator[str]:
     seconds = sum((row.seconds if row.billed is None else row.billed) or 0.0 for row in priced)
     jobs = f"{len(priced)} {'job' if len(priced) == 1 else 'jobs'}"
     if story.on_aws:
-        yield f"{jobs}, {clock(seconds)} billed: {_dollars(total)} ({prices.label()}).\n"
+        kind = "billed" if all(row.billed is not None for row in priced) else "of running time"
+        yield f"{jobs}, {clock(seconds)} {kind}: {_dollars(total)} ({prices.label()}).\n"
     else:
         yield (
             f"Nothing: it ran on the emulator. On AWS, {jobs} of {clock(seconds)} together would "

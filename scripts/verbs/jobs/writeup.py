@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scripts.aws import recreated
+from scripts.aws import prices, recreated
 from scripts.aws.client import Aws
 from scripts.console import progress, terminal
 from scripts.photos import invoking, listing
@@ -52,6 +52,8 @@ def writeup(
     if bool(endpoint) != bool(photo):
         raise Problem("give --endpoint and --photo together: the endpoint answers for the photos")
     local = _are_local(what)
+    if instance:
+        _check_instance(instance, local=local)
     if dry_run:
         terminal.dry_run(_requests([] if local else what, endpoint))
         return
@@ -133,6 +135,14 @@ def _are_local(what: Sequence[str]) -> bool:
         jobs_given = ", ".join(one for one, is_local in found.items() if not is_local)
         raise Problem(f"give jobs or folders, not both: no file or folder is called {jobs_given}")
     return next(iter(found.values()))
+
+
+def _check_instance(instance: str, *, local: bool) -> None:
+    """Refuse what would be ignored: a type without a price, or one for jobs, which have theirs."""
+    if not local:
+        raise Problem("--instance is for folders: SageMaker knows the instances of its jobs")
+    if prices.cost(instance, 1, 1) is None:
+        raise Problem(f"--instance {instance}: no known price: `kennel prices` lists the types")
 
 
 def _requests(names: Sequence[str], endpoint: str | None) -> list[Request]:

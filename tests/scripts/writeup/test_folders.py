@@ -121,6 +121,7 @@ def test_the_sections_and_the_pictures(at: Path, nowhere: None) -> None:
             assert len(picture.convert("L").getcolors() or []) > 20
     assert page.all("a", "href") == ["report-1.html"]
     assert "The job completed" in (folder / "report-1.html").read_text()
+    assert "s of running time: $0." in page.text
     assert "estimate: us-east-1 on-demand prices" in page.text
     epochs = [row for row in page.cells if row[0] in ("1", "2") and len(row) == 5]
     assert [row[4] for row in epochs] == ["0.594", "0.84"]
@@ -186,6 +187,8 @@ def test_the_report_of_the_job_itself_is_enough(at: Path, nowhere: None) -> None
         (("empty",), "kennel: empty holds no recording"),
         (("empty", "nothing-here"), "no file or folder is called nothing-here"),
         (("empty", "--endpoint", "x"), "--endpoint and --photo together"),
+        (("empty", "--instance", "g5.xlarge"), "--instance g5.xlarge: no known price"),
+        (("dogs-1", "--instance", "ml.g5.xlarge"), "--instance is for folders"),
         (("full", "--out", "full"), "full has other files, such as mine.txt"),
         (("empty", "--out", "full/mine.txt"), "mine.txt: Not a directory: give a folder"),
     ],
