@@ -17,6 +17,7 @@ _Description = dict[str, Any]
 @frame.page("/jobs/{name}", "Job")
 async def job(name: str) -> None:
     """Draw the page of the job called `name`."""
+    frame.title(name)
     found = await frame.ask(listing.find, context.current().aws, name)
     if not found:
         return
@@ -39,7 +40,6 @@ class _Job:
         self.charts: dict[str, charts.Shown] = {}
 
     def draw(self, about: _Description) -> None:
-        frame.title(self.name)
         with ui.element("div").classes("bar"):
             self.state = ui.label().props('role="status"')
             self.stop = ui.button("Stop", on_click=self.ask_to_stop).props("no-caps outline")
