@@ -1,6 +1,6 @@
-"""Three servers on loopback, and wrk to put load on them.
+"""Servers on loopback, and wrk to put load on them.
 
-Kennel as its container starts it, the stock stack, and LitServe around Kennel's predictor.
+Kennel as its container starts it, the stock stack, LitServe and Ray Serve.
 """
 
 import contextlib
@@ -153,23 +153,47 @@ def stock(model: Path, place: Place) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def litserve(model: Path, place: Place) -> Iterator[Server]:
-    """Install LitServe into a temporary folder and run it around Kennel's predictor."""
+def litserve(name: str, script: str, model: Path, place: Place) -> Iterator[Server]:
+    """Install LitServe into a temporary folder, and run a script of benchmarks/stock with it."""
     port = model_server.free_port()
-    with tempfile.TemporaryDirectory() as site:
-        subprocess.run(
-            [
-                *(sys.executable, "-m", "pip", "install", "--quiet", "--target", site),
-                *("litserve", "python-multipart"),
-            ],
-            check=True,
-        )
-        command = [sys.executable, str(ROOT / "benchmarks" / "stock" / "lit.py"), str(port)]
-        settings = {"PYTHONPATH": f"{site}:{ROOT}", "STOCK_BUNDLE": str(model.resolve())}
-        with running(command, place, "litserve", settings) as process:
+    with _installed(place, "litserve", "python-multipart") as site:
+        command = [sys.executable, str(ROOT / "benchmarks" / "stock" / script), str(port)]
+        path = f"{site}:{ROOT}:{ROOT / 'benchmarks' / 'stock'}"
+        settings = {"PYTHONPATH": path, "STOCK_BUNDLE": str(model.resolve())}
+        with running(command, place, name, settings) as process:
             wait(f"http://127.0.0.1:{port}/health", process)
             url = f"http://127.0.0.1:{port}/predict"
-            yield Server("litserve", url, place.form, process.pid)
+            yield Server(name, url, place.form, process.pid)
+
+
+@contextlib.contextmanager
+def ray_serve(model: Path, place: Place) -> Iterator[Server]:
+    """Install Ray Serve into a temporary folder, and run it around plain torch.
+
+    It is never paused: its processes would take each other for dead.
+    """
+    port = model_server.free_port()
+    with _installed(place, "ray[serve]") as site:
+        command = [sys.executable, str(ROOT / "benchmarks" / "stock" / "ray_serve.py"), str(port)]
+        settings = {
+            "PYTHONPATH": f"{site}:{ROOT / 'benchmarks' / 'stock'}",
+            "STOCK_BUNDLE": str(model.resolve()),
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "HOME": str(place.directory),
+        }
+        with running(command, place, "ray", settings) as process:
+            wait(f"http://127.0.0.1:{port}/-/healthz", process)
+            url = f"http://127.0.0.1:{port}/invocations"
+            yield Server("ray", url, place.raw, process.pid, watched=True)
+
+
+@contextlib.contextmanager
+def _installed(place: Place, *packages: str) -> Iterator[Path]:
+    """Install packages into a temporary folder, next to those of this environment."""
+    with tempfile.TemporaryDirectory(dir=place.directory) as site:
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", site]
+        subprocess.run([*pip, *packages], check=True)
+        yield Path(site)
 
 
 @contextlib.contextmanager

@@ -1,11 +1,17 @@
-"""Requests a second and latency: Kennel, the stock stack, LitServe and the bare model.
+"""Requests a second and latency: Kennel, the stock stack, Ray Serve, LitServe and the bare model.
 
 All servers run at once on loopback and are measured in turns, so that other load on the machine
-slows all alike; the other servers are paused while one is measured (Kennel's cannot be: its
-supervisor would replace them). The bound is decoding and forward passes alone, in this process. The
-stock stack is multi-model-server and sagemaker-inference with the plain handler in
-benchmarks/stock. LitServe runs Kennel's own decoder and predictor, so that only the servers differ.
-Needs wrk.
+slows all alike; the other servers are paused while one is measured (Kennel and Ray cannot be: they
+would replace what hangs). The bounds are decoding and forward passes alone, in this process.
+
+- `stock`: multi-model-server and sagemaker-inference with the plain handler in benchmarks/stock
+- `ray`: Ray Serve with its batching around that handler; AWS points to its image
+- `litserve torch`: LitServe with batches around that handler; `litserve`: around our own engine
+- `kennel before`: Kennel with torch in bf16, as bundles without model.onnx are served
+- `kennel fp32`, `kennel bf16`, `kennel int8`: what the bundle and the processor allow of them
+
+Needs wrk, and pip for Ray and LitServe. The bundle is a ResNet50's, with its exports
+(`kennel export BUNDLE --photos FOLDER`).
 
     OMP_WAIT_POLICY=PASSIVE GOMP_SPINCOUNT=5000 python -m benchmarks.serving \
         --bundle build/dogs-…/model --photos ../shared/data/dogs/test
@@ -26,45 +32,40 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measuring import RESULTS, machine_load, spread, this_machine, write
-from benchmarks.servers import Place, alone, jpegs, kennel, litserve, load, stock
+from benchmarks.servers import Place, alone, jpegs, kennel, litserve, load, ray_serve, stock
+from classifier import description
 from serve import machine
 from serve.engines import choice
 from serve.engines.engine import warm
 from serve.settings import Settings
 
-# Name: (numerator, denominator, figure, goal). `auto` is bf16 and left out where the processor has
-# none; `best` is the precision that LitServe computes in too.
-RATIOS = {
-    "throughput, kennel in bf16 / stock": ("kennel auto", "stock", "requests_per_s", 3.0),
-    "throughput, kennel in fp32 / stock": ("kennel fp32", "stock", "requests_per_s", 1.3),
-    "throughput, kennel in bf16 / bound": ("kennel auto", "bound auto", "requests_per_s", 0.85),
-    "throughput, kennel in fp32 / bound": ("kennel fp32", "bound fp32", "requests_per_s", 0.85),
-    "processor time of a picture, bound / kennel in bf16": (
-        *("bound auto", "kennel auto", "cpu_ms"),
-        0.85,
-    ),
-    "processor time of a picture, bound / kennel in fp32": (
-        *("bound fp32", "kennel fp32", "cpu_ms"),
-        0.85,
-    ),
-    "processor time of a picture, bound / litserve": ("bound best", "litserve", "cpu_ms", None),
-    "processor time of a picture, stock / kennel in bf16": (
-        *("stock", "kennel auto", "cpu_ms"),
-        3.0,
-    ),
-    "processor time of a picture, stock / kennel in fp32": (
-        *("stock", "kennel fp32", "cpu_ms"),
-        1.3,
-    ),
-    "throughput, litserve / bound": ("litserve", "bound best", "requests_per_s", None),
-    "throughput, kennel / litserve": ("kennel best", "litserve", "requests_per_s", None),
-    "p50 alone, kennel in bf16 / stock": ("kennel auto", "stock", "p50_ms_alone", 0.5),
-    "p50 alone, kennel in fp32 / stock": ("kennel fp32", "stock", "p50_ms_alone", 0.5),
-    "p50 alone, kennel / litserve": ("kennel best", "litserve", "p50_ms_alone", None),
-    "p99 at saturation, kennel in bf16 / stock": ("kennel auto", "stock", "p99_ms", None),
-    "p99 at saturation, kennel in fp32 / stock": ("kennel fp32", "stock", "p99_ms", None),
-    "p99 at saturation, kennel / litserve": ("kennel best", "litserve", "p99_ms", None),
-}
+PRECISIONS = ("fp32", "bf16", "int8")
+
+
+def _ratios() -> dict[str, tuple[str, str, str, float | None]]:
+    """Return name: (numerator, denominator, figure, goal); `best` is the fastest precision."""
+    found: dict[str, tuple[str, str, str, float | None]] = {}
+    for precision, goal in {"fp32": 1.5, "bf16": 3.0, "int8": 4.5}.items():
+        ours, bound = f"kennel {precision}", f"bound {precision}"
+        found[f"throughput, {ours} / stock"] = (ours, "stock", "requests_per_s", goal)
+        found[f"throughput, {ours} / bound"] = (ours, bound, "requests_per_s", 0.9)
+        found[f"processor time of a picture, bound / {ours}"] = (bound, ours, "cpu_ms", 0.9)
+        found[f"processor time of a picture, stock / {ours}"] = ("stock", ours, "cpu_ms", goal)
+        found[f"p50 alone, {ours} / stock"] = (ours, "stock", "p50_ms_alone", None)
+        found[f"p99 at saturation, {ours} / stock"] = (ours, "stock", "p99_ms", None)
+    others = {"ray": 1.5, "litserve torch": 1.5, "litserve": 1.0, "kennel before": None}
+    for other, least in others.items():
+        best = "kennel best"
+        found[f"throughput, {best} / {other}"] = (best, other, "requests_per_s", least)
+        found[f"p50 alone, {best} / {other}"] = (best, other, "p50_ms_alone", None)
+        found[f"p99 at saturation, {best} / {other}"] = (best, other, "p99_ms", None)
+    before = ("kennel int8", "kennel before", "requests_per_s", 1.8)
+    found["throughput, kennel int8 / kennel before"] = before
+    found["p50 alone, kennel best / stock"] = ("kennel best", "stock", "p50_ms_alone", 0.3)
+    found["throughput, litserve / bound"] = ("litserve", "bound best", "requests_per_s", None)
+    return found
+
+
 Round = dict[str, dict[str, float]]
 
 
@@ -76,21 +77,28 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=5, help="for the bound and one client")
     parser.add_argument("--saturated-seconds", type=int, default=5, help="for many clients")
     parser.add_argument("--clients", type=int, default=16, help="at saturation")
-    parser.add_argument("--without-litserve", action="store_true", help="which pip would download")
+    parser.add_argument(
+        "--without", nargs="+", default=[], choices=["ray", "litserve"], help="pip downloads them"
+    )
     parser.add_argument("--out", type=Path, default=RESULTS / "serving.json")
     options = parser.parse_args()
     photos = jpegs(options.photos, 64)
     load_before = machine_load()
     with contextlib.ExitStack() as everything:
         place = Place(Path(everything.enter_context(tempfile.TemporaryDirectory())), photos)
-        precisions = ("fp32", "auto") if machine.computes_bf16() else ("fp32",)
+        precisions = possible(options.bundle)
         sides = [stock(options.bundle, place)]
         sides += [
             kennel(f"kennel {name}", options.bundle, place, KENNEL_PRECISION=name)
             for name in precisions
         ]
-        if not options.without_litserve:
-            sides.append(litserve(options.bundle, place))
+        before = {"KENNEL_ENGINE": "torch", "KENNEL_PRECISION": "auto"}
+        sides.append(kennel("kennel before", options.bundle, place, **before))
+        if "litserve" not in options.without:
+            sides.append(litserve("litserve", "lit.py", options.bundle, place))
+            sides.append(litserve("litserve torch", "lit_torch.py", options.bundle, place))
+        if "ray" not in options.without:
+            sides.append(ray_serve(options.bundle, place))
         servers = [everything.enter_context(side) for side in sides]
         bodies = [photo.read_bytes() for photo in photos]
         bounds = {f"bound {name}": Bound(options.bundle, bodies, name) for name in precisions}
@@ -122,7 +130,7 @@ def main() -> int:
         f" --seconds {options.seconds} --saturated-seconds {options.saturated_seconds}"
         f" --clients {options.clients} --bundle … --photos …",
         "machine": this_machine(),
-        "precision of auto": bounds[f"bound {precisions[-1]}"].precision,
+        "best precision": precisions[-1],
         "layout": str(bounds["bound fp32"].layout),
         "load before": load_before,
         "clients at saturation": options.clients,
@@ -135,11 +143,22 @@ def main() -> int:
     return 0
 
 
+def possible(model: Path) -> list[str]:
+    """Return the precisions that the bundle and this processor have, the fastest last."""
+    export = description.describe(model).export
+    has = {
+        "fp32": True,
+        "bf16": machine.computes_bf16(),
+        "int8": export is not None and export.int8 is not None,
+    }
+    return [name for name in PRECISIONS if has[name]]
+
+
 def ratios(rounds: list[Round]) -> dict[str, dict[str, float | None]]:
     """Return each ratio, taken within a round, over all rounds, with its goal."""
-    best = "auto" if "kennel auto" in rounds[0] else "fp32"
+    best = [name for name in PRECISIONS if f"kennel {name}" in rounds[0]][-1]
     found: dict[str, dict[str, float | None]] = {}
-    for name, (*sides, figure, goal) in RATIOS.items():
+    for name, (*sides, figure, goal) in _ratios().items():
         above, below = (side.replace("best", best) for side in sides)
         if {above, below} <= set(rounds[0]):
             values = [one[above][figure] / one[below][figure] for one in rounds]

@@ -111,12 +111,6 @@ def computes_bf16() -> bool:
     return not _features().isdisjoint({"avx512_bf16", "amx_bf16", "bf16"})
 
 
-def computes_int8() -> bool:
-    """Return whether the processor has instructions for sums of products of 8 bits."""
-    wanted = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"}
-    return not _features().isdisjoint(wanted)
-
-
 def _features() -> set[str]:
     """Return what the processor can do, by Linux's names: `flags` on x86, `Features` on Arm."""
     for line in Path("/proc/cpuinfo").read_text().splitlines():

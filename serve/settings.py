@@ -175,7 +175,7 @@ class Settings(BaseModel):
         alias="KENNEL_PRECISION",
         description=(
             "`fp32`, `bf16`, `int8`, or `auto`: the first of int8 (bundles with `model.int8.onnx`, "
-            "processors with VNNI), bf16 (processors with AVX512-BF16 or AMX, GPUs) and fp32 with "
+            "where it is faster), bf16 (processors with AVX512-BF16 or AMX, GPUs) and fp32 with "
             "which the golden inputs agree"
         ),
     )

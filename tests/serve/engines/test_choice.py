@@ -1,6 +1,7 @@
 """The best engine that gives the golden logits serves; the others are named, with the reason."""
 
 import logging
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -27,9 +28,8 @@ def model(exported: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def new_processor(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All precisions pay, whatever processor the test runs on."""
-    monkeypatch.setattr(machine, "computes_int8", lambda: True)
+def old_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One without bf16, whatever processor the test runs on."""
     monkeypatch.setattr(machine, "computes_bf16", lambda: False)
 
 
@@ -65,8 +65,8 @@ def wrong_scale(model: onnx.ModelProto) -> None:
     tensor.CopyFrom(numpy_helper.from_array(4 * numpy_helper.to_array(tensor), scale))
 
 
-def test_int8_is_the_best_and_fp32_is_as_torch(exported: Path, new_processor: None) -> None:
-    best = chosen(exported)
+def test_8_bits_are_near_and_fp32_is_as_torch(exported: Path, old_processor: None) -> None:
+    best = chosen(exported, KENNEL_PRECISION="int8")
     assert (best.engine.name, best.engine.precision) == ("openvino", "int8")
     assert best.why == "the best for this machine and bundle"
     exact = chosen(exported, KENNEL_PRECISION="fp32")
@@ -82,8 +82,16 @@ def test_int8_is_the_best_and_fp32_is_as_torch(exported: Path, new_processor: No
     assert np.allclose(logits, alone, atol=1e-4)
 
 
+def test_8_bits_serve_where_they_are_faster(exported: Path, old_processor: None) -> None:
+    found = chosen(exported)
+    times = re.fullmatch(r"a picture takes ([\d.]+) ms in int8 and ([\d.]+) ms in fp32", found.why)
+    assert times
+    int8, fp32 = map(float, times.groups())
+    assert found.engine.precision == ("int8" if int8 <= fp32 else "fp32") or int8 == fp32
+
+
 def test_a_planted_bad_quantisation_is_refused_at_the_start_and_the_next_is_taken(
-    model: Path, new_processor: None, caplog: pytest.LogCaptureFixture
+    model: Path, old_processor: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     rewrite(model, ONNX_INT8, wrong_scale)
     with caplog.at_level(logging.INFO):
@@ -98,7 +106,7 @@ def test_a_planted_bad_quantisation_is_refused_at_the_start_and_the_next_is_take
 
 
 def test_a_wrong_network_is_served_by_torch_if_its_weights_are_right(
-    model: Path, monkeypatch: pytest.MonkeyPatch, new_processor: None
+    model: Path, monkeypatch: pytest.MonkeyPatch, old_processor: None
 ) -> None:
     for name in (ONNX, ONNX_INT8):
         rewrite(model, name, flip_the_head)
