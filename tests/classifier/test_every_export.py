@@ -14,6 +14,7 @@ from classifier.exporting import maps
 from classifier.exporting import network as as_onnx
 from classifier.exporting.network import ExportError
 from classifier.exporting.session import predictor
+from serve.engines import onnx_file
 from tests.classifier.test_every_network import size
 
 # Their weights do not fit into an ONNX file. They are served through torch.
@@ -68,6 +69,7 @@ def test_a_network_exports_with_torchs_logits(name: str) -> None:
     graph = onnx.load_from_string(model)
     assert {node.domain for node in graph.graph.node} == {""}
     head = maps.head(model, network)
+    onnx_file.check(model, name, side=side, has_maps=head is not None)  # serving reads it
     assert head == (f"{networks.head_name(network)}.weight" if name.startswith(WITH_MAPS) else None)
 
 
