@@ -13,7 +13,15 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from debugger.report.drawing.markup import Html, join, tag
-from debugger.report.drawing.series import COLUMNS, Axis, Columns, Formatter, Series, columns
+from debugger.report.drawing.series import (
+    COLUMNS,
+    Axis,
+    Categories,
+    Columns,
+    Formatter,
+    Series,
+    columns,
+)
 from debugger.report.facts import Bin
 from debugger.report.wording import part
 
@@ -178,6 +186,7 @@ def _figure(
         tag("span", x.format_value(at), style=f"left:{100 * x.at(at):.2f}%", class_=_edge(x.at(at)))
         for at in ticks
     ]
+    few = isinstance(x, Categories) and len(ticks) <= 4  # all fit on a phone
     reading = {"low": x.low, "high": x.high, "series": data} if data else None
     return tag(
         "figure",
@@ -190,7 +199,7 @@ def _figure(
             data_group=group or None,
             data_points=json.dumps(reading, separators=(",", ":")) if reading else None,
         ),
-        tag("div", *x_labels, class_="x", aria_hidden="true"),
+        tag("div", *x_labels, class_="x words" if few else "x", aria_hidden="true"),
         class_=f"chart{' tall' if tall else ''}{kind}",
     )
 
