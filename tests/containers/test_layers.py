@@ -103,7 +103,11 @@ def test_times_and_modes_of_a_checkout_are_in_no_layer(
 
 
 def test_a_code_change_pushes_less_than_a_megabyte_from_any_machine(
-    images: Images, sources: Path, tag: str, registry: tuple[str, Path]
+    images: Images,
+    sources: Path,
+    tag: str,
+    registry: tuple[str, Path],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     address, folder = registry
     floor = label(images, images.serve_cpu)
@@ -118,7 +122,8 @@ def test_a_code_change_pushes_less_than_a_megabyte_from_any_machine(
     assert inspect(images, floor)["RepoDigests"], "the floor was pulled"
     push(images, changed, f"{address}/{changed}")
     pushed = stored(folder) - before
-    print(f"a code change pushed {pushed:,} bytes")
+    with capsys.disabled():
+        print(f"\na code change pushed {pushed:,} bytes")
     assert 0 < pushed < 1_000_000
 
 
