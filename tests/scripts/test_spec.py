@@ -61,7 +61,7 @@ def test_the_fullest_experiment_sets_every_key(kind: str) -> None:
     assert {key for key in left if not key.startswith("tuning.ranges.")} - forms == excluded
 
 
-def _ends(kind: str, machine: str | None) -> dict[str, object]:
+def _ends(kind: str, machine: str | None) -> dict[str, str]:
     return {"kind": kind} | ({"instance_type": machine} if machine else {})
 
 
@@ -75,7 +75,7 @@ def _ends(kind: str, machine: str | None) -> dict[str, object]:
     ],
 )
 def test_the_small_image_serves_where_there_is_no_gpu(
-    endpoint: dict[str, object], image: str
+    endpoint: dict[str, str], image: str
 ) -> None:
     images = {name: f"{REGISTRY}/kennel-{name}:1" for name in ("train", "serve", "serve-cpu")}
     given = {name.replace("-", "_"): uri for name, uri in images.items()}
