@@ -44,7 +44,7 @@ def find(aws: Aws, names: Sequence[str], work: Path, out: Path, advance: Advance
             rows += [_tuning_row(about, tuning), *(_row(one) for one in described)]
             best = next((one for one in described if _is_best(one, tuning)), None)
             example = best or (described[0] if described else None)
-            if example:
+            if example and (origin is None or origin[1] is None):
                 origin = (example, about)
             if best and not own_runs:
                 runs.append(_run(aws, best, work, out, len(runs) + 1))
@@ -60,7 +60,7 @@ def find(aws: Aws, names: Sequence[str], work: Path, out: Path, advance: Advance
     where = target.find(aws)
     return Story(
         where=str(where),
-        rows=rows,
+        rows=[*{row.job: row for row in rows}.values()],  # a trial can also be named itself
         runs=runs,
         tunings=tunings,
         on_aws=not where.emulator,

@@ -94,7 +94,11 @@ def _jobs(story: Story) -> Iterator[str]:
 
 
 def _job_cells(row: Row) -> list[str]:
-    started = "" if row.started is None else f"{datetime.fromtimestamp(row.started, UTC):%F %T}"
+    started = (
+        ""
+        if row.started is None
+        else f"{datetime.fromtimestamp(row.started, UTC):%Y-%m-%d %H:%M:%S}"
+    )
     return [
         code(row.job),
         row.kind,
