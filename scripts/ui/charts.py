@@ -163,6 +163,7 @@ def bars(
         x: what the categories are.
     """
     axis = _axis(x) | {"type": "category", "data": [_text(one) for one in categories]}
+    axis |= {"axisLabel": {"width": 90, "overflow": "truncate"}}
     options = _options(series, axis, _axis(""))
     options["series"] = [
         {"name": _text(name), "type": "bar", "stack": "all", "data": list(values)}

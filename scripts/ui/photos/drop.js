@@ -24,6 +24,8 @@ export default {
     },
     chosen(event) {
       const files = [...event.target.files].map((file) => [file, file.webkitRelativePath || file.name]);
+      // A folder comes in any order.
+      files.sort(([a], [b]) => a.webkitRelativePath.localeCompare(b.webkitRelativePath, undefined, { numeric: true }));
       this.send(files);
       event.target.value = "";
     },

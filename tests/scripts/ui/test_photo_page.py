@@ -155,6 +155,15 @@ def test_a_labelled_folder_of_this_machine_becomes_a_contact_sheet(
     expect(page.get_by_text(f"{right.count()} of 6 right")).to_be_visible()
     table = page.get_by_role("region", name="Right by class")
     assert len(table.locator("tbody tr").all()) == 3
+    shown = page.get_by_text(f"{right.count()} of 6 right").inner_text()
+    # The same folder, sent by the browser.
+    page.reload()
+    page.locator("input[webkitdirectory]").set_input_files(str(tmp_path))
+    wait_for(page, "6 of 6 photos answered")
+    expect(page.get_by_text(shown)).to_be_visible()
+    names = page.locator(".photo h3").all_inner_texts()
+    assert names == sorted(names)
+    assert names[0] == f"{tmp_path.name}/000.Affenpinscher/0.jpg"
     page.get_by_label("Or a photo or folder on this machine").fill(str(tmp_path / "none"))
     page.get_by_role("button", name="Classify", exact=True).click()
     expect(page.get_by_role("alert")).to_contain_text("no such file")
