@@ -62,13 +62,13 @@ def main() -> int:
                 settings = {"architecture": name, "weights": str(weights), **HEAD}
             found[name] = measure(Path(folder), splits, more, settings)
         print(name, json.dumps(found[name], indent=1), flush=True)
-    contents = {
-        "command": " ".join(["python -m benchmarks.exports", *sys.argv[1:]]),
-        "machine": this_machine(),
-        "load": machine_load(),
-        "networks": found,
-    }
-    write(options.out, contents)
+        contents = {
+            "command": " ".join(["python -m benchmarks.exports", *sys.argv[1:]]),
+            "machine": this_machine(),
+            "load": machine_load(),
+            "networks": found,
+        }
+        write(options.out, contents)
     return 0
 
 
@@ -105,8 +105,8 @@ def measure(
     root: Path, splits: Splits, more: Sequence[Picture], settings: dict[str, Any]
 ) -> dict[str, Any]:
     """Train, export, and classify with both files."""
-    job = job_in(root, root / "checkpoints")
-    config = TrainConfig.model_validate({"export": "none", "checkpoint_minutes": 1e4, **settings})
+    job = job_in(root, None)
+    config = TrainConfig.model_validate({"export": "none", **settings})
     loop.train(config, splits, job, Stop(), Hooks())
     said: list[str] = []
     began = time.monotonic()
