@@ -111,8 +111,10 @@ class _Page:
         """Run a check, and draw what it found."""
         self.check = check
         self.show()
-        found = await frame.quietly(_run, check)
-        self.check = None
+        try:
+            found = await frame.quietly(_run, check)
+        finally:
+            self.check = None
         if isinstance(found, str):
             self.problem.show(found)
         elif found == {}:

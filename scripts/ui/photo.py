@@ -141,9 +141,12 @@ class _Page:
             return
         self.problem.show("")
         self.work = work = Work(self.album, target, explain=bool(self.heat.value))
-        found = await frame.quietly(_run, work)
-        if self.work is work:
-            self.work = None
+        try:
+            found = await frame.quietly(_run, work)
+        finally:
+            is_latest = self.work is work
+            self.work = None if is_latest else self.work
+        if is_latest:
             if isinstance(found, str):
                 self.problem.show(found)
             self.said.text = work.said
