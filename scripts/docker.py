@@ -31,8 +31,17 @@ def user_options() -> list[str]:
     found = subprocess.run(info, capture_output=True, text=True, check=False).stdout
     if os.getuid() == 0 or "rootless" in found:
         return []
-    # The image's root has a home folder; other users keep caches in /tmp.
-    return ["--user", f"{os.getuid()}:{os.getgid()}", "--env", "HOME=/tmp"]
+    return as_user(os.getuid(), os.getgid())
+
+
+def as_user(user: int, group: int) -> list[str]:
+    """Return options to train as another user than root.
+
+    Such a user has no home folder in the image, so caches are in /tmp. `/opt/ml` belongs to root,
+    and SageMaker's toolkit writes a user's own script to `/opt/ml/code`.
+    """
+    code = "/opt/ml/code:exec,mode=1777"
+    return ["--user", f"{user}:{group}", "--env", "HOME=/tmp", "--tmpfs", code]
 
 
 def gpu_options() -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from classifier import bundle
+from scripts import docker
 from tests.containers.conftest import HYPERPARAMETERS
 from tests.containers.engine import Images, Job
 from tests.train.recording.test_smdebug_script import SCRIPT as SMDEBUG_SCRIPT
@@ -45,12 +46,11 @@ def test_train_writes_a_bundle(trained: tuple[Job, str], few_digits: Path) -> No
 def test_a_job_runs_as_its_caller_and_its_outputs_belong_to_them(
     images: Images, few_digits: Path, tmp_path: Path
 ) -> None:
-    """As `make local-train` runs it (scripts/docker.py:user_options)."""
+    """As `make local-train` runs it."""
     job = Job.prepare(tmp_path, {"train": few_digits}, HYPERPARAMETERS)
     for path in [tmp_path, *tmp_path.rglob("*")]:
         os.chown(path, 1234, 1234)
-    caller = ["--user", "1234:1234", "--env", "HOME=/tmp"]
-    done = images.run(*caller, *job.options, images.train, "train")
+    done = images.run(*docker.as_user(1234, 1234), *job.options, images.train, "train")
     assert done.returncode == 0, done.stdout
     written = [path for path in (job.root / "model").rglob("*") if path.is_file()]
     assert "kennel.json" in {path.name for path in written}
