@@ -291,7 +291,7 @@ def test_a_saturated_processor_is_the_first_finding(
     page = text(tmp_path / "report.html")
     assert "$0.05" in page  # 900 s
     if finds:
-        assert "$0.05, 1 x ml.c5.xlarge, $0.20 an hour" in facts.headline
+        assert "It cost $0.05 (1 x ml.c5.xlarge, $0.20 an hour)" in facts.headline
         assert "ml.g4dn.xlarge, costs $0.70 an hour, 3.5 times as much" in first.remedy
         assert first.remedy in page
 
