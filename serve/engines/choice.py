@@ -107,8 +107,8 @@ def choose(directory: Path, settings: Settings, gpu: int | None = None) -> Chose
     warm(engine, transform.crop)
     why = "; ".join(filter(None, [*candidates.remarks, *refused, measured])) or _BEST
     log.info(
-        "serving by %s in %s on %s, %s: %s",
-        *(engine.name, engine.precision, engine.device, settings.layout, why),
+        "serving in %s by %s on %s, %s: %s",
+        *(engine.precision, engine.name, engine.device, settings.layout, why),
     )
     return Chosen(described.description, engine, difference, why)
 

@@ -226,3 +226,21 @@ def test_equal_weights_in_onednns_layout_are_stored_once_too(trained: Path) -> N
     assert layouts == [[fusion.layout(part.weight(size)) for size in (1, 32)] for part in both[0]]
     batch = torch.randn(2, 3, 64, 64).numpy()
     assert np.array_equal(one.predict(batch), two.predict(batch))
+
+
+def test_bundles_with_and_without_exports_are_served_together(
+    worker: Service, exported: Path, tmp_path: Path
+) -> None:
+    """Each by its own engine; OpenVINO shares no weights, and its memory is freed too."""
+    models = tmp_path / "models"
+    shutil.copytree(exported, models / "exported")
+    for name in ("one", "exported"):
+        assert call(worker, "POST", fields=named(name, models / name)).status == 200
+    engines = {name: one[1].engine.name for name, one in registry._handler._models.items()}
+    assert engines == {"one": "torch", "exported": "openvino"}
+    asked = [Request(picture(1), call=f"POST /models/{name}/invoke") for name in engines]
+    _, replies = ask(worker, *asked)
+    assert [(reply.status, len(reply.json())) for reply in replies] == [(200, 5), (200, 3)]
+    for name in engines:
+        assert call(worker, "DELETE", f"/models/{name}").status == 200
+    assert not registry._handler._models
