@@ -223,10 +223,11 @@ def running(
         print(log.read_text()[-3000:], file=sys.stderr)
         raise
     finally:
-        family = psutil.Process(process.pid).children(recursive=True)
+        ended = process.poll() is not None
+        left_over = [] if ended else psutil.Process(process.pid).children(recursive=True)
         process.terminate()
         process.wait(60)
-        for left in family:  # LitServe does not end its workers
+        for left in left_over:  # LitServe does not end its workers
             with contextlib.suppress(psutil.NoSuchProcess):
                 left.kill()
 
