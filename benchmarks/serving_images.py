@@ -25,12 +25,13 @@ WORKERS = 2
 # Start-up and memory of the small image, and its share of the large one's start-up.
 GOALS = {"start_s": 4.0, "share": 0.5, "memory_mb": 500}
 _LIMIT_S = 240
+# Of cgroups in version 2, or in version 1.
 _MEMORY = """
 import pathlib
-pages = dict(
-    line.split() for line in pathlib.Path("/sys/fs/cgroup/memory.stat").read_text().splitlines()
-)
-print(int(pages["anon"]) + int(pages["shmem"]))
+new, old = (pathlib.Path("/sys/fs/cgroup", one) for one in ("memory.stat", "memory/memory.stat"))
+file, keys = (new, ("anon", "shmem")) if new.exists() else (old, ("total_rss", "total_shmem"))
+pages = dict(line.split() for line in file.read_text().splitlines())
+print(sum(int(pages.get(key, 0)) for key in keys))
 """
 
 
