@@ -93,7 +93,8 @@ def test_down_deletes_the_endpoint_after_a_question(jobs: Emulator, seen: Visit)
     expect(row).to_have_count(0, timeout=PATIENT_MS)
     left = jobs.sagemaker.list_endpoints(NameContains="leaving")["Endpoints"]
     assert left == []
-    assert "leaving" not in [one["ModelName"] for one in jobs.sagemaker.list_models()["Models"]]
+    # The endpoint is gone first, then its config and its model.
+    jobs.wait_until(lambda: not jobs.sagemaker.list_models(NameContains="leaving")["Models"])
 
 
 def test_the_page_says_when_the_emulator_is_gone(
