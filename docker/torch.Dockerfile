@@ -11,23 +11,23 @@ ARG BASE_IMAGE
 FROM ${BASE_IMAGE} AS tools
 ARG SOURCE_DATE_EPOCH
 RUN --mount=type=bind,source=docker/install.sh,target=/dev/kennel/install.sh \
-    --mount=type=secret,id=ca \
+    --mount=type=secret,id=ca,target=/dev/kennel/secrets/ca \
     sh /dev/kennel/install.sh apt python3 python3-venv ca-certificates
 ARG UV_VERSION
 RUN --mount=type=bind,source=docker/install.sh,target=/dev/kennel/install.sh \
-    --mount=type=secret,id=ca --mount=type=secret,id=index \
+    --mount=type=secret,id=ca,target=/dev/kennel/secrets/ca --mount=type=secret,id=index,target=/dev/kennel/secrets/index \
     sh /dev/kennel/install.sh uv
 
 FROM ${BASE_IMAGE} AS torch
 ARG SOURCE_DATE_EPOCH
 RUN --mount=type=bind,source=docker/install.sh,target=/dev/kennel/install.sh \
-    --mount=type=secret,id=ca \
+    --mount=type=secret,id=ca,target=/dev/kennel/secrets/ca \
     sh /dev/kennel/install.sh apt python3 ca-certificates
 RUN --mount=type=bind,source=docker/install.sh,target=/dev/kennel/install.sh \
     --mount=type=bind,source=docker/locks/build.txt,target=/dev/kennel/locks/build.txt \
     --mount=type=bind,source=docker/locks/torch.txt,target=/dev/kennel/locks/torch.txt \
     --mount=type=bind,from=tools,source=/opt/uv,target=/dev/kennel/uv \
-    --mount=type=secret,id=ca --mount=type=secret,id=index \
+    --mount=type=secret,id=ca,target=/dev/kennel/secrets/ca --mount=type=secret,id=index,target=/dev/kennel/secrets/index \
     sh /dev/kennel/install.sh lock torch
 # NVIDIA_*: nvidia/cuda sets them; repeated for a BASE_IMAGE that is a plain distribution.
 ENV PATH=/opt/venv/bin:$PATH \

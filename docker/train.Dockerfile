@@ -13,17 +13,17 @@ ARG FLOOR_IMAGE
 FROM ${TORCH_IMAGE} AS builder
 ARG SOURCE_DATE_EPOCH
 RUN --mount=type=bind,source=docker/install.sh,target=/dev/kennel/install.sh \
-    --mount=type=secret,id=ca \
+    --mount=type=secret,id=ca,target=/dev/kennel/secrets/ca \
     sh /dev/kennel/install.sh apt gcc libc6-dev python3-dev python3-venv
 ARG UV_VERSION
 RUN --mount=type=bind,source=docker/install.sh,target=/dev/kennel/install.sh \
-    --mount=type=secret,id=ca --mount=type=secret,id=index \
+    --mount=type=secret,id=ca,target=/dev/kennel/secrets/ca --mount=type=secret,id=index,target=/dev/kennel/secrets/index \
     sh /dev/kennel/install.sh uv
 # sagemaker-training is compiled, so this step cannot be in the image itself, which has no compiler.
 RUN --mount=type=bind,source=docker/install.sh,target=/dev/kennel/install.sh \
     --mount=type=bind,source=docker/locks/build.txt,target=/dev/kennel/locks/build.txt \
     --mount=type=bind,source=docker/locks/train.txt,target=/dev/kennel/locks/train.txt \
-    --mount=type=secret,id=ca --mount=type=secret,id=index \
+    --mount=type=secret,id=ca,target=/dev/kennel/secrets/ca --mount=type=secret,id=index,target=/dev/kennel/secrets/index \
     ln -s /opt/uv /dev/kennel/uv && sh /dev/kennel/install.sh lock train
 
 FROM ${TORCH_IMAGE} AS floor
@@ -35,7 +35,7 @@ RUN --mount=type=bind,source=docker/install.sh,target=/dev/kennel/install.sh \
 ARG UPDATES
 RUN --mount=type=bind,source=docker/install.sh,target=/dev/kennel/install.sh \
     --mount=type=bind,source=docker/sbom.py,target=/dev/kennel/sbom.py \
-    --mount=type=secret,id=ca \
+    --mount=type=secret,id=ca,target=/dev/kennel/secrets/ca \
     sh /dev/kennel/install.sh updates kennel-train
 
 FROM ${FLOOR_IMAGE} AS train
