@@ -11,6 +11,8 @@ from scripts.spec import Experiment
 from scripts.spec.endpoint import Serverless, Transform
 
 TABLE = Path(__file__).with_name("prices.toml")
+# What a job with instance groups runs on, in words.
+SEVERAL_TYPES = "instances of several groups"
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def after_training(job: dict[str, Any]) -> str:
     if billed is None:
         return "billed: not known yet"
     resources = job["ResourceConfig"]
-    instance = resources.get("InstanceType", "instances of several groups")
+    instance = resources.get("InstanceType", SEVERAL_TYPES)
     count = resources.get("InstanceCount", 1)
     dollars = of_training(job)
     worth = "no known price" if dollars is None else f"${dollars:,.2f}, {label()}"

@@ -5,6 +5,8 @@ const PALETTE = {
   light: ["#0b63ce", "#c2410c", "#047857", "#7c3aed", "#b45309", "#be185d", "#0e7490", "#4d7c0f"],
   dark: ["#60a5fa", "#fb923c", "#34d399", "#c4b5fd", "#fbbf24", "#f472b6", "#22d3ee", "#a3e635"],
 };
+// A set of photos has the same colour in each chart.
+const SETS = ["train", "validation", "test"];
 const COLOURS = {
   light: { text: "#334155", line: "#94a3b8", split: "#e2e8f0", back: "#ffffff" },
   dark: { text: "#cbd5e1", line: "#64748b", split: "#273244", back: "#151c27" },
@@ -59,7 +61,11 @@ export default {
     },
     draw() {
       const before = this.chart.getOption()?.series?.length;
-      this.chart.setOption(this.options, { notMerge: before !== this.options.series.length });
+      const series = this.options.series.map((one) => {
+        const set = SETS.indexOf(String(one.name).split(":")[0]);
+        return set < 0 ? one : { ...one, color: PALETTE[this.look][set] };
+      });
+      this.chart.setOption({ ...this.options, series }, { notMerge: before !== series.length });
       // How much is drawn, for who cannot see the canvas: the most points of a series.
       this.$el.dataset.points = Math.max(0, ...this.options.series.map((one) => one.data.length));
     },

@@ -65,7 +65,8 @@ def _jobs(aws: Aws, experiment: str) -> Iterator[dict[str, Any]]:
         if billed is None:
             continue
         resources = about["ResourceConfig"]
-        kind, count = resources["InstanceType"], resources["InstanceCount"]
+        kind = resources.get("InstanceType", prices.SEVERAL_TYPES)
+        count = resources.get("InstanceCount", 1)
         yield {
             "name": name,
             "kind": "trial" if about.get("TuningJobArn") else "training",
