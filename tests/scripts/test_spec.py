@@ -74,9 +74,7 @@ def _ends(kind: str, machine: str | None) -> dict[str, str]:
         (_ends("multi-model", "ml.c7i.large") | {"models": "s3://models/m/"}, "kennel-serve-cpu"),
     ],
 )
-def test_the_small_image_serves_where_there_is_no_gpu(
-    endpoint: dict[str, str], image: str
-) -> None:
+def test_the_small_image_serves_where_there_is_no_gpu(endpoint: dict[str, str], image: str) -> None:
     images = {name: f"{REGISTRY}/kennel-{name}:1" for name in ("train", "serve", "serve-cpu")}
     given = {name.replace("-", "_"): uri for name, uri in images.items()}
     chosen = spec.check(smallest(images=given, endpoint=endpoint), "test").serving_image
