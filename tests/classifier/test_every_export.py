@@ -22,11 +22,11 @@ NOT_EXPORTED = {"regnet_y_128gf", "vit_h_14"}
 
 # The smallest network of each kind: others of a kind have other widths and depths, and no other
 # modules (`test_no_network_has_parts_that_none_of_these_has`). QUICK ones are not slow.
-QUICK = ("mobilenet_v3_small", "shufflenet_v2_x0_5", "squeezenet1_1")
+QUICK = ("squeezenet1_1",)
 SMALLEST = (
     *("alexnet", "convnext_tiny", "densenet121", "efficientnet_b0", "efficientnet_v2_s"),
-    *("googlenet", "inception_v3", "maxvit_t", "mnasnet0_5", "mobilenet_v2"),
-    *("regnet_x_400mf", "regnet_y_400mf", "resnet18", "resnet50"),
+    *("googlenet", "inception_v3", "maxvit_t", "mnasnet0_5", "mobilenet_v2", "mobilenet_v3_small"),
+    *("regnet_x_400mf", "regnet_y_400mf", "resnet18", "resnet50", "shufflenet_v2_x0_5"),
     *("swin_t", "swin_v2_t", "vgg11", "vgg11_bn", "vit_b_32"),
 )
 WITH_MAPS = (

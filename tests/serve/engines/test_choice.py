@@ -17,6 +17,8 @@ from serve import machine
 from serve.engines import choice
 from serve.settings import Settings, SettingsError
 
+pytestmark = pytest.mark.slow  # the fixture `exported` quantises a network
+
 Spoil = Callable[[onnx.ModelProto], None]
 
 

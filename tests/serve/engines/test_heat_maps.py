@@ -24,7 +24,9 @@ def alpha(png: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(png)))[..., 3].astype(int)
 
 
-@pytest.mark.parametrize("architecture", ["resnet18", "regnet_y_400mf"])
+@pytest.mark.parametrize(
+    "architecture", ["resnet18", pytest.param("regnet_y_400mf", marks=pytest.mark.slow)]
+)
 def test_the_heat_map_is_that_of_torch(architecture: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = networks.build(architecture, 3, image_size=96).eval()
@@ -59,6 +61,7 @@ def test_the_map_grows_as_torch_interpolates(size: tuple[int, int]) -> None:
     assert np.abs(alpha(heat_map.png(strength, 64, 48)) - expected).max() <= 1
 
 
+@pytest.mark.slow
 def test_other_networks_say_so(exported: Path, tmp_path: Path) -> None:
     engine = OpenVinoEngine(description.read(exported), "fp32", threads=1)
     pixels = np.zeros((3, 32, 32), np.float32)

@@ -15,6 +15,8 @@ from serve.engines import choice, onnx_file
 from serve.settings import Settings
 from tests.serve.engines.test_choice import rewrite
 
+pytestmark = pytest.mark.slow  # the fixture `exported` quantises a network
+
 Model = onnx.ModelProto
 
 
