@@ -152,7 +152,7 @@ def test_a_page_in_a_browser_can_do_nothing(
 def test_the_browser_reaches_the_emulator(emulator: Emulator, browser: chromium.Browser) -> None:
     """Else the test above could not fail."""
     browser.visit(emulator.url)
-    assert "emulator of AWS" in browser.value("document.body.innerText")
+    assert "Emulator of AWS" in browser.value("document.body.innerText")
     port = emulator.url.rpartition(":")[2]
     browser.visit(f"http://{EVIL}:{port}/")
     assert "AccessDenied" in browser.value("document.documentElement.outerHTML")
