@@ -18,8 +18,8 @@ root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 # The mirror that this machine uses, if its apt sources name one.
 mirror=${DEBIAN_MIRROR:-$(sed -n 's/^URIs: *//p' /etc/apt/sources.list.d/debian.sources 2>/dev/null | head -n 1)}
-mirror=${mirror:-http://deb.debian.org/debian}
-debootstrap --variant=minbase bookworm "$root" "$mirror" >&2
+debootstrap --variant=minbase bookworm "$root" ${mirror:+"$mirror"} >&2
+mirror=$(awk '$1 == "deb" { print $2; exit }' "$root/etc/apt/sources.list") # or debootstrap's own
 cat >"$root/etc/apt/sources.list" <<SOURCES
 deb $mirror bookworm main
 deb $mirror bookworm-updates main
