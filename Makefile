@@ -18,15 +18,17 @@ UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
 export UV_PYTHON_DOWNLOADS := never
 # torch's threads sleep instead of spinning while they wait: jobs and servers share few cores here.
 export OMP_WAIT_POLICY ?= PASSIVE
+# Python keeps what it compiled: the tests start hundreds of processes, and each would compile our code again.
+unexport PYTHONDONTWRITEBYTECODE
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header $(ARGS)
 VENV := .venv/.locked
 # OpenVINO's telemetry sends what a program does to its makers: it is in no lock.
 # triton is in no image: it compiles kernels with a C compiler, and no image has one (docs/images.md).
-# What serve-cpu's packages require and its code never imports: the toolkit's S3 client and sparse matrices, and
-# the command line's colours.
-NOT_IN_SERVE_CPU := boto3 botocore s3transfer jmespath python-dateutil urllib3 retrying scipy openvino-telemetry \
-	typer rich shellingham pygments markdown-it-py mdurl annotated-doc
+# What the packages of the serving images require and our code there never imports: sparse matrices and the command
+# line's colours; in serve-cpu also the toolkit's S3 client, which a user's code in the big image can use.
+NOT_IN_SERVE := triton scipy openvino-telemetry typer rich shellingham pygments markdown-it-py mdurl annotated-doc
+NOT_IN_SERVE_CPU := $(NOT_IN_SERVE) boto3 botocore s3transfer jmespath python-dateutil urllib3 retrying
 LOCAL := $(PYTHON) -m scripts.make.local
 
 # Where `make install` puts the command: the superuser's for all users, else your own.
@@ -67,10 +69,9 @@ lock: | $(UV)  ## lock the dependencies again; ARGS=--upgrade takes newer versio
 		--extra writeup --extra docs --extra dev --no-emit-package openvino-telemetry \
 		--output-file docker/locks/dev.txt
 	$(LOCK) --no-annotate pyproject.toml --extra train --constraints docker/locks/dev.txt \
-		--no-emit-package triton --output-file docker/locks/train.txt
+		--no-emit-package triton --no-emit-package openvino-telemetry --output-file docker/locks/train.txt
 	$(LOCK) --no-annotate pyproject.toml --extra serve --constraints docker/locks/dev.txt \
-		--no-emit-package triton --no-emit-package scipy --no-emit-package openvino-telemetry \
-		--output-file docker/locks/serve.txt
+		$(NOT_IN_SERVE:%=--no-emit-package %) --output-file docker/locks/serve.txt
 	$(LOCK) --no-annotate pyproject.toml --extra serve-cpu --constraints docker/locks/dev.txt \
 		$(NOT_IN_SERVE_CPU:%=--no-emit-package %) --output-file docker/locks/serve-cpu.txt
 	printf '%s\n' torch torchvision | $(LOCK) --no-annotate - --constraints docker/locks/dev.txt \
@@ -79,6 +80,8 @@ lock: | $(UV)  ## lock the dependencies again; ARGS=--upgrade takes newer versio
 		--output-file docker/locks/build.txt
 	printf 'sagemaker>=3\n' | $(LOCK) --no-annotate - --output-file docker/locks/sdk.txt
 	printf 'sagemaker>=2,<3\n' | $(LOCK) --no-annotate - --output-file docker/locks/sdk2.txt
+	$(MAKE) --no-print-directory venv
+	.venv/bin/python docker/java_archive.py docker/locks/java.classes --lock
 
 check: $(VENV)  ## ruff, mypy, hadolint, and the imports between rooms and wings
 	.venv/bin/ruff check .

@@ -1,9 +1,10 @@
 """S3 of the emulator at a user's size, compared with the emulator of another commit.
 
 Both run at the same time and are measured in turns, so that other load on the machine slows both
-alike. The bytes are random.
+alike. The bytes are random. Photos are uploaded with the code of each emulator's own commit.
 
     python -m benchmarks.emulator --before COMMIT [--rounds 3] [--megabytes 1024] [--photos 8351]
+        [--only-photos]
 """
 
 import argparse
@@ -26,8 +27,6 @@ from typing import Any
 import boto3
 
 from benchmarks.measuring import RESULTS, machine_load, spread, this_machine, write
-from scripts.aws.client import Aws
-from scripts.photos import upload
 
 KEY = "benchmark"
 BUCKET = "photos"
@@ -39,10 +38,24 @@ SIGNED = {
 }
 
 
+SEND = """
+import sys, time
+from pathlib import Path
+import boto3
+from scripts.aws.client import Aws
+from scripts.photos import upload
+aws = Aws()
+began = time.perf_counter()
+upload.run(aws, upload.plan(aws, Path(sys.argv[1]), sys.argv[2]))
+print(time.perf_counter() - began)
+"""
+
+
 @dataclass
 class Emulator:
     """A running emulator; `peak` is the most memory that it used, in MiB."""
 
+    code: Path
     process: "subprocess.Popen[str]"
     address: str
     local: threading.local = field(default_factory=threading.local)
@@ -95,7 +108,7 @@ def emulator(code: Path, state: Path) -> Iterator[Emulator]:
     try:
         assert process.stdout
         address = process.stdout.readline().split()[1].removeprefix("http://")
-        yield Emulator(process, address)
+        yield Emulator(code, process, address)
     finally:
         process.terminate()
         process.wait()
@@ -182,32 +195,28 @@ def download(one: Emulator, folder: Path) -> tuple[float, float]:
 
 
 def upload_photos(one: Emulator, root: Path, turn: int) -> float:
-    """Upload a folder with the code of `kennel data upload`, in a process of its own."""
-    words = [sys.executable, "-m", "benchmarks.emulator", "--send", str(root), f"turn-{turn}"]
+    """Upload a folder as `kennel data upload` of the emulator's commit does; return the seconds."""
+    words = [sys.executable, "-c", SEND, str(root), f"s3://{BUCKET}/turn-{turn}"]
     environment = {
         "AWS_ENDPOINT_URL": f"http://{one.address}",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": KEY,
         "AWS_SECRET_ACCESS_KEY": "x",
     }
+    environment = os.environ | environment | {"PYTHONPATH": str(one.code)}
     done = subprocess.run(
-        words, env=os.environ | environment, check=True, capture_output=True, text=True
+        words, cwd=one.code, env=environment, check=True, capture_output=True, text=True
     )
     return float(done.stdout)
 
 
-def send_photos(root: Path, prefix: str) -> None:
-    """Upload a folder and print the seconds: what the process of `upload_photos` does."""
-    aws = Aws()
-    began = time.perf_counter()
-    upload.run(aws, upload.plan(aws, root, f"s3://{BUCKET}/{prefix}"))
-    print(time.perf_counter() - began)
+Note = Callable[[str, str, float], None]  # name of a figure, side, value
 
 
 def measure(
-    sides: dict[str, Emulator], rounds: int, photos: Path, large: Path, folder: Path
+    sides: dict[str, Emulator], rounds: int, photos: Path, large: Path | None, folder: Path
 ) -> dict[str, dict[str, list[float]]]:
-    """Return name of a figure -> side -> a value of each round."""
+    """Return name of a figure -> side -> a value of each round; no `large`: only of photos."""
     found: dict[str, dict[str, list[float]]] = {}
 
     def note(name: str, side: str, value: float) -> None:
@@ -215,31 +224,15 @@ def measure(
 
     for one in sides.values():
         one.send("PUT", f"/{BUCKET}")
-        fill(one, 10_000)
-        put(one)
-        list_all(one)  # makes the client
+        if large:
+            fill(one, 10_000)
+            put(one)
+            list_all(one)  # makes the client
     for turn in range(rounds):
-        order = list(sides.items())[:: 1 if turn % 2 else -1]
-        for name, action in (
-            ("put_a_second", put),
-            ("get_a_second", get),
-            ("list_10000_s", list_all),
-        ):
-            for side, one in order:
-                note(name, side, action(one))
-        for side, one in order:
-            took, slowest = delete(one)
-            note("delete_1000_s", side, took)
-            note("slowest_head_beside_s", side, slowest)
-        for side, one in order:
-            one.forget_peak()
-            note("upload_large_s", side, upload_large(one, large))
-            plain, sdk = download(one, folder)
-            note("plain_get_s", side, plain)
-            note("download_file_s", side, sdk)
-            note("download_file_by_plain_get", side, sdk / plain)
-            note("peak_mib", side, one.peak())
-        for side, one in order:
+        order = dict(list(sides.items())[:: 1 if turn % 2 else -1])
+        if large:
+            measure_objects(order, large, folder, note)
+        for side, one in order.items():
             note("upload_photos_s", side, upload_photos(one, photos, turn))
         last = {
             name: {side: round(v[-1], 3) for side, v in by.items()} for name, by in found.items()
@@ -248,18 +241,38 @@ def measure(
     return found
 
 
+def measure_objects(sides: dict[str, Emulator], large: Path, folder: Path, note: Note) -> None:
+    """Measure one round of everything but photos."""
+    for name, action in (
+        ("put_a_second", put),
+        ("get_a_second", get),
+        ("list_10000_s", list_all),
+    ):
+        for side, one in sides.items():
+            note(name, side, action(one))
+    for side, one in sides.items():
+        took, slowest = delete(one)
+        note("delete_1000_s", side, took)
+        note("slowest_head_beside_s", side, slowest)
+    for side, one in sides.items():
+        one.forget_peak()
+        note("upload_large_s", side, upload_large(one, large))
+        plain, sdk = download(one, folder)
+        note("plain_get_s", side, plain)
+        note("download_file_s", side, sdk)
+        note("download_file_by_plain_get", side, sdk / plain)
+        note("peak_mib", side, one.peak())
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--before", help="a commit")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--megabytes", type=int, default=1024)
     parser.add_argument("--photos", type=int, default=8351)
+    parser.add_argument("--only-photos", action="store_true", help="measure only their upload")
     parser.add_argument("--out", type=Path, default=RESULTS / "emulator.json")
-    parser.add_argument("--send", nargs=2, metavar=("FOLDER", "PREFIX"), help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.send:
-        send_photos(Path(options.send[0]), options.send[1])
-        return 0
     home = Path(__file__).parents[1]
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kennel-benchmark-")))
@@ -267,14 +280,16 @@ def main() -> int:
         git = ["git", "-C", str(home), "worktree"]
         subprocess.run([*git, "add", "--quiet", "--detach", str(old), options.before], check=True)
         stack.callback(subprocess.run, [*git, "remove", "--force", str(old)], check=True)
-        photos, large = folder / "photos", folder / "large"
+        photos = folder / "photos"
+        large = None if options.only_photos else folder / "large"
         for number in range(options.photos):
             file = photos / f"class-{number % 133:03}" / f"{number:05}.jpg"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(os.urandom(25_000))
-        with large.open("wb") as file:
-            for _ in range(options.megabytes):
-                file.write(os.urandom(2**20))
+        if large:
+            with large.open("wb") as file:
+                for _ in range(options.megabytes):
+                    file.write(os.urandom(2**20))
         sides = {
             "before": stack.enter_context(emulator(old, folder / "state-before")),
             "today": stack.enter_context(emulator(home, folder / "state-today")),

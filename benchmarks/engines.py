@@ -1,9 +1,10 @@
 """Pictures a second of the engines that could serve on processors, over architectures.
 
-Torch as it is, torch with folded and fused convolutions (what served before), ONNX Runtime and
-OpenVINO, in float32, bfloat16 and 8 bits, for batches of one and of eight. All sides of an
-architecture are in one process and take turns in every round, so that other load slows all alike.
-Weights are random, and the 8-bit files are calibrated on noise: only their speed counts here.
+Torch as it is, torch with folded batch norms (as it serves), ONNX Runtime and OpenVINO, in float32,
+bfloat16 and 8 bits, for batches of one and of eight. All sides of an architecture are in one
+process and take turns in every round, so that other load slows all alike.
+Weights are random, and the 8-bit files are calibrated on noise: only their speed counts here. A
+side that cannot compute a network is in the results with its reason.
 
     OMP_WAIT_POLICY=PASSIVE python -m benchmarks.engines [--rounds 5] [--networks resnet50,…]
         [--isa AVX2] [--out benchmarks/results/engines.json]
@@ -16,24 +17,33 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 import openvino
 import torch
-from PIL import Image
 
-from benchmarks.measuring import RESULTS, machine_load, spread, this_machine, write
-from classifier import bundle, description, inference, networks
+from benchmarks import bundles
+from benchmarks.measuring import (
+    ISAS,
+    RESULTS,
+    machine_load,
+    rerun_limited,
+    spread,
+    this_machine,
+    write,
+)
+from classifier import bundle, inference, processor
 from classifier.description import ONNX, ONNX_INT8, Described
-from classifier.exporting import quantising, session, writing
-from classifier.transform import EvaluationTransform, Floats
+from classifier.exporting import session
+from classifier.transform import Floats
 from serve import machine
 from serve.engines.openvino_engine import OpenVinoEngine
 
@@ -53,35 +63,38 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--networks", default=",".join(NETWORKS))
     parser.add_argument("--side", type=int, default=224)
-    parser.add_argument("--isa", choices=["AVX2", "AVX512_CORE_VNNI"], help="of oneDNN")
+    parser.add_argument("--isa", choices=ISAS, help="of oneDNN")
     parser.add_argument("--out", type=Path, default=RESULTS / "engines.json")
     options = parser.parse_args()
-    if options.isa and os.environ.get("ONEDNN_MAX_CPU_ISA") != options.isa:
-        limits = {"ONEDNN_MAX_CPU_ISA": options.isa, "ATEN_CPU_CAPABILITY": "avx2"}
-        return subprocess.run(
-            [sys.executable, "-m", "benchmarks.engines", *sys.argv[1:]],
-            env=os.environ | limits,
-            check=False,
-        ).returncode
+    if (ended := rerun_limited("benchmarks.engines", options.isa)) is not None:
+        return ended
     threads = machine.cores()
     torch.set_num_threads(threads)
     contents: dict[str, object] = {
         "command": f"python -m benchmarks.engines --rounds {options.rounds} --side {options.side}"
+        + (f" --networks {options.networks}" if options.networks != ",".join(NETWORKS) else "")
         + (f" --isa {options.isa}" if options.isa else ""),
         "machine": this_machine(),
         "versions": f"onnxruntime {onnxruntime.__version__}, openvino {openvino.__version__}",
         "threads": threads,
         "load before": machine_load(),
     }
-    measured: dict[str, dict[str, Speeds]] = {}
+    measured: dict[str, dict[str, Any]] = {}
     loads: dict[str, float] = {}
     for name in options.networks.split(","):
         with tempfile.TemporaryDirectory() as folder:
             began = time.perf_counter()
-            described = exported(name, options.side, Path(folder))
-            sides = dict(all_sides(described, threads, with_ort=not options.isa))
+            described = bundles.of_noise(name, options.side, Path(folder))
+            sides, failed = {}, {}
+            for side, make in all_sides(described, threads, with_ort=not options.isa):
+                try:
+                    sides[side] = make()
+                except Exception as error:
+                    failed[side] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
             found = measure(sides, options.side, options.rounds)
         measured[name] = {"images/s": found}
+        if failed:
+            measured[name]["failed"] = failed
         loads[name] = machine_load()
         contents |= {"load after": loads, "networks": measured, MEANS: means(measured)}
         write(options.out, contents)
@@ -91,56 +104,33 @@ def main() -> int:
     return 0
 
 
-def exported(name: str, side: int, folder: Path) -> Described:
-    """Write a bundle with both exports."""
-    torch.manual_seed(0)
-    network = networks.build(name, 10, image_size=side).eval()
-    about = bundle.Description(
-        architecture=name,
-        classes=tuple("abcdefghij"),
-        folders=tuple("abcdefghij"),
-        transform=EvaluationTransform(resize=side, crop=side),
-    )
-    photo = Image.effect_noise((side, side), 80).convert("RGB")
-    bundle.save(bundle.make(network, about, [photo]), folder)
-    writing.export(folder, int8=False, say=lambda _: None)
-    read = description.read(folder)
-    assert read.description.export is not None
-    noise = np.random.default_rng(0).standard_normal((4, 3, side, side), np.float32)
-    contents = {one: read.contents(one) for one in read.hashes}
-    contents[ONNX_INT8] = quantising.quantise(contents[ONNX], [noise, noise])
-    int8 = description.Int8(
-        accuracy=0, accuracy_fp32=0, pictures=0, difference=0, method="for its speed only"
-    )
-    export = read.description.export.model_copy(update={"int8": int8})
-    about = read.description.model_copy(update={"export": export})
-    (folder / ONNX_INT8).write_bytes(contents[ONNX_INT8])
-    (folder / description.DESCRIPTION).write_bytes(about.encode(contents))
-    return description.read(folder)
-
-
 def all_sides(
     described: Described, threads: int, *, with_ort: bool
-) -> Iterator[tuple[str, Predict]]:
-    """Yield name and forward pass of every side that this processor computes."""
+) -> Iterator[tuple[str, Callable[[], Predict]]]:
+    """Yield name and maker of the forward pass of every side that this processor computes."""
     loaded = bundle.load(described.directory)
-    side = described.description.transform.crop
-    cpu = torch.device("cpu")
-    yield "torch fp32", bundle.on_arrays(loaded.network)
-    precisions = ["fp32", "bf16"] if machine.computes_bf16() else ["fp32"]
+    yield "torch fp32", lambda: bundle.on_arrays(loaded.network)
+    precisions = ["fp32", "bf16"] if processor.computes_bf16() else ["fp32"]
     if os.environ.get("ONEDNN_MAX_CPU_ISA"):
         precisions = ["fp32"]
     for precision in precisions:
-        kind = inference.PRECISIONS[precision]
-        fused = inference.prepare(loaded.network, cpu, kind, side=side, batch_sizes=BATCHES)
-        yield f"fused {precision}", bundle.on_arrays(lambda x, f=fused, k=kind: f(x.to(k)))
+        yield f"folded {precision}", partial(_folded, loaded, precision)
     if with_ort:
         for precision, file in (("fp32", ONNX), ("int8", ONNX_INT8)):
-            predict = session.predictor(described.contents(file), flip=False)
-            yield f"onnxruntime {precision}", predict
+            ort = partial(session.predictor, described.contents(file), flip=False)
+            yield f"onnxruntime {precision}", ort
     for precision in (*precisions, "int8"):
-        engine = OpenVinoEngine(described, precision, threads, max(BATCHES))
-        yield f"openvino {precision}", engine.predict
+        yield f"openvino {precision}", partial(_openvino, described, precision, threads)
+
+
+def _openvino(described: Described, precision: str, threads: int) -> Predict:
+    return OpenVinoEngine(described, precision, threads, max(BATCHES)).predict
+
+
+def _folded(loaded: bundle.Bundle, precision: str) -> Predict:
+    kind = inference.PRECISIONS[precision]
+    folded = inference.prepare(loaded.network, torch.device("cpu"), kind)
+    return bundle.on_arrays(lambda pixels: folded(pixels.to(kind)))
 
 
 def measure(sides: dict[str, Predict], side: int, rounds: int) -> Speeds:
@@ -156,15 +146,14 @@ def measure(sides: dict[str, Predict], side: int, rounds: int) -> Speeds:
                 began = time.perf_counter()
                 predict(pixels)
                 if turn:
-                    taken = time.perf_counter() - began
-                    seconds.setdefault((name, size), []).append(taken)
+                    seconds.setdefault((name, size), []).append(time.perf_counter() - began)
     found: Speeds = {name: {} for name in sides}
     for (name, size), taken in seconds.items():
         found[name][f"batch {size}"] = spread([size / one for one in taken])
     return found
 
 
-def means(measured: dict[str, dict[str, Speeds]]) -> dict[str, object]:
+def means(measured: dict[str, dict[str, Any]]) -> dict[str, object]:
     """Return each side's speed over torch's, the geometric mean over networks."""
     rows: dict[str, object] = {}
     for size in BATCHES:

@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -17,12 +16,13 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.measuring import family
+from benchmarks.measuring import ISA, LOOPS, family
 from serve import machine
 from serve.front import model_server
 
 ROOT = Path(__file__).parents[1]
 PATIENCE_S = 180
+_IDLE_S = 0.2
 _RAW = """
 local bodies = {}
 for line in io.lines("%s") do
@@ -54,8 +54,12 @@ class Server:
 
     def cpu_s(self) -> float:
         """Return the processor time of all its processes, in seconds."""
-        times = [one.cpu_times() for one in family(self.pid)]
-        return sum(one.user + one.system for one in times)
+        spent = 0.0
+        for one in family(self.pid):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                times = one.cpu_times()
+                spent += times.user + times.system
+        return spent
 
 
 @contextlib.contextmanager
@@ -68,12 +72,14 @@ def alone(servers: list[Server], measured: Server | None = None) -> Iterator[Non
         for process in family(server.pid)
     ]
     for process in paused:
-        process.suspend()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.suspend()
     try:
         yield
     finally:
         for process in reversed(paused):
-            process.resume()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.resume()
 
 
 class Place:
@@ -93,8 +99,10 @@ def jpegs(folder: Path, limit: int | None = None) -> list[Path]:
 
 
 @contextlib.contextmanager
-def kennel(name: str, model: Path, place: Place, **settings: str) -> Iterator[Server]:
-    """Run Kennel's server; it is healthy when the block begins."""
+def kennel(
+    name: str, model: Path, place: Place, checkout: Path = ROOT, **settings: str
+) -> Iterator[Server]:
+    """Run Kennel's server, of this checkout or another; it is healthy when the block begins."""
     port = model_server.free_port()
     base = place.directory / name
     base.mkdir()
@@ -103,6 +111,7 @@ def kennel(name: str, model: Path, place: Place, **settings: str) -> Iterator[Se
         "SAGEMAKER_BASE_DIR": str(base),
         "SAGEMAKER_BIND_TO_PORT": str(port),
         "KENNEL_BIND_ADDRESS": "127.0.0.1",
+        "PYTHONPATH": str(checkout),
     }
     with running([sys.executable, "-m", "serve.entry"], place, name, ours | settings) as process:
         wait(f"http://127.0.0.1:{port}/ping", process)
@@ -153,47 +162,36 @@ def stock(model: Path, place: Place) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def litserve(name: str, script: str, model: Path, place: Place) -> Iterator[Server]:
-    """Install LitServe into a temporary folder, and run a script of benchmarks/stock with it."""
+def litserve(name: str, script: str, model: Path, place: Place, site: Path) -> Iterator[Server]:
+    """Run a script of benchmarks/stock with LitServe, which is installed in the folder `site`."""
     port = model_server.free_port()
-    with _installed(place, "litserve", "python-multipart") as site:
-        command = [sys.executable, str(ROOT / "benchmarks" / "stock" / script), str(port)]
-        path = f"{site}:{ROOT}:{ROOT / 'benchmarks' / 'stock'}"
-        settings = {"PYTHONPATH": path, "STOCK_BUNDLE": str(model.resolve())}
-        with running(command, place, name, settings) as process:
-            wait(f"http://127.0.0.1:{port}/health", process)
-            url = f"http://127.0.0.1:{port}/predict"
-            yield Server(name, url, place.form, process.pid)
+    command = [sys.executable, str(ROOT / "benchmarks" / "stock" / script), str(port)]
+    path = f"{site}:{ROOT}:{ROOT / 'benchmarks' / 'stock'}"
+    settings = {"PYTHONPATH": path, "STOCK_BUNDLE": str(model.resolve())}
+    with running(command, place, name, settings) as process:
+        wait(f"http://127.0.0.1:{port}/health", process)
+        yield Server(name, f"http://127.0.0.1:{port}/predict", place.form, process.pid)
 
 
 @contextlib.contextmanager
-def ray_serve(model: Path, place: Place) -> Iterator[Server]:
-    """Install Ray Serve into a temporary folder, and run it around plain torch.
+def ray_serve(model: Path, place: Place, site: Path) -> Iterator[Server]:
+    """Run Ray Serve, which is installed in the folder `site`, around plain torch.
 
     It is never paused: its processes would take each other for dead.
     """
     port = model_server.free_port()
-    with _installed(place, "ray[serve]") as site:
-        command = [sys.executable, str(ROOT / "benchmarks" / "stock" / "ray_serve.py"), str(port)]
-        settings = {
-            "PYTHONPATH": f"{site}:{ROOT / 'benchmarks' / 'stock'}",
-            "STOCK_BUNDLE": str(model.resolve()),
-            "RAY_USAGE_STATS_ENABLED": "0",
-            "HOME": str(place.directory),
-        }
-        with running(command, place, "ray", settings) as process:
-            wait(f"http://127.0.0.1:{port}/-/healthz", process)
-            url = f"http://127.0.0.1:{port}/invocations"
-            yield Server("ray", url, place.raw, process.pid, watched=True)
-
-
-@contextlib.contextmanager
-def _installed(place: Place, *packages: str) -> Iterator[Path]:
-    """Install packages into a temporary folder, next to those of this environment."""
-    with tempfile.TemporaryDirectory(dir=place.directory) as site:
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", site]
-        subprocess.run([*pip, *packages], check=True)
-        yield Path(site)
+    command = [sys.executable, str(ROOT / "benchmarks" / "stock" / "ray_serve.py"), str(port)]
+    settings = {
+        "PYTHONPATH": f"{site}:{ROOT / 'benchmarks' / 'stock'}",
+        "STOCK_BUNDLE": str(model.resolve()),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_TMPDIR": str(place.directory),
+        "HOME": str(place.directory),
+    }
+    with running(command, place, "ray", settings) as process:
+        url = f"http://127.0.0.1:{port}"
+        wait(f"{url}/-/routes", process)
+        yield Server("ray", f"{url}/invocations", place.raw, process.pid, watched=True)
 
 
 @contextlib.contextmanager
@@ -207,6 +205,7 @@ def running(
         "TMPDIR": str(place.directory),
         # What Kennel sets for its workers, here for all servers.
         **model_server.WAITING,
+        **{name: os.environ[name] for name in (ISA, LOOPS) if name in os.environ},
     }
     with log.open("wb") as out:
         process = subprocess.Popen(
@@ -219,17 +218,21 @@ def running(
         )
     try:
         yield process
-    except BaseException:
+    except Exception:
         print(log.read_text()[-3000:], file=sys.stderr)
         raise
     finally:
-        ended = process.poll() is not None
-        left_over = [] if ended else psutil.Process(process.pid).children(recursive=True)
-        process.terminate()
-        process.wait(60)
-        for left in left_over:  # LitServe does not end its workers
+        left_over = [] if process.poll() is not None else family(process.pid)
+        for one in left_over:  # one that was paused would not end
             with contextlib.suppress(psutil.NoSuchProcess):
-                left.kill()
+                one.resume()
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(30)
+        for one in left_over:  # LitServe does not end its workers
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
+        process.wait()
 
 
 def wait(url: str, process: "subprocess.Popen[bytes]", every_s: float = 0.05) -> None:
@@ -244,23 +247,28 @@ def wait(url: str, process: "subprocess.Popen[bytes]", every_s: float = 0.05) ->
     raise TimeoutError(f"{url} does not answer")
 
 
-def load(server: Server, *, clients: int, seconds: int) -> dict[str, float]:
+def load(server: Server, *, clients: int, seconds: int, most_s: int = 60) -> dict[str, float]:
     """Run wrk; return its figures. An error is an answer other than 2xx, or none.
 
     `cpu_ms` is the server's processor time for one request, the figure that other load on the
     machine changes least. Requests still open at the end are in the time but not in the count:
-    with a short run and many clients the figure is too high.
+    where fewer than twice the clients were answered, it is measured again for twice as long. The
+    model server computes them although wrk has gone, so the next measurement waits for them.
+
+    Raises:
+        TimeoutError: so few were answered within `most_s` too.
     """
-    before = server.cpu_s()
-    done = subprocess.run(
-        [
-            *("wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--timeout", "30s", "--latency"),
-            *("-s", str(server.script), server.url),
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    while True:
+        before = server.cpu_s()
+        done = _wrk(server, clients, seconds)
+        spent = server.cpu_s() - before
+        _settle(server)
+        answered = int(_found(r"^\s+(\d+) requests in", done)[1])
+        if answered >= 2 * clients:
+            break
+        if seconds >= most_s:
+            raise TimeoutError(f"{server.name} answered {answered} requests in {seconds} s")
+        seconds *= 2
     errors = sum(map(int, re.findall(r"Non-2xx or 3xx responses: (\d+)", done)))
     for kinds in re.findall(r"Socket errors: (.*)", done):
         errors += sum(map(int, re.findall(r"\d+", kinds)))
@@ -268,11 +276,28 @@ def load(server: Server, *, clients: int, seconds: int) -> dict[str, float]:
         "p50_ms": _milliseconds(done, "50%"),
         "p99_ms": _milliseconds(done, "99%"),
         "requests_per_s": float(_found(r"Requests/sec:\s+([\d.]+)", done)[1]),
-        "cpu_ms": 1e3
-        * (server.cpu_s() - before)
-        / max(1, int(_found(r"^\s+(\d+) requests in", done)[1])),
+        "cpu_ms": 1e3 * spent / answered,
         "errors": errors,
     }
+
+
+def _settle(server: Server) -> None:
+    """Wait until a server needs less than half a core."""
+    deadline, before = time.monotonic() + PATIENCE_S, server.cpu_s()
+    while time.monotonic() < deadline:
+        time.sleep(_IDLE_S)
+        after = server.cpu_s()
+        if after - before < _IDLE_S / 2:
+            return
+        before = after
+    raise TimeoutError(f"{server.name} computes without requests")
+
+
+def _wrk(server: Server, clients: int, seconds: int) -> str:
+    command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--timeout", "60s", "--latency"]
+    return subprocess.run(
+        [*command, "-s", str(server.script), server.url], capture_output=True, text=True, check=True
+    ).stdout
 
 
 def _milliseconds(text: str, quantile: str) -> float:

@@ -7,21 +7,25 @@ would replace what hangs). The bounds are decoding and forward passes alone, in 
 - `stock`: multi-model-server and sagemaker-inference with the plain handler in benchmarks/stock
 - `ray`: Ray Serve with its batching around that handler; AWS points to its image
 - `litserve torch`: LitServe with batches around that handler; `litserve`: around our own engine
-- `kennel before`: Kennel with torch in bf16, as bundles without model.onnx are served
+- `kennel before`: the checkout of `--before` with torch, as it served before there were exports
 - `kennel fp32`, `kennel bf16`, `kennel int8`: what the bundle and the processor allow of them
 
-Needs wrk, and pip for Ray and LitServe. The bundle is a ResNet50's, with its exports
-(`kennel export BUNDLE --photos FOLDER`).
+Needs wrk. Ray and LitServe are in no lock: they are read from a folder of their own. Without
+`--bundle` it is ImageNet's ResNet50 for the ten breeds of dogs, with both exports.
 
+    pip install --target build/other-servers 'ray[serve]' litserve python-multipart
+    git worktree add --detach build/before d453bce
     OMP_WAIT_POLICY=PASSIVE GOMP_SPINCOUNT=5000 python -m benchmarks.serving \
-        --bundle build/dogs-…/model --photos ../shared/data/dogs/test
+        --others build/other-servers --before build/before [--bundle BUNDLE] [--photos FOLDER]
 
-The variables make the bound compute as the servers do.
+The variables make the bound compute as the servers do. A round takes about 90 s. `--isa AVX2` shows
+what an older processor gets.
 """
 
 import argparse
 import contextlib
-import json
+import os
+import signal
 import sys
 import tempfile
 import time
@@ -31,10 +35,20 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.measuring import RESULTS, machine_load, spread, this_machine, write
+from benchmarks import bundles
+from benchmarks.measuring import (
+    ISA,
+    ISAS,
+    RESULTS,
+    machine_load,
+    rerun_limited,
+    spread,
+    this_machine,
+    write,
+)
 from benchmarks.servers import Place, alone, jpegs, kennel, litserve, load, ray_serve, stock
-from classifier import description
-from serve import machine
+from benchmarks.training import REAL
+from classifier import description, processor
 from serve.engines import choice
 from serve.engines.engine import warm
 from serve.settings import Settings
@@ -71,40 +85,65 @@ Round = dict[str, dict[str, float]]
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--bundle", type=Path, required=True, help="a ResNet50's")
-    parser.add_argument("--photos", type=Path, required=True, help="a folder of JPEGs")
+    parser.add_argument("--bundle", type=Path, help="a ResNet50's with exports")
+    parser.add_argument("--photos", type=Path, default=REAL / "dogs" / "test", help="JPEGs")
+    parser.add_argument("--others", type=Path, help="where pip put Ray and LitServe")
+    parser.add_argument("--before", type=Path, help="a checkout")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=5, help="for the bound and one client")
+    parser.add_argument("--seconds", type=int, default=4, help="for the bound and one client")
     parser.add_argument("--saturated-seconds", type=int, default=5, help="for many clients")
     parser.add_argument("--clients", type=int, default=16, help="at saturation")
-    parser.add_argument(
-        "--without", nargs="+", default=[], choices=["ray", "litserve"], help="pip downloads them"
-    )
+    parser.add_argument("--isa", choices=ISAS, help="of oneDNN, in all servers")
     parser.add_argument("--out", type=Path, default=RESULTS / "serving.json")
     options = parser.parse_args()
+    if (ended := rerun_limited("benchmarks.serving", options.isa)) is not None:
+        return ended
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the servers end too
     photos = jpegs(options.photos, 64)
     load_before = machine_load()
     with contextlib.ExitStack() as everything:
         place = Place(Path(everything.enter_context(tempfile.TemporaryDirectory())), photos)
-        precisions = possible(options.bundle)
-        sides = [stock(options.bundle, place)]
+        bundle = options.bundle
+        if bundle is None:
+            bundle = place.directory / "bundle"
+            bundle.mkdir()
+            bundles.of_dogs(bundle)
+        precisions = possible(bundle)
+        sides = [stock(bundle, place)]
         sides += [
-            kennel(f"kennel {name}", options.bundle, place, KENNEL_PRECISION=name)
-            for name in precisions
+            kennel(f"kennel {name}", bundle, place, KENNEL_PRECISION=name) for name in precisions
         ]
-        before = {"KENNEL_ENGINE": "torch", "KENNEL_PRECISION": "auto"}
-        sides.append(kennel("kennel before", options.bundle, place, **before))
-        if "litserve" not in options.without:
-            sides.append(litserve("litserve", "lit.py", options.bundle, place))
-            sides.append(litserve("litserve torch", "lit_torch.py", options.bundle, place))
-        if "ray" not in options.without:
-            sides.append(ray_serve(options.bundle, place))
-        servers = [everything.enter_context(side) for side in sides]
+        if options.before:
+            checkout = options.before.resolve()
+            sides.append(kennel("kennel before", bundle, place, checkout, KENNEL_ENGINE="torch"))
+        if options.others:
+            others = options.others.resolve()
+            sides.append(litserve("litserve", "lit.py", bundle, place, others))
+            sides.append(litserve("litserve torch", "lit_torch.py", bundle, place, others))
+            sides.append(ray_serve(bundle, place, others))
+        servers = []
+        for side in sides:
+            began = time.perf_counter()
+            servers.append(everything.enter_context(side))
+            print(f"{servers[-1].name} {time.perf_counter() - began:.1f} s", flush=True)
         bodies = [photo.read_bytes() for photo in photos]
-        bounds = {f"bound {name}": Bound(options.bundle, bodies, name) for name in precisions}
+        bounds = {f"bound {name}": Bound(bundle, bodies, name) for name in precisions}
+        contents = {
+            "command": f"python -m benchmarks.serving --rounds {options.rounds}"
+            f" --seconds {options.seconds} --saturated-seconds {options.saturated_seconds}"
+            f" --clients {options.clients}"
+            + (" --others …" if options.others else "")
+            + (" --before …" if options.before else "")
+            + (f" --isa {options.isa}" if options.isa else ""),
+            "machine": this_machine(),
+            "best precision": precisions[-1],
+            "layout": str(bounds["bound fp32"].layout),
+            "load before": load_before,
+            "clients at saturation": options.clients,
+        }
         for server in servers:
-            load(server, clients=options.clients, seconds=3)
-        rounds = []
+            load(server, clients=options.clients, seconds=1)
+        rounds: list[Round] = []
         for turn in range(options.rounds):
             found: Round = {}
             for name, bound in bounds.items():
@@ -112,7 +151,7 @@ def main() -> int:
                     found[name] = bound.measure(options.seconds)
             for server in servers[:: -1 if turn % 2 else 1]:
                 with alone(servers, server):
-                    load(server, clients=1, seconds=2)  # a server that was paused is slow at first
+                    load(server, clients=1, seconds=1)  # a server that was paused is slow at first
                     one = load(server, clients=1, seconds=options.seconds)
                     many = load(server, clients=options.clients, seconds=options.saturated_seconds)
                 found[server.name] = {
@@ -123,23 +162,11 @@ def main() -> int:
                     "cpu_ms": many["cpu_ms"],
                     "errors": one["errors"] + many["errors"],
                 }
-            print(json.dumps(found), flush=True)
+                print(server.name, found[server.name], flush=True)
             rounds.append(found)
-    contents = {
-        "command": f"python -m benchmarks.serving --rounds {options.rounds}"
-        f" --seconds {options.seconds} --saturated-seconds {options.saturated_seconds}"
-        f" --clients {options.clients} --bundle … --photos …",
-        "machine": this_machine(),
-        "best precision": precisions[-1],
-        "layout": str(bounds["bound fp32"].layout),
-        "load before": load_before,
-        "clients at saturation": options.clients,
-        "ratios": ratios(rounds),
-        "figures": figures(rounds),
-        "rounds": rounds,
-    }
-    write(options.out, contents)
-    print(json.dumps(contents["ratios"], indent=1))
+            summed = {"ratios": ratios(rounds), "figures": figures(rounds), "rounds": rounds}
+            write(options.out, contents | summed)
+    print(table(rounds))
     return 0
 
 
@@ -148,7 +175,7 @@ def possible(model: Path) -> list[str]:
     export = description.describe(model).export
     has = {
         "fp32": True,
-        "bf16": machine.computes_bf16(),
+        "bf16": processor.computes_bf16() and ISA not in os.environ,
         "int8": export is not None and export.int8 is not None,
     }
     return [name for name in PRECISIONS if has[name]]
@@ -164,6 +191,15 @@ def ratios(rounds: list[Round]) -> dict[str, dict[str, float | None]]:
             values = [one[above][figure] / one[below][figure] for one in rounds]
             found[name] = {**spread(values), "goal": goal}
     return found
+
+
+def table(rounds: list[Round]) -> str:
+    """Return the ratios as rows of Markdown."""
+    lines = ["| ratio | median (least to greatest) | goal |", "|---|---|---|"]
+    for name, one in ratios(rounds).items():
+        goal = "" if one["goal"] is None else one["goal"]
+        lines.append(f"| {name} | {one['median']} ({one['least']} to {one['greatest']}) | {goal} |")
+    return "\n".join(lines)
 
 
 def figures(rounds: list[Round]) -> dict[str, dict[str, float]]:

@@ -164,7 +164,7 @@ def memory_outgrown(base: Path) -> dict[str, Any]:
             until(lambda: load.answered > 20 or None)
             began = time.monotonic()
             order.write_text("grow")
-            until(lambda: "over 1000 MiB" in running.log or None)
+            until(lambda: "over the limit of 1000 MiB" in running.log or None)
             order.unlink()
             return replaced(running, load, began)
 
@@ -239,7 +239,7 @@ def port_in_use(base: Path) -> dict[str, Any]:
 CONDITIONS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "a corrupt bundle": refused("changed or damaged", flip_a_bit),
     "a missing file": refused("is missing", remove_golden),
-    "no bundle": refused("no kennel.json", shutil.rmtree),
+    "no bundle": refused("there is no bundle", shutil.rmtree),
     "a wrong class count": refused("classes", add_a_class),
     "drifted golden inputs": refused("golden inputs", shift_golden),
     "a hung computation": hung_computation,

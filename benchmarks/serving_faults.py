@@ -6,10 +6,12 @@ picture, and a /ping of 200 again. The counts are written after every kill: a ru
 and continued, and the counts of other kinds of processes in the file remain.
 
     python -m benchmarks.serving_faults --kinds worker parent --count 50 --seconds 300
+    python -m benchmarks.serving_faults --count 2 --image kennel-serve-cpu:local --out …
 """
 
 import argparse
 import contextlib
+import functools
 import json
 import signal
 import sys
@@ -22,18 +24,20 @@ from typing import Any
 import psutil
 
 from benchmarks.clients import Load, classify, ping
+from benchmarks.contained import add_onnx, contained
 from benchmarks.measuring import RESULTS, machine_load, this_machine, write
 from tests.serve.conftest import small
 from tests.serve.running import Running, gone, serving
 
 GOAL_S = 10.0
 GIVE_UP_S = 90.0
+Start = Callable[[], contextlib.AbstractContextManager[Running]]
 
 
 def victims(running: Running, kind: str) -> list[psutil.Process]:
     """Return the processes to kill."""
     if kind == "supervisor":
-        return [psutil.Process(running.process.pid)]
+        return [psutil.Process(running.pid)]
     if kind in ("java", "launcher"):
         return running.parts(kind)[:1]
     if kind == "spawner":
@@ -55,7 +59,7 @@ def replaced(running: Running, kind: str) -> bool:
 
 def kill(running: Running, kind: str) -> dict[str, Any]:
     """Kill once; return the outcome."""
-    family = psutil.Process(running.process.pid).children(recursive=True)
+    family = psutil.Process(running.pid).children(recursive=True)
     killed = victims(running, kind)
     began = time.monotonic()
     for victim in killed:
@@ -134,10 +138,10 @@ class Results:
         }
 
 
-def kills(kind: str, base: Path, results: Results, count: int, deadline: float) -> None:
+def kills(kind: str, start: Start, results: Results, count: int, deadline: float) -> None:
     """Kill one kind until `count` tries are recorded; start a server when there is none."""
     while len(results.tries(kind)) < count and time.monotonic() < deadline:
-        with serving(base) as running:
+        with start() as running:
             running.wait_for_ping(200)
             while len(results.tries(kind)) < count and time.monotonic() < deadline:
                 if not settled(running, kind):
@@ -151,11 +155,11 @@ def kills(kind: str, base: Path, results: Results, count: int, deadline: float) 
                     break  # a server has only one
 
 
-def stops(base: Path, results: Results, count: int, deadline: float) -> None:
+def stops(start: Start, results: Results, count: int, deadline: float) -> None:
     """Send SIGTERM under load: accepted requests are answered, and the server ends with 0."""
     kind = "SIGTERM"
     while len(results.tries(kind)) < count and time.monotonic() < deadline:
-        with serving(base) as running:
+        with start() as running:
             running.wait_for_ping(200)
             load = Load(running.port)
             with load.running():
@@ -183,6 +187,7 @@ def main() -> int:
         "--count", type=int, default=50, help="kills of each kind, with recorded ones"
     )
     parser.add_argument("--seconds", type=float, default=3600, help="stop after this time")
+    parser.add_argument("--image", help="serve in a container of this image, not as a process")
     parser.add_argument("--out", type=Path, default=RESULTS / "serving-faults.json")
     options = parser.parse_args()
     deadline = time.monotonic() + options.seconds
@@ -190,11 +195,17 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as directory:
         base = small(Path(directory))
         base.chmod(0o755)
+        start: Start = functools.partial(serving, base)
+        if options.image:
+            add_onnx(base)
+            start = functools.partial(contained, options.image, base)
+            command = f"python -m benchmarks.serving_faults --count {options.count}"
+            results.all["command"] = f"{command} --image {options.image}"
         tasks: dict[str, Callable[[], None]] = {
-            kind: lambda kind=kind: kills(kind, base, results, options.count, deadline)  # type: ignore[misc]
+            kind: lambda kind=kind: kills(kind, start, results, options.count, deadline)  # type: ignore[misc]
             for kind in KILLED
         }
-        tasks["SIGTERM"] = lambda: stops(base, results, options.count, deadline)
+        tasks["SIGTERM"] = lambda: stops(start, results, options.count, deadline)
         for kind in options.kinds:
             tasks[kind]()
     print(json.dumps(results.all.get("counts"), indent=1))

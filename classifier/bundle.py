@@ -12,7 +12,9 @@ logits of training. This module is the half that needs torch: `classifier/descri
 `classifier/golden.py` read a bundle without it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+import tarfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,9 +32,11 @@ from classifier.description import (
     FORMAT,
     GOLDEN,
     MODEL,
+    PACKED,
     BundleError,
     Described,
     Description,
+    check_name,
     describe,
     loading,
     read,
@@ -46,16 +50,20 @@ __all__ = [
     "FORMAT",
     "GOLDEN",
     "MODEL",
+    "PACKED",
     "TOLERANCE",
     "Bundle",
     "BundleError",
     "Description",
     "Golden",
+    "check_name",
     "describe",
     "load",
     "make",
     "on_arrays",
+    "pack",
     "put",
+    "replacing",
     "replay",
     "save",
     "tidy",
@@ -103,9 +111,33 @@ def save(bundle: Bundle, directory: Path) -> None:
 def put(directory: Path, files: Mapping[str, bytes]) -> None:
     """Write files of a bundle in their order; each is either whole or not there."""
     for name, data in files.items():
-        partial = directory / f".{name}.partial"
-        partial.write_bytes(data)
-        partial.replace(directory / name)
+        with replacing(directory / name) as partial:
+            partial.write_bytes(data)
+
+
+def pack(directory: Path, target: Path) -> None:
+    """Write an archive with the files of a bundle first, and whatever else its folder has."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    found = {str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()}
+    first = [name for name in FILES if name in found]
+    with replacing(target) as partial, tarfile.open(partial, "w:gz", compresslevel=1) as packed:
+        for name in (*first, *sorted(found - {*first})):
+            packed.add(directory / name, name)
+
+
+@contextlib.contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Yield the name of a file to write, which becomes `target` as a whole or is removed."""
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        yield partial
+        partial.replace(target)
+    except OSError as error:
+        if error.filename is None:  # such as a full disk
+            raise OSError(error.errno, error.strerror, str(target)) from error
+        raise
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def tidy(directory: Path) -> None:

@@ -25,6 +25,8 @@ FORMAT = 4
 FILES = MODEL, DESCRIPTION, GOLDEN = "model.safetensors", "kennel.json", "golden.safetensors"
 # The network in the open format: as trained, and quantised to 8 bits.
 EXPORTS = ONNX, ONNX_INT8 = "model.onnx", "model.int8.onnx"
+PACKED = (".tar.gz", ".tgz")  # how the name of a bundle's archive ends
+_OTHERS = (".tar", ".zip", ".gz", ".bz2", ".xz", ".7z")
 # The largest that a bundle can ask for. Training writes crops up to 1024.
 _MOST_CLASSES = 100_000
 _MOST_CROP, _MOST_RESIZE = 2048, 4096
@@ -177,6 +179,12 @@ class Described:
                 f"{path} was changed or damaged after training (its checksum does not match): "
                 "fetch the bundle again"
             )
+
+
+def check_name(out: Path) -> None:
+    """Raise ValueError if a bundle's new name is that of an archive of another kind."""
+    if out.name.lower().endswith(_OTHERS) and not out.name.endswith(PACKED):
+        raise ValueError(f"{out}: a bundle is a folder or a .tar.gz: give another name")
 
 
 def describe(directory: Path) -> Description:

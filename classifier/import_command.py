@@ -5,7 +5,6 @@ The command itself imports no torch.
 
 import argparse
 import sys
-import tarfile
 import tempfile
 from pathlib import Path
 
@@ -15,13 +14,15 @@ from classifier import bundle, class_names, importing, networks
 from classifier.transform import EvaluationTransform
 from pictures.picture import DataError
 
+_MOST = 5  # of a mean or std: of colours of 0 to 1 they are below, of 0 to 255 far above
+
 
 def main() -> int:
     """Make the bundle and print what was done; return the exit code."""
     arguments = _parser().parse_args()
     try:
         out: Path = arguments.out
-        _check_free(out)
+        check_free(out)
         classes = class_names.read(arguments.classes)
         transform = _transform(arguments)
         made = importing.make(
@@ -37,6 +38,17 @@ def main() -> int:
         return 1
     shown = transform.model_dump()
     print("input: " + ", ".join(f"{name} {value}" for name, value in shown.items()))
+    options = {"resize": "image_size", "crop": "image_size"}
+    absent = [
+        name
+        for name in shown
+        if all(getattr(arguments, one, None) is None for one in (name, options.get(name, name)))
+    ]
+    if absent:
+        print(
+            f"not given, so as for the pretrained weights of {made.description.architecture}: "
+            + ", ".join(absent)
+        )
     print(f"the golden inputs come back with a difference of {difference:.1e}")
     print(f"{out}: {made.description.architecture} with {len(classes)} classes")
     return 0
@@ -59,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _transform(arguments: argparse.Namespace) -> EvaluationTransform:
     """Return the transform of the architecture's pretrained weights, with the options given."""
-    transform = networks.preset(arguments.architecture)
+    transform = networks.preset(arguments.architecture, arguments.file.name)
     if arguments.image_size:
         transform = transform.at_size(arguments.image_size)
     given = {
@@ -82,10 +94,18 @@ def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
             f"{option} {text}: give three numbers for red, green and blue of 0 to 1, as in "
             f"{option} 0.5,0.5,0.5"
         ) from None
+    if not all(-_MOST <= number <= _MOST for number in (red, green, blue)):
+        shown = ",".join(f"{number / 255:.4g}" for number in (red, green, blue))
+        raise ValueError(
+            f"{option} {text}: colours are numbers of 0 to 1 here; if these are of 0 to 255, give "
+            f"{option} {shown}"
+        )
     return red, green, blue
 
 
-def _check_free(out: Path) -> None:
+def check_free(out: Path) -> None:
+    """Raise ValueError if no bundle can be written there."""
+    bundle.check_name(out)
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise ValueError(f"{out} exists already: remove it, or give another name")
 
@@ -97,17 +117,14 @@ def _write(made: bundle.Bundle, out: Path) -> float:
         BundleError: what was written does not load, or answers something else.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        packed = out.name.endswith((".tar.gz", ".tgz"))
+        packed = out.name.endswith(bundle.PACKED)
         folder = Path(scratch) if packed else out
         bundle.save(made, folder)
         difference = bundle.replay(bundle.load(folder))
         if difference > bundle.TOLERANCE:
             raise bundle.BundleError(f"{out} does not give the logits that it was made with")
         if packed:
-            out.parent.mkdir(parents=True, exist_ok=True)
-            with tarfile.open(out, "w:gz", compresslevel=1) as archive:
-                for name in bundle.FILES:
-                    archive.add(folder / name, name)
+            bundle.pack(folder, out)
         return difference
 
 

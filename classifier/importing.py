@@ -4,6 +4,7 @@ The file is read as plain tensors (classifier.statedict); nothing in it is execu
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -15,7 +16,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from classifier import bundle, calibration, matching, networks, statedict
+from classifier import bundle, calibration, class_names, foreign, matching, networks, statedict
 from classifier.architectures import canonical
 from classifier.statedict import WeightsError
 from classifier.transform import EvaluationTransform
@@ -24,6 +25,7 @@ from pictures.decoder import ImageError, decode
 from pictures.layouts.walk import files_below, subfolders
 from pictures.picture import DataError, Passed, Picture, shorten
 from pictures.shards import ShardError
+from pictures.text import printable
 
 GOLDEN_PICTURES = 4
 ENOUGH = 200  # labelled pictures, to fit the calibration
@@ -68,8 +70,10 @@ def make(
     """
     name = canonical(architecture)
     networks.check_size(name, transform.crop)
-    network = _network(file, name, classes, transform.crop, say)
-    pictures = listed(photos, classes) if photos else []
+    network = _network(file, name, classes, transform, say)
+    if name in ("googlenet", "inception_v3"):
+        say(f"{name}: {_rescaled(transform)}")
+    pictures = listed(photos, classes, say) if photos else []
     measured = _measure(network, pictures, transform, say)
     labelled = len(measured.labels) > 0 and bool((measured.labels >= 0).all())
     metrics: dict[str, float] = {}
@@ -105,27 +109,85 @@ def make(
 
 
 def _network(
-    file: Path, name: str, classes: Sequence[str], size: int, say: Callable[[str], None]
+    file: Path,
+    name: str,
+    classes: Sequence[str],
+    transform: EvaluationTransform,
+    say: Callable[[str], None],
 ) -> nn.Module:
-    tensors = statedict.read(file)
-    network = networks.build(name, len(classes), image_size=size)
+    tensors, stated = statedict.opened(file)
+    network = networks.build(name, len(classes), image_size=transform.crop)
     try:
         match = matching.match(tensors, network, with_head=True)
     except WeightsError as error:
         why = ""
         if name.startswith("squeezenet"):
             why = "; Kennel's squeezenet ends in a linear layer, and torchvision's in a convolution"
+        if re.search(r"\d+-of-\d+", file.name):
+            why += "; its name is that of one part: load all parts, and save one state dict"
         raise WeightsError(f"{file} does not have weights of {name}: {error}{why}") from error
+    try:
+        others = match.others | foreign.threes(stated)
+        foreign.check_outside(others, match.state, transform, len(classes))
+        for key, value in stated.items():
+            if key.rpartition(".")[2] in statedict.CLASSES:
+                _compare(key, value, classes, say)
+        for key, side in foreign.sides(stated).items():
+            if side != transform.crop:
+                say(f"its own {key!r} is {side}, and the input here is {transform.crop} pixels")
+    except WeightsError as error:
+        raise WeightsError(f"{file}: {error}") from error
     network.load_state_dict(match.state, strict=False)
     for note in match.notes:
         say(note)
-    if name in ("googlenet", "inception_v3"):
-        say(f"{name}: its inputs are rescaled inside, as torchvision's pretrained weights need it")
+    if match.package:
+        say(
+            f"the names are those of {match.package}, which often takes another input than "
+            "torchvision's: compare its configuration with the line `input` below"
+        )
     return network.eval().requires_grad_(False)
 
 
-def listed(root: Path, classes: Sequence[str]) -> list[Picture]:
+def _compare(key: str, value: object, classes: Sequence[str], say: Callable[[str], None]) -> None:
+    """Compare the classes that the file itself names with the given ones.
+
+    Raises:
+        WeightsError: they are the same in another order.
+    """
+    names = class_names.of_value(value)
+    if names is None or names == tuple(classes):
+        return
+    if sorted(names) == sorted(classes):
+        place = next(n for n, name in enumerate(names) if name != classes[n])
+        raise WeightsError(
+            f"the classes are in another order than in its own {key!r}: output {place} is "
+            f"{printable(names[place])!r} there, and {classes[place]!r} is given"
+        )
+    shown = [printable(name) for name in names]
+    say(
+        f"its own {key!r} has other names, {shorten(shown, 3)}: compare their order with "
+        "that of the given classes"
+    )
+
+
+def _rescaled(transform: EvaluationTransform) -> str:
+    """Return what GoogLeNet and Inception do with their input, and how to undo it."""
+    # Source: torchvision/models/inception.py, _transform_input.
+    scales = [std / 0.5 for std in (0.229, 0.224, 0.225)]
+    shifts = [(mean - 0.5) / 0.5 for mean in (0.485, 0.456, 0.406)]
+    pairs = list(zip(transform.mean, transform.std, shifts, strict=True))
+    mean = ",".join(f"{mean + std * shift:.6g}" for mean, std, shift in pairs)
+    std = ",".join(f"{std * scale:.6g}" for std, scale in zip(transform.std, scales, strict=True))
+    return (
+        "its inputs are rescaled inside, as torchvision's pretrained weights need it; for weights "
+        f"trained without that (transform_input=False) add --mean {mean} --std {std}"
+    )
+
+
+def listed(root: Path, classes: Sequence[str], say: Callable[[str], None] = print) -> list[Picture]:
     """Return the pictures of a folder; the label is -1 if they are not in class folders.
+
+    What is passed over is said.
 
     Raises:
         DataError: no pictures, or folders of other classes.
@@ -143,6 +205,8 @@ def listed(root: Path, classes: Sequence[str]) -> list[Picture]:
             raise DataError(f"no pictures in {root}")
         return found
     listing = folders.read(root, "test")
+    for note in filter(None, (*listing.notes, listing.passed.sentence(root))):
+        say(note)
     numbers = {name: number for number, name in enumerate(classes)}
     shown = dict(zip(listing.classes, folders.display_names(list(listing.classes)), strict=True))
     others = [name for name in listing.classes if not {name, shown[name]} & numbers.keys()]
@@ -174,6 +238,11 @@ def _measure(
             labels += [label for _, label in batch]
     if logits:
         found.logits, found.labels = torch.cat(logits), torch.tensor(labels)
+    if listed and not labels:
+        raise DataError(
+            f"none of the {len(found.unreadable)} photos can be read "
+            f"({shorten(found.unreadable, 3)}): give JPEG, PNG or WebP pictures"
+        )
     if found.unreadable:
         say(f"{len(found.unreadable)} photos are unreadable: {shorten(found.unreadable, 3)}")
     return found

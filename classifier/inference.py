@@ -1,13 +1,13 @@
 """Prepares a network for fast inference: for serving, and for frozen backbones in training."""
 
 import copy
-from collections.abc import Sequence
+from collections import Counter
 
 import torch
 from torch import fx, nn
-from torch.fx.experimental import optimization
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from classifier import fusion
+from classifier import processor
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -16,37 +16,46 @@ def computes_bf16(device: torch.device) -> bool:
     """Return whether the hardware computes bfloat16 at full speed; emulation would be slower."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return processor.computes_bf16()
 
 
 def prepare(
-    network: nn.Module,
-    device: torch.device,
-    precision: torch.dtype = torch.float32,
-    *,
-    side: int,
-    batch_sizes: Sequence[int],
+    network: nn.Module, device: torch.device, precision: torch.dtype = torch.float32
 ) -> fx.GraphModule:
     """Return a copy prepared for inference, without hooks; `network` is not changed.
 
-    Batch normalisation is folded into the convolutions, and memory is channels last. On a processor
-    oneDNN computes the convolutions, with the operations after them (classifier.fusion).
+    Batch normalisation is folded into the convolutions, and memory is channels last.
 
     Args:
         network: takes float [B, 3, H, W]; in evaluation mode.
         device: where it will run.
         precision: of weights, activations and inputs.
-        side: H and W of most pictures, pixels.
-        batch_sizes: each B to optimise for; others work too.
     """
     # Folded in float32: folding in bfloat16 would lose precision.
-    folded = optimization.fuse(_copy(network), inplace=True).requires_grad_(False)
-    assert isinstance(folded, fx.GraphModule)
-    folded.to(device, precision).to(memory_format=torch.channels_last)
-    if device.type == "cpu" and fusion.can_fuse(precision):
-        example = torch.zeros(1, 3, side, side, dtype=precision)
-        fusion.fuse(folded, example.to(memory_format=torch.channels_last), batch_sizes)
-    return folded
+    folded = _fold(fx.symbolic_trace(_copy(network))).requires_grad_(False)
+    return folded.to(device, precision).to(memory_format=torch.channels_last)
+
+
+def _fold(network: fx.GraphModule) -> fx.GraphModule:
+    """Fold each batch norm into the convolution before it, if nothing else uses its result."""
+    called = Counter(node.target for node in network.graph.nodes if node.op == "call_module")
+    for node in list(network.graph.nodes):
+        norm = _module(network, node)
+        if not isinstance(norm, nn.BatchNorm2d) or norm.running_mean is None:
+            continue
+        (before,) = node.all_input_nodes
+        convolution = _module(network, before)
+        if isinstance(convolution, nn.Conv2d) and len(before.users) == called[before.target] == 1:
+            network.set_submodule(str(before.target), fuse_conv_bn_eval(convolution, norm))
+            node.replace_all_uses_with(before)
+            network.graph.erase_node(node)
+    network.delete_all_unused_submodules()
+    network.recompile()
+    return network
+
+
+def _module(network: fx.GraphModule, node: fx.Node) -> nn.Module | None:
+    return network.get_submodule(str(node.target)) if node.op == "call_module" else None
 
 
 def _copy(network: nn.Module) -> nn.Module:

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 from torchvision.models.vision_transformer import interpolate_embeddings
 
-from classifier import networks
-from classifier.statedict import WeightsError
+from classifier import foreign, networks
+from classifier.statedict import WeightsError, same
 from pictures.text import printable
 
 # Auxiliary heads of torchvision's GoogLeNet and Inception, for training from scratch only.
@@ -26,10 +26,16 @@ _MOST_PREFIXES = 12  # names joined by dots in front of a tensor's own name
 
 @dataclass
 class Match:
-    """Tensors by the network's own names, as float32; and what a user should know about them."""
+    """Tensors by the network's own names, as float32; and what a user should know about them.
+
+    `package` is whose names the file has, if not torchvision's. `others` are the tensors outside
+    of the network.
+    """
 
     state: dict[str, torch.Tensor]
     notes: list[str] = field(default_factory=list)
+    package: str = ""
+    others: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
 def match(
@@ -55,6 +61,7 @@ def match(
         if with_head or not name.startswith(head + ".")
     }
     required = {name for name in own if not name.endswith(_COUNTER)}
+    tensors, package = foreign.translate(tensors, required)
     prefix, notes = _prefix(tensors, required - {f"{head}.weight", f"{head}.bias"})
     inside = {
         name.removeprefix(prefix): tensor
@@ -63,40 +70,52 @@ def match(
     }
     if with_head:
         notes += _rename_head(inside, head)
-        rows, classes = inside.get(f"{head}.weight"), own[f"{head}.weight"].shape[0]
-        if rows is not None and rows.ndim == 2 and len(rows) != classes:
-            raise WeightsError(f"its head is of {len(rows)} classes, and {classes} are given")
     left_out = [name for name in inside if name.startswith(_AUXILIARY_HEADS)]
-    usable = {name: tensor for name, tensor in inside.items() if name in own}
+    usable = {
+        name: tensor
+        for name, tensor in inside.items()
+        # Who casts a whole state dict casts the counters too.
+        if name in own and not (name.endswith(_COUNTER) and tensor.is_floating_point())
+    }
     notes += _interpolate(usable, own)
     top = head.split(".")[0] + "."
-    others = (*_AUXILIARY_HEADS, head + ".") if with_head else (*_AUXILIARY_HEADS, top)
-    unknown = [name for name in inside if name not in own and not name.startswith(others)]
-    problems = _counted("missing", sorted(required - usable.keys()))
-    problems += _counted("unknown", unknown)
+    elsewhere = [*_AUXILIARY_HEADS]
+    if not with_head:
+        elsewhere.append(top)
+    elif f"{head}.weight" not in usable:  # next to a weight, others change what its layer computes
+        elsewhere.append(head + ".")
+    unknown = [name for name in inside if name not in own and not name.startswith((*elsewhere,))]
+    rows, classes = usable.get(f"{head}.weight"), len(own.get(f"{head}.weight", ()))
+    if rows is not None and rows.ndim == 2 and len(rows) != classes and not unknown:
+        problem = f"its head is of {len(rows)} classes, and {classes} are given"
+        if (len(rows), classes) == (1, 2):
+            problem += (
+                f": its output, with a sigmoid, is of the second class; save {head}.weight and "
+                f"{head}.bias with zeros for the first class before it"
+            )
+        raise WeightsError(problem)
+    missing = required - usable.keys()
+    problems = _counted("missing", sorted(missing)) + _counted("unknown", unknown)
+    if missing and missing <= {f"{head}.weight", f"{head}.bias"}:
+        problems.append(_other_head(tensors, inside, head, own[f"{head}.weight"].shape))
+    problems += _unlike(usable, own)
+    state = {name: tensor.to(own[name].dtype) for name, tensor in usable.items() if not problems}
     problems += _counted(
-        "of another shape",
-        [
-            f"{name} {tuple(tensor.shape)} instead of {tuple(own[name].shape)}"
-            for name, tensor in usable.items()
-            if tensor.shape != own[name].shape
-        ],
-    )
-    problems += _counted(
-        "of another type",
-        [
-            f"{name} {tensor.dtype}"
-            for name, tensor in usable.items()
-            if not _plain(tensor, own[name])
-        ],
+        "not of finite numbers",
+        [name for name, tensor in state.items() if not torch.isfinite(tensor).all()],
     )
     if problems:
         where = f" (under {printable(prefix)!r})" if prefix else ""
-        raise WeightsError("; ".join(problems) + where)
-    left_out += [name for name in tensors if not name.startswith(prefix)]
+        hints = foreign.hints(missing, unknown, inside)
+        raise WeightsError(": ".join(("; ".join(problems) + where, *hints)))
+    outside = {name: one for name, one in tensors.items() if not name.startswith(prefix)}
+    left_out += outside
     if left_out:
+        # The many of an optimiser would hide the few that can matter.
+        sizes = Counter(name.split(".")[0] for name in left_out)
+        left_out.sort(key=lambda name: sizes[name.split(".")[0]])
         notes.append(f"left out {len(left_out)} tensors: {_few(left_out)}")
-    return Match({name: tensor.to(own[name].dtype) for name, tensor in usable.items()}, notes)
+    return Match(state, notes, package, outside)
 
 
 def _prefix(tensors: Mapping[str, torch.Tensor], required: set[str]) -> tuple[str, list[str]]:
@@ -114,6 +133,7 @@ def _prefix(tensors: Mapping[str, torch.Tensor], required: set[str]) -> tuple[st
     if not found:
         return "", []
     most = max(found.values())
+    is_whole = most == len(required)
     # An average of the weights is what their author evaluates.
     best = sorted(
         (prefix for prefix, count in found.items() if count == most),
@@ -122,9 +142,10 @@ def _prefix(tensors: Mapping[str, torch.Tensor], required: set[str]) -> tuple[st
     chosen = best[0]
     if len(best) > 1 and _AVERAGED.search(chosen):
         return chosen, [f"the averaged weights under {printable(chosen)!r}"]
+    if len(best) > 1 and not is_whole:  # such as the names of one layer inside another network
+        return "", []
     for other in best[1:]:
-        pairs = [(tensors.get(chosen + name), tensors.get(other + name)) for name in required]
-        if any(a is None or b is None or not torch.equal(a, b) for a, b in pairs):
+        if not all(same(tensors[chosen + name], tensors[other + name]) for name in required):
             raise WeightsError(
                 f"weights of it are under {printable(chosen)!r} and under {printable(other)!r}: "
                 "save the state dict of one of them"
@@ -135,21 +156,62 @@ def _prefix(tensors: Mapping[str, torch.Tensor], required: set[str]) -> tuple[st
 def _rename_head(inside: dict[str, torch.Tensor], head: str) -> list[str]:
     """Give the only linear layer in the head's place the head's name; return what was done.
 
-    People replace `fc` by a sequence of a dropout and a linear layer.
+    People replace `fc` by a sequence of a dropout and a linear layer. Without a bias it gets zeros.
     """
-    if f"{head}.weight" in inside:
-        return []
+    notes = []
+    if f"{head}.weight" not in inside:
+        notes = _only_linear(inside, head)
+    weight = inside.get(f"{head}.weight")
+    if weight is not None and weight.ndim == 2 and f"{head}.bias" not in inside:
+        inside[f"{head}.bias"] = torch.zeros(len(weight))
+        notes.append("its head has no bias: zeros")
+    return notes
+
+
+def _only_linear(inside: dict[str, torch.Tensor], head: str) -> list[str]:
     above = head.rpartition(".")[0]
     below = [name for name in inside if name.startswith(head + ".")]
     weights = [name for name in below if name.endswith(".weight") and inside[name].ndim == 2]
     layer = weights[0].removesuffix(".weight") if len(weights) == 1 else ""
-    if not below and {f"{above}.weight", f"{above}.bias"} <= inside.keys():
+    if not below and above and f"{above}.weight" in inside:
         layer = above  # a sequence with the head in it was replaced by a linear layer
-    elif not layer or {*below} != {f"{layer}.weight", f"{layer}.bias"}:
+    elif not layer or not {*below} <= {f"{layer}.weight", f"{layer}.bias"}:
         return []
     for part in ("weight", "bias"):
-        inside[f"{head}.{part}"] = inside.pop(f"{layer}.{part}")
+        if f"{layer}.{part}" in inside:
+            inside[f"{head}.{part}"] = inside.pop(f"{layer}.{part}")
     return [f"its head is {layer}, used as {head}"]
+
+
+def _unlike(usable: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor]) -> list[str]:
+    """Return which tensors have another shape or type than the network's."""
+    shapes = [
+        f"{name} {tuple(tensor.shape)} instead of {tuple(own[name].shape)}"
+        for name, tensor in usable.items()
+        if tensor.shape != own[name].shape
+    ]
+    types = [
+        f"{name} {kind}"
+        for name, tensor in usable.items()
+        if (kind := _other_type(tensor, own[name]))
+    ]
+    return _counted("of another shape", shapes) + _counted("of another type", types)
+
+
+def _other_head(
+    tensors: Mapping[str, torch.Tensor],
+    inside: Mapping[str, torch.Tensor],
+    head: str,
+    shape: torch.Size,
+) -> str:
+    """Return what there is instead of a head of this shape."""
+    below = [name for name in inside if name.startswith(head + ".")]
+    if below:
+        return f"its head is of {_few(below)}, and Kennel's is one linear layer"
+    near = [name for name, tensor in tensors.items() if tensor.shape == shape]
+    if near:
+        return f"its head can be {_few(near)}: if so, save it as {head}.weight next to the others"
+    return f"it has no head for {shape[0]} classes"
 
 
 def _interpolate(usable: dict[str, torch.Tensor], own: Mapping[str, torch.Tensor]) -> list[str]:
@@ -172,10 +234,15 @@ def _interpolate(usable: dict[str, torch.Tensor], own: Mapping[str, torch.Tensor
     return [f"its {before} x {before} positions are interpolated to {after} x {after}"]
 
 
-def _plain(tensor: torch.Tensor, own: torch.Tensor) -> bool:
-    """Whether a tensor's numbers can be used as those of `own`."""
-    strided = tensor.layout is torch.strided and not tensor.is_quantized
-    return strided and tensor.is_floating_point() == own.is_floating_point()
+def _other_type(tensor: torch.Tensor, own: torch.Tensor) -> str:
+    """Return why a tensor's numbers cannot be used as those of `own`; empty if they can."""
+    if type(tensor) is not torch.Tensor:
+        return type(tensor).__name__  # such as DTensor, of one part
+    if tensor.device.type != "cpu":
+        return "without numbers"  # on torch's device `meta`
+    if tensor.layout is not torch.strided or tensor.is_quantized:
+        return f"{tensor.dtype} {'quantized' if tensor.is_quantized else 'sparse'}"
+    return "" if tensor.is_floating_point() == own.is_floating_point() else str(tensor.dtype)
 
 
 def _counted(what: str, names: list[str]) -> list[str]:

@@ -8,6 +8,7 @@ import functools
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any
 
 import torch
@@ -203,11 +204,20 @@ def _shallow(module: nn.Module) -> nn.Module:
 
 
 @functools.cache
-def preset(architecture: str) -> EvaluationTransform:
-    """Return the evaluation transform of the network's pretrained weights."""
+def preset(architecture: str, file: str = "") -> EvaluationTransform:
+    """Return the evaluation transform of the network's pretrained weights.
+
+    Args:
+        architecture: a name or an alias.
+        file: the name of a file: one of torchvision's other weights can have another transform.
+    """
     if other := added(canonical(architecture)):
         return other.transform
-    transforms = pretrained(architecture).transforms()
+    known = {
+        PurePath(one.url).name: one
+        for one in torchvision.models.get_model_weights(canonical(architecture))
+    }
+    transforms = known.get(file, pretrained(architecture)).transforms()
     return EvaluationTransform(
         resize=transforms.resize_size[0],
         crop=transforms.crop_size[0],

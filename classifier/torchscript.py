@@ -1,4 +1,4 @@
-"""The tensors of a TorchScript archive, by the names of their modules.
+"""The tensors and settings of a TorchScript archive, by the names of their modules.
 
 torch.jit.load would run code of the archive. Here only its description of modules and tensors is
 read: no class or function that it names is ever imported.
@@ -22,6 +22,10 @@ _STORAGES = {
     "BFloat16Storage": torch.bfloat16,
     "LongStorage": torch.int64,
     "IntStorage": torch.int32,
+    "ShortStorage": torch.int16,
+    "CharStorage": torch.int8,
+    "ByteStorage": torch.uint8,
+    "BoolStorage": torch.bool,
 }
 
 
@@ -30,8 +34,10 @@ def is_archive(archive: zipfile.ZipFile) -> bool:
     return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
-def read(archive: zipfile.ZipFile) -> dict[str, torch.Tensor]:
-    """Return parameters and buffers by their names, as a state dict has them.
+def read(archive: zipfile.ZipFile) -> dict[str, object]:
+    """Return parameters and buffers by their names, as a state dict has them, and plain attributes.
+
+    These are the numbers, lists and dictionaries of the modules, such as the mean of a transform.
 
     Raises:
         ValueError, pickle.UnpicklingError, KeyError: not a TorchScript archive as torch writes it.
@@ -41,13 +47,13 @@ def read(archive: zipfile.ZipFile) -> dict[str, torch.Tensor]:
     module = _Reader(io.BytesIO(archive.read(root)), archive, folder).load()
     if not isinstance(module, _Module):
         raise ValueError("TorchScript without a module")
-    tensors = dict(_tensors(module))
-    if not tensors:
+    found = dict(_attributes(module))
+    if not any(isinstance(value, torch.Tensor) for value in found.values()):
         raise ValueError(
             "TorchScript that was frozen: its weights have no names any more. Save the state dict "
             "of the network, or the module before torch.jit.freeze"
         )
-    return tensors
+    return found
 
 
 class _Module:
@@ -102,7 +108,7 @@ def _tensor(
     return storage.as_strided(size, stride, offset)
 
 
-def _tensors(root: _Module) -> Iterator[tuple[str, torch.Tensor]]:
+def _attributes(root: _Module) -> Iterator[tuple[str, object]]:
     pending: list[tuple[str, _Module, int]] = [("", root, 1)]
     modules = 0
     while pending:
@@ -111,7 +117,7 @@ def _tensors(root: _Module) -> Iterator[tuple[str, torch.Tensor]]:
         if depth > _DEEPEST or modules > _MOST_MODULES:
             raise ValueError("TorchScript with too many modules")
         for name, value in module.attributes.items():
-            if isinstance(value, torch.Tensor):
+            if isinstance(value, (torch.Tensor, int, list, tuple, dict)):
                 yield f"{path}{name}", value
             elif isinstance(value, _Module):
                 pending.append((f"{path}{name}.", value, depth + 1))

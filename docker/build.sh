@@ -73,6 +73,7 @@ floor() {
         cat docker/install.sh docker/locks/build.txt "docker/locks/$1.txt"
         # The floor of torch has no updates, so that its gigabytes stay when the day changes.
         [ "$1" = torch ] || { echo "$UPDATES"; cat docker/sbom.py; }
+        case $1 in serve*) cat docker/java_archive.py docker/locks/java.classes ;; esac
     } | sha256sum | cut -c 1-16)
     floor=kennel-floor:$1-$hash
     if "$docker" image inspect "$floor" >/dev/null 2>&1; then return; fi

@@ -55,9 +55,18 @@ slim() {
         -o -path '*/onnx/backend/test' -o -path '*/openvino/include' \) -prune -exec rm -rf {} +
     if [ -d "$packages/openvino" ]; then
         find "$packages/openvino/libs" -type f \( -name 'libopenvino_intel_gpu_*' -o -name 'libopenvino_intel_npu_*' \
-            -o -name 'libopenvino_tensorflow*' -o -name 'libopenvino_pytorch*' -o -name 'libopenvino_paddle*' \
+            -o -name 'libopenvino_tensorflow*' -o -name 'libopenvino_paddle*' \
             -o -name 'libopenvino_jax*' -o -name 'libopenvino_gguf*' -o -name cache.json \) -delete
     fi
+}
+
+# The symbol tables of torch and NCCL, which only a debugger reads: 235 MB. binutils is in the stage `tools`, whose
+# /usr is mounted.
+strip() {
+    [ -d "$here/usr" ] || return 0
+    packages=$(echo /opt/venv/lib/python3*/site-packages)
+    LD_LIBRARY_PATH=$(echo "$here"/usr/lib/*-linux-gnu) "$here/usr/bin/strip" --strip-unneeded \
+        "$packages"/torch/lib/*.so "$packages"/nvidia/nccl/lib/*.so*
 }
 
 case "$1" in
@@ -89,6 +98,7 @@ lock)
     CFLAGS=-g0 "$here/uv/bin/uv" pip sync --python /opt/venv/bin/python --require-hashes \
         --link-mode copy --build-constraints "$here/locks/build.txt" "$here/locks/$2.txt"
     slim
+    strip
     tidy
     # Bytecode is compiled here; a container would otherwise compile it at every start. It names the
     # time of its source, so it comes after the times are set. Some packages carry files of Python 2, and

@@ -35,6 +35,11 @@ RUN --mount=type=bind,source=docker/install.sh,target=/dev/kennel/install.sh \
     --mount=type=bind,from=tools,source=/opt/uv,target=/dev/kennel/uv \
     --mount=type=secret,id=ca,target=/dev/kennel/secrets/ca --mount=type=secret,id=index,target=/dev/kennel/secrets/index \
     sh /dev/kennel/install.sh lock serve-cpu
+# Java starts in half the time with an archive of its classes.
+RUN --mount=type=bind,source=docker/install.sh,target=/dev/kennel/install.sh \
+    --mount=type=bind,source=docker/java_archive.py,target=/dev/kennel/java_archive.py \
+    --mount=type=bind,source=docker/locks/java.classes,target=/dev/kennel/locks/java.classes \
+    /opt/venv/bin/python -B /dev/kennel/java_archive.py /dev/kennel/locks/java.classes && sh /dev/kennel/install.sh tidy
 ARG UPDATES
 RUN --mount=type=bind,source=docker/install.sh,target=/dev/kennel/install.sh \
     --mount=type=bind,source=docker/sbom.py,target=/dev/kennel/sbom.py \

@@ -1,7 +1,7 @@
 # The floor of kennel-train and kennel-serve: Python, torch with its CUDA libraries.
 # It is a separate image so that its gigabytes are stored and pushed once.
 #
-#   BASE_IMAGE ─┬─▶ tools   uv
+#   BASE_IMAGE ─┬─▶ tools   uv, binutils
 #               └─▶ torch   python3, /opt/venv from docker/locks/torch.txt ──▶ train.Dockerfile, serve.Dockerfile
 #
 # docker/build.sh passes every ARG from docker/versions.env; a default here could become outdated.
@@ -12,7 +12,7 @@ FROM ${BASE_IMAGE} AS tools
 ARG SOURCE_DATE_EPOCH
 RUN --mount=type=bind,source=docker/install.sh,target=/dev/kennel/install.sh \
     --mount=type=secret,id=ca,target=/dev/kennel/secrets/ca \
-    sh /dev/kennel/install.sh apt python3 python3-venv ca-certificates
+    sh /dev/kennel/install.sh apt python3 python3-venv ca-certificates binutils
 ARG UV_VERSION
 RUN --mount=type=bind,source=docker/install.sh,target=/dev/kennel/install.sh \
     --mount=type=secret,id=ca,target=/dev/kennel/secrets/ca --mount=type=secret,id=index,target=/dev/kennel/secrets/index \
@@ -27,6 +27,7 @@ RUN --mount=type=bind,source=docker/install.sh,target=/dev/kennel/install.sh \
     --mount=type=bind,source=docker/locks/build.txt,target=/dev/kennel/locks/build.txt \
     --mount=type=bind,source=docker/locks/torch.txt,target=/dev/kennel/locks/torch.txt \
     --mount=type=bind,from=tools,source=/opt/uv,target=/dev/kennel/uv \
+    --mount=type=bind,from=tools,source=/usr,target=/dev/kennel/usr \
     --mount=type=secret,id=ca,target=/dev/kennel/secrets/ca --mount=type=secret,id=index,target=/dev/kennel/secrets/index \
     sh /dev/kennel/install.sh lock torch
 # NVIDIA_*: nvidia/cuda sets them; repeated for a BASE_IMAGE that is a plain distribution.

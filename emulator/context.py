@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from moto.utilities.utils import get_partition
+
 from emulator import region
 from emulator.contract import Record
 from emulator.engines.choose import Engines
@@ -26,7 +28,8 @@ Operations = dict[str, Operation]
 class Context:
     """One emulator's settings, stored state and engines.
 
-    `closing` is set when the emulator stops: every wait then ends.
+    `closing` is set when the emulator stops: every wait then ends. `changing` is held by the one
+    operation that changes something: what it has checked still holds when it writes.
     """
 
     settings: Settings
@@ -37,6 +40,7 @@ class Context:
     slots: Slots
     keys: JobKeys = field(default_factory=JobKeys)
     closing: threading.Event = field(default_factory=threading.Event)
+    changing: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
     def open(cls, settings: Settings) -> "Context":
@@ -85,8 +89,9 @@ class Context:
         return region.current(self.settings.region)
 
     def arn(self, resource: Resource, name: str) -> str:
-        """Return a resource's ARN, in the region at work."""
-        return f"arn:aws:sagemaker:{self.region}:{ACCOUNT}:{resource.kind}/{resource.key(name)}"
+        """Return a resource's ARN, in the region at work and its partition."""
+        start = f"arn:{get_partition(self.region)}:sagemaker:{self.region}:{ACCOUNT}"
+        return f"{start}:{resource.kind}/{resource.key(name)}"
 
     def unique(self, name: str) -> str:
         """Return a name for files and containers: names are unique in one region only."""

@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 import botocore.session  # type: ignore[import-untyped, unused-ignore]
+from werkzeug.datastructures import Headers
 
 from emulator.errors import ApiError, Invalid
 
@@ -35,6 +36,9 @@ _JAVA = {
     r"\p{S}": r"$+<=>^`|~",
     r"\p{P}": r"!-/:-@\[-`{-~",
     r"\p{Alnum}": "a-zA-Z0-9",
+    r"\p{Print}": r"\x20-\x7e",
+    r"\p{ASCII}": r"[\x00-\x7f]",
+    r"\z": r"\Z",
 }
 
 
@@ -58,11 +62,15 @@ def check(operation: str, request: object) -> Record:
     if not isinstance(request, dict):
         raise ApiError("expected a JSON object", code="SerializationException", status=400)
     shape = _service().operation_model(operation).input_shape
-    problems = list(_problems(shape, request, "")) if shape else []
-    if problems:
-        count = f"{len(problems)} validation error{'s' if len(problems) > 1 else ''} detected"
-        raise Invalid(f"{count}: {'; '.join(problems)}")
+    if problems := list(_problems(shape, request, "")) if shape else []:
+        raise Invalid(sentence(problems))
     return request
+
+
+def sentence(problems: list[str]) -> str:
+    """Return SageMaker's message for broken constraints."""
+    count = f"{len(problems)} validation error{'s' if len(problems) > 1 else ''} detected"
+    return f"{count}: {'; '.join(problems)}"
 
 
 def values(operation: str, request: Record) -> Iterator[tuple[str, Any]]:
@@ -81,6 +89,17 @@ def headers(operation: str) -> dict[str, str]:
         for name, member in shape.members.items()
         if member.serialization.get("location") == "header"
     }
+
+
+def header_problems(operation: str, given: Headers) -> list[str]:
+    """Return the broken constraints of an invocation's headers, in SageMaker's words."""
+    shape = _service("sagemaker-runtime").operation_model(operation).input_shape
+    return [
+        problem
+        for name, header in headers(operation).items()
+        if header in given and shape.members[name].type_name == "string"
+        for problem in _constraints(shape.members[name], given[header], _member_path("", name))
+    ]
 
 
 def answer(operation: str, record: Record) -> Record:

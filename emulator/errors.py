@@ -50,6 +50,13 @@ class InUse(ApiError):
     status = 400
 
 
+class Conflict(ApiError):
+    """ConflictException: other resources are in the way."""
+
+    code = "ConflictException"
+    status = 400
+
+
 class LimitExceeded(ApiError):
     """ResourceLimitExceeded: the request exceeds an account quota."""
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from emulator.errors import ApiError, InUse, Invalid, NotFound
+from emulator.errors import ApiError, Conflict, InUse, Invalid, NotFound
 
 Error = tuple[type[ApiError], str]
 
@@ -62,8 +62,8 @@ TRAINING_JOB = Resource(
     missing=(Invalid, "Requested resource not found."),
     taken=(
         InUse,
-        "Training job names must be unique within an AWS account and region, but a training job "
-        "with the name {name} already exists for this account and region",
+        "Training job names must be unique within an AWS account and region, and a training job "
+        "with this name already exists ({arn})",
     ),
 )
 TUNING_JOB = Resource(
@@ -71,11 +71,14 @@ TUNING_JOB = Resource(
     "HyperParameterTuningJob",
     "HyperParameterTuningJobSummaries",
     "HyperParameterTuningJobSummary",
-    missing=(NotFound, "Amazon SageMaker can't find a tuning job with the name {name}."),
+    missing=(
+        NotFound,
+        "Amazon SageMaker can't find a tuning job called {name}. Type another name.",
+    ),
     taken=(
         InUse,
-        "Hyper parameter tuning job names must be unique within an AWS account and region, but a "
-        "tuning job with the name {name} already exists",
+        "A hyperparameter tuning job with the name, {name}, already exists. Choose a different "
+        "name.",
     ),
 )
 TRANSFORM_JOB = Resource(
@@ -83,8 +86,12 @@ TRANSFORM_JOB = Resource(
     "TransformJob",
     "TransformJobSummaries",
     "TransformJobSummary",
-    missing=(NotFound, "Could not find the transform job {name}"),
-    taken=(InUse, "Job name must be unique within an AWS account and region: {name}"),
+    missing=(Invalid, "Could not find requested job with name: {name}"),
+    taken=(
+        InUse,
+        "Job name must be unique within an AWS account and region, and a job with this name "
+        "already exists ({arn})",
+    ),
 )
 
 
@@ -121,4 +128,31 @@ IMAGE_VERSION = Resource(
     taken=(InUse, "ImageVersion {arn} already exists"),
     lower=True,
 )
-TAGGED = (TRAINING_JOB, TUNING_JOB, TRANSFORM_JOB, MODEL, ENDPOINT_CONFIG, ENDPOINT, IMAGE)
+PACKAGE_GROUP = Resource(
+    "model-package-group",
+    "ModelPackageGroup",
+    "ModelPackageGroupSummaryList",
+    "ModelPackageGroupSummary",
+    missing=(Invalid, "ModelPackageGroup {arn} does not exist."),
+    taken=(Invalid, "Model Package Group already exists: {arn}"),
+)
+# The name of a version is `<group>/<number>`, in `_name`.
+PACKAGE = Resource(
+    "model-package",
+    "ModelPackage",
+    "ModelPackageSummaryList",
+    "ModelPackageSummary",
+    missing=(Invalid, "ModelPackage {arn} does not exist."),
+    taken=(Conflict, "Model Package already exists: {arn}"),
+)
+TAGGED = (
+    TRAINING_JOB,
+    TUNING_JOB,
+    TRANSFORM_JOB,
+    MODEL,
+    ENDPOINT_CONFIG,
+    ENDPOINT,
+    IMAGE,
+    PACKAGE_GROUP,
+    PACKAGE,
+)

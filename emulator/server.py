@@ -19,13 +19,14 @@ from emulator.api import door, fields, tags
 from emulator.api.endpoints import Endpoints
 from emulator.api.field_table import FIELDS
 from emulator.api.images import Images
+from emulator.api.model_registry import ModelRegistry
 from emulator.api.models import Models
 from emulator.api.runtime import Runtime
 from emulator.api.tags import Tags
 from emulator.api.training import TrainingJobs
 from emulator.api.transform import TransformJobs
 from emulator.api.tuning import TuningJobs
-from emulator.context import Context, Operations
+from emulator.context import Context, Operation, Operations
 from emulator.errors import ApiError, NotEmulated
 from emulator.runs.schedules import Schedules
 from emulator.runs.training_runs import TrainingRuns
@@ -36,14 +37,6 @@ from emulator.store.paths import remove_child
 
 log = logging.getLogger("kennel.emulator")
 
-# The part of SageMaker that moto answers: the model registry, which runs nothing.
-MOTO_OPERATIONS = frozenset(
-    name for name in contract.operations() if "ModelPackage" in name and "Batch" not in name
-)
-# Its resources, whose tags moto has, too.
-_IN_REGISTRY = re.compile(r"arn:[\w-]+:sagemaker:[^:]+:[^:]+:model-package(-group)?/")
-# Services of moto that would know nothing of what the emulator runs.
-_UNAWARE = ("cloudformation", "tagging")
 _EMULATOR_PATH = "/_emulator/"
 _INVOCATION = re.compile("/endpoints/([^/]+)/(async-)?invocations")
 Start = Callable[..., Any]
@@ -60,7 +53,9 @@ class Emulator:
         self._settings, self._access_key = settings, settings.access_key
         # moto would let every web page read its answers.
         werkzeug_app.DISABLE_GLOBAL_CORS = True  # type: ignore[attr-defined]
-        self._moto = werkzeug_app.DomainDispatcherApplication(werkzeug_app.create_backend_app)
+        self._moto = edges.answering(
+            werkzeug_app.DomainDispatcherApplication(werkzeug_app.create_backend_app)
+        )
         self._resetting = threading.Lock()
         self._url = ""
         self._open()
@@ -75,16 +70,22 @@ class Emulator:
         self._transforms = TransformJobs(context)
         self._endpoints = Endpoints(context)
         self._runtime = Runtime(context, self._endpoints)
-        self._operations: Operations = {
+        operations: Operations = {
             **TrainingJobs(context, self._training).operations(),
             **self._tuning.operations(),
             **self._transforms.operations(),
             **Models(context).operations(),
             **self._endpoints.operations(),
             **Images(context).operations(),
+            **ModelRegistry(context).operations(),
             **Tags(context).operations(),
         }
-        Schedules(self._endpoints.delete, self._journal.answer, context.closing)
+        self._operations = {
+            name: call if name.startswith(("Describe", "List")) else _alone(call, context.changing)
+            for name, call in operations.items()
+        }
+        delete = self._operations["DeleteEndpoint"]
+        Schedules(delete, self._journal.answer, context.closing)
         assert set(self._operations) | {"InvokeEndpoint", "InvokeEndpointAsync"} == set(FIELDS)
 
     def __call__(self, environ: dict[str, Any], start: Start) -> Iterable[bytes]:
@@ -93,7 +94,9 @@ class Emulator:
         def start_sandboxed(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
             if any("\r" in value or "\n" in value for _, value in headers):
                 raise ValueError("a header of the answer has a line break")
-            return start(status, [*headers, door.NO_SCRIPTS], *more)
+            named = {name.lower() for name, _ in headers}
+            added = [one for one in door.request_id(environ) if one[0].lower() not in named]
+            return start(status, [*headers, *added, door.NO_SCRIPTS], *more)
 
         if refused := door.refusal(environ, self._access_key, self._context.keys.has):
             return refused(environ, start_sandboxed)
@@ -107,10 +110,8 @@ class Emulator:
         try:
             if request.path.startswith(_EMULATOR_PATH):
                 return self._emulator(request)(environ, start)
-            if service == "SageMaker" and operation not in MOTO_OPERATIONS:
-                response = self._sagemaker(operation, request)
-                if response is not None:
-                    return response(environ, start)
+            if service == "SageMaker":
+                return self._sagemaker(operation, request)(environ, start)
             if _simulates_policies(request):
                 return _access_denied()(environ, start)
             if found := _INVOCATION.fullmatch(request.path):
@@ -119,14 +120,17 @@ class Emulator:
             if request.path == door.RESET:
                 self._reset()
                 return _json({"status": "ok"})(environ, start)
-            if (signed_for := door.service(environ)) in ("sagemaker", *_UNAWARE):
+            if (signed_for := door.service(environ)) in edges.services():
                 body = request.get_data()
-                environ["wsgi.input"] = BytesIO(body)  # moto reads it again
                 edges.check(signed_for, request, body, self._context.objects)
+                if signed_for == "logs":
+                    body = edges.with_streams(request, body)
+                    environ["CONTENT_LENGTH"] = str(len(body))
+                environ["wsgi.input"] = BytesIO(body)  # moto reads it again
         except ApiError as error:
-            if door.service(environ) == "cloudformation":
-                text = door.error_xml(error.code, error.message, "cloudformation")
-                return Response(text, error.status, content_type="text/xml")(environ, start)
+            if door.service(environ) not in ("sagemaker", "s3"):
+                failed = door.failure(environ, error.code, error.message, error.status)
+                return failed(environ, start)
             return _error(error)(environ, start)
         except Exception as error:
             log.exception("%s %s", request.path, operation)
@@ -169,8 +173,8 @@ class Emulator:
             self._open()
             self.listen_at(self._url)
 
-    def _sagemaker(self, operation: str, request: Request) -> Response | None:
-        """Answer an operation; None if moto must answer it."""
+    def _sagemaker(self, operation: str, request: Request) -> Response:
+        """Answer an operation."""
         function = self._operations.get(operation)
         if function is None:
             known = operation in contract.operations()
@@ -180,9 +184,6 @@ class Emulator:
         checked = contract.check(operation, _body(request))
         fields.check(FIELDS[operation], operation, checked)
         tags.check(checked.get("Tags", []))
-        if _IN_REGISTRY.match(checked.get("ResourceArn", "")):
-            request.environ["wsgi.input"] = BytesIO(request.get_data())  # moto reads it again
-            return None
         return _json(contract.answer(operation, function(checked)))
 
     def _emulator(self, request: Request) -> Response:
@@ -197,6 +198,16 @@ class Emulator:
         raise ApiError(
             f"no {request.method} {request.path}", code="ValidationException", status=404
         )
+
+
+def _alone(operation: Operation, lock: threading.Lock) -> Operation:
+    """Return an operation that no other one disturbs between its checks and its changes."""
+
+    def alone(request: contract.Record) -> contract.Record:
+        with lock:
+            return operation(request)
+
+    return alone
 
 
 def _body(request: Request) -> Any:

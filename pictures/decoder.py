@@ -5,6 +5,7 @@ The bytes decide what the format is, never a file name or a declared type.
 
 import io
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -162,7 +163,10 @@ def _open(form: str, source: Source) -> Image.Image:
     try:
         return Image.open(io.BytesIO(source.data), formats=(form,))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise OversizeImage(f"the picture has too many pixels ({error})") from error
+        # Pillow's own limit, which is higher than ours.
+        found = re.search(r"\d+", str(error))
+        size = f" ({int(found[0]):,})" if found else ""
+        raise OversizeImage(f"the picture has too many pixels{size}: send a smaller one") from error
     except MemoryError:
         raise
     except UnidentifiedImageError as error:
@@ -186,6 +190,7 @@ def _facts_of_pillow(form: str, source: Source, image: Image.Image) -> tuple[Sou
         profile, remarks = bounded(image.info.get("icc_profile") or b"")
         upright = orientation(image.info.get("exif") or b"")
         source = replace(source, orientation=upright, profile=profile, remarks=remarks)
+        image = image._new(image.im)  # the same pixels, without the reader and its two canvases
     # Programs that know no opacity write 0 into the fourth byte of a pixel.
     if form == "BMP" and image.mode == "RGBA" and image.getchannel("A").getextrema() == (0, 0):
         image = image.convert("RGB")

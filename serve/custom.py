@@ -8,14 +8,14 @@ it lacks is ours. Pictures and predictions are tensors where torch is installed,
 import contextlib
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from mms.context import Context, RequestProcessor
-from PIL import UnidentifiedImageError
 from sagemaker_inference import content_types
 
-from classifier.description import DESCRIPTION, Description, describe
+from classifier.description import DESCRIPTION, BundleError, Description, describe
 from classifier.transform import EvaluationTransform, Floats
 from serve import machine, user_code
 from serve.engines.choice import Chosen
@@ -27,6 +27,7 @@ from serve.front.headers import (
     ATTRIBUTES,
     CONTENT_ENCODING,
     CONTENT_TYPE,
+    COSTLY,
     QUERY,
     REQUEST_ID,
 )
@@ -36,13 +37,13 @@ from serve.handler import (
     ParsedRequest,
     Prepared,
     headers_of,
-    internal_error,
     run,
     write_error,
 )
 from serve.lane import handover
-from serve.user_answers import by_accept, encoded
+from serve.user_answers import are_probabilities, by_accept, encoded
 from serve.user_arrays import Arrays
+from serve.user_errors import any_error, input_error, output_error, transform_error
 from serve.user_functions import UserFunctions
 
 log = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ class CustomHandler(Handler):
     """Answers requests one at a time, with the user's functions and our own for the others."""
 
     def _load(self, context: Context) -> Chosen | None:
-        with user_code.needing_torch(str(self._settings.code)):
+        with user_code.explained(str(self._settings.code)):
             return self._load_code(context)
 
     def _load_code(self, context: Context) -> Chosen | None:
@@ -72,7 +73,15 @@ class CustomHandler(Handler):
         if "pre_model_fn" in self._user:
             self._user.call("pre_model_fn", context, directory)
         if self._has_own_network:
-            chosen = super()._load(context)
+            try:
+                chosen = super()._load(context)
+            except BundleError as error:
+                if (settings.model_dir / DESCRIPTION).exists():
+                    raise
+                raise user_code.CodeError(
+                    f"{error}; or add a model_fn(model_dir) to KENNEL_CODE={name}, "
+                    "which returns your own model"
+                ) from error
             self._model: Any = self._arrays.model(self._engine.predict)
         else:
             self._prepare_process(context)
@@ -143,14 +152,20 @@ class CustomHandler(Handler):
             chosen = accepting.choose(headers.get(ACCEPT), self._settings.default_format)
             return ParsedRequest(pixels, True, chosen, Options())
         except RequestError as error:
-            return error
+            return error.without_frames()
 
     def _predictions(self, request: ParsedRequest, logits: Floats) -> Outcome:
         if request.options.explain and not self._has_own_network:
             return _NO_HEAT_MAP
         if self._numbered and logits.shape[1] != len(self._description.classes):
             self._description = _numbered_classes(logits.shape[1])
-        return super()._predictions(request, logits)
+        outcome = super()._predictions(request, logits)
+        own = "predict_fn" in self._user or not self._has_own_network
+        if own and not isinstance(outcome, RequestError) and are_probabilities(logits):
+            # A second softmax would flatten them, and novelty is a measure of logits.
+            given = [replace(one, is_normalised=True, novelty=None) for one in outcome[1]]
+            return request, given
+        return outcome
 
     def _answer(self, data: Sequence[dict[str, Any]], context: Context) -> list[bytes]:
         self._gate.measure()
@@ -161,13 +176,18 @@ class CustomHandler(Handler):
         own = self._context_of_one(context, headers)
         try:
             body, content_type = self._call_functions(item, headers, own)
+            code, phrase = own.get_response_status(0)
+            kind = own.get_response_content_type(0) or content_type
+            _check_answer(code, kind)
         except RequestError as error:
             return write_error(error, context, index)
+        except SystemExit as error:
+            failed = RuntimeError(f"the code called sys.exit({error.code!r})")
+            return write_error(any_error(failed), context, index)
         except Exception as error:
-            return write_error(_to_request_error(error), context, index)
-        code, phrase = own.get_response_status(0)
+            return write_error(any_error(error), context, index)
         context.set_response_status(code, phrase, index)
-        context.set_response_content_type(index, own.get_response_content_type(0) or content_type)
+        context.set_response_content_type(index, kind)
         return body
 
     def _context_of_one(self, context: Context, headers: dict[str, str]) -> Context:
@@ -196,8 +216,11 @@ class CustomHandler(Handler):
             accept = self._settings.default_accept
         if "transform_fn" in self._user:
             given = self._given(item, headers)
-            with self._arrays.without_gradients():
-                output = self._user.call("transform_fn", context, self._model, *given, accept)
+            try:
+                with self._arrays.without_gradients():
+                    output = self._user.call("transform_fn", context, self._model, *given, accept)
+            except Exception as error:
+                raise transform_error(error, given[1], str(accept)) from error
             return encoded(output, str(accept))
         request: ParsedRequest | None = None
         if "input_fn" in self._user:
@@ -215,7 +238,7 @@ class CustomHandler(Handler):
             else:
                 prediction = self._predict(data)
         if "output_fn" in self._user:
-            return encoded(self._user.call("output_fn", context, prediction, accept), str(accept))
+            return self._call_output_fn(prediction, str(accept), context)
         logits = self._arrays.table(prediction)
         request = request or self._own_request(logits, headers)
         if request and logits is not None and self._are_logits(logits, len(request.pixels)):
@@ -226,13 +249,20 @@ class CustomHandler(Handler):
             return body, request.answer_format.content_type
         return by_accept(prediction, str(accept))
 
+    def _call_output_fn(self, prediction: Any, accept: str, context: Context) -> tuple[bytes, str]:
+        try:
+            output = self._user.call("output_fn", context, prediction, accept)
+        except Exception as error:
+            raise output_error(error, accept) from error
+        return encoded(output, accept)
+
     def _own_request(self, logits: Floats | None, headers: dict[str, str]) -> ParsedRequest | None:
         """Return what the client asks for where input_fn read it; None if nothing has classes."""
         if not self._has_own_network or logits is None:
             return None
         options = read_options(headers.get(QUERY), headers.get(ATTRIBUTES))
         if options.explain:
-            raise _NO_HEAT_MAP
+            raise _NO_HEAT_MAP.without_frames()
         chosen = accepting.choose(headers.get(ACCEPT), self._settings.default_format)
         chosen.check(options)
         return ParsedRequest(logits, True, chosen, options)
@@ -257,12 +287,8 @@ class CustomHandler(Handler):
         given = self._given(item, headers)
         try:
             return self._user.call("input_fn", context, *given)
-        except (ValueError, UnidentifiedImageError) as error:
-            raise RequestError(
-                400,
-                f"the request cannot be read: {str(error)[:300]}",
-                "see what input_fn accepts",
-            ) from error
+        except Exception as error:
+            raise input_error(error) from error
 
 
 def _arrays() -> Arrays:
@@ -286,12 +312,12 @@ def _numbered_classes(count: int) -> Description:
     )
 
 
-def _to_request_error(error: Exception) -> RequestError:
-    """Return the 4xx of an error that carries one, as the toolkit's errors do; else a 500."""
-    code = getattr(error, "status_code", 500)
-    if isinstance(code, int) and 400 <= code < 500:
-        return RequestError(code, str(error)[:300], "see what the code of the endpoint accepts")
-    return internal_error(error, "a request failed in custom code")
+def _check_answer(code: int, content_type: str) -> None:
+    """Raise ValueError for what would not reach the client as the code meant it."""
+    if code == COSTLY:
+        raise ValueError(f"the status {COSTLY} has another meaning inside the server")
+    if not (content_type.isascii() and content_type.isprintable()):
+        raise ValueError(f"{content_type[:100]!r} is no content type")
 
 
 _handler = CustomHandler()

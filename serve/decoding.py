@@ -15,7 +15,7 @@ from PIL import Image
 from pictures.decoder import Cost, ImageError, OversizeImage, cost, decode
 from pictures.geometry import CentreCrop
 from serve import triage
-from serve.errors import RequestError
+from serve.errors import RequestError, first
 from serve.formats import accepting, answers, contents, encodings, magic
 from serve.formats.envelopes import Content, Pixels
 from serve.formats.options import Options, read_options
@@ -70,20 +70,23 @@ class Asked:
     answer_format: answers.Format
 
 
-def parse(headers: Mapping[str, str], body: bytes, settings: Settings) -> tuple[Content, Asked]:
+def parse(
+    headers: Mapping[str, str], body: bytes, settings: Settings, most: int | None = None
+) -> tuple[Content, Asked]:
     """Return the pictures of a request, not decoded yet, and what it asks for.
 
     Args:
         headers: of the request, with the names in `serve/front/headers.py`.
         body: as sent, with its Content-Encoding.
         settings: its limits.
+        most: the largest body, in bytes, when it is unpacked; None is that of the settings.
 
     Raises:
         RequestError: 400, 406, 415 or 422; 200 for litter in a batch transform, which has an answer
             but no prediction.
     """
     answer_format = choose_format(headers, settings)
-    body = encodings.undo(headers.get(CONTENT_ENCODING), body, settings.max_body)
+    body = encodings.undo(headers.get(CONTENT_ENCODING), body, most or settings.max_body)
     if settings.is_batch and (name := magic.litter(body)):
         # One object that is refused fails the whole transform: SageMaker sends every object.
         raise RequestError(200, f"this is {name}, not a picture", "it has no prediction")
@@ -134,7 +137,7 @@ def read_pictures(
     """
     pixels, errors = read_lines(content, crop, settings, gate)
     if errors:
-        raise errors[min(errors)]
+        raise first(errors)
     return pixels
 
 
@@ -158,7 +161,7 @@ def read_lines(
         except RequestError as error:
             if not content.is_lines:
                 raise
-            errors[index] = error
+            errors[index] = error.without_frames()
     together = sum(one.pixels for one in costs.values())
     if together > settings.request_pixels:
         raise RequestError(
@@ -177,9 +180,9 @@ def read_lines(
             except RequestError as error:
                 if not content.is_lines:
                     raise
-                errors[index] = error
+                errors[index] = error.without_frames()
     if not pixels:
-        raise errors[min(errors)]
+        raise first(errors)
     return np.stack(pixels), errors
 
 

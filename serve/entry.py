@@ -17,7 +17,7 @@ from pathlib import Path
 from classifier import unbundled
 from pictures.text import printable
 from serve import user_code
-from serve.front import health, metrics, nginx, privileges, processes
+from serve.front import health, metrics, nginx, privileges, processes, variables
 from serve.front.model_server import (
     REPORTS,
     Lane,
@@ -273,8 +273,9 @@ def main() -> int:
         settings = Settings.from_environment()
         if settings.code:
             user_code.check(settings.code, settings.model_dir)
-        for line in user_code.notices(settings.code, settings.model_dir):
-            log.warning("%s", line)
+        notices = user_code.notices(settings.code, settings.model_dir)
+        for line in (*variables.passed_over(os.environ), *notices):
+            log.warning("%s", printable(line))
     except (SettingsError, user_code.CodeError) as error:
         log.error("invalid settings:\n%s", error)
         return 2

@@ -4,6 +4,7 @@
 """
 
 import json
+from collections.abc import Mapping
 
 
 class RequestError(Exception):
@@ -21,6 +22,15 @@ class RequestError(Exception):
         self.message = message
         self.hint = hint
 
+    def without_frames(self) -> "RequestError":
+        """Return the error to store or to raise again.
+
+        The frames of a traceback hold the request's bytes and pixels. An error that is stored in
+        one of these frames, or in a caller's, would keep them until the garbage collector runs; one
+        that is stored in a module, until it is raised again.
+        """
+        return RequestError(self.code, self.message, self.hint)
+
     def body(self, request_id: str) -> bytes:
         """Return the JSON body, one line, UTF-8."""
         fields = {
@@ -30,3 +40,8 @@ class RequestError(Exception):
             "request_id": request_id,
         }
         return json.dumps(fields, ensure_ascii=False).encode() + b"\n"
+
+
+def first(errors: Mapping[int, RequestError]) -> RequestError:
+    """Return the error of the first picture that has one, to raise it for the whole request."""
+    return errors[min(errors)].without_frames()

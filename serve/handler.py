@@ -23,8 +23,9 @@ from pictures.geometry import CentreCrop
 from serve.decoding import Asked, MemoryGate, choose_format, is_quick, parse, read_lines
 from serve.engines import choice
 from serve.engines.engine import Engine
-from serve.errors import RequestError
+from serve.errors import RequestError, first
 from serve.formats import answers, replies
+from serve.formats.encodings import UnpackedTooLargeError
 from serve.formats.options import Options, read_options
 from serve.front import health, heartbeat
 from serve.front.headers import ATTRIBUTES, COSTLY, PIXELS, QUERY, REQUEST_ID
@@ -182,15 +183,23 @@ class Handler:
         try:
             if name := headers.get(PIXELS):
                 return self._from_lane(name, headers)
-            content, asked = parse(headers, bytes(item.get("body", b"")), self._settings)
-            if handover.folder() and not is_quick(content, self.crop):
+            body = bytes(item.get("body", b""))
+            has_lane = handover.folder() is not None
+            most = self._settings.max_direct_body if has_lane else self._settings.max_body
+            try:
+                content, asked = parse(headers, body, self._settings, most)
+            except UnpackedTooLargeError:
+                if most == self._settings.max_body:
+                    raise
+                return _COSTLY
+            if has_lane and not is_quick(content, self.crop):
                 return _COSTLY
             pixels, errors = read_lines(content, self.crop, self._settings, self._gate)
             if errors and not asked.answer_format.is_lines:
-                raise errors[min(errors)]
+                raise first(errors)
             return self._parsed(Decoded(pixels, content.is_list, {}, errors), asked)
         except RequestError as error:
-            return error
+            return error.without_frames()
         except Exception as error:
             return internal_error(error)
         finally:
@@ -250,7 +259,7 @@ class Handler:
                 )
             return request, predictions
         except RequestError as error:
-            return error
+            return error.without_frames()
         except Exception as error:
             return internal_error(error)
 

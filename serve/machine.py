@@ -106,19 +106,5 @@ def worker_mb() -> int:
     return _WORKER_MB if has("torch") else _WORKER_WITHOUT_TORCH_MB
 
 
-def computes_bf16() -> bool:
-    """Return whether the processor computes in bfloat16; emulation would be slower."""
-    return not _features().isdisjoint({"avx512_bf16", "amx_bf16", "bf16"})
-
-
-def _features() -> set[str]:
-    """Return what the processor can do, by Linux's names: `flags` on x86, `Features` on Arm."""
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        name, _, value = line.partition(":")
-        if name.strip() in ("flags", "Features"):
-            return set(value.split())
-    return set()
-
-
 def _cgroup(name: str) -> str:
     return (_CGROUP / name).read_text()

@@ -75,7 +75,7 @@ class MultiModelHandler(Handler):
                 else:
                     outcomes[index] = json.dumps(done).encode()
             except RequestError as error:
-                outcomes[index] = error
+                outcomes[index] = error.without_frames()
         for name, indices in invocations.items():
             # This batch can have unloaded it.
             if name not in self._models:

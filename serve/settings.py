@@ -19,6 +19,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import ErrorDetails
 from sagemaker_inference import parameters
 
 from serve import machine
@@ -29,6 +30,8 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 # The model server stores its ports in a Java short.
 InnerPort = Annotated[int, Field(ge=1024, le=32766)]
 Positive = Annotated[int, Field(ge=1)]
+_HOUR = 3600  # as long as SageMaker waits at most, for an asynchronous endpoint
+Seconds = Annotated[int, Field(ge=1, le=_HOUR)]
 # nginx compares the number of digits: a body of 10 MB or more is large.
 _MAX_DIRECT_BODY = 9_999_999
 # A unix socket's path has at most 107 bytes (unix(7)); the workers' sockets are two folders deeper.
@@ -51,7 +54,7 @@ class Settings(BaseModel):
         alias=parameters.BASE_PATH_ENV,
         description="the bundle is in its folder `model`",
     )
-    workers_wanted: Positive | None = Field(
+    workers_wanted: Annotated[int, Field(ge=1, le=256)] | None = Field(
         None,
         alias=parameters.MODEL_SERVER_WORKERS_ENV,
         description=(
@@ -59,10 +62,15 @@ class Settings(BaseModel):
             "memory allows"
         ),
     )
-    timeout_s: Positive = Field(
-        240,
+    timeout_seconds: Seconds | None = Field(
+        None,
         alias=parameters.MODEL_SERVER_TIMEOUT_SECONDS_ENV,
-        description="limit for loading, and for one batch in a worker",
+        description="limit for loading, and for one batch in a worker; 240 by default",
+    )
+    timeout_minutes: Positive | None = Field(
+        None,
+        alias=parameters.MODEL_SERVER_TIMEOUT_ENV,
+        description="the same limit in minutes, as in the toolkit; more than an hour is an hour",
     )
     max_payload_mb: Annotated[int, Field(ge=1, le=1024)] = Field(
         6,
@@ -148,10 +156,10 @@ class Settings(BaseModel):
             "batch fills while the previous one is computed. With 0 no batch has more than two"
         ),
     )
-    queue_size: Positive = Field(
+    queue_size: Annotated[int, Field(ge=1, le=10_000)] = Field(
         100, alias="KENNEL_QUEUE_SIZE", description="waiting requests; more get 503"
     )
-    threads: Positive | None = Field(
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = Field(
         None,
         alias="KENNEL_THREADS",
         description=(
@@ -179,10 +187,10 @@ class Settings(BaseModel):
             "which the golden inputs agree"
         ),
     )
-    max_pixels: Positive = Field(
+    max_pixels: Annotated[int, Field(ge=1, le=2**30)] = Field(
         2**26, alias="KENNEL_MAX_PIXELS", description="width times height of a picture"
     )
-    max_request_pixels: Positive = Field(
+    max_request_pixels: Annotated[int, Field(ge=1, le=2**30)] = Field(
         2**26,
         alias="KENNEL_MAX_REQUEST_PIXELS",
         description=(
@@ -200,7 +208,8 @@ class Settings(BaseModel):
             "answer is 422"
         ),
     )
-    golden_tolerance: Annotated[float, Field(gt=0)] = Field(
+    # In bf16 0.02 allows a difference as large as the largest logit: the check would prove nothing.
+    golden_tolerance: Annotated[float, Field(gt=0, lt=0.02)] = Field(
         1e-3,
         alias="KENNEL_GOLDEN_TOLERANCE",
         description=(
@@ -213,10 +222,10 @@ class Settings(BaseModel):
         alias="KENNEL_DRAIN_SECONDS",
         description="limit for open requests after SIGTERM; SageMaker kills after 30",
     )
-    recovery_s: Positive = Field(
+    recovery_s: Seconds = Field(
         60, alias="KENNEL_RECOVERY_SECONDS", description="without a healthy worker, before exit 1"
     )
-    hung_s: Positive = Field(
+    hung_s: Seconds = Field(
         30,
         alias="KENNEL_HUNG_SECONDS",
         description="for one step of a batch, before the worker is killed",
@@ -287,13 +296,14 @@ class Settings(BaseModel):
         try:
             return cls.model_validate(given)
         except ValidationError as error:
-            lines = [
-                f"{problem['loc'][0]}={problem['input']}: {problem['msg']}"
-                if problem["loc"]
-                else problem["msg"]
-                for problem in error.errors()
-            ]
-            raise SettingsError("\n".join(lines)) from None
+            raise SettingsError("\n".join(map(_line, error.errors()))) from None
+
+    @property
+    def timeout_s(self) -> int:
+        """The limit for loading and for one batch, in seconds."""
+        if self.timeout_seconds is None and self.timeout_minutes is not None:
+            return min(60 * self.timeout_minutes, _HOUR)
+        return self.timeout_seconds or 240
 
     @property
     def model_dir(self) -> Path:
@@ -325,10 +335,9 @@ class Settings(BaseModel):
         """Workers, threads and batch size: the settings, else chosen for the machine."""
         # Bundles that share weights must be in one process.
         wanted = 1 if self.multi_model else self.workers_wanted
-        gpus = machine.gpus() if self.can_use_gpus else 0
         chosen = machine.layout(
             machine.cores(),
-            gpus,
+            self.gpus,
             machine.memory_mb(),
             wanted,
             worker_mb=machine.worker_mb(),
@@ -336,6 +345,11 @@ class Settings(BaseModel):
         return machine.Layout(
             chosen.workers, self.threads or chosen.threads, self.batch_wanted or chosen.batch_size
         )
+
+    @property
+    def gpus(self) -> int:
+        """How many GPUs are used."""
+        return machine.gpus() if self.can_use_gpus else 0
 
     @property
     def can_use_gpus(self) -> bool:
@@ -365,3 +379,8 @@ class Settings(BaseModel):
     def default_format(self) -> answers.Format:
         """The format for clients without an `Accept` header."""
         return accepting.choose(self.default_accept)
+
+
+def _line(problem: ErrorDetails) -> str:
+    reason = problem["msg"].removeprefix("Value error, ")
+    return f"{problem['loc'][0]}={problem['input']}: {reason}" if problem["loc"] else reason

@@ -11,7 +11,9 @@ import importlib
 import importlib.util
 import os
 import re
+import subprocess
 import sys
+import urllib.error
 from collections.abc import Iterator
 from importlib import metadata
 from importlib.machinery import all_suffixes
@@ -154,6 +156,8 @@ def load(name: str, model_dir: Path) -> ModuleType:
         CodeError: as `check`, or the module has none of the functions.
     """
     folder = str(check(name, model_dir))
+    if name == BUNDLE:
+        sys.dont_write_bytecode = True  # nothing is written to the bundle
     if folder not in sys.path:
         sys.path.insert(0, folder)
     if _is_file(name) or name == BUNDLE:
@@ -178,20 +182,36 @@ def load(name: str, model_dir: Path) -> ModuleType:
 
 
 @contextlib.contextmanager
-def needing_torch(name: str) -> Iterator[None]:
-    """Explain an import of torch that fails in the user's code: the small image does not have it.
+def explained(name: str) -> Iterator[None]:
+    """Explain why the user's code does not load, where the error alone does not say what to do.
 
     Raises:
-        CodeError: torch is needed and not installed.
+        CodeError: with what to do.
     """
     try:
         yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("torch", "torchvision"):
-            raise
+    except SystemExit as error:
         raise CodeError(
-            f"KENNEL_CODE={name} imports {error.name}, which this image does not have: serve it "
-            "with the image kennel-serve, or write it with numpy"
+            f"KENNEL_CODE={name} calls sys.exit({error.code!r}) when it is loaded: "
+            "keep what a program does under if __name__ == '__main__'"
+        ) from error
+    except ModuleNotFoundError as error:
+        cure = "put it next to the module, or install it in an image built from this one"
+        if (error.name or "").partition(".")[0] in ("torch", "torchvision"):
+            cure = "serve it with the image kennel-serve, or write it with numpy"
+        raise CodeError(
+            f"KENNEL_CODE={name} imports {error.name}, which this image does not have: {cure}"
+        ) from error
+    except urllib.error.URLError as error:
+        raise CodeError(
+            f"KENNEL_CODE={name} downloads something when it is loaded, and that failed ({error}): "
+            "put it into the bundle or the image; a network that gets its weights from the bundle "
+            "needs no others (weights=None)"
+        ) from error
+    except subprocess.CalledProcessError as error:
+        raise CodeError(
+            f"KENNEL_CODE={name} runs a command when it is loaded, and that failed ({error}): "
+            "install packages in an image built from this one"
         ) from error
 
 

@@ -4,11 +4,29 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from classifier.transform import Floats
 from serve.user_arrays import Arrays
+
+
+class Network(nn.Module):
+    """The bundle's network, whichever engine computes it.
+
+    Code for the toolkit calls `eval`, `to` and `forward`, and asks the parameters for their device.
+    """
+
+    def __init__(self, predict: Callable[[Floats], Floats]) -> None:
+        super().__init__()
+        self._predict = predict
+        self._placed = nn.Parameter(torch.empty(0), requires_grad=False)
+
+    def forward(self, data: Any) -> Any:
+        """Return the logits [N, C] of pixels [N, 3, H, W]."""
+        pixels = torch.as_tensor(data).detach().to("cpu", torch.float32)
+        return torch.from_numpy(self._predict(pixels.contiguous().numpy()))
 
 
 class Tensors(Arrays):
@@ -19,13 +37,8 @@ class Tensors(Arrays):
         return torch.from_numpy(pixels)
 
     def model(self, predict: Callable[[Floats], Floats]) -> Callable[[Any], Any]:
-        """Return the bundle's network as the functions get it: from a tensor to a tensor."""
-
-        def call(data: Any) -> Any:
-            pixels = torch.as_tensor(data).detach().to("cpu", torch.float32)
-            return torch.from_numpy(predict(pixels.contiguous().numpy()))
-
-        return call
+        """Return the bundle's network as the functions get it: a module from tensor to tensor."""
+        return Network(predict)
 
     def call(self, model: Any, data: Any) -> Any:
         """Call a model as the toolkit's PyTorch handler does: on its device, in eval mode."""
@@ -36,6 +49,8 @@ class Tensors(Arrays):
                 data = data.to(weight.device, weight.dtype if floats else data.dtype)
             model = model.eval()
         output = super().call(model, data)
+        if isinstance(output, np.ndarray):  # of another runtime
+            output = torch.from_numpy(output)
         return output.float().cpu() if isinstance(output, torch.Tensor) else output
 
     def table(self, prediction: Any) -> Floats | None:

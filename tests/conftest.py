@@ -20,7 +20,15 @@ settings.register_profile(
 )
 settings.load_profile("kennel")
 
+# Files that take longest come first, so that no process works on one at the end while others wait.
+LONGEST = ("test_demo.py", "test_every_network.py", "test_every_export.py", "test_real_clients.py")
+
 REAL = Path(__file__).parents[2] / "shared" / "data"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of the longest files first; the others keep their order."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 @pytest.fixture(scope="session")

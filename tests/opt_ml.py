@@ -60,7 +60,7 @@ class OptMl:
         """Start the training entry as the image's `train` does; its whole log is in one pipe."""
         return subprocess.Popen(
             [sys.executable, "-m", "train.entry"],
-            env=os.environ | {"SAGEMAKER_BASE_DIR": str(self.root), "OMP_NUM_THREADS": "2"} | env,
+            env=os.environ | {"SAGEMAKER_BASE_DIR": str(self.root)} | env,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

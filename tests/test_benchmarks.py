@@ -8,7 +8,7 @@ import pytest
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 # Modules that the others use.
-PARTS = {"__init__", "measuring", "clients", "servers", "gpu_parts"}
+PARTS = {"__init__", "measuring", "bundles", "clients", "servers", "contained", "gpu_parts"}
 NAMES = sorted({file.stem for file in FOLDER.glob("*.py")} - PARTS)
 
 

@@ -120,8 +120,11 @@ def test_every_key_in_a_sentence_exists(page: Path) -> None:
     assert unknown == []
 
 
-# Parameters of requests, of Excel's CSV, and of the SDK.
-NOT_OURS = {"explain", "top_k", "threshold", "sep", "rules", "entry_point"}
+# Parameters of requests, of Excel's CSV, of the SDK, and of torchvision's networks.
+NOT_OURS = {
+    *{"explain", "top_k", "threshold"},
+    *{"sep", "rules", "entry_point", "transform_input"},
+}
 
 
 @by_page

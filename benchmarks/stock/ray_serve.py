@@ -9,6 +9,7 @@ import sys
 import time
 
 import inference
+import ray
 import torch
 from ray import serve
 from starlette.requests import Request
@@ -34,6 +35,7 @@ class Classifier:
 
 
 if __name__ == "__main__":
+    ray.init(num_cpus=CORES, include_dashboard=False, object_store_memory=2**28)
     serve.start(http_options={"host": "127.0.0.1", "port": int(sys.argv[1])})
     serve.run(Classifier.bind(), route_prefix="/invocations")
     while True:

@@ -6,18 +6,21 @@ The command itself imports no torch.
 import argparse
 import shutil
 import sys
-import tarfile
 import tempfile
 from pathlib import Path
 
-from classifier import importing
-from classifier.description import DESCRIPTION, FILES, BundleError, describe
+from classifier import bundle, importing
+from classifier.description import (
+    DESCRIPTION,
+    PACKED,
+    BundleError,
+    check_name,
+    describe,
+)
 from classifier.exporting import sample, writing
 from classifier.exporting.network import ExportError
 from pictures import archive
 from pictures.picture import DataError, Picture
-
-_PACKED = (".tar.gz", ".tgz")
 
 
 def main() -> int:
@@ -28,7 +31,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     try:
-        _export(given.bundle, given.out, given.photos)
+        export(given.bundle, given.out, given.photos)
     except ExportError as error:
         print(f"kennel: the network cannot be exported: {error}", file=sys.stderr)
         return 1
@@ -38,7 +41,7 @@ def main() -> int:
     return 0
 
 
-def _export(source: Path, out: Path | None, photos: Path | None) -> None:
+def export(source: Path, out: Path | None, photos: Path | None) -> None:
     """Export a bundle, a folder or an archive, in its place or as `out`.
 
     Raises:
@@ -48,6 +51,8 @@ def _export(source: Path, out: Path | None, photos: Path | None) -> None:
         raise ValueError(f"{out} exists already: remove it, or give another name")
     if not source.exists():
         raise ValueError(f"no bundle at {source}")
+    if out is not None:
+        check_name(out)
     target = out or source
     in_place = source.is_dir() and target == source
     with tempfile.TemporaryDirectory() as scratch:
@@ -56,11 +61,14 @@ def _export(source: Path, out: Path | None, photos: Path | None) -> None:
             archive.unpack(source, folder)
         elif not in_place:
             shutil.copytree(source, folder)
-        _export_folder(folder, photos)
-        if target.name.endswith(_PACKED) or target.is_file():
-            _pack(folder, target)
+        try:
+            _export_folder(folder, photos)
+        except BundleError as error:
+            raise BundleError(str(error).replace(str(folder), str(source))) from error
+        if target.name.endswith(PACKED) or target.is_file():
+            bundle.pack(folder, target)
         elif not in_place:
-            shutil.copytree(folder, target, dirs_exist_ok=True)
+            _copy(folder, target)
     print(f"{target}: exported")
 
 
@@ -84,19 +92,15 @@ def _export_folder(folder: Path, photos: Path | None) -> None:
         print("no model.int8.onnx: that needs --photos, in class folders")
 
 
-def _pack(folder: Path, target: Path) -> None:
-    """Write an archive with the files of the bundle first, and whatever else the folder has."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial")
-    found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    first = [name for name in FILES if name in found]
+def _copy(folder: Path, target: Path) -> None:
+    """Copy a folder as a whole, or not at all."""
     try:
-        with tarfile.open(partial, "w:gz", compresslevel=1) as packed:
-            for name in (*first, *sorted(found - {*first})):
-                packed.add(folder / name, name)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
+        shutil.copytree(folder, target, dirs_exist_ok=True)
+    except OSError as error:
+        shutil.rmtree(target, ignore_errors=True)
+        reasons = error.args[0] if isinstance(error, shutil.Error) else error
+        why = reasons[0][-1] if isinstance(reasons, list) else str(reasons)
+        raise OSError(f"{target} cannot be written: {why}") from error
 
 
 if __name__ == "__main__":

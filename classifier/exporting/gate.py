@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -28,6 +28,7 @@ class _Counts:
     pictures: int = 0
     right: int = 0
     right_fp32: int = 0
+    classes: set[int] = field(default_factory=set)
 
 
 def judge(
@@ -56,7 +57,8 @@ def judge(
 
     Raises:
         Refused: a golden prediction differs, top-1 is over 0.3 points lower (with fewer than 334
-            pictures: a single right answer less in sum), or too few pictures to tell.
+            pictures: a single right answer less in sum), or the pictures are too few or of one
+            class.
     """
     fp32 = session.predictor(model, flip=flip)
     int8 = session.predictor(quantised, flip=flip)
@@ -68,6 +70,11 @@ def judge(
     if changed:
         raise Refused(f"{changed} of {len(logits)} golden inputs are another class")
     counts = _count(int8, fp32, batches, until)
+    if len(counts.classes) == 1:
+        raise Refused(
+            "all validation pictures are of one class, and a network that always names it would "
+            "be as good"
+        )
     if counts.pictures < LEAST_PICTURES:
         raise Refused(
             f"it could be compared on {counts.pictures} labelled validation pictures, and "
@@ -101,6 +108,7 @@ def _count(
         counts.right += int((int8(pixels).argmax(1) == answers).sum())
         counts.right_fp32 += int((fp32(pixels).argmax(1) == answers).sum())
         counts.pictures += len(labels)
+        counts.classes.update(labels)
         if time.monotonic() > until and counts.pictures >= LEAST_PICTURES:
             break
     return counts

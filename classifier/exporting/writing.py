@@ -60,7 +60,6 @@ def export(
     """
     loaded = bundle.load(directory)
     description, golden = _without(loaded.description), loaded.golden
-    _write(directory, description, {})
     plain = _plain(loaded)
     try:
         model = network.export(plain, description.transform.crop)
@@ -73,6 +72,7 @@ def export(
         raise
     opset = max(one.version for one in onnx.load_from_string(model).opset_import if not one.domain)
     found = Export(opset=opset, parity=parity, head=maps.head(model, plain))
+    _write(directory, description, {})  # earlier exports served until here
     description = description.model_copy(update={"export": found})
     _write(directory, description, {ONNX: model})
     say(f"{ONNX}: the golden logits are within {parity:.1e} of torch's")

@@ -4,9 +4,12 @@ Any page in the user's browser, and any user of the machine, can send requests t
 address. A browser cannot hide where a page comes from, and other users do not know the access key.
 """
 
+import datetime as dt
 import hmac
 import json
 import re
+import time
+import uuid
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
@@ -55,7 +58,7 @@ _SIGNED = re.compile(
     r"AWS4-\S+ (?:.*[,\s])?Credential=([^/,\s]+)/((?:[^/,\s]+/)*)([^/,\s]+)/aws4_request"
 )
 _PRESIGNED = re.compile(r"([^/]+)/((?:[^/]+/)*)([^/]+)/aws4_request")
-_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}")
+_REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}")
 
 
 def service(environ: Mapping[str, Any]) -> str:
@@ -66,6 +69,12 @@ def service(environ: Mapping[str, Any]) -> str:
 def region(environ: Mapping[str, Any]) -> str:
     """Return the region that a request is signed for, or an empty string."""
     return _credential(environ)[2]
+
+
+def request_id(environ: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the headers with a new id, which clients expect in every answer of AWS."""
+    name = "x-amz-request-id" if service(environ) == "s3" else "x-amzn-RequestId"
+    return [(name, str(uuid.uuid4()))]
 
 
 def refusal(
@@ -91,6 +100,9 @@ def refusal(
     if not key:
         if environ["REQUEST_METHOD"] == "GET" and environ["PATH_INFO"] == "/":
             return _about(environ)
+        if environ.get("CONTENT_TYPE", "").startswith("multipart/form-data"):
+            message = "Forms (POST) are not emulated: send the object to a presigned PUT address"
+            return _refuse(environ, "AccessDenied", message)
         return _refuse(environ, "MissingAuthenticationToken", "The request has no access key")
     if is_of_job(key):
         if (wanted := service(environ)) not in SERVICES:
@@ -100,6 +112,8 @@ def refusal(
             "The access key is not this emulator's: `python -m emulator status` prints the key"
         )
         return _refuse(environ, _wrong_key_code(environ), message)
+    if "HTTP_AUTHORIZATION" not in environ and _has_expired(environ):
+        return _refuse(environ, "AccessDenied", "Request has expired")
     if not environ.get("RAW_URI", "/").startswith("/"):
         return _refuse(environ, "AccessDenied", "The request's target must be a path")
     is_reset = environ["REQUEST_METHOD"] == "POST" and environ["PATH_INFO"] == RESET
@@ -126,6 +140,20 @@ def _credential(environ: Mapping[str, Any]) -> tuple[str, str, str]:
     return (query["AWSAccessKeyId"][0], "s3", "") if "AWSAccessKeyId" in query else ("", "", "")
 
 
+def _has_expired(environ: Mapping[str, Any]) -> bool:
+    """Whether the time of a presigned address has passed, if it has one."""
+    query = {name: given[0] for name, given in parse_qs(environ.get("QUERY_STRING", "")).items()}
+    try:
+        if "X-Amz-Credential" not in query:  # the older form has the moment itself
+            return time.time() > float(query["Expires"])
+        signed = dt.datetime.strptime(query["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=dt.UTC)
+        return time.time() > signed.timestamp() + float(query["X-Amz-Expires"])
+    except KeyError:
+        return False
+    except ValueError:
+        return True
+
+
 def _scope(found: re.Match[str] | None) -> tuple[str, str, str]:
     if not found:
         return "", "", ""
@@ -144,12 +172,29 @@ def _wrong_key_code(environ: Mapping[str, Any]) -> str:
 
 
 def _refuse(environ: Mapping[str, Any], code: str, message: str) -> Response:
-    """Return an error in the form that the request's service has, with status 403."""
-    if _is_json(environ):
+    return failure(environ, code, message, HTTPStatus.FORBIDDEN, as_json=_is_json(environ))
+
+
+def failure(
+    environ: Mapping[str, Any], code: str, message: str, status: int, *, as_json: bool | None = None
+) -> Response:
+    """Return an error in the form that the request's service has.
+
+    Args:
+        environ: the request.
+        code: the error's name.
+        message: for the caller.
+        status: the HTTP status.
+        as_json: whether the service speaks JSON; else its request says so.
+    """
+    if as_json is None:
+        is_form = environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded")
+        as_json = service(environ) not in ("s3", "") and not is_form
+    if as_json:
         body, kind = json.dumps({"__type": code, "message": message}), "application/x-amz-json-1.1"
     else:
         body, kind = error_xml(code, message, service(environ)), "application/xml"
-    response = Response(body, status=HTTPStatus.FORBIDDEN, content_type=kind)
+    response = Response(body, status=status, content_type=kind)
     response.headers["x-amzn-ErrorType"] = code
     return response
 

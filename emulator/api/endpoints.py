@@ -1,7 +1,9 @@
 """Endpoints in the API: create, describe, list, update, delete; redeployed after a restart."""
 
+import contextlib
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 from emulator import region
@@ -11,6 +13,7 @@ from emulator.contract import Record
 from emulator.errors import Invalid, JobError
 from emulator.resources import ENDPOINT, ENDPOINT_CONFIG, MODEL
 from emulator.runs.hosting.fleet import Fleet
+from emulator.runs.hosting.variant import Variant
 
 log = logging.getLogger("kennel.emulator")
 
@@ -19,6 +22,8 @@ _PROPERTIES = {
     "DesiredInstanceCount": "InitialInstanceCount",
     "DesiredWeight": "InitialVariantWeight",
 }
+# The longest InvocationTimeoutSeconds.
+LONGEST_ASYNC_S = 3600
 _BUSY = ("Creating", "Updating", "SystemUpdating", "Deleting", "RollingBack")
 
 
@@ -124,12 +129,13 @@ class Endpoints:
         return {"EndpointArn": record["EndpointArn"]}
 
     def delete(self, request: Record) -> Record:
-        """End an endpoint and delete it."""
+        """End an endpoint and delete it.
+
+        Raises:
+            Invalid: no such endpoint, or it is busy: even one that is being created.
+        """
         name = request["EndpointName"]
-        status = self._context.require(ENDPOINT, name)["EndpointStatus"]
-        if status in ("Updating", "Deleting", "SystemUpdating"):
-            arn = self._context.arn(ENDPOINT, name)
-            raise Invalid(f'Cannot update in-progress endpoint "{arn}".')
+        _check_not_busy(self._context.require(ENDPOINT, name))
         self._context.records.update(ENDPOINT, name, EndpointStatus="Deleting")
         self._in_thread(self._end, name)
         return {}
@@ -143,8 +149,12 @@ class Endpoints:
 
     def _require_idle(self, name: str) -> Record:
         record = self._context.require(ENDPOINT, name)
-        if record["EndpointStatus"] in _BUSY:
-            raise Invalid(f'Cannot update in-progress endpoint "{record["EndpointArn"]}".')
+        if record["EndpointStatus"] == "Failed":
+            raise Invalid(
+                f'Cannot update endpoint "{record["EndpointArn"]}": its status is Failed. Only '
+                "DeleteEndpoint is possible: delete it, and create it again"
+            )
+        _check_not_busy(record)
         return record
 
     def _retained(self, name: str) -> dict[str, Record]:
@@ -174,22 +184,47 @@ class Endpoints:
         self._save_result(name, fleet, reason, failed="Failed")
 
     def _rescale(self, name: str, changes: list[Record]) -> None:
+        """Change the variants; if one fails, all go back to what they were."""
         fleet, reason = self.fleet(name), ""
-        for change in changes if fleet else []:
-            variant = fleet.variant(change["VariantName"]) if fleet else None
-            if variant is None:
-                continue
-            try:
-                variant.scale(change.get("DesiredInstanceCount", variant.count))
-                variant.weight = change.get("DesiredWeight", variant.weight)
-                variant.serverless |= change.get("ServerlessUpdateConfig", {})
-            except JobError as error:
-                reason = str(error)[:1024]
+        assert fleet  # it is in service
+        until = self._patience(name, fleet)
+        variants = {variant.name: variant for variant in fleet.variants}
+        before = self._retained(name)
+        try:
+            for change in changes:
+                variant = variants[change["VariantName"]]
+                variant.scale(change.get("DesiredInstanceCount", variant.count), until)
+        except JobError as error:
+            reason = str(error)[:1024]
+            for change in changes:
+                variant = variants[change["VariantName"]]
+                with contextlib.suppress(JobError):
+                    variant.scale(before[variant.name].get("InitialInstanceCount", 1), until)
+        for change in () if reason else changes:
+            variant = variants[change["VariantName"]]
+            variant.weight = change.get("DesiredWeight", variant.weight)
+            variant.serverless |= change.get("ServerlessUpdateConfig", {})
         with self._context.records.change(ENDPOINT, name) as record:
-            record["_desired"] = self._retained(name)
-            record["EndpointStatus"] = "InService" if fleet else "Failed"
+            record["_desired"] = {
+                one: kept | _serverless(variants[one]) for one, kept in self._retained(name).items()
+            }
+            record["EndpointStatus"] = "InService"
+            record.pop("FailureReason", None)
             if reason:
                 record["FailureReason"] = reason
+
+    def _patience(self, name: str, fleet: Fleet) -> Callable[[], bool]:
+        """Return whether to wait no longer for the requests of instances that end."""
+        is_async = "AsyncInferenceConfig" in fleet.config
+        longest = LONGEST_ASYNC_S if is_async else self._context.settings.limits.invocation_s
+        deadline = time.monotonic() + longest
+
+        def is_over() -> bool:
+            status = self._context.require(ENDPOINT, name)["EndpointStatus"]
+            is_late = time.monotonic() > deadline
+            return is_late or status == "Deleting" or self._context.closing.is_set()
+
+        return is_over
 
     def _redeploy(self, name: str, fleet: Fleet, desired: dict[str, Record]) -> None:
         previous = self.fleet(name)
@@ -199,13 +234,13 @@ class Endpoints:
         if not reason:
             self._context.records.update(ENDPOINT, name, _desired=desired)
             if previous:
+                previous.drain(self._patience(name, previous))
                 previous.end()
 
     def _save_result(self, name: str, fleet: Fleet, reason: str, *, failed: str) -> None:
         """Set the endpoint's status after a deployment: in service, or failed with a reason."""
         with self._lock, self._context.records.change(ENDPOINT, name) as record:
-            deleted = record["EndpointStatus"] == "Deleting"
-            if not reason and not deleted:
+            if not reason:
                 self._fleets[self._context.unique(name)] = fleet
                 record |= {
                     "EndpointStatus": "InService",
@@ -213,11 +248,8 @@ class Endpoints:
                     "_config": fleet.config,
                 }
                 record.pop("FailureReason", None)
-            elif reason and not self._context.closing.is_set():
-                record["FailureReason"] = reason
-                record["EndpointStatus"] = record["EndpointStatus"] if deleted else failed
-        if deleted and not reason:
-            fleet.end()
+            elif not self._context.closing.is_set():
+                record |= {"FailureReason": reason, "EndpointStatus": failed}
 
     def _end(self, name: str) -> None:
         for thread in self._threads:  # wait for a deployment in progress
@@ -252,6 +284,15 @@ class Endpoints:
             )
             return
         self._in_thread(self._deploy, name, fleet)
+
+
+def _check_not_busy(record: Record) -> None:
+    if record["EndpointStatus"] in _BUSY:
+        raise Invalid(f'Cannot update in-progress endpoint "{record["EndpointArn"]}".')
+
+
+def _serverless(variant: Variant) -> Record:
+    return {"ServerlessConfig": variant.serverless} if variant.serverless else {}
 
 
 def _check_change(change: Record, variant: Record) -> None:

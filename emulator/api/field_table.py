@@ -42,11 +42,11 @@ _RULES = (
 _TAGS = Fields("Tags.Key Tags.Value")
 _RANGE = "Name MinValue MaxValue ScalingType"
 _CONTAINER = Fields(
-    "Image Mode ModelDataUrl Environment ModelDataSource.S3DataSource.S3Uri "
+    "Image Mode ModelDataUrl Environment ModelPackageName ModelDataSource.S3DataSource.S3Uri "
     "ModelDataSource.S3DataSource.S3DataType ModelDataSource.S3DataSource.CompressionType "
     "MultiModelConfig.ModelCacheSetting",
     "ContainerHostname ImageConfig",
-    "ModelPackageName InferenceSpecificationName AdditionalModelDataSources "
+    "InferenceSpecificationName AdditionalModelDataSources "
     "ContainerMetricsConfig ModelDataSource.S3DataSource.ModelAccessConfig "
     "ModelDataSource.S3DataSource.HubAccessConfig ModelDataSource.S3DataSource.ManifestS3Uri "
     "ModelDataSource.S3DataSource.ETag ModelDataSource.S3DataSource.ManifestEtag",
@@ -65,6 +65,17 @@ _PAGES = "NextToken MaxResults SortBy SortOrder"
 _TIMES = "CreationTimeAfter CreationTimeBefore"
 _CHANGES = "LastModifiedTimeAfter LastModifiedTimeBefore"
 _VERSION_TEXTS = "VendorGuidance JobType MLFramework ProgrammingLang Processor Horovod ReleaseNotes"
+# What models have of their model package.
+_OF_MODELS = (
+    Fields(
+        "Image ModelDataUrl Environment ModelDataSource.S3DataSource.S3Uri "
+        "ModelDataSource.S3DataSource.S3DataType ModelDataSource.S3DataSource.CompressionType"
+    )
+    .below("InferenceSpecification.Containers")
+    .honoured
+)
+# The registry stores these and describes them, and runs nothing.
+_PACKAGE = "InferenceSpecification SourceUri ModelCard ModelLifeCycle ModelPackageRegistrationType"
 _IMAGE_VERSION = Fields("ImageName Version Alias")
 
 FIELDS: dict[str, Fields] = {
@@ -203,6 +214,30 @@ FIELDS: dict[str, Fields] = {
     "UpdateImageVersion": _IMAGE_VERSION + Fields(f"AliasesToAdd AliasesToDelete {_VERSION_TEXTS}"),
     "DeleteImageVersion": _IMAGE_VERSION,
     "ListAliases": _IMAGE_VERSION + Fields("MaxResults NextToken"),
+    "CreateModelPackageGroup": _TAGS
+    + Fields("ModelPackageGroupName ModelPackageGroupDescription", refused="ManagedConfiguration"),
+    "DescribeModelPackageGroup": Fields("ModelPackageGroupName"),
+    "ListModelPackageGroups": Fields(f"{_PAGES} {_TIMES} NameContains CrossAccountFilterOption"),
+    "DeleteModelPackageGroup": Fields("ModelPackageGroupName"),
+    "CreateModelPackage": _TAGS
+    + Fields(
+        "ModelPackageName ModelPackageGroupName ModelPackageDescription ModelApprovalStatus "
+        f"CustomerMetadataProperties ClientToken {_OF_MODELS}",
+        f"{_PACKAGE} AdditionalInferenceSpecifications SourceAlgorithmSpecification "
+        "MetadataProperties ModelMetrics Domain Task SamplePayloadUrl DriftCheckBaselines "
+        "SkipModelValidation SecurityConfig",
+        "ValidationSpecification CertifyForMarketplace ManagedStorageType",
+    ),
+    "DescribeModelPackage": Fields("ModelPackageName", refused="IncludedData"),
+    "ListModelPackages": Fields(
+        f"{_PAGES} {_TIMES} NameContains ModelApprovalStatus ModelPackageGroupName ModelPackageType"
+    ),
+    "UpdateModelPackage": Fields(
+        "ModelPackageArn ModelApprovalStatus ApprovalDescription CustomerMetadataProperties "
+        f"CustomerMetadataPropertiesToRemove {_OF_MODELS}",
+        f"{_PACKAGE} AdditionalInferenceSpecificationsToAdd ClientToken",
+    ),
+    "DeleteModelPackage": Fields("ModelPackageName"),
     "AddTags": _TAGS + Fields("ResourceArn"),
     "ListTags": Fields("ResourceArn MaxResults NextToken"),
     "DeleteTags": Fields("ResourceArn TagKeys"),

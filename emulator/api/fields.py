@@ -4,9 +4,10 @@ A field is honoured, accepted without effect (docs/emulator.md lists these), or 
 field that botocore's model has and this file does not is refused, too.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
+
+from werkzeug.datastructures import Headers
 
 from emulator import contract
 from emulator.contract import Record
@@ -74,13 +75,15 @@ def check(fields: Fields, operation: str, request: Record) -> None:
         raise Invalid(_message(sorted(refused)))
 
 
-def check_headers(fields: Fields, operation: str, headers: Iterable[str]) -> None:
-    """Refuse an invocation with a header which would do nothing here.
+def check_headers(fields: Fields, operation: str, headers: Headers) -> None:
+    """Refuse an invocation with a header which the model refuses, or which would do nothing here.
 
     Raises:
         ApiError: ValidationError, names the fields.
     """
-    given = {header.lower() for header in headers}
+    if problems := contract.header_problems(operation, headers):
+        raise ApiError(contract.sentence(problems), code="ValidationError", status=400)
+    given = {header.lower() for header in headers.keys()}  # noqa: SIM118 - not a dict
     found = [
         name for name, header in contract.headers(operation).items() if header.lower() in given
     ]

@@ -180,7 +180,7 @@ class Images:
         ]
         if not found:
             which = f"alias {alias}" if alias else f"version {number}" if number else "any version"
-            raise NotFound(f"No ImageVersion of {name} exists with {which}.")
+            raise NotFound(f"No ImageVersion with the name {name} exists with {which}.")
         return found[-1]
 
     def _remove_aliases(self, name: str, aliases: list[str]) -> None:

@@ -1,5 +1,6 @@
 """Models and endpoint configurations in the API: checked as SageMaker does, and stored."""
 
+from emulator.api import model_registry
 from emulator.api.listing import Listing, summaries
 from emulator.context import Context, Operations
 from emulator.contract import Record
@@ -44,9 +45,13 @@ class Models:
         containers = request.get("Containers") or [request.get("PrimaryContainer")]
         if len(containers) != 1 or containers[0] is None:
             raise Invalid("You must provide one container: inference pipelines are not emulated")
-        container = containers[0]
+        container = model_registry.container(self._context, containers[0])
+        if "PrimaryContainer" in request:
+            request["PrimaryContainer"] = container
+        else:
+            request["Containers"] = [container]
         if "Image" not in container:
-            raise Invalid("You must provide the container's Image: model packages have none here")
+            raise Invalid("You must provide the container's Image, or its ModelPackageName")
         if "ExecutionRoleArn" not in request:
             raise Invalid("ExecutionRoleArn must be present")
         _check_container(container)
@@ -64,13 +69,16 @@ class Models:
         for variant in variants:
             if "ModelName" not in variant:
                 raise Invalid("ModelName must be present: inference components are not emulated")
-            self._context.require(MODEL, variant["ModelName"])
+            model = self._context.require(MODEL, variant["ModelName"])
             _check_variant(variant)
+            if "ServerlessConfig" in variant:
+                _check_serverless(request, model)
         if "AsyncInferenceConfig" in request:
             if any("ServerlessConfig" in variant for variant in variants):
                 raise Invalid("AsyncInferenceConfig is not for variants with ServerlessConfig")
             if len(variants) > 1:
                 raise Invalid("An asynchronous endpoint has one variant")
+            _check_output(request["AsyncInferenceConfig"]["OutputConfig"])
         return self._context.create(ENDPOINT_CONFIG, defaults.endpoint_config(request))
 
     def describe_model(self, request: Record) -> Record:
@@ -125,6 +133,30 @@ def _check_container(container: Record) -> None:
         raise Invalid(f"MultiModelConfig.ModelCacheSetting {caching} is not emulated")
 
 
+def _check_serverless(request: Record, model: Record) -> None:
+    """Refuse what serverless endpoints do not have ("Feature exclusions" in SageMaker's guide)."""
+    excluded = {
+        "several variants": len(request["ProductionVariants"]) > 1,
+        "EnableNetworkIsolation": request.get("EnableNetworkIsolation")
+        or model["EnableNetworkIsolation"],
+        "VpcConfig": "VpcConfig" in request or "VpcConfig" in model,
+        "multi-model endpoints": model.get("PrimaryContainer", {}).get("Mode") == "MultiModel",
+    }
+    if found := [name for name, given in excluded.items() if given]:
+        raise Invalid(f"ServerlessConfig: serverless endpoints do not have {', '.join(found)}")
+
+
+def _check_output(output: Record) -> None:
+    if "S3OutputPath" not in output:
+        raise Invalid("AsyncInferenceConfig: OutputConfig.S3OutputPath must be present")
+    for member in ("S3OutputPath", "S3FailurePath"):
+        path = str(output.get(member, output["S3OutputPath"]))
+        try:
+            Location.parse(path)
+        except JobError as error:
+            raise Invalid(f"AsyncInferenceConfig: OutputConfig.{member}: {error}") from None
+
+
 def _check_variant(variant: Record) -> None:
     name, serverless = variant["VariantName"], variant.get("ServerlessConfig")
     if serverless is None:
@@ -136,6 +168,12 @@ def _check_variant(variant: Record) -> None:
     if given := {"InstanceType", "InitialInstanceCount"} & set(variant):
         raise Invalid(
             f"{' and '.join(sorted(given))} must not be set for a variant with ServerlessConfig"
+        )
+    provisioned, most = serverless.get("ProvisionedConcurrency", 0), serverless["MaxConcurrency"]
+    if provisioned > most:
+        raise Invalid(
+            f"ProvisionedConcurrency {provisioned} must be at most MaxConcurrency, {most}, of "
+            f"variant {name}"
         )
     memory = serverless["MemorySizeInMB"]
     if memory not in _SERVERLESS_MB:

@@ -12,7 +12,6 @@ from moto.sns.models import sns_backends
 
 from emulator.contract import Record
 from emulator.errors import ApiError
-from emulator.runs.hosting.fleet import Fleet
 from emulator.runs.hosting.instance import Answer
 from emulator.settings import ACCOUNT
 from emulator.store.objects import Location
@@ -29,10 +28,10 @@ class Queued:
 
     Args:
         endpoint: the endpoint's name.
-        fleet: its instances.
+        output: the OutputConfig of its configuration.
         identifier: the InferenceId.
         source: the InputLocation; empty if the body came with the request.
-        body: for the container.
+        body: of such a request, for the container.
         headers: for the container.
         timeout_s: how long the container may take.
         expires: when the request is too old, in seconds since 1970.
@@ -41,7 +40,7 @@ class Queued:
     """
 
     endpoint: str
-    fleet: Fleet
+    output: Record
     identifier: str
     source: str
     body: bytes
@@ -50,12 +49,6 @@ class Queued:
     expires: float
     done: Location
     failed: Location
-
-    @property
-    def output(self) -> Record:
-        """The OutputConfig of the endpoint configuration."""
-        config: Record = self.fleet.config["AsyncInferenceConfig"]["OutputConfig"]
-        return config
 
 
 def notify(region: str, queued: Queued, received: float, result: Answer | ApiError) -> None:

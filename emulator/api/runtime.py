@@ -2,9 +2,10 @@
 
 from http import HTTPStatus
 
+from moto.utilities.utils import get_partition
 from werkzeug.wrappers import Request, Response
 
-from emulator.api.asynchronous import AMZN, Asynchronous
+from emulator.api.asynchronous import AMZN, Asynchronous, read_body
 from emulator.api.endpoints import Endpoints
 from emulator.api.field_table import FIELDS
 from emulator.api.fields import check_headers
@@ -27,7 +28,7 @@ class Runtime:
         self._context, self._endpoints = context, endpoints
         self._multi_model = MultiModel(context)
         self._counted = Counted(context.region)
-        self._asynchronous = Asynchronous(context, self._invoke_any)
+        self._asynchronous = Asynchronous(context, self._fleet, self._invoke_any)
 
     def invoke(self, endpoint: str, request: Request) -> Response:
         """Send a request to one instance and return its answer.
@@ -35,7 +36,7 @@ class Runtime:
         Raises:
             ApiError: ValidationError, ModelError (with OriginalStatusCode), ServiceUnavailable.
         """
-        check_headers(FIELDS["InvokeEndpoint"], "InvokeEndpoint", request.headers.keys())
+        check_headers(FIELDS["InvokeEndpoint"], "InvokeEndpoint", request.headers)
         fleet = self._fleet(endpoint)
         if "AsyncInferenceConfig" in fleet.config:
             raise _invalid(f"Endpoint {endpoint} is asynchronous: use InvokeEndpointAsync")
@@ -44,11 +45,8 @@ class Runtime:
         max_bytes = limits.payload_bytes
         if variant.serverless:
             max_bytes = min(max_bytes, _SERVERLESS_BYTES)
-        if (request.content_length or 0) > max_bytes:
-            raise ApiError(f"The request's body exceeds {max_bytes} bytes", code="413", status=413)
-        answer = self._invoke(
-            endpoint, variant, request.get_data(), _headers(request), limits.invocation_s
-        )
+        body = read_body(request, max_bytes)
+        answer = self._invoke(endpoint, variant, body, _headers(request), limits.invocation_s)
         return _answer(answer, variant)
 
     def invoke_async(self, endpoint: str, request: Request) -> Response:
@@ -57,7 +55,7 @@ class Runtime:
         Raises:
             ApiError: ValidationError.
         """
-        check_headers(FIELDS["InvokeEndpointAsync"], "InvokeEndpointAsync", request.headers.keys())
+        check_headers(FIELDS["InvokeEndpointAsync"], "InvokeEndpointAsync", request.headers)
         fleet = self._fleet(endpoint)
         if "AsyncInferenceConfig" not in fleet.config:
             raise _invalid(f"Endpoint {endpoint} is not asynchronous: use InvokeEndpoint")
@@ -129,6 +127,8 @@ class Runtime:
 
     def _model_error(self, endpoint: str, status: int, message: str) -> ApiError:
         group = f"{LOG_GROUP}/{endpoint}"
+        where = self._context.region
+        place = f"arn:{get_partition(where)}:logs:{where}:{ACCOUNT}"
         source = "client" if HTTPStatus.BAD_REQUEST <= status < 500 else "server"
         return ApiError(
             f'Received {source} error ({status}) from primary with message "{message}". See the '
@@ -138,7 +138,7 @@ class Runtime:
             fields={
                 "OriginalStatusCode": status,
                 "OriginalMessage": message,
-                "LogStreamArn": f"arn:aws:logs:{self._context.region}:{ACCOUNT}:log-group:{group}",
+                "LogStreamArn": f"{place}:log-group:{group}",
             },
         )
 

@@ -70,7 +70,7 @@ class Tags:
             for record in self._context.records.all(resource):
                 if record[resource.arn_key] == arn:
                     tags = {tag["Key"]: tag["Value"] for tag in record.get("Tags", [])}
-                    return resource, record[resource.name_key], tags
+                    return resource, record.get("_name") or record[resource.name_key], tags
         raise Invalid(f"Could not find resource {arn}")
 
     def _save(self, resource: Resource, name: str, tags: dict[str, str]) -> list[Record]:

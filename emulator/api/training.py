@@ -2,6 +2,7 @@
 
 import posixpath
 
+from emulator.api import input_data
 from emulator.api.listing import Listing, summaries
 from emulator.context import Context, Operations, now
 from emulator.contract import Record
@@ -17,6 +18,15 @@ _DEBUGGER = (
     "ProfilerConfig",
     "ProfilerRuleConfigurations",
 )
+_PLACES = (
+    ("OutputDataConfig", "S3OutputPath"),
+    ("CheckpointConfig", "S3Uri"),
+    ("DebugHookConfig", "S3OutputPath"),
+    ("ProfilerConfig", "S3OutputPath"),
+    ("TensorBoardOutputConfig", "S3OutputPath"),
+)
+_MAX_RUNTIME_S = 28 * 86_400  # as StoppingCondition's documentation has it
+_PROFILING_MS = (100, 200, 500, 1000, 5000, 60_000)  # as ProfilerConfig's documentation has it
 # "MaxResults … are first retrieved ignoring the StatusEquals parameter", newest first.
 _LISTING = Listing(status_last=True)
 
@@ -47,6 +57,7 @@ class TrainingJobs:
         debugger = [key for key in _DEBUGGER if key in request]
         if debugger and not self._context.settings.debugger:
             raise Invalid(f"{debugger[0]}: SageMaker Debugger is not available to this account")
+        input_data.check_channels(self._context, request)
         return self._runs.create(request, **_rule_statuses(request))
 
     def describe(self, request: Record) -> Record:
@@ -118,8 +129,7 @@ def check(request: Record) -> None:
         raise Invalid("You must specify TrainingImage: AlgorithmName is not emulated")
     if "ResourceConfig" not in request:
         raise Invalid("ResourceConfig is required: serverless training is not emulated")
-    if "InstanceType" not in request["ResourceConfig"]:
-        raise Invalid("InstanceType is required: InstanceGroups are not emulated")
+    _check_machines(request)
     channels = request.get("InputDataConfig", [])
     names = [channel["ChannelName"] for channel in channels]
     if len(set(names)) < len(names):
@@ -138,10 +148,50 @@ def check(request: Record) -> None:
     if bad := [name for name in names if name in (".", "..")]:
         raise Invalid(f"Channel names must be names of folders: {bad[0]!r} is not")
     _check_local_paths(request)
+    _check_places(request)
+    _check_profiler(request.get("ProfilerConfig", {}))
     if "Pipe" in modes:
         raise Invalid("Pipe mode is not emulated: use File or FastFile")
     _check_times(request)
     compiled(algorithm.get("MetricDefinitions", []))
+
+
+def _check_machines(request: Record) -> None:
+    machines = request["ResourceConfig"]
+    if "InstanceType" not in machines:
+        raise Invalid("InstanceType is required: InstanceGroups are not emulated")
+    if machines.get("InstanceCount", 0) < 1:
+        raise Invalid(
+            "ResourceConfig: InstanceCount must be present, and be greater than or equal to 1"
+        )
+    if machines.get("KeepAlivePeriodInSeconds") and request.get("EnableManagedSpotTraining"):
+        raise Invalid(
+            "ResourceConfig: KeepAlivePeriodInSeconds keeps a warm pool, which managed spot "
+            "training does not have: give one of the two"
+        )
+
+
+def _check_places(request: Record) -> None:
+    """Refuse addresses that are not in S3's own form; the API's patterns allow https, too."""
+    places = {
+        f"{member}.{key}": request[member][key]
+        for member, key in _PLACES
+        if request.get(member, {}).get(key)
+    }
+    for channel in request.get("InputDataConfig", []):
+        places[f"Channel {channel['ChannelName']}"] = channel["DataSource"]["S3DataSource"]["S3Uri"]
+    for name, uri in places.items():
+        if not uri.startswith("s3://"):
+            raise Invalid(f"{name}: {uri} is not emulated: write it as s3://bucket/key")
+
+
+def _check_profiler(profiler: Record) -> None:
+    interval = profiler.get("ProfilingIntervalInMilliseconds", _PROFILING_MS[0])
+    if interval not in _PROFILING_MS:
+        raise Invalid(
+            f"ProfilerConfig: ProfilingIntervalInMilliseconds must be one of {_PROFILING_MS}, not "
+            f"{interval}"
+        )
 
 
 def _check_source(channel: str, source: Record | None) -> None:
@@ -156,6 +206,11 @@ def _check_source(channel: str, source: Record | None) -> None:
             f"Channel {channel}: only an S3DataSource with S3DataType S3Prefix or ManifestFile is "
             "emulated"
         )
+    if source.get("AttributeNames"):
+        raise Invalid(
+            f"Channel {channel}: AttributeNames is for AugmentedManifestFile only, not for "
+            f"{source['S3DataType']}: leave it out"
+        )
 
 
 def _check_local_paths(request: Record) -> None:
@@ -163,6 +218,11 @@ def _check_local_paths(request: Record) -> None:
         path = request.get(member, {}).get("LocalPath", "/opt/ml/x")
         if not path.startswith("/") or posixpath.normpath(path) != path.rstrip("/"):
             raise Invalid(f"{member}: LocalPath must be absolute, without '.' and '..': {path!r}")
+        if f"{path}/".startswith("/opt/ml/input/"):
+            raise Invalid(
+                f"{member}: LocalPath {path} is where the job's input is: give another folder, "
+                "such as /opt/ml/checkpoints"
+            )
 
 
 def _check_times(request: Record) -> None:
@@ -170,6 +230,11 @@ def _check_times(request: Record) -> None:
     max_runtime, max_wait = (
         stopping.get(key) for key in ("MaxRuntimeInSeconds", "MaxWaitTimeInSeconds")
     )
+    if (max_runtime or 0) > _MAX_RUNTIME_S:
+        raise Invalid(
+            "StoppingCondition: MaxRuntimeInSeconds must be at most 28 days, "
+            f"{_MAX_RUNTIME_S}, not {max_runtime}"
+        )
     if request.get("EnableManagedSpotTraining"):
         if max_wait is None:
             raise Invalid(

@@ -1,11 +1,11 @@
 """Tuning jobs in the API: create, describe, list, list trials, stop, delete."""
 
 from emulator import contract
-from emulator.api import training, tuning_checks
+from emulator.api import input_data, training, tuning_checks
 from emulator.api.listing import BY_NAME, page, summaries
 from emulator.context import Context, Operations, now
 from emulator.contract import Record
-from emulator.errors import InUse
+from emulator.errors import InUse, Invalid
 from emulator.resources import TRAINING_JOB, TUNING_JOB
 from emulator.runs import defaults
 from emulator.runs.running import LIVE, Running, fail_unfinished
@@ -47,6 +47,7 @@ class TuningJobs:
             tuning_checks.check_parent(self._context.require(TUNING_JOB, parent), request)
         request = defaults.tuning_job(request)
         training.check(trial_request(request, request["HyperParameterTuningJobName"], {}))
+        input_data.check_channels(self._context, request["TrainingJobDefinition"])
         job = request | {
             "HyperParameterTuningJobStatus": "InProgress",
             "TuningJobCompletionDetails": {"NumberOfTrainingJobsObjectiveNotImproving": 0},
@@ -121,8 +122,14 @@ class TuningJobs:
         return {}
 
     def stop(self, request: Record) -> Record:
-        """Ask a tuning job, and its trials, to stop."""
-        self._runs.stop(request["HyperParameterTuningJobName"])
+        """Ask a tuning job, and its trials, to stop.
+
+        Raises:
+            Invalid: there is no such job, or it has ended.
+        """
+        status = self._runs.stop(request["HyperParameterTuningJobName"])
+        if status not in LIVE:
+            raise Invalid(f"The request was rejected because the tuning job is in status {status}.")
         return {}
 
     def close(self) -> None:

@@ -4,9 +4,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import IO, Literal, Protocol
 
 OPT_ML = "/opt/ml"
+# CloudWatch's largest event: progress bars can be one line of any length.
+_LONGEST_LINE = 256 * 1024 - 26
 
 
 @dataclass(frozen=True)
@@ -99,3 +101,12 @@ class Engine(Protocol):
         Raises:
             JobError: it is elsewhere.
         """
+
+
+def lines_of(output: IO[bytes]) -> Iterator[str]:
+    """Yield a container's output line by line; bytes that are not UTF-8 are replaced.
+
+    A line that is too long for one event in CloudWatch becomes several.
+    """
+    for line in iter(lambda: output.readline(_LONGEST_LINE), b""):
+        yield line.decode(errors="replace").rstrip("\r\n")

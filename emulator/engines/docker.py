@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from emulator.engines import registry
-from emulator.engines.container import OPT_ML, Network, Plan
+from emulator.engines.container import OPT_ML, Network, Plan, lines_of
 from emulator.errors import JobError
 from emulator.settings import HOST, Settings
 
@@ -130,8 +130,7 @@ class DockerContainer:
             start_new_session=True,
         ) as reader:
             assert reader.stdout
-            for line in reader.stdout:
-                yield line.decode(errors="replace").rstrip("\r\n")
+            yield from lines_of(reader.stdout)
 
     def poll(self) -> int | None:
         """Return the exit code from `docker wait`, or None while it runs."""

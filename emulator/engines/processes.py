@@ -20,7 +20,7 @@ from functools import cache
 from pathlib import Path
 
 from emulator.engines import init, namespaces
-from emulator.engines.container import OPT_ML, Network, Plan
+from emulator.engines.container import OPT_ML, Network, Plan, lines_of
 from emulator.errors import JobError
 from emulator.settings import HOST, Settings
 
@@ -140,8 +140,7 @@ class Process:
         """Yield the output line by line; bytes that are not UTF-8 are replaced."""
         assert self._init.stdout
         with contextlib.suppress(ValueError):  # closed by remove()
-            for line in self._init.stdout:
-                yield line.decode(errors="replace").rstrip("\r\n")
+            yield from lines_of(self._init.stdout)
 
     def poll(self) -> int | None:
         """Return the command's exit code, or None while it runs."""

@@ -27,13 +27,13 @@ class Hosts:
 
     Args:
         containers: each with its host's /opt/ml and log stream.
-        on_line: called with each line of output.
+        on_line: called with each line of output; returns lines to add to the log.
     """
 
     def __init__(
         self,
         containers: Sequence[tuple[Container, Path, Stream]],
-        on_line: Callable[[str], None],
+        on_line: Callable[[str], list[str]],
     ) -> None:
         self._containers = [container for container, _, _ in containers]
         self._roots = [root for _, root, _ in containers]
@@ -91,8 +91,10 @@ class Hosts:
 
     def _read_lines(self, container: Container, stream: Stream) -> None:
         for line in container.lines():
-            self._on_line(line)
+            added = self._on_line(line)
             stream.write(line)
+            for more in added:
+                stream.write(more)
 
     def _finish_reading(self) -> None:
         for reader in self._readers:

@@ -2,11 +2,11 @@
 
 import datetime as dt
 import math
-import re
 import threading
 from collections.abc import Sequence
 from typing import Any
 
+import regex
 from moto.cloudwatch.models import cloudwatch_backends
 
 from emulator.context import now
@@ -15,7 +15,9 @@ from emulator.errors import Invalid
 from emulator.settings import ACCOUNT
 
 NAMESPACE = "/aws/sagemaker/TrainingJobs"
-Patterns = list[tuple[str, re.Pattern[str]]]
+# A regex with nested repeats can take longer than the universe is old for one line.
+_LONGEST_S = 5
+Patterns = list[tuple[str, regex.Pattern[str]]]
 
 
 def compiled(definitions: Sequence[Record]) -> Patterns:
@@ -27,8 +29,8 @@ def compiled(definitions: Sequence[Record]) -> Patterns:
     patterns: Patterns = []
     for definition in definitions:
         try:
-            patterns.append((definition["Name"], re.compile(definition["Regex"])))
-        except re.error as error:
+            patterns.append((definition["Name"], regex.compile(definition["Regex"])))
+        except regex.error as error:
             raise Invalid(
                 f"Invalid metric definition {definition['Name']}: regex {definition['Regex']!r} "
                 f"cannot be compiled: {error}"
@@ -49,22 +51,42 @@ class Metrics:
         self._lock = threading.Lock()
         self._last: dict[str, Record] = {}
         self._values: dict[str, list[float]] = {}
-        self._patterns = patterns
+        self._patterns = list(patterns)
         self._dimensions = [{"Name": "TrainingJobName", "Value": job}]
         self._cloudwatch: Any = cloudwatch_backends[ACCOUNT][region]
 
-    def read(self, line: str) -> None:
-        """Find metrics in a log line. A value is the first group of the regex, as a number."""
-        for name, regex in self._patterns:
-            for match in regex.finditer(line):
-                try:
-                    value = float(match.group(1))
-                except (IndexError, TypeError, ValueError):
-                    continue
+    def read(self, line: str) -> list[str]:
+        """Find metrics in a log line. A value is the first group of the regex, as a number.
+
+        Returns:
+            What the job's owner must know: a regex that takes too long is not used again.
+        """
+        given_up = []
+        for pattern in list(self._patterns):
+            try:
+                self._find(*pattern, line)
+            except TimeoutError:
                 with self._lock:
-                    self._last[name] = {"MetricName": name, "Value": value, "Timestamp": now()}
-                    self._values.setdefault(name, []).append(value)
-                    self._publish(name, value)
+                    if pattern not in self._patterns:  # another host's line was as slow
+                        continue
+                    self._patterns.remove(pattern)
+                given_up.append(
+                    f"kennel emulator: the regex of metric {pattern[0]} takes over {_LONGEST_S} s "
+                    "for one line: the metric gets no more values in this job. Write it without "
+                    "repeats inside of repeats, such as (a+)+"
+                )
+        return given_up
+
+    def _find(self, name: str, pattern: "regex.Pattern[str]", line: str) -> None:
+        for match in pattern.finditer(line, timeout=_LONGEST_S, concurrent=True):
+            try:
+                value = float(match.group(1))
+            except (IndexError, TypeError, ValueError):
+                continue
+            with self._lock:
+                self._last[name] = {"MetricName": name, "Value": value, "Timestamp": now()}
+                self._values.setdefault(name, []).append(value)
+                self._publish(name, value)
 
     def values(self, name: str) -> list[float]:
         """Return all values of a metric so far."""

@@ -5,6 +5,7 @@ Bayesian is optuna's TPE, Hyperband its pruner over random proposals. SageMaker 
 
 import itertools
 import math
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
@@ -13,6 +14,8 @@ import optuna
 from emulator.contract import Record
 
 Hyperparameters = dict[str, str]
+# Static hyperparameters in which Hyperband looks for the largest number of epochs.
+EPOCHS = ("epochs", "numepochs", "n-epochs", "n_epochs", "num_epochs")
 
 
 class Search(Protocol):
@@ -31,14 +34,26 @@ class Search(Protocol):
         """Learn from a trial of another tuning job (warm start)."""
 
 
-def make(name: str, config: Record) -> Search:
-    """Return the search for a HyperParameterTuningJobConfig that has been checked.
+def max_resource(config: Record, static: Record) -> int | None:
+    """Return Hyperband's MaxResource, as given or as in the static hyperparameters, if at all."""
+    given: Record = config.get("StrategyConfig", {}).get("HyperbandStrategyConfig", {})
+    found = [static[name] for name in EPOCHS if name in static]
+    numbers = [int(text) for text in found if re.fullmatch("[0-9]{1,9}", text)]
+    return given.get("MaxResource", numbers[0] if numbers else None)
+
+
+def make(name: str, config: Record, static: Record) -> Search:
+    """Return the search of a tuning job that has been checked.
 
     The same job name and RandomSeed give the same proposals.
+
+    Args:
+        name: the job's.
+        config: its HyperParameterTuningJobConfig.
+        static: its static hyperparameters.
     """
-    if config["Strategy"] == "Grid":
-        return Grid(config["ParameterRanges"])
-    return Optuna(name, config)
+    kind = Grid if config["Strategy"] == "Grid" else Optuna
+    return kind(name, config, max_resource(config, static))
 
 
 def combinations(ranges: Record) -> Iterator[Hyperparameters]:
@@ -56,31 +71,10 @@ def count(ranges: Record) -> int:
     )
 
 
-class Grid:
-    """Every combination, once."""
-
-    def __init__(self, ranges: Record) -> None:
-        self._remaining = enumerate(combinations(ranges))
-
-    def propose(self) -> tuple[int, Hyperparameters] | None:
-        """Return the next combination."""
-        return next(self._remaining, None)
-
-    def should_stop(self, number: int, values: list[float]) -> bool:  # noqa: ARG002
-        """Grid never stops a trial."""
-        return False
-
-    def learn(self, number: int, value: float | None, values: Sequence[float] = ()) -> None:
-        """Grid learns nothing."""
-
-    def remember(self, tuned: Hyperparameters, value: float) -> None:
-        """Grid learns nothing."""
-
-
 class Optuna:
     """Random, Bayesian and Hyperband."""
 
-    def __init__(self, name: str, config: Record) -> None:
+    def __init__(self, name: str, config: Record, most: int | None = None) -> None:
         optuna.logging.disable_default_handler()
         seed = config.get("RandomSeed")
         bayesian = config["Strategy"] == "Bayesian"
@@ -90,17 +84,21 @@ class Optuna:
             sampler=optuna.samplers.TPESampler(seed=seed, constant_liar=True)
             if bayesian
             else optuna.samplers.RandomSampler(seed=seed),
-            pruner=_pruner(config),
+            pruner=_pruner(config, most),
         )
         self._ranges = config["ParameterRanges"]
         self._trials: dict[int, optuna.trial.Trial] = {}
         self._reported: dict[int, int] = {}
 
-    def propose(self) -> tuple[int, Hyperparameters]:
+    def propose(self) -> tuple[int, Hyperparameters] | None:
         """Return optuna's next proposal."""
+        trial = self._ask()
+        return trial.number, _draw(trial, self._ranges)
+
+    def _ask(self) -> optuna.trial.Trial:
         trial = self._study.ask()
         self._trials[trial.number] = trial
-        return trial.number, _draw(trial, self._ranges)
+        return trial
 
     def should_stop(self, number: int, values: list[float]) -> bool:
         """Ask the pruner. It counts each value as one step (usually an epoch)."""
@@ -136,6 +134,19 @@ class Optuna:
         )
 
 
+class Grid(Optuna):
+    """Every combination, once; optuna only says which trials to stop early."""
+
+    def __init__(self, name: str, config: Record, most: int | None = None) -> None:
+        super().__init__(name, config, most)
+        self._remaining = combinations(config["ParameterRanges"])
+
+    def propose(self) -> tuple[int, Hyperparameters] | None:
+        """Return the next combination."""
+        combination = next(self._remaining, None)
+        return None if combination is None else (self._ask().number, combination)
+
+
 def _typed(tuned: Hyperparameters, ranges: Record) -> Iterator[tuple[str, Any]]:
     """Yield a trial's hyperparameters as `_draw` gives them to optuna."""
     for range_ in ranges.get("CategoricalParameterRanges", []):
@@ -158,12 +169,12 @@ def _typed(tuned: Hyperparameters, ranges: Record) -> Iterator[tuple[str, Any]]:
                 )
 
 
-def _pruner(config: Record) -> optuna.pruners.BasePruner:
+def _pruner(config: Record, most: int | None) -> optuna.pruners.BasePruner:
     if config["Strategy"] == "Hyperband":
         given = config.get("StrategyConfig", {}).get("HyperbandStrategyConfig", {})
         return optuna.pruners.HyperbandPruner(
             min_resource=given.get("MinResource", 1),
-            max_resource=given.get("MaxResource", "auto"),
+            max_resource=most or "auto",
         )
     if config.get("TrainingJobEarlyStoppingType") == "Auto":
         return optuna.pruners.MedianPruner()

@@ -2,20 +2,17 @@
 
 import contextlib
 import itertools
-import json
 import logging
 import threading
-import zlib
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
-from typing import Any
 
 from emulator import region
 from emulator.context import Context, now
 from emulator.contract import Record
 from emulator.errors import JobError
 from emulator.resources import TRANSFORM_JOB
+from emulator.runs import batches
 from emulator.runs.hosting import model_data
 from emulator.runs.hosting.instance import Answer, Instance, NoAnswer
 from emulator.store.objects import Location
@@ -25,9 +22,6 @@ log = logging.getLogger("kennel.emulator")
 
 _LOG_GROUP = "/aws/sagemaker/TransformJobs"
 _TIMEOUT_S = 600
-_MB = 1024 * 1024
-# A gzip file of a few kB can hold gigabytes.
-_MAX_INFLATED = 1024 * _MB
 # The members of a transform job that /execution-parameters answers if the request is silent.
 _ASKED = ("MaxConcurrentTransforms", "MaxPayloadInMB", "BatchStrategy")
 
@@ -59,11 +53,11 @@ class TransformRun:
         count = self._job["TransformResources"]["InstanceCount"]
         try:
             with self._context.slots.take(count, self._is_over) as taken:
-                failures = self._run(count) if taken else []
+                outcomes = self._run(count) if taken else []
             if self._context.closing.is_set():
                 raise JobError("InternalServerError: the emulator was stopped while the job ran")
-            if failures:
-                raise JobError(_summary(failures))
+            if any(outcomes):
+                raise JobError(_summary(outcomes))
             status = "Stopped" if self._stopped.is_set() else "Completed"
         except JobError as error:
             reason = str(error)
@@ -77,7 +71,7 @@ class TransformRun:
         return self._stopped.is_set() or self._context.closing.is_set()
 
     def _run(self, count: int) -> list[str]:
-        """Send all objects; return why some of them failed.
+        """Send all objects; return why each failed, an empty string for those that did not.
 
         Raises:
             JobError: there are no objects, or an instance did not become healthy.
@@ -93,25 +87,14 @@ class TransformRun:
             concurrency = self._parameters.get("MaxConcurrentTransforms", 1)
             with ThreadPoolExecutor(concurrency * count) as pool:
                 turns = (itertools.repeat(source), places, itertools.cycle(instances))
-                outcomes = list(pool.map(region.carry(self._outcome), *turns))
+                return list(pool.map(region.carry(self._outcome), *turns))
         finally:
             for instance in instances:
                 instance.end()
             remove_child(self._folder.parent, self._folder.name)
-        return [outcome for outcome in outcomes if outcome]
 
     def _start(self, instances: list[Instance], count: int) -> None:
         """Start the instances, with the variables that SageMaker sets for batch transform."""
-        max_mb = self._job.get("MaxPayloadInMB", self._context.settings.limits.transform_payload_mb)
-        env = {
-            "SAGEMAKER_BATCH": "true",
-            "SAGEMAKER_MAX_PAYLOAD_IN_MB": str(max_mb),
-            "SAGEMAKER_BATCH_STRATEGY": self._job.get("BatchStrategy", "MultiRecord"),
-            "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS": str(
-                self._job.get("MaxConcurrentTransforms") or 1
-            ),
-            **self._job.get("Environment", {}),
-        }
         container = model_data.container(self._model)
         model_data.download(self._context, container, self._folder / "model")
         for number in range(count):
@@ -122,7 +105,7 @@ class TransformRun:
                 self._folder / "model",
                 self._folder / f"i-{number}",
                 (_LOG_GROUP, f"{self._name}/i-{number}"),
-                env=env,
+                env=batches.environment(self._job),
                 isolated=bool(self._model.get("EnableNetworkIsolation")),
             )
             instances.append(instance)
@@ -131,13 +114,10 @@ class TransformRun:
 
     def _ask(self, instance: Instance) -> None:
         """Ask the container for what the request does not say, if it implements that."""
-        with contextlib.suppress(NoAnswer, ValueError):
+        with contextlib.suppress(NoAnswer):
             timeout = self._context.settings.limits.ping_s
             answer = instance.send("GET", "/execution-parameters", b"", {}, timeout=timeout)
-            given: Any = json.loads(answer.body) if answer.status == HTTPStatus.OK else {}
-            for key in _ASKED if isinstance(given, dict) else ():
-                if given.get(key):
-                    self._parameters.setdefault(key, given[key])
+            self._parameters = batches.asked(answer) | self._parameters
 
     def _outcome(self, source: Location, place: Location, instance: Instance) -> str:
         """Send one object; return why it failed, or an empty string. One does not end the job."""
@@ -159,12 +139,16 @@ class TransformRun:
         headers = {"Content-Type": source_config.get("ContentType", "application/octet-stream")}
         if "Accept" in output:
             headers["Accept"] = output["Accept"]
-        body = self._context.objects.read(place)
-        if source_config.get("CompressionType") == "Gzip":
-            body = _inflated(body, place)
-        answers = [
-            self._send(place, instance, piece, headers) for piece in self._pieces(body, place)
-        ]
+        with self._context.objects.reader(place) as packed:
+            is_gzip = source_config.get("CompressionType") == "Gzip"
+            pieces = batches.bodies(
+                batches.inflated(packed, place) if is_gzip else packed,
+                place,
+                lines=source_config.get("SplitType", "None") == "Line",
+                batching=self._parameters.get("BatchStrategy", "MultiRecord") == "MultiRecord",
+                max_mb=self._max_mb(),
+            )
+            answers = [self._send(place, instance, piece, headers) for piece in pieces]
         separator = b"\n" if output.get("AssembleWith") == "Line" else b""
         folder = source.key[: source.key.rfind("/") + 1]
         name = f"{place.key.removeprefix(folder)}.out"
@@ -195,25 +179,11 @@ class TransformRun:
                 break
         raise JobError(reason)
 
-    def _pieces(self, body: bytes, place: Location) -> Iterator[bytes]:
-        """Yield the request bodies: the whole object, single lines, or as many lines as fit."""
-        max_mb = self._parameters.get(
-            "MaxPayloadInMB", self._context.settings.limits.transform_payload_mb
-        )
+    def _max_mb(self) -> int:
         if self._job.get("MaxPayloadInMB") == 0:  # no limit
-            max_mb = 0
-        max_bytes = max_mb * _MB
-        lines = self._job["TransformInput"].get("SplitType", "None") == "Line"
-        batching = self._parameters.get("BatchStrategy", "MultiRecord") == "MultiRecord"
-        batch = b""
-        for record in body.splitlines(keepends=True) if lines else [body]:
-            if max_bytes and len(record) > max_bytes:
-                raise JobError(f"ClientError: a record of {place} exceeds {max_mb} MB")
-            if batch and (not batching or (max_bytes and len(batch) + len(record) > max_bytes)):
-                yield batch
-                batch = b""
-            batch += record
-        yield batch
+            return 0
+        default = self._context.settings.limits.transform_payload_mb
+        return int(self._parameters.get("MaxPayloadInMB", default))
 
     def _update(self, **fields: object) -> None:
         self._context.records.update(TRANSFORM_JOB, self._name, **fields)
@@ -225,26 +195,9 @@ def _refusal(place: Location, answer: Answer) -> str:
     return f"{kind}: {place}: the container answered {answer.status}: {body}"
 
 
-def _summary(failures: list[str]) -> str:
+def _summary(outcomes: list[str]) -> str:
     """Return the FailureReason: how many objects failed, and why."""
+    failures = [outcome for outcome in outcomes if outcome]
     kind, _, _ = failures[0].partition(":")
     reasons = " | ".join(failure.removeprefix(f"{kind}: ") for failure in failures)
-    return f"{kind}: {len(failures)} objects failed, the others have answers: {reasons}"
-
-
-def _inflated(body: bytes, place: Location) -> bytes:
-    """Return the contents of gzip data, which can have several parts."""
-    parts, room = [], _MAX_INFLATED
-    while body:
-        stream = zlib.decompressobj(wbits=31)
-        try:
-            parts.append(stream.decompress(body, room))
-        except zlib.error as error:
-            raise JobError(f"ClientError: {place} is not gzip: {error}") from None
-        room -= len(parts[-1])
-        if stream.unconsumed_tail or room <= 0:
-            raise JobError(f"ClientError: {place} has more than {_MAX_INFLATED // _MB} MB unpacked")
-        if not stream.eof:
-            raise JobError(f"ClientError: {place} is cut short: its gzip data has no end")
-        body = stream.unused_data.lstrip(b"\0")  # tools pad with zeros
-    return b"".join(parts)
+    return f"{kind}: {len(failures)} of {len(outcomes)} objects failed: {reasons}"

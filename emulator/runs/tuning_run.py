@@ -39,6 +39,8 @@ def trial_request(tuning: Record, name: str, tuned: search.Hyperparameters) -> R
     definition = tuning["TrainingJobDefinition"]
     static = definition.get("StaticHyperParameters", {})
     shared = {key: value for key, value in definition.items() if key not in _NOT_OF_A_TRIAL}
+    if "Tags" in tuning:  # "also added to all training jobs that the tuning job launches"
+        shared["Tags"] = tuning["Tags"]
     return shared | {
         "TrainingJobName": name,
         "HyperParameters": static | tuned,
@@ -77,7 +79,8 @@ class TuningRun:
         self._context, self._training, self._name, self._job = context, training, name, job
         self._config: Record = job["HyperParameterTuningJobConfig"]
         self._objective: Record = self._config["HyperParameterTuningJobObjective"]
-        self._search = search.make(name, self._config)
+        static = job["TrainingJobDefinition"].get("StaticHyperParameters", {})
+        self._search = search.make(name, self._config, static)
         self._running: dict[str, int] = {}  # the search's number of each running trial
         self._count = 0
         self._completion = Completion(self._config)
@@ -166,7 +169,9 @@ class TuningRun:
             The trial's status.
         """
         number, metric = self._running[name], self._objective["MetricName"]
-        job = self._context.require(TRAINING_JOB, name)
+        # A trial may have been deleted since it ended.
+        gone = {"TrainingJobStatus": "Completed"}
+        job = self._context.records.get(TRAINING_JOB, name) or gone
         status: str = job["TrainingJobStatus"]
         curve = self._training.get(name).metric_values(metric)
         if status in LIVE:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from emulator.errors import JobError
-from emulator.s3 import deleting, listing, parts, reading, writing
+from emulator.s3 import deleting, encoding, listing, offered, parts, reading, uploads, writing
 from emulator.s3.request import Answer, Problem, Request, failure, read_xml, status_line
+from emulator.settings import ACCOUNT
 from emulator.store.objects import Location, Objects
 
 log = logging.getLogger("kennel.emulator")
@@ -38,6 +39,7 @@ class S3:
         method = environ["REQUEST_METHOD"]
         try:
             request = Request.parse(environ)
+            offered.check(request)
             answer = self._answer(request)
             if answer is None:
                 return self._let_moto_answer(request, start)
@@ -61,12 +63,21 @@ class S3:
         bucket = self._objects.backend.buckets.get(request.place.bucket)
         if bucket is None:
             return None
+        for owner in ("x-amz-expected-bucket-owner", "x-amz-source-expected-bucket-owner"):
+            if request.header(owner) not in ("", ACCOUNT):
+                raise Problem(403, "AccessDenied", "Access Denied")
         query = set(request.query)
+        if request.query.get("versionId") == "null" and _is_plain(bucket):
+            query -= {"versionId"}  # the only version
         if not request.place.key:
+            if request.method == "PUT" and query == {"versioning"}:
+                offered.check_versioning(bucket, request)
             if bucket.policy:
                 return None
             if request.method == "GET" and query <= listing.PARAMETERS:
                 return listing.answer(bucket, request)
+            if request.method == "GET" and "uploads" in query and query <= uploads.PARAMETERS:
+                return uploads.answer(bucket, request)
             if request.method == "POST" and query == {"delete"} and _is_plain(bucket):
                 return deleting.several(self._objects, request)
             return None
@@ -79,13 +90,23 @@ class S3:
                 return parts.copy(self._objects, request)
         if request.method == "POST" and query == {"uploadId"}:
             return parts.again(self._objects, request)
+        reads = request.method in ("GET", "HEAD")
         if not _is_plain(bucket):
+            if reads and reading.PART in query:
+                raise offered.not_emulated("partNumber in a bucket with versions or settings")
             return None
-        if request.method in ("GET", "HEAD") and query <= set(reading.OVERRIDES):
+        if reads and query <= {*reading.OVERRIDES, reading.PART}:
             return reading.answer(self._objects, request)
         if request.method == "DELETE" and not query:
             return deleting.one(self._objects, request)
+        if request.method == "DELETE" and query == {"versionId"}:
+            # moto would delete the object, which has no versions.
+            raise Problem(
+                400, "InvalidArgument", "Invalid version id specified", ArgumentName="versionId"
+            )
         special = {name for name in headers if name.startswith("x-amz-")} - copies
+        if request.header("x-amz-tagging-directive").upper() == "COPY":
+            special -= {"x-amz-tagging-directive"}
         if request.method == "PUT" and not query and all(map(_PLAIN.match, special)):
             if not copies:
                 return writing.put(self._objects, request)
@@ -102,17 +123,24 @@ class S3:
         environ, place = request.environ, request.place
         # moto takes the key from the encoded path; its routes would not match a newline.
         environ["PATH_INFO"] = environ["PATH_INFO"].replace("\n", " ")
+        if source := request.header(writing.COPY_SOURCE):  # see `writing.copy_source`
+            environ["HTTP_X_AMZ_COPY_SOURCE"] = source.replace("+", "%20")
         statuses: list[str] = []
+
+        bucket = self._objects.backend.buckets.get(place.bucket)
+        has_versions = bucket is not None and bucket.versioning_status
 
         def record_status(status: str, headers: Any, *more: Any) -> Any:
             statuses.append(status)
+            if not has_versions:
+                headers = [one for one in headers if one[0].lower() != "x-amz-version-id"]
             return start(status, headers, *more)
 
         def ask_moto() -> tuple[Iterable[bytes], bool]:
-            answer = self._moto(environ, record_status)
+            moto = encoding.encoding(self._moto) if encoding.is_wanted(request) else self._moto
+            answer = moto(environ, record_status)
             return answer, bool(statuses) and statuses[0].startswith("2")
 
-        bucket = self._objects.backend.buckets.get(place.bucket)
         if request.method == "POST" and set(request.query) == {"uploadId"} and bucket is not None:
             with parts.completed(self._objects, request) as outcome:
                 answer, outcome["succeeded"] = ask_moto()
@@ -132,6 +160,7 @@ class S3:
         with self._objects.lock(place):  # no file is deleted while moto reads it
             answer, succeeded = ask_moto()
             if succeeded and request.method not in ("GET", "HEAD") and bucket is not None:
+                uploads.note_time(bucket)
                 moto_key = self._objects.key(place)
                 if is_form and moto_key and not request.query:
                     moto_key.metadata["Content-Type"] = kind

@@ -12,6 +12,7 @@ from emulator.s3.request import Problem, Request
 
 _CHUNK = 2**18
 _LINE = 8192
+_MD5 = re.compile("[A-Za-z0-9+/]{22}==")
 _STREAMING = "STREAMING-"  # of x-amz-content-sha256: the body has chunks inside of HTTP's own
 
 
@@ -51,6 +52,9 @@ def receive(request: Request, file: BinaryIO) -> Received:
         Problem: it is incomplete, or differs from its checksum.
     """
     trailers: dict[str, str] = {}
+    expected = request.header("Content-MD5").strip()
+    if expected and not _MD5.fullmatch(expected):
+        raise Problem(400, "InvalidDigest", "The Content-MD5 you specified was invalid.")
     pieces = _pieces(request)
     encoding = request.header("Content-Encoding").split(",")
     if request.header("x-amz-content-sha256").startswith(_STREAMING) or "aws-chunked" in encoding:
@@ -64,8 +68,7 @@ def receive(request: Request, file: BinaryIO) -> Received:
             other.update(piece)
         file.write(piece)
     file.flush()
-    expected = request.header("Content-MD5")
-    if expected and expected.strip() != base64.b64encode(digest.digest()).decode():
+    if expected and expected != base64.b64encode(digest.digest()).decode():
         raise Problem(400, "BadDigest", "The Content-MD5 you specified did not match.")
     name = f"x-amz-checksum-{algorithm.lower()}"
     claimed = request.header(name) or trailers.get(name, "") if algorithm else ""

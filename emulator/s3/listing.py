@@ -4,7 +4,7 @@ import base64
 import bisect
 import re
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from xml.sax.saxutils import escape
@@ -18,7 +18,8 @@ PARAMETERS = frozenset(
     "fetch-owner".split()
 )
 _MOST = 1000
-_OWNER = "<Owner><ID>75aa57f09aa0c8caeab4f8c24e99d10f8e7faeebf76c078efc7c6caea54ba06a</ID></Owner>"
+OWNER_ID = "<ID>75aa57f09aa0c8caeab4f8c24e99d10f8e7faeebf76c078efc7c6caea54ba06a</ID>"
+OWNER = f"<Owner>{OWNER_ID}</Owner>"
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -47,14 +48,8 @@ def answer(bucket: Any, request: Request) -> Answer:
     most = query.get("max-keys", str(_MOST))
     if not re.fullmatch("[0-9]{1,10}", most):
         raise Problem(400, "InvalidArgument", "max-keys must be a number from 0 to 2147483647")
-    if query.get("encoding-type", "url") != "url":
-        raise Problem(400, "InvalidArgument", "Invalid Encoding Method specified in Request")
+    shown = showing(query)
     page = _page(bucket, prefix, delimiter, after, min(int(most), _MOST))
-
-    def shown(name: str) -> str:
-        if "encoding-type" in query:
-            return urllib.parse.quote(name)
-        return _CONTROL.sub(lambda one: f"&#{ord(one[0])};", escape(name))
 
     parts = [f"<Name>{request.place.bucket}</Name><Prefix>{shown(prefix)}</Prefix>"]
     parts.append(f"<MaxKeys>{min(int(most), _MOST)}</MaxKeys>")
@@ -77,7 +72,7 @@ def answer(bucket: Any, request: Request) -> Answer:
         parts.append(f"<Marker>{shown(after)}</Marker>")
         if page.next and delimiter:
             parts.append(f"<NextMarker>{shown(page.next)}</NextMarker>")
-    owner = "" if second and query.get("fetch-owner", "").lower() != "true" else _OWNER
+    owner = "" if second and query.get("fetch-owner", "").lower() != "true" else OWNER
     for moto_key in page.objects:
         algorithm = moto_key.checksum_algorithm
         checksum = f"<ChecksumAlgorithm>{algorithm}</ChecksumAlgorithm>" if algorithm else ""
@@ -93,6 +88,19 @@ def answer(bucket: Any, request: Request) -> Answer:
     ]
     name = 'ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
     return xml_answer(f"<{name}>{''.join(parts)}</ListBucketResult>")
+
+
+def showing(query: Mapping[str, str]) -> Callable[[str], str]:
+    """Return how a list writes names: in percent-encoding, if the client wants that.
+
+    Raises:
+        Problem: the client wants another encoding.
+    """
+    if query.get("encoding-type", "url") != "url":
+        raise Problem(400, "InvalidArgument", "Invalid Encoding Method specified in Request")
+    if "encoding-type" in query:
+        return urllib.parse.quote
+    return lambda name: _CONTROL.sub(lambda one: f"&#{ord(one[0])};", escape(name))
 
 
 def _page(bucket: Any, prefix: str, delimiter: str, after: str, most: int) -> _Page:

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from moto.s3.models import FakeKey
 from moto.settings import S3_UPLOAD_PART_MIN_SIZE
 
-from emulator.s3 import bodies, reading, writing
+from emulator.s3 import bodies, writing
 from emulator.s3.request import Answer, Problem, Request, read_xml, xml_answer
 from emulator.store.blobs import copy_range, open_blob
 from emulator.store.cards import attach, file_of
@@ -48,7 +48,7 @@ def copy(objects: Objects, request: Request) -> Answer:
     source = writing.copy_source(request)
     found = objects.open(source)
     if found is None:
-        raise writing.no_such_key(source.key)
+        raise writing.missing(objects, source)
     moto_key, file = found
     writing.check_source(request, moto_key)
     with file, writing.new_file(objects, request.place) as blob:
@@ -89,8 +89,7 @@ def completed(objects: Objects, request: Request) -> Iterator[dict[str, Any]]:
         raise Problem(400, "EntityTooSmall", message)
     with objects.lock(request.place):
         old = objects.key(request.place)
-        if old and request.header("If-None-Match") == "*":
-            raise reading.failed("If-None-Match")
+        writing.check_replaced(old, request)
         with writing.new_file(objects, request.place) as blob:
             with open_private(blob, "xb") as file:
                 checksum = _join(upload, parts, file)
@@ -110,6 +109,7 @@ def completed(objects: Objects, request: Request) -> Iterator[dict[str, Any]]:
             assert moto_key
             attach(moto_key, blob)
             moto_key.completed_upload = request.query["uploadId"]  # type: ignore[attr-defined]
+            moto_key.part_sizes = [part.size for part in parts]  # type: ignore[attr-defined]
             objects.settle(request.place, old)
 
 

@@ -8,6 +8,7 @@ from moto.core.utils import str_to_rfc_1123_datetime
 from moto.s3.models import FakeKey
 from moto.s3.utils import ARCHIVE_STORAGE_CLASSES
 
+from emulator.s3 import offered
 from emulator.s3.request import Answer, Problem, Request
 from emulator.store.objects import Objects
 
@@ -21,6 +22,9 @@ OVERRIDES = {
     "response-content-disposition": "content-disposition",
     "response-content-encoding": "content-encoding",
 }
+# Of the upload; moto would show them to readers.
+_OF_REQUESTS = re.compile("x-amz-(content-.+|sdk-checksum-algorithm|checksum-.+)|content-md5")
+PART = "partNumber"  # the query parameter
 _PRECONDITION = "At least one of the pre-conditions you specified did not hold"
 
 
@@ -28,7 +32,7 @@ def answer(objects: Objects, request: Request) -> Answer | None:
     """Answer GET or HEAD of an object; None if there is none, or it is in an archive.
 
     Raises:
-        Problem: a condition does not hold, or the range is not in the object.
+        Problem: a condition does not hold, or the range or the part is not in the object.
     """
     found = objects.open(request.place)
     if found is None:
@@ -46,9 +50,13 @@ def answer(objects: Objects, request: Request) -> Answer | None:
         size = moto_key.size
         start, end = _range(request, size)
         partial = bool(request.header("Range")) and (start, end) != (-1, -1)
-        if not partial:
+        if PART in request.query:
+            start, end, count = _part(request, moto_key)
+            partial = size > 0
+            headers |= {"x-amz-mp-parts-count": str(count)} if "-" in moto_key.etag else {}
+        elif not partial:
             start, end = 0, size - 1
-        else:
+        if partial:
             headers["content-range"] = f"bytes {start}-{end}/{size}"
             if end - start + 1 < size:  # the checksum is that of the whole object
                 headers = {name: headers[name] for name in headers if "x-amz-checksum-" not in name}
@@ -149,12 +157,41 @@ def _range(request: Request, size: int) -> tuple[int, int]:
     return start, end
 
 
+def _part(request: Request, moto_key: FakeKey) -> tuple[int, int, int]:
+    """Return the first and the last byte of the part that a request names; the number of parts.
+
+    Raises:
+        Problem: there is no such part.
+    """
+    if request.header("Range"):
+        message = f"Cannot specify both Range header and {PART} query parameter"
+        raise Problem(400, "InvalidRequest", message)
+    sizes = getattr(moto_key, "part_sizes", None)
+    if sizes is None and "-" in moto_key.etag:  # an older emulator stored it
+        raise offered.not_emulated(f"{PART} of an object whose parts are not known")
+    sizes = sizes or [moto_key.size]
+    text = request.query[PART]
+    number = int(text) if re.fullmatch("[0-9]{1,9}", text) else 0
+    if not number:
+        message = "Part number must be an integer between 1 and 10000, inclusive"
+        raise Problem(400, "InvalidArgument", message, ArgumentName=PART)
+    if number > len(sizes):
+        message = "The requested partnumber is not satisfiable"
+        raise Problem(
+            416, "InvalidPartNumber", message, ActualPartCount=str(len(sizes)),
+            PartNumberRequested=text,
+        )  # fmt: skip
+    start = sum(sizes[: number - 1])
+    return start, start + sizes[number - 1] - 1, len(sizes)
+
+
 def _headers(moto_key: FakeKey, request: Request) -> dict[str, str]:
     """Return the headers of the whole object."""
     headers: dict[str, str] = {
-        name.lower(): str(value) for name, value in moto_key.metadata.items()
+        name.lower(): str(value)
+        for name, value in [*moto_key.metadata.items(), *moto_key.response_dict.items()]
+        if not _OF_REQUESTS.fullmatch(name.lower())
     }
-    headers |= {name.lower(): str(value) for name, value in moto_key.response_dict.items()}
     headers["accept-ranges"] = "bytes"
     algorithm, checksum = moto_key.checksum_algorithm, moto_key.checksum_value
     if request.header("x-amz-checksum-mode").upper() == "ENABLED" and algorithm and checksum:

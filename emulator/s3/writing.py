@@ -12,10 +12,12 @@ from werkzeug.datastructures import EnvironHeaders
 from emulator.s3 import bodies, reading
 from emulator.s3.request import Answer, Problem, Request, xml_answer
 from emulator.store.blobs import link, md5
-from emulator.store.objects import Location, Objects
+from emulator.store.objects import Location, Objects, Tags
 from emulator.store.paths import open_private
 
 COPY_SOURCE = "x-amz-copy-source"
+_META = "x-amz-meta-"
+_MAX_METADATA = 2048
 _KEY_PROBLEM = "The specified key does not exist."
 
 
@@ -25,6 +27,7 @@ def put(objects: Objects, request: Request) -> Answer:
     Raises:
         Problem: the body is damaged, or a condition does not hold.
     """
+    _check_metadata(request)
     with new_file(objects, request.place) as blob:
         with open_private(blob, "xb") as file:
             received = bodies.receive(request, file)
@@ -46,11 +49,12 @@ def stored(etag: str, received: bodies.Received) -> Answer:
 
 
 def copy(objects: Objects, request: Request) -> Answer:
-    """Copy an object. The copy has the source's metadata, or the request's.
+    """Copy an object. The copy has the source's tags, and its metadata or the request's.
 
     Raises:
         Problem: there is no source, or it is the object itself and nothing would change.
     """
+    _check_metadata(request)
     source = copy_source(request)
     replaces = request.header("x-amz-metadata-directive").upper() == "REPLACE"
     with new_file(objects, request.place) as blob:
@@ -74,7 +78,7 @@ def copy(objects: Objects, request: Request) -> Answer:
         if original.checksum_type != "COMPOSITE":
             moto_key.checksum_algorithm = original.checksum_algorithm
             moto_key.checksum_value = original.checksum_value
-        _replace(objects, request, blob, moto_key)
+        _replace(objects, request, blob, moto_key, objects.tags(original))
     body = (
         '<CopyObjectResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
         f"<ETag>{moto_key.etag}</ETag>"
@@ -89,7 +93,8 @@ def copy_source(request: Request) -> Location:
     Raises:
         Problem: the header names none.
     """
-    name = urllib.parse.unquote(request.header(COPY_SOURCE)).removeprefix("/")
+    # S3 reads a plus sign as a space here: some clients encode spaces so, and a plus as %2B.
+    name = urllib.parse.unquote_plus(request.header(COPY_SOURCE)).removeprefix("/")
     bucket, slash, key = name.partition("/")
     if not slash or not key:
         raise Problem(400, "InvalidArgument", "Copy Source must mention the source bucket and key")
@@ -112,9 +117,31 @@ def check_source(request: Request, moto_key: FakeKey) -> None:
         raise reading.failed(f"{COPY_SOURCE}-If-None-Match")
 
 
+def check_replaced(old: FakeKey | None, request: Request) -> None:
+    """Check the conditions that a request has for the object that it replaces.
+
+    Raises:
+        Problem: one does not hold.
+    """
+    if (etag := request.header("If-Match")) and not old:
+        raise no_such_key(request.place.key)
+    if old and etag and not reading.matches(old, etag):
+        raise reading.failed("If-Match")
+    if old and request.header("If-None-Match") == "*":
+        raise reading.failed("If-None-Match")
+
+
 def no_such_key(key: str) -> Problem:
     """Return the error for an object that is not there."""
     return Problem(404, "NoSuchKey", _KEY_PROBLEM, Key=key)
+
+
+def missing(objects: Objects, source: Location) -> Problem:
+    """Return the error for the source of a copy that is not there."""
+    if source.bucket in objects.backend.buckets:
+        return no_such_key(source.key)
+    message = "The specified bucket does not exist"
+    return Problem(404, "NoSuchBucket", message, BucketName=source.bucket)
 
 
 @contextlib.contextmanager
@@ -146,24 +173,42 @@ def _link(objects: Objects, source: Location, blob: Path) -> FakeKey:
         with contextlib.suppress(FileNotFoundError):  # it was replaced just now
             link(Path(file.name), blob)
             return moto_key
-    raise no_such_key(source.key)
+    raise missing(objects, source)
 
 
-def _replace(objects: Objects, request: Request, blob: Path, moto_key: FakeKey) -> None:
+def _replace(
+    objects: Objects, request: Request, blob: Path, moto_key: FakeKey, tags: Tags = ()
+) -> None:
     """Make a file the object, if the request's conditions hold.
 
     Raises:
         Problem: they do not.
     """
     with objects.lock(request.place):
-        old = objects.key(request.place)
-        if (etag := request.header("If-Match")) and not old:
-            raise no_such_key(request.place.key)
-        if old and etag and not reading.matches(old, etag):
-            raise reading.failed("If-Match")
-        if old and request.header("If-None-Match") == "*":
-            raise reading.failed("If-None-Match")
-        objects.put(request.place, blob, moto_key)
+        check_replaced(objects.key(request.place), request)
+        objects.put(request.place, blob, moto_key, tags)
+
+
+def _check_metadata(request: Request) -> None:
+    """Refuse more metadata than S3 takes.
+
+    Raises:
+        Problem: its names and values have more than 2 KiB.
+    """
+    found = [
+        (name[len(_META) :], value)
+        for name, value in request.headers.items()
+        if name.lower().startswith(_META)
+    ]
+    size = sum(len(f"{name}{value}".encode()) for name, value in found)
+    if size > _MAX_METADATA:
+        raise Problem(
+            400,
+            "MetadataTooLarge",
+            "Your metadata headers exceed the maximum allowed metadata size",
+            Size=str(size),
+            MaxSizeAllowed=str(_MAX_METADATA),
+        )
 
 
 def _describe(moto_key: FakeKey, request: Request) -> None:

@@ -83,7 +83,10 @@ class Cards:
             "storage": moto_key.storage_class,
         }
         checksum = {name: getattr(moto_key, f"checksum_{name}", None) for name in _CHECKSUM}
-        write_json(self._path(place), about | ({"checksum": checksum} if checksum["value"] else {}))
+        about |= {"checksum": checksum} if checksum["value"] else {}
+        if sizes := getattr(moto_key, "part_sizes", None):
+            about["part_sizes"] = sizes
+        write_json(self._path(place), about)
 
     def blob(self, place: Location) -> Path | None:
         """Return the file with the bytes of an object on disk, or None."""
@@ -135,6 +138,7 @@ def fill(moto_key: FakeKey, about: dict[str, Any]) -> None:
     moto_key.last_modified = dt.datetime.fromisoformat(about["modified"])
     for name, value in about.get("checksum", {}).items():
         setattr(moto_key, f"checksum_{name}", value)
+    moto_key.part_sizes = about.get("part_sizes")  # type: ignore[attr-defined]
 
 
 def file_of(moto_key: FakeKey) -> Path | None:

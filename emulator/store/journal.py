@@ -1,6 +1,6 @@
 """Keeps moto's state over a restart: changes are logged to a file and replayed.
 
-For services with few, small changes: ECR, IAM, autoscaling, the model registry. Replayed resources
+For services with few, small changes: ECR, IAM, autoscaling, schedules. Replayed resources
 get the time of the restart and new random ids (such as IAM ids).
 """
 
@@ -19,7 +19,7 @@ from emulator.store.paths import open_private
 
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 # As named in a request's signature. S3 objects and logs are stored elsewhere.
-_SERVICES = ("ecr", "iam", "application-autoscaling", "sagemaker", "scheduler")
+_SERVICES = ("ecr", "iam", "application-autoscaling", "scheduler")
 _READS = ("Get", "List", "Describe", "Batch", "Simulate", "Search")
 _HEADERS = ("Authorization", "Content-Type", "X-Amz-Target", "X-Amz-Date")
 

@@ -12,5 +12,5 @@ def write_json(path: Path, contents: object) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{threading.get_ident()}.tmp")
     with open_private(temporary, "w") as file:
-        json.dump(contents, file, indent=1)
+        file.write(json.dumps(contents))
     temporary.replace(path)

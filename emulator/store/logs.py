@@ -59,6 +59,13 @@ class Logs:
         return backend
 
 
+def stream_names(where: str, group: str) -> list[str]:
+    """Return the names of all streams of a group in a region; none if there is no such group."""
+    backends: Any = logs_backends[ACCOUNT]
+    found = backends[where].groups.get(group) if where in backends else None
+    return list(found.streams) if found else []
+
+
 class Stream:
     """One log stream, open for writing."""
 

@@ -5,8 +5,9 @@ each object with its metadata. It loses older versions, ACLs, tags, policies and
 """
 
 import contextlib
+import errno
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,8 +20,11 @@ from emulator.store.blobs import copy_file, copy_range, md5, open_blob
 from emulator.store.cards import Cards, Location, attach, file_of, fill
 from emulator.store.paths import open_private
 
-__all__ = ["Location", "Objects"]
+__all__ = ["Location", "Objects", "Tags"]
+Tags = Sequence[dict[str, str]]  # each with Key and Value
 _LOCKS = 1024
+# A file where a folder should be, or a folder where a file should be; a name that is too long.
+_NO_PATH = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
 
 
 class Objects:
@@ -92,8 +96,8 @@ class Objects:
             if old != file_of(moto_key):
                 self._drop(bucket, old)
 
-    def put(self, place: Location, blob: Path, moto_key: FakeKey) -> None:
-        """Make a file and moto's new key the object; the old one, if any, is deleted.
+    def put(self, place: Location, blob: Path, moto_key: FakeKey, tags: Tags = ()) -> None:
+        """Make a file and moto's new key the object; the old one and its tags are deleted.
 
         Raises:
             JobError: the bucket is missing.
@@ -104,6 +108,10 @@ class Objects:
             old = bucket.keys.get(place.key)
             self._cards.write(place, moto_key)
             bucket.keys.setlist(place.key, [moto_key])
+            # moto has the tags by name: the new object would inherit them.
+            self._backend.tagger.delete_all_tags_for_resource(moto_key.arn)
+            if tags:
+                self._backend.tagger.tag_resource(moto_key.arn, tags)
             self._drop(bucket, file_of(old) if isinstance(old, FakeKey) else None)
 
     def delete(self, place: Location) -> None:
@@ -127,6 +135,11 @@ class Objects:
         assert moto_key
         self._cards.write(place, moto_key)
         self._drop(bucket, file_of(old) if old else None)
+
+    def tags(self, moto_key: FakeKey) -> Tags:
+        """Return an object's tags."""
+        found: dict[str, Tags] = self._backend.tagger.list_tags_for_resource(moto_key.arn)
+        return found["Tags"]
 
     def new_key(self, place: Location, etag: str, storage: str = "STANDARD") -> FakeKey:
         """Return a key for moto, which is not yet in the bucket."""
@@ -181,12 +194,23 @@ class Objects:
         """Write an object to a new file.
 
         Raises:
-            JobError: no such object.
+            JobError: no such object, or its key cannot be the path of a file.
         """
         moto_key, file = self._require(place)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with file, target.open("wb") as copy:
-            copy_range(file, copy, 0, moto_key.size)
+        with file:
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                copy = target.open("wb")
+            except OSError as error:
+                if error.errno not in _NO_PATH:
+                    raise
+                raise JobError(
+                    f"ClientError: {place} cannot be downloaded to a file: {error.strerror}. One "
+                    "object must not be the folder of another (a, a/b), and the parts of a key "
+                    "have at most 255 bytes: rename the object"
+                ) from None
+            with copy:
+                copy_range(file, copy, 0, moto_key.size)
 
     def read(self, place: Location) -> bytes:
         """Return an object's bytes.
@@ -194,9 +218,16 @@ class Objects:
         Raises:
             JobError: no such object.
         """
-        _, file = self._require(place)
-        with file:
+        with self.reader(place) as file:
             return file.read()
+
+    def reader(self, place: Location) -> BinaryIO:
+        """Return an object as an open file.
+
+        Raises:
+            JobError: no such object.
+        """
+        return self._require(place)[1]
 
     def store(self, source: Path, place: Location) -> None:
         """Store a copy of a file as an object.

@@ -115,6 +115,18 @@ _TEXTS = (
     (rb"P[1-7]\s", "a Netpbm picture", "magick IN.ppm OUT.png"),
 )  # fmt: skip
 _DRAWN = ("an SVG drawing", "a Netpbm picture")  # texts that are pictures
+# How a JPEG and a PNG begin after a program took their bytes for text: decoded as UTF-8 or ASCII,
+# which loses them, or read as Latin-1 and written as UTF-8; or with line ends of another system.
+_MADE_TEXT = (
+    "\N{REPLACEMENT CHARACTER}".encode() * 3,
+    "\N{REPLACEMENT CHARACTER}PNG".encode(),
+    "\xff\xd8\xff".encode(),
+    "\x89PNG".encode(),
+    b"????\0\x10JFIF",
+    b"?PNG\r\n",
+    b"\x89PNG\n",
+    b"\x89PNG\r\r\n",
+)
 _HEAD = 4096
 
 
@@ -137,10 +149,14 @@ def format_of(data: bytes) -> str:
         return "GIF"
     if data[:2] == b"BM" and int.from_bytes(data[14:18], "little") in _BMP_HEADERS:
         return "BMP"
-    raise _named(data)
+    raise named(data) or _unknown(data)
 
 
-def _named(data: bytes) -> ImageError:
+def named(data: bytes) -> ImageError | None:
+    """Return the error that names what these bytes are, which are no picture that is read.
+
+    None if it is not known.
+    """
     if not data:
         return UnreadableImage("the picture is empty (0 bytes)")
     for offset, magic, name, cure in _PICTURES:
@@ -159,7 +175,7 @@ def _named(data: bytes) -> ImageError:
     for offset, magic, name, cure in _ARCHIVES:
         if data[offset : offset + len(magic)] == magic:
             return UnreadableImage(f"this is {name}, not a picture: {cure}")
-    return _text(data) or _unknown(data)
+    return _text(data)
 
 
 def _family(data: bytes) -> ImageError:
@@ -202,6 +218,11 @@ def _text(data: bytes) -> ImageError | None:
 
 def _unknown(data: bytes) -> ImageError:
     listed = ", ".join(FORMATS)
+    if data.startswith(_MADE_TEXT):
+        return UnreadableImage(
+            "this was a picture until a program changed its bytes as if they were text: "
+            "copy or send them as they are, or in base64"
+        )
     if not data.strip(b"\0"):
         return UnreadableImage(
             f"all its {len(data):,} bytes are zero: it was lost in a copy; copy it again"

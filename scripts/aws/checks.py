@@ -180,7 +180,7 @@ def _clock(answer: dict[str, Any]) -> Finding:
 
 
 def _name(aws: Aws, need: Need, name: str) -> str:
-    """Whether the name is free; an endpoint's may exist, and is updated then."""
+    """Whether the name is free; an endpoint's may exist, and is updated or made anew then."""
     if need == "deploy":
         try:
             state = aws.send(hosting.describe(name))["EndpointStatus"]
@@ -192,7 +192,8 @@ def _name(aws: Aws, need: Need, name: str) -> str:
             raise Problem(
                 f"endpoint {name} is {state}: wait until `kennel endpoints` shows InService"
             )
-        return f"exists ({state}): it will be updated"
+        what = "updated" if state == "InService" else "deleted and made anew"
+        return f"exists ({state}): it will be {what}"
     kind = jobs.TUNING if need == "tune" else jobs.TRAINING
     try:
         aws.send(jobs.describe(kind, name))

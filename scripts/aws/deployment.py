@@ -20,6 +20,7 @@ from scripts.spec.endpoint import Transform
 from scripts.stack import template
 
 _SETTLED = ("InService", "Failed", "OutOfService", "UpdateRollbackFailed")
+_DELETING = "Deleting"
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,13 @@ def deploy(aws: Aws, plan: Deployment) -> None:
         Problem: it failed. The reason was printed and everything new was deleted.
     """
     before = _found(aws, plan.endpoint)
+    if before and before["EndpointStatus"] == "Failed":
+        terminal.note(
+            f"{plan.endpoint} failed before ({before.get('FailureReason', 'no reason given')}); "
+            "SageMaker can only delete such an endpoint, so it is made anew"
+        )
+        delete(aws, plan.endpoint)
+        before = None
     model, config, create = plan.requests()[:3]
     with _rolled_back(aws) as undo:
         aws.send(model)
@@ -162,17 +170,25 @@ def _name_litter(aws: Aws, source: str) -> None:
 def delete(aws: Aws, name: str) -> None:
     """Delete an endpoint, then its config, then its models, and print each step.
 
+    SageMaker refuses to delete one that is being created or updated: wait until it is not.
+
     Raises:
         AwsProblem: the endpoint does not exist.
     """
     about = aws.send(endpoints.describe(name))
+    if about["EndpointStatus"] not in (*_SETTLED, _DELETING):
+        terminal.note(f"{name} is {about['EndpointStatus']}: SageMaker deletes it only after that")
+        about = watch.wait_until(
+            lambda: aws.send(endpoints.describe(name)), "EndpointStatus", (*_SETTLED, _DELETING)
+        )
     try:
         aws.send(endpoints.deregister_scaling(name))
     except AwsProblem as problem:
         # Most endpoints do not scale.
         if not (problem.missing or "no scalable target found" in str(problem).lower()):
             raise
-    aws.send(endpoints.delete(name))
+    if about["EndpointStatus"] != _DELETING:
+        aws.send(endpoints.delete(name))
     _delete_schedule(aws, name)
     # AWS would delete a config in use, but the endpoint could then never be updated.
     with progress.working(f"deleting the endpoint {name}"):
@@ -226,6 +242,9 @@ def _rolled_back(aws: Aws) -> Iterator[list[Request]]:
                 aws.send(request)
             except AwsProblem as problem:
                 terminal.note(f"could not roll back: {problem}")
+                if request.operation == "DeleteEndpoint":  # it needs its config and its model
+                    terminal.note("`kennel endpoints` lists it, `kennel down` deletes all three")
+                    break
             else:
                 name = next(iter(request.parameters.values()))
                 terminal.note(f"rolled back: {request.operation} {name}")

@@ -53,8 +53,10 @@ def main() -> None:
         make_bucket()
         kennel("data", "check", str(photos))
         kennel("data", "upload", str(photos), f"s3://{BUCKET}/data")
-        one_epoch = ("--set", "hyperparameters.epochs=1")  # enough to rank the trials
-        tuning = kennel("tune", spec, *one_epoch, show=0).splitlines()[0]
+        # One epoch ranks the trials, and only the job after them is served.
+        short = ("hyperparameters.epochs=1", "hyperparameters.export=none")
+        changes = [part for change in short for part in ("--set", change)]
+        tuning = kennel("tune", spec, *changes, show=0).splitlines()[0]
         kennel("best", tuning)
         job = kennel("train", spec, "--from-tuning", tuning, show=0).splitlines()[0]
         kennel("status", job, show=20)

@@ -212,7 +212,9 @@ def settings() -> str:
             _NOTE.format(source="`serve/settings.py`"),
             "They are environment variables of the serving container; `endpoint.environment` sets "
             "them. An empty variable counts as unset. An invalid one ends the server at its start, "
-            "with one line for each. Multi-model-server's own `MMS_*` variables are ignored.",
+            "with one line for each; so does a name that is nearly one of these. Settings of other "
+            "servers (`SAGEMAKER_TS_BATCH_SIZE`, `MMS_JOB_QUEUE_SIZE`) are passed over, and the "
+            "log says what to set instead.",
             markdown.table("| variable | meaning | values | default |", rows),
         ]
     )

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +25,21 @@ from scripts.problem import Problem
 
 MANIFEST = "manifest.json"
 _THREADS = 16
+# Files up to this size are read whole; each thread holds one.
+AT_ONCE = 2**20
 # The manifest is written after this many files.
 _SAVE_EVERY = 500
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to upload. `same` is the number of files in S3 that have not changed."""
+    """What to upload. `same` has the SHA-256 of each file in S3 that has not changed."""
 
     bucket: str
     prefix: str
     send: dict[str, Path]
     extra: tuple[str, ...]
-    same: int
-    digests: dict[str, str]
+    same: dict[str, str]
 
     @property
     def size(self) -> int:
@@ -86,25 +88,26 @@ def plan(aws: Aws, root: Path, address: str, *, follow_links: bool = False) -> P
 
     A file counts as uploaded if the manifest has its digest and S3 has an object of its size. So a
     wrong manifest, or an object that was overwritten with another size, leads to a new upload.
+    Only files that can be unchanged are read here.
     """
     bucket, prefix = bucket_and_key(address.rstrip("/") + "/")
     files = local_files(root, follow_links=follow_links)
-    with ThreadPoolExecutor(_THREADS) as pool:
-        digests = dict(zip(files, pool.map(_digest, files.values()), strict=True))
     sizes = {one["Key"].removeprefix(prefix): one["Size"] for one in aws.objects(bucket, prefix)}
     uploaded = _manifest(aws, bucket, prefix)
-    same = {
-        key
+    known = {
+        key: path
         for key, path in files.items()
-        if uploaded.get(key) == digests[key] and sizes.get(key) == path.stat().st_size
+        if key in uploaded and sizes.get(key) == path.stat().st_size
     }
+    with ThreadPoolExecutor(_THREADS) as pool:
+        digests = dict(zip(known, pool.map(_digest, known.values()), strict=True))
+    same = {key: digest for key, digest in digests.items() if uploaded[key] == digest}
     return Plan(
         bucket=bucket,
         prefix=prefix,
         send={key: path for key, path in files.items() if key not in same},
         extra=tuple(sorted(sizes.keys() - files.keys() - {MANIFEST})),
-        same=len(same),
-        digests=digests,
+        same=same,
     )
 
 
@@ -120,30 +123,27 @@ def run(aws: Aws, todo: Plan, progress: Callable[[int], None] = lambda _bytes: N
         AwsProblem: an upload failed; the manifest lists the files uploaded before.
     """
     client = aws.client("s3")
-    uploaded = {key: digest for key, digest in todo.digests.items() if key not in todo.send}
+    uploaded = dict(todo.same)
 
-    def send(key: str, path: Path) -> int:
-        checksum = base64.b64encode(bytes.fromhex(todo.digests[key])).decode()
-        with (
-            path.open("rb") as content,
-            translated(f"uploading {path}"),
-        ):  # streamed
+    def send(key: str, path: Path) -> tuple[int, str]:
+        with path.open("rb") as file, translated(f"uploading {path}"):
+            body, digest = _content(file)
             client.put_object(
                 Bucket=todo.bucket,
                 Key=todo.prefix + key,
-                Body=content,
-                ChecksumSHA256=checksum,
+                Body=body,
+                ChecksumSHA256=base64.b64encode(digest).decode(),
             )
-        return path.stat().st_size
+        return path.stat().st_size, digest.hex()
 
-    sending: dict[Future[int], str] = {}
+    sending: dict[Future[tuple[int, str]], str] = {}
     pool = ThreadPoolExecutor(_THREADS)
     try:
         for key, path in todo.send.items():
             sending[pool.submit(send, key, path)] = key
         for number, done in enumerate(as_completed(sending), 1):
-            progress(done.result())
-            uploaded[sending[done]] = todo.digests[sending[done]]
+            size, uploaded[sending[done]] = done.result()
+            progress(size)
             if number % _SAVE_EVERY == 0:
                 _write_manifest(client, todo, uploaded)
     finally:
@@ -151,8 +151,22 @@ def run(aws: Aws, todo: Plan, progress: Callable[[int], None] = lambda _bytes: N
         pool.shutdown(cancel_futures=True)
         for done, key in sending.items():
             if done.done() and not done.cancelled() and done.exception() is None:
-                uploaded[key] = todo.digests[key]
+                uploaded[key] = done.result()[1]
         _write_manifest(client, todo, uploaded)
+
+
+def _content(file: BufferedReader) -> tuple[bytes | BufferedReader, bytes]:
+    """Return what to send and its SHA-256.
+
+    A small file's bytes go out at once, and are read once. A large file is streamed.
+    """
+    content = file.read(AT_ONCE + 1)
+    if len(content) <= AT_ONCE:
+        return content, hashlib.sha256(content).digest()
+    file.seek(0)
+    digest = hashlib.file_digest(file, "sha256").digest()
+    file.seek(0)
+    return file, digest
 
 
 def _write_manifest(client: Any, todo: Plan, uploaded: dict[str, str]) -> None:

@@ -205,14 +205,15 @@ def _upload(
         return
     aws = Aws(region)
     todo = uploading.plan(aws, folder, address, follow_links=follow_links)
-    terminal.note(f"{todo.same} files are up to date, {len(todo.send)} to upload")
+    terminal.note(f"{len(todo.same)} files are up to date, {len(todo.send)} to upload")
     try:
         with progress.bar("uploading", "bytes", todo.size) as advance:
             uploading.run(aws, todo, advance)
     except KeyboardInterrupt:
         terminal.note("stopped: what was sent stays, and the same command sends the rest")
         raise typer.Exit(130) from None
-    terminal.result(f"{address}: {len(todo.digests)} files, checksums in {uploading.MANIFEST}")
+    total = len(todo.same) + len(todo.send)
+    terminal.result(f"{address}: {total} files, checksums in {uploading.MANIFEST}")
     if todo.extra:
         terminal.note(f"in S3 but not in {folder}, not deleted: {shorten(todo.extra)}")
 

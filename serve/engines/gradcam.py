@@ -52,7 +52,7 @@ def explain(network: fx.GraphModule, pixels: torch.Tensor, target: int) -> bytes
         or feature_map.shape[1:] == pixels.shape[1:]
         or _is_transformer(network)
     ):
-        raise NOTHING_TO_EXPLAIN
+        raise NOTHING_TO_EXPLAIN.without_frames()
     # Gradients are needed from here on only, which is a small part of the network.
     with torch.enable_grad():
         leaf = feature_map.detach().clone().requires_grad_()

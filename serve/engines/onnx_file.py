@@ -2,14 +2,16 @@
 
 A small reader of protobuf's wire format, which looks at the structure and skips the weights.
 
-Refused are paths to other files, loops and subgraphs, functions, operators of other domains,
-tensors whose shape does not fit their data, and other inputs or outputs than the network's.
+Refused are paths to other files, loops and subgraphs, nodes in a cycle (on which OpenVINO never
+ends), functions, operators of other domains, tensors whose shape does not fit their data, and other
+inputs or outputs than the network's.
 
 Source: onnx.proto of ONNX 1.19, https://protobuf.dev/programming-guides/encoding.
 """
 
 import math
 from collections.abc import Iterable, Iterator
+from graphlib import CycleError, TopologicalSorter
 
 from classifier.description import BundleError
 
@@ -17,6 +19,7 @@ PIXELS, LOGITS, MAPS = "pixels", "logits", "maps"
 _MOST_FIELDS = 2_000_000  # of protobuf; the largest network of the tests has 60,000
 _MOST_NODES = 50_000
 _MOST_DIMENSIONS = 8
+_MOST_NAME = 1000  # bytes of a name between nodes
 _OPSETS = range(7, 27)  # of ONNX's own operators
 _OWN_DOMAIN = ("", "ai.onnx")
 # They run other graphs, or are never the same twice, or have no place in a classifier.
@@ -34,7 +37,8 @@ _FLOAT = 1
 _MODEL, _MODEL_KNOWN = {"graph": 7, "opset": 8}, {1, 2, 3, 4, 5, 6, 7, 8, 14}
 _GRAPH = {"node": 1, "tensor": 5, "in": 11, "out": 12}
 _GRAPH_KNOWN = {1, 2, 5, 10, 11, 12, 13, 14, 16}
-_NODE, _NODE_KNOWN = {"operator": 4, "attribute": 5, "domain": 7}, set(range(1, 10))
+_NODE = {"in": 1, "out": 2, "operator": 4, "attribute": 5, "domain": 7}
+_NODE_KNOWN = set(range(1, 10))
 _ATTRIBUTE_REFUSED, _ATTRIBUTE_TENSORS = {6, 11, 14, 15, 22, 23}, {5, 10}
 _TENSOR = {"dims": 1, "type": 2, "name": 8, "location": 14}
 _TENSOR_REFUSED, _TENSOR_DATA = {3, 6, 13}, {4, 5, 7, 9, 10, 11}
@@ -71,7 +75,7 @@ class _Reader:
         self._side = side
         self._outputs = outputs
         self._fields = 0
-        self._nodes = 0
+        self._nodes: list[tuple[list[str], list[str]]] = []  # names of inputs and outputs
 
     def model(self, data: memoryview) -> None:
         graphs = 0
@@ -105,6 +109,7 @@ class _Reader:
             elif field in (_GRAPH["in"], _GRAPH["out"]):
                 name, kind, shape = self._described(_message(value))
                 (inputs if field == _GRAPH["in"] else outputs)[name] = (kind, shape)
+        self._check_order()
         inputs = {name: one for name, one in inputs.items() if name not in weights}
         if set(inputs) != {PIXELS} or set(outputs) != self._outputs:
             raise _Bad(
@@ -121,14 +126,20 @@ class _Reader:
             raise _Bad("its outputs are not float32")
 
     def _node(self, data: memoryview) -> None:
-        self._nodes += 1
-        if self._nodes > _MOST_NODES:
+        inputs: list[str] = []
+        outputs: list[str] = []
+        self._nodes.append((inputs, outputs))
+        if len(self._nodes) > _MOST_NODES:
             raise _Bad(f"it has more than {_MOST_NODES:,} nodes")
         operator = domain = ""
         for field, value in self._read(data):
             if field not in _NODE_KNOWN:
                 raise _Bad(f"a node has field {field}")
-            if field == _NODE["operator"]:
+            if field in (_NODE["in"], _NODE["out"]):
+                if len(_message(value)) > _MOST_NAME:
+                    raise _Bad(f"a node has a name of over {_MOST_NAME:,} bytes")
+                (inputs if field == _NODE["in"] else outputs).append(_text(value))
+            elif field == _NODE["operator"]:
                 operator = _text(value)
             elif field == _NODE["domain"]:
                 domain = _text(value)
@@ -136,6 +147,23 @@ class _Reader:
                 self._attribute(_message(value))
         if domain not in _OWN_DOMAIN or operator in _REFUSED:
             raise _Bad(f"it has the operator {domain[:50]}:{operator[:50]}")
+
+    def _check_order(self) -> None:
+        """Check that the nodes can be computed one after the other."""
+        makers: dict[str, int] = {}
+        for number, (_, outputs) in enumerate(self._nodes):
+            for name in filter(None, outputs):
+                if name in makers:
+                    raise _Bad(f"two nodes make {name[:50]}")
+                makers[name] = number
+        needed = {
+            number: {makers[name] for name in inputs if name in makers}
+            for number, (inputs, _) in enumerate(self._nodes)
+        }
+        try:
+            TopologicalSorter(needed).prepare()
+        except CycleError as error:
+            raise _Bad("its nodes form a cycle") from error
 
     def _attribute(self, data: memoryview) -> None:
         for field, value in self._read(data):
@@ -242,7 +270,7 @@ def _message(value: Value | bytes) -> memoryview:
 
 
 def _text(value: Value | bytes) -> str:
-    return bytes(_message(value)[:1000]).decode()
+    return bytes(_message(value)[:_MOST_NAME]).decode()
 
 
 def _names(named: Iterable[str]) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 import openvino
 import safetensors
 
+from classifier import processor
 from classifier.description import MODEL, ONNX, ONNX_INT8, BundleError, Described
 from classifier.transform import Floats
 from serve.engines import heat_map, onnx_file
@@ -14,9 +15,6 @@ from serve.engines.engine import NOTHING_TO_EXPLAIN, in_parts
 from serve.engines.onnx_file import LOGITS, MAPS, PIXELS
 from serve.errors import RequestError
 
-# What the plugin is asked to compute in. In 8 bits only the quantised layers are integers, and the
-# rest is computed in this.
-_HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 # The largest tensor between two layers, for one picture: a GiB of float32.
 _MOST_VALUES = 2**28
 _NO_MAPS = RequestError(
@@ -54,21 +52,9 @@ class OpenVinoEngine:
         self._head = _head(described, description.export.head)
         file = ONNX_INT8 if precision == "int8" else ONNX
         model = _read(described, file)
-        compiled = openvino.Core().compile_model(
-            model,
-            "CPU",
-            {
-                "INFERENCE_PRECISION_HINT": _HINTS[precision],
-                "INFERENCE_NUM_THREADS": threads,
-                "NUM_STREAMS": 1,
-                "PERFORMANCE_HINT": "LATENCY",
-                # Workers share the cores, so none may be bound to some of them.
-                "ENABLE_CPU_PINNING": False,
-            },
-        )
-        computed = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
-        if computed != {"f32": "f32", "bf16": "bf16"}[_HINTS[precision]]:
-            raise UnsupportedError(f"this processor computes in {computed}, not in {precision}")
+        # In 8 bits only the quantised layers are integers, and the rest is computed in float32.
+        rest = "fp32" if precision == "int8" else precision
+        compiled = processor.compile_model(model, rest, threads)
         self._request = compiled.create_infer_request()
 
     def predict(self, pixels: Floats) -> Floats:
@@ -85,11 +71,11 @@ class OpenVinoEngine:
             RequestError: 400, the network has no such maps.
         """
         if self._head is None:
-            raise _NO_MAPS
+            raise _NO_MAPS.without_frames()
         self._predict(np.ascontiguousarray(pixels[None]))
         maps = self._request.get_tensor(MAPS).data[0]
         if min(maps.shape[1:]) < 2:
-            raise NOTHING_TO_EXPLAIN
+            raise NOTHING_TO_EXPLAIN.without_frames()
         return heat_map.png(np.tensordot(self._head[target], maps, 1), *pixels.shape[1:])
 
     def share_weights(self, known: MutableMapping[str, Any]) -> None:
@@ -98,10 +84,6 @@ class OpenVinoEngine:
     def _predict(self, pixels: Floats) -> Floats:
         self._request.infer({PIXELS: pixels}, share_inputs=True)
         return np.array(self._request.get_tensor(LOGITS).data, np.float32)
-
-
-class UnsupportedError(ValueError):
-    """This processor cannot compute what was asked for."""
 
 
 def _read(described: Described, file: str) -> "openvino.Model":
@@ -117,7 +99,7 @@ def _read(described: Described, file: str) -> "openvino.Model":
     has_maps = description.export.head is not None
     onnx_file.check(data, str(path), side=side, has_maps=has_maps)
     # From bytes: nothing is looked up next to the file.
-    model = openvino.Core().read_model(data)
+    model = processor.core().read_model(data)
     model.reshape({PIXELS: [1, 3, side, side]})
     for operation in model.get_ops():
         for output in operation.outputs():

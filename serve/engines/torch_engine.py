@@ -6,14 +6,14 @@ from typing import Any
 
 import torch
 
-from classifier import fusion, inference
+from classifier import inference
 from classifier.bundle import Bundle, load
 from classifier.inference import PRECISIONS, computes_bf16
 from classifier.transform import Floats
 from serve.engines import gradcam
 from serve.engines.engine import in_parts
 
-__all__ = ["TorchEngine", "batch_sizes", "choose_device", "load", "precisions"]
+__all__ = ["TorchEngine", "choose_device", "load", "precisions"]
 
 
 def choose_device(setting: str, gpu: int | None = None) -> torch.device:
@@ -49,15 +49,6 @@ def precisions(setting: str, device: torch.device) -> list[str]:
     if setting != "auto":
         return [setting]
     return ["bf16", "fp32"] if computes_bf16(device) else ["fp32"]
-
-
-def batch_sizes(largest: int) -> list[int]:
-    """Return the batch sizes to lay out weights for, up to the largest batch.
-
-    oneDNN prefers layouts of their own for one, two and three pictures, and one for all larger
-    batches. Measured: benchmarks/results/serving-layouts-avx2.json.
-    """
-    return sorted({*range(1, min(3, largest) + 1), largest})
 
 
 class TorchEngine:
@@ -98,8 +89,6 @@ class TorchEngine:
                 bundle.network,
                 device,
                 PRECISIONS[precision],
-                side=bundle.description.transform.crop,
-                batch_sizes=batch_sizes(max_batch),
             )
         except torch.OutOfMemoryError as error:
             raise MemoryError(str(error)) from error
@@ -139,11 +128,6 @@ class TorchEngine:
 
 
 def _digest(tensor: torch.Tensor) -> str:
-    layout = f"{tensor.dtype} {tuple(tensor.shape)} {tensor.device}"
-    if tensor.is_mkldnn:
-        layout += f" {fusion.layout(tensor).hex()}"
-        tensor = tensor.to_dense()
-    else:
-        layout += f" {tensor.stride()}"
+    layout = f"{tensor.dtype} {tuple(tensor.shape)} {tensor.device} {tensor.stride()}"
     data = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
     return layout + hashlib.sha256(data.numpy().data).hexdigest()

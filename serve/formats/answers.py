@@ -33,6 +33,7 @@ class Prediction:
         heat_map: a PNG of the regions that led to the most likely class, if asked for.
         heat_map_share: the side of the square in the photo's centre that it covers, as a share of
             the photo's shorter side.
+        is_normalised: whether `logits` are probabilities already, as a user's code can return.
     """
 
     logits: tuple[float, ...]
@@ -41,6 +42,7 @@ class Prediction:
     novelty: float | None = None
     heat_map: bytes | None = None
     heat_map_share: float | None = None
+    is_normalised: bool = False
 
     def probabilities(self) -> list[float]:
         """Return softmax(logits / temperature): [C], summing to 1.
@@ -50,6 +52,8 @@ class Prediction:
         """
         if not all(map(math.isfinite, self.logits)):
             raise ValueError("Out of range float values are not JSON compliant")
+        if self.is_normalised:
+            return list(self.logits)
         greatest = max(self.logits)
         weights = [math.exp((logit - greatest) / self.temperature) for logit in self.logits]
         total = sum(weights)

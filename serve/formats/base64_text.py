@@ -41,14 +41,33 @@ def decoded(text: str, which: str) -> bytes:
             raise RequestError(400, f"{which}: a data URL must have ;base64,", HINT)
         if "%" in text:
             text = unquote(text)
+    elif start[:1] in ("{", "["):
+        raise RequestError(
+            400,
+            f"{which} is JSON in a string",
+            "write the JSON once: with a client that does it itself, pass it the object",
+        )
     elif start[:2] in ("b'", 'b"'):
         raise RequestError(
             400,
             f"{which} is the text of a Python bytes object (it starts with {start[:2]})",
             "decode it before you write the JSON: base64.b64encode(data).decode()",
         )
+    if _lost_plus(text):
+        raise RequestError(
+            400,
+            f"{which} has blanks where base64 has +",
+            "a + in a URL or a form is a blank: encode it as %2B, or send JSON",
+        )
     text = text.translate(_STANDARD).rstrip("=")
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
         raise RequestError(400, f"{which} is not base64 ({error})", HINT) from None
+
+
+def _lost_plus(text: str) -> bool:
+    """Return whether blanks are what was a plus: they are not at the ends of lines of one width."""
+    pieces = text.strip().split(" ")
+    is_one_line = "+" not in text and "\n" not in text.strip()
+    return is_one_line and len({len(piece) for piece in pieces[:-1]}) > 1

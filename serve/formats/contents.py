@@ -1,14 +1,15 @@
 """The content types of a request, and how each becomes pictures.
 
 The bytes decide, not the label: a type that names a format of ours (JSON, npy, a form) selects its
-reader, and every other type is read by what the bytes are.
+reader, and every other type, a picture's too, is read by what the bytes are.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from pictures.decoder import ImageError, OversizeImage, UnreadableImage, UnsupportedImage
-from pictures.decoding.foreign import format_of
+from pictures.decoding.foreign import format_of, named
 from serve.errors import RequestError
 from serve.formats import arrays, magic
 from serve.formats.arrays import from_npy
@@ -21,6 +22,9 @@ from serve.formats.objects import from_json
 UNDECLARED = "application/x-image"
 # What `curl --data-binary` declares, and `curl -d`, which removes line ends and zeros.
 _URLENCODED = "application/x-www-form-urlencoded"
+_AS_FORM = "send it as multipart/form-data with its boundary, as the client writes it"
+# What an HTML form without an enctype sends, and `curl -d image=…`.
+_FIELDS = re.compile(rb"[\w.%\[\]-]{1,100}=(?!=?\s*\Z)")
 _LONG_ENOUGH = 4096  # bytes, to be sure that a picture has all byte values
 
 
@@ -35,10 +39,6 @@ class Declared:
 Reader = Callable[[bytes, Declared], Content]
 
 
-def _picture(body: bytes, _: Declared) -> Content:
-    return Content((body,))
-
-
 def _by_bytes(body: bytes, declared: Declared) -> Content:
     """Read a body whose type says nothing."""
     if body.startswith(arrays.MAGIC):
@@ -49,7 +49,7 @@ def _by_bytes(body: bytes, declared: Declared) -> Content:
         raise RequestError(
             415,
             f"these bytes are a form, but their Content-Type is {declared.header[:100]!r}",
-            "send it as multipart/form-data with its boundary, as the client writes it",
+            _AS_FORM,
         )
     return Content((body,))
 
@@ -71,15 +71,15 @@ def _npy(body: bytes, declared: Declared) -> Content:
 
 
 READERS: dict[str, Reader] = {
-    "image/jpeg": _picture,
-    "image/jpg": _picture,  # not a registered type, but many clients send it
-    "image/pjpeg": _picture,  # Internet Explorer's, still in old clients
-    "image/png": _picture,
-    "image/webp": _picture,
-    "image/bmp": _picture,
-    "image/tiff": _picture,
-    "image/gif": _picture,
-    "application/x-image": _picture,
+    "image/jpeg": _by_bytes,
+    "image/jpg": _by_bytes,  # not a registered type, but many clients send it
+    "image/pjpeg": _by_bytes,  # Internet Explorer's, still in old clients
+    "image/png": _by_bytes,
+    "image/webp": _by_bytes,
+    "image/bmp": _by_bytes,
+    "image/tiff": _by_bytes,
+    "image/gif": _by_bytes,
+    "application/x-image": _by_bytes,
     "application/octet-stream": _by_bytes,
     "binary/octet-stream": _by_bytes,  # S3's default
     "file-path/raw-bytes": _by_bytes,  # DataSerializer of the SageMaker SDK
@@ -131,8 +131,12 @@ def read(content_type: str | None, body: bytes, *, max_pictures: int) -> Content
     declared = Declared(content_type or UNDECLARED, max_pictures)
     if kind in _REFUSED or (kind.startswith("multipart/") and kind not in READERS):
         reason = _REFUSED.get(kind, "only multipart/form-data is read")
-        raise RequestError(
-            415, f"content type {kind[:100]!r} is not supported: {reason}", _send_one_of()
+        raise _by_its_name(
+            RequestError(
+                415, f"content type {kind[:100]!r} is not supported: {reason}", _send_one_of()
+            ),
+            kind,
+            body,
         )
     try:
         content = READERS[kind](body, declared) if kind in READERS else _unknown(body, declared)
@@ -153,8 +157,15 @@ def _unknown(body: bytes, declared: Declared) -> Content:
             "the picture has lost its zeros and line ends, as with curl -d",
             "curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg'",
         )
+    is_fields = kind == _URLENCODED and _FIELDS.match(body[:500])
+    if is_fields and not magic.picture_format(body):  # a GIF 61 pixels wide begins with GIF89a=
+        raise RequestError(
+            415,
+            f"content type {kind!r} is not supported: fields in URL encoding are not read",
+            'send JSON, or a form: <form enctype="multipart/form-data">, curl -F file=@photo.jpg',
+        )
     content = _by_bytes(body, declared)
-    if content.pictures == (body,):
+    if content.pictures and content.pictures[0] is body:
         try:
             format_of(body)
         except UnreadableImage as error:
@@ -173,20 +184,37 @@ def _lost_bytes(body: bytes) -> bool:
 
 def _by_its_name(error: RequestError, kind: str, body: bytes) -> RequestError:
     """Return a better error for bytes that are something else than their type says."""
-    if error.code not in (400, 415):
+    reader = READERS.get(kind)
+    if reader is _by_bytes or body.startswith(b"PK"):
         return error
+    code = 400 if error.code == 422 else error.code  # 422: what was counted are no pictures
+    shown = f"the content type is {kind[:100]}, but the bytes are"
     if name := magic.picture_format(body):
-        return RequestError(
-            error.code,
-            f"the content type is {kind[:100]}, but the bytes are a {name} picture",
-            f"send it as image/{name.lower()}",
-        )
+        return RequestError(code, f"{shown} a {name} picture", f"send it as image/{name.lower()}")
     if magic.is_gzip(body):
         return RequestError(
-            error.code,
-            f"the content type is {kind[:100]}, but the bytes are compressed with gzip",
+            code,
+            f"{shown} compressed with gzip",
             "unpack them, or add the header Content-Encoding: gzip",
         )
+    if body.startswith(arrays.MAGIC):
+        if reader is _npy:
+            return error
+        return RequestError(code, f"{shown} a numpy array", "send it as application/x-npy")
+    if magic.is_form(body):
+        if reader is _form:
+            return error
+        return RequestError(code, f"{shown} a form", _AS_FORM)
+    if reader in (_json, _lines) and body.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return error  # JSON in UTF-16
+    if magic.is_json(body):
+        # A quote can begin a row of CSV.
+        if reader in (_json, _lines) or body[:2500].lstrip().startswith(b'"'):
+            return error
+        return RequestError(code, f"{shown} JSON", "send it as application/json")
+    if body and (known := named(body)):
+        code = 415 if isinstance(known, UnsupportedImage) else code
+        return RequestError(code, f"the content type is {kind[:100]}, and {known}", error.hint)
     return error
 
 
@@ -197,12 +225,11 @@ def picture_error(error: ImageError, position: str = "") -> RequestError:
         error: from the decoder.
         position: of the picture, as in `Content.positions`.
     """
-    code = 400
-    # Never 413: nginx checks the size of the body.
     if isinstance(error, OversizeImage):
-        code = 422
-    elif isinstance(error, UnsupportedImage):
-        code = 415
+        # Never 413: nginx checks the size of the body.
+        hint = "make the picture smaller before it is sent, or raise KENNEL_MAX_PIXELS"
+        return RequestError(422, f"{position}{error}", hint)
+    code = 415 if isinstance(error, UnsupportedImage) else 400
     return RequestError(code, f"{position}{error}", _send_one_of())
 
 

@@ -8,6 +8,10 @@ _GZIP = ("gzip", "x-gzip")  # RFC 9110, section 8.4.1.3
 _GZIP_HEADER = 16  # for zlib: expect the header of gzip
 
 
+class UnpackedTooLargeError(RequestError):
+    """A body that is too large when it is unpacked."""
+
+
 def undo(encoding: str | None, body: bytes, most: int) -> bytes:
     """Return the body as it was before the client compressed it.
 
@@ -17,7 +21,8 @@ def undo(encoding: str | None, body: bytes, most: int) -> bytes:
         most: the largest body, in bytes; no more than that is ever unpacked.
 
     Raises:
-        RequestError: 415 another encoding than gzip, 400 damaged, 422 larger than `most`.
+        RequestError: 415 another encoding than gzip, 400 damaged.
+        UnpackedTooLargeError: 422 larger than `most`.
     """
     names = [name.strip().lower() for name in (encoding or "").split(",")]
     names = [name for name in names if name not in ("", "identity")]
@@ -35,7 +40,7 @@ def undo(encoding: str | None, body: bytes, most: int) -> bytes:
     except zlib.error as error:
         raise _damaged(f"it is not gzip: {error}") from None
     if len(plain) > most:
-        raise RequestError(
+        raise UnpackedTooLargeError(
             422,
             f"the body is larger than {most:,} bytes when it is unpacked",
             "send a smaller picture, or raise SAGEMAKER_MAX_PAYLOAD_IN_MB",

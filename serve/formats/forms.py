@@ -8,6 +8,7 @@ import base64
 import binascii
 import json
 import quopri
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email.message import Message
@@ -25,15 +26,17 @@ from serve.errors import RequestError
 from serve.formats.base64_text import decoded
 from serve.formats.envelopes import MORE_VALUES, Content, check_count
 from serve.formats.magic import picture_format
-from serve.formats.options import Options
+from serve.formats.options import Options, once
 
 _HINT = "send it as curl -F picture=@photo.jpg does"
 _MAX_HEADERS = 16  # of a part; RFC 7578 knows three
 _MAX_HEADER_LENGTH = 4096
+_MAX_FIRST_LINE = 500
 # Of a form with bare newlines: the email parser makes an object of every line.
 _MAX_LINES = 50_000
 # Header lines that go on in the next line: the parser joins each with all before it.
 _MAX_FOLDED = 500
+_BARE_BOUNDARY = re.compile(r';\s*boundary\s*=\s*([^\s";,]+)', re.IGNORECASE)
 _MAX_PARAMETER = 1000  # bytes
 # What a text field can be called if it is a picture in base64 or a data URL, as canvas.toDataURL
 # writes it.
@@ -92,7 +95,7 @@ def from_form(body: bytes, content_type: str, max_pictures: int) -> Content:
 
     Source: RFC 7578.
     """
-    boundary = parse_options_header(content_type)[1].get("boundary", "").strip("'")
+    boundary = _boundary(content_type)
     if not boundary:
         raise RequestError(
             400,
@@ -100,6 +103,14 @@ def from_form(body: bytes, content_type: str, max_pictures: int) -> Content:
             "let the client write Content-Type for a form: remove the header that you set",
         )
     delimiter = b"--" + boundary.encode("latin-1", "replace")
+    first = body[:_MAX_FIRST_LINE].lstrip().partition(b"\n")[0].rstrip().decode("latin-1")
+    if first.startswith("--") and delimiter not in body:
+        raise RequestError(
+            400,
+            f"the boundary in the Content-Type is {boundary[:80]!r}, but the form begins with "
+            f"{first[:80]!r}",
+            f"send Content-Type: multipart/form-data; boundary={first[2:80]}",
+        )
     parts_given = body.count(b"\n" + delimiter)
     if parts_given > max_pictures + MORE_VALUES:
         check_count(parts_given, max_pictures)
@@ -111,13 +122,23 @@ def from_form(body: bytes, content_type: str, max_pictures: int) -> Content:
     bare = delimiter + b"\n" in body and delimiter + b"\r\n" not in body
     parts = _parts_of_message(body, boundary) if bare else _parts(body, delimiter[2:])
     pictures: list[bytes] = []
-    parameters: dict[str, object] = {}
+    parameters: list[tuple[str, object]] = []
     for number, part in enumerate(parts, 1):
         picture = _read(part, number, parameters)
         if picture is not None:
             pictures.append(picture)
     check_count(len(pictures), max_pictures)
-    return Content(tuple(pictures), is_list=len(pictures) != 1, parameters=parameters)
+    if parameters and not pictures:
+        names = ", ".join(repr(name[:30]) for name, _ in parameters[:5])
+        raise RequestError(400, f"there is no picture in the form: its fields are {names}", _HINT)
+    return Content(tuple(pictures), is_list=len(pictures) != 1, parameters=once(parameters))
+
+
+def _boundary(content_type: str) -> str:
+    """Return the boundary; empty if there is none. Clients forget the quotes that `=` needs."""
+    bare = _BARE_BOUNDARY.search(content_type)
+    given = bare[1] if bare else parse_options_header(content_type)[1].get("boundary", "")
+    return str(given).strip("'")
 
 
 def _parts(body: bytes, boundary: bytes) -> Iterator[_Part]:
@@ -172,8 +193,8 @@ def _parts_of_message(body: bytes, boundary: str) -> Iterator[_Part]:
         yield _Part(headers, content)
 
 
-def _read(part: _Part, number: int, parameters: dict[str, object]) -> bytes | None:
-    """Return the picture of a part, or put its value into `parameters`."""
+def _read(part: _Part, number: int, parameters: list[tuple[str, object]]) -> bytes | None:
+    """Return the picture of a part, or add its value to `parameters`."""
     which = f"part {number} of the form"
     if part.content_type.startswith("multipart/"):
         raise RequestError(
@@ -187,14 +208,21 @@ def _read(part: _Part, number: int, parameters: dict[str, object]) -> bytes | No
         return None if filename == "" and not content else content
     if name is None:
         raise RequestError(400, f"{which} has no name", _HINT)
+    if (name in Options.model_fields or name == "parameters") and len(content) > _MAX_PARAMETER:
+        raise RequestError(
+            422,
+            f"{which}, {name}, has over {_MAX_PARAMETER} bytes",
+            "parameters are short: top_k=5",
+        )
     if name in Options.model_fields:
-        parameters[name] = content[:_MAX_PARAMETER].decode("latin-1")
+        parameters.append((name, content.decode("latin-1")))
     elif name.lower().removesuffix("[]") in _PICTURES or content[:5].lower() == b"data:":
         return decoded(content.decode("latin-1"), which) if content.strip() else None
     elif name == "parameters":
-        parameters.update(_object(content, which))
+        parameters += _object(content, which).items()
     elif name.lower() not in _NO_MEANING:
-        parameters[name] = content[:_MAX_PARAMETER].decode("latin-1")  # refused by its name
+        # refused by its name
+        parameters.append((name, content[:_MAX_PARAMETER].decode("latin-1")))
     return None
 
 
@@ -227,7 +255,7 @@ def _transferred(part: _Part, which: str) -> bytes:
 
 def _object(content: bytes, which: str) -> dict[str, object]:
     try:
-        given: object = json.loads(content[:_MAX_PARAMETER])
+        given: object = json.loads(content, object_pairs_hook=once)
     except (ValueError, RecursionError):
         given = None
     if not isinstance(given, dict):

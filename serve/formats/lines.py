@@ -5,6 +5,7 @@ import json
 from serve.errors import RequestError
 from serve.formats.envelopes import MORE_VALUES, Content, check_count
 from serve.formats.objects import from_value
+from serve.formats.options import once
 
 _HINT = 'each line is one JSON value with one picture: {"image": "<base64>"}'
 
@@ -21,6 +22,7 @@ def from_lines(body: bytes, max_pictures: int) -> Content:
     ends = body.count(b"\n")
     if ends > 2 * max_pictures + MORE_VALUES:
         check_count(ends, max_pictures)
+    body = _in_utf8(body)
     if body.count(b",") > 4 * max_pictures + MORE_VALUES:
         raise RequestError(422, "too many values in one request: one picture to a line", _HINT)
     lines = [line for line in body.split(b"\n") if line.strip()]
@@ -40,25 +42,40 @@ def from_lines(body: bytes, max_pictures: int) -> Content:
             shared = parameters
             pictures.append(picture)
         except RequestError as error:
-            errors[index] = error
+            errors[index] = error.without_frames()
     if errors and not pictures:
-        raise errors[0]
+        raise errors[0].without_frames()
     return Content(
         tuple(pictures), is_list=True, parameters=shared or {}, is_lines=True, line_errors=errors
     )
 
 
+def _in_utf8(body: bytes) -> bytes:
+    """Return lines in UTF-8 without a mark: in UTF-16 a line does not end where its byte ends."""
+    encoding = json.detect_encoding(body)
+    if encoding == "utf-8":
+        return body
+    try:
+        return body.decode(encoding).encode()
+    except UnicodeError as error:
+        raise RequestError(400, f"the lines are not text ({str(error)[:100]})", _HINT) from None
+
+
 def _read(line: bytes, number: int) -> tuple[bytes, dict[str, object]]:
     try:
-        value: object = json.loads(line)
+        value: object = json.loads(line, object_pairs_hook=once)
     except (ValueError, RecursionError) as error:
         raise RequestError(400, f"line {number} is not JSON ({str(error)[:100]})", _HINT) from None
+    except RequestError as error:
+        raise RequestError(error.code, f"line {number}: {error.message}", error.hint) from None
     try:
         content = from_value(value, 1, number)
     except RequestError as error:
-        if error.code != 422:
+        if error.code == 422:
+            raise RequestError(400, f"line {number} has several pictures", _HINT) from None
+        if error.message.startswith("line "):
             raise
-        raise RequestError(400, f"line {number} has several pictures", _HINT) from None
+        raise RequestError(error.code, f"line {number}: {error.message}", error.hint) from None
     if not content.pictures:
         raise RequestError(400, f"line {number} has no picture", _HINT)
     (picture,) = content.pictures

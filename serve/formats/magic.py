@@ -5,6 +5,7 @@ import re
 from pictures.decoding.errors import ImageError
 from pictures.decoding.foreign import format_of
 
+_JSON = re.compile(rb'\s{0,1000}(?:\xef\xbb\xbf\s{0,1000})?(?:[{\[]\s{0,1000}["{}\[\]0-9-]|")')
 _FORM = re.compile(rb"\s{0,4}--[^\r\n]{1,200}\r?\nContent-Disposition:", re.IGNORECASE)
 # Files that tools leave among pictures, and that a batch transform sends as if they were some.
 _LITTER = {
@@ -35,7 +36,7 @@ def picture_format(data: bytes) -> str | None:
 
 def is_json(data: bytes) -> bool:
     """Return whether a body begins as JSON does."""
-    return data[:64].lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[", b'"')
+    return _JSON.match(data[:2500]) is not None
 
 
 def is_form(data: bytes) -> bool:

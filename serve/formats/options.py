@@ -5,13 +5,14 @@ string), in a JSON body's `parameters` or in the fields of a form. All are writt
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 from urllib.parse import parse_qsl
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from serve.errors import RequestError
+from serve.front.headers import UNREADABLE
 
 
 class Options(BaseModel):
@@ -29,6 +30,13 @@ class Options(BaseModel):
     threshold: float = Field(0.0, ge=0, le=1)
     explain: Literal["gradcam"] | None = None
 
+    @field_validator("top_k", "threshold", mode="before")
+    @classmethod
+    def _number(cls, given: object) -> object:
+        if isinstance(given, bool):
+            raise ValueError("Input should be a number")
+        return given
+
     @property
     def ranked(self) -> bool:
         """Whether classes are sorted by probability, which only a format with labels can do."""
@@ -38,6 +46,20 @@ class Options(BaseModel):
 # Vertex AI's names for the same parameters.
 _ALIASES = {"maxPredictions": "top_k", "confidenceThreshold": "threshold"}
 _HINT = "the parameters are top_k=5, threshold=0.1 and explain=gradcam"
+
+
+def once(pairs: Iterable[tuple[str, object]]) -> dict[str, object]:
+    """Return names and values as a dict; nobody knows which of two values is meant.
+
+    Raises:
+        RequestError: 400, a name with two values.
+    """
+    found: dict[str, object] = {}
+    for name, value in pairs:
+        if name in found:
+            raise RequestError(400, f"{name[:50]!r} is given twice", "give it once")
+        found[name] = value
+    return found
 
 
 def read_options(
@@ -54,15 +76,20 @@ def read_options(
         parameters: from the body; they can have Vertex AI's names.
 
     Raises:
-        RequestError: 400, an unknown name or an invalid value.
+        RequestError: 400, an unknown name, an invalid value, or a parameter given twice.
     """
-    pairs: dict[str, object] = {}
-    for piece in re.split(r"[;,&\s]+", attributes or ""):
-        name, equals, value = piece.partition("=")
-        if equals and name in Options.model_fields:
-            pairs[name] = value
-    pairs |= dict(parse_qsl(query or "", keep_blank_values=True))
-    pairs |= {_ALIASES.get(name, name): value for name, value in (parameters or {}).items()}
+    for name, given in (("query", query), ("X-Amzn-SageMaker-Custom-Attributes", attributes)):
+        if given == UNREADABLE:
+            raise RequestError(
+                400,
+                f"the {name} cannot be read: it is too long, or has characters that are not ASCII",
+                "a query has at most 500 characters, attributes 1,024; " + _HINT,
+            )
+    pieces = re.split(r"[;,&\s]+", re.sub(r"\s*=\s*", "=", attributes or ""))
+    named = (piece.partition("=") for piece in pieces if "=" in piece)
+    pairs = once((name, value) for name, _, value in named if name in Options.model_fields)
+    pairs |= once(parse_qsl(query or "", keep_blank_values=True))
+    pairs |= once((_ALIASES.get(name, name), value) for name, value in (parameters or {}).items())
     try:
         return Options.model_validate(pairs)
     except ValidationError as error:

@@ -12,6 +12,8 @@ REQUEST_ID = "X-Request-Id"
 CALL = "Kennel-Call"
 QUERY = "Kennel-Query"
 ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
+# What nginx passes on for a query or attributes that the model server could not take.
+UNREADABLE = "unreadable="
 # Set by the lane (serve/lane), never by nginx: the file with the pixels of the request.
 PIXELS = "Kennel-Pixels"
 # What a worker answers for pictures that it leaves to the lane; nginx sends them there.

@@ -103,9 +103,11 @@ def command(settings: Settings, run_dir: Path) -> list[str]:
     spec = importlib.util.find_spec("mms")
     assert spec is not None
     assert spec.submodule_search_locations is not None
-    package = Path(spec.submodule_search_locations[0])
+    frontend = Path(spec.submodule_search_locations[0]) / "frontend"
+    archive = frontend / "model-server.jsa"  # docker/java_archive.py makes it
     return [
         str(java()),
+        *([f"-XX:SharedArchiveFile={archive}"] if archive.is_file() else []),
         # Java runs the Python scripts in this folder.
         f"-Dmodel_server_home={Path(__file__).with_name('backend')}",
         f"-Dlog4j.configurationFile=file://{Path(__file__).with_name('log4j2.xml')}",
@@ -119,9 +121,12 @@ def command(settings: Settings, run_dir: Path) -> list[str]:
         "--enable-native-access=ALL-UNNAMED",
         f"-Xmx{heap_mb(settings)}m",
         f"-XX:ActiveProcessorCount={cores()}",
+        # Without a GPU so few requests a second pass through Java that what its slow compiler takes
+        # from the network at first is not won back (benchmarks/results/java-compilers.json).
+        *([] if settings.gpus else ["-XX:TieredStopAtLevel=1"]),
         *settings.vm_args.split(),
         "-cp",
-        str(package / "frontend" / "*"),
+        str(frontend / "*"),
         "com.amazonaws.ml.mms.ModelServer",
         *("--python", sys.executable),
         *("-f", str(run_dir / "mms.properties")),

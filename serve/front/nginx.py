@@ -9,6 +9,7 @@ import os
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from serve.front.headers import (
     COSTLY,
     QUERY,
     REQUEST_ID,
+    UNREADABLE,
 )
 from serve.lane import handover
 from serve.settings import Settings
@@ -83,6 +85,7 @@ def configuration(
         "call": CALL,
         "attributes": ATTRIBUTES,
         "request_id": REQUEST_ID,
+        "unreadable": UNREADABLE,
         "answer_within_s": refusals.ANSWER_WITHIN_S,
         # The model server answers 404 while the model is being registered. With many models, 404
         # and 507 belong to SageMaker's contract.
@@ -145,6 +148,19 @@ def _large(settings: Settings) -> str:
     )
 
 
+def _check_port(settings: Settings) -> None:
+    """Raise NginxError if the port cannot be opened: nginx would not say how to mend it."""
+    family = socket.AF_INET6 if settings.address.version == 6 else socket.AF_INET
+    try:
+        socket.create_server((str(settings.address), settings.port), family=family).close()
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        raise NginxError(
+            f"port {settings.port} of {settings.address} cannot be opened ({reason}): end "
+            "the program that has it, or set SAGEMAKER_BIND_TO_PORT to another"
+        ) from None
+
+
 class NginxError(Exception):
     """nginx could not be started; the message says why."""
 
@@ -153,7 +169,7 @@ class Nginx:
     """A running nginx.
 
     Raises:
-        NginxError: nginx is not installed.
+        NginxError: nginx is not installed, or its port cannot be opened.
     """
 
     def __init__(
@@ -163,6 +179,7 @@ class Nginx:
         found = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
         if found is None:
             raise NginxError("nginx is not installed: apt-get install nginx-light")
+        _check_port(settings)
         config = run_dir / "nginx.conf"
         config.write_text(configuration(settings, run_dir, model_server_port, user))
         self._command = [found, "-p", str(run_dir), "-c", str(config), "-e", "stderr"]

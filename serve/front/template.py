@@ -32,10 +32,16 @@ http {{
     default $request_id;
   }}
   # The model server takes 8 KiB of headers; a SageMaker attribute has at most 1024 characters.
-  map $args $kennel_query {{ "" ""; "~^[!-~]{{0,500}}$" $args; default "too_long="; }}
+  map $args $kennel_query {{ "" ""; "~^[!-~]{{0,500}}$" $args; default "{unreadable}"; }}
   map $http_x_amzn_sagemaker_custom_attributes $kennel_attributes {{
-    "~^[ -~]{{1,1024}}$" $http_x_amzn_sagemaker_custom_attributes;
-    default "";
+    "" "";
+    "~^[ -~\t]{{1,1024}}$" $http_x_amzn_sagemaker_custom_attributes;
+    default "{unreadable}";
+  }}
+  map $uri $kennel_methods {{
+    "/invocations" "POST";
+    "~^/models" "GET, POST, DELETE";
+    default "GET, HEAD";
   }}
   # Requests whose headers are complete, in all; /ping is not among them.
   map "" $kennel_all {{ default all; }}

@@ -17,8 +17,10 @@ log = logging.getLogger("kennel")
 
 # The heartbeat is written every second; without one for this long a process is stopped or starved.
 _SILENT_S = 10.0
-# How long a worker over its memory limit can finish its batch.
+# How long a worker over its memory limit can finish its batch, unless it is far over it: under load
+# it is hardly ever seen between two batches, and a leak goes on growing.
 _GRACE_S = 10.0
+_FAR_OVER = 2
 # More deaths than this while loading are not an accident.
 _MAX_LOADING_DEATHS = 3
 
@@ -105,7 +107,8 @@ class Workers:
             return None
         since = self._over_limit_since.setdefault(pid, now)
         beat = heartbeat.read(self._directory, pid)
-        if beat and beat.busy_since and now - since < _GRACE_S:
+        has_grace = now - since < _GRACE_S and size < _FAR_OVER * limit
+        if beat and beat.busy_since and has_grace:
             return None
         return f"uses {size >> 20} MiB, over the limit of {limit >> 20} MiB"
 

@@ -23,7 +23,7 @@ from pictures.decoder import BYTES_PER_PIXEL
 from pictures.geometry import CentreCrop
 from pictures.text import printable
 from serve.decoding import parse, read_lines
-from serve.errors import RequestError
+from serve.errors import RequestError, first
 from serve.formats import answers
 from serve.front import headers as names
 from serve.front import processes
@@ -113,7 +113,7 @@ def _decode(
     content, asked = parse(headers, body, settings)
     pixels, errors = read_lines(content, crop, settings)
     if errors and not asked.answer_format.is_lines:
-        raise errors[min(errors)]
+        raise first(errors)
     parameters = asked.options.model_dump(exclude_unset=True)
     handover.write(path, Decoded(pixels, content.is_list, parameters, errors))
 

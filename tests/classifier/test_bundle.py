@@ -1,7 +1,11 @@
 """The bundle: loading returns what was saved; a changed bundle is refused."""
 
+import contextlib
 import hashlib
 import json
+import re
+import resource
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +16,7 @@ from PIL import Image
 
 from classifier import bundle, networks
 from classifier.calibration import Novelty
+from classifier.exporting import command
 from classifier.transform import EvaluationTransform
 
 CLASSES = ("Affenpinscher", "Beagle", "Dingo")
@@ -167,3 +172,34 @@ def test_novelty_is_stored_and_raises_the_format(original: bundle.Bundle, tmp_pa
     bundle.save(bundle.Bundle(description, original.network, original.golden), tmp_path)
     assert bundle.load(tmp_path).description.novelty == novelty
     assert json.loads((tmp_path / bundle.DESCRIPTION).read_text())["format"] == 2
+
+
+@contextlib.contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """Stands for a full disk: what is written beyond is refused by the system."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_is_named_and_nothing_half_stays(
+    original: bundle.Bundle, tmp_path: Path
+) -> None:
+    folder, target, copied = (tmp_path / name for name in ("b", "model.tar.gz", "copied"))
+    bundle.save(original, folder)
+    target.write_bytes(b"before")
+    names = sorted(path.name for path in folder.iterdir())
+    with files_of_at_most(2**16):
+        with pytest.raises(OSError, match=re.escape(f"'{folder}/model.onnx'")):
+            bundle.put(folder, {"model.onnx": bytes(2**20)})
+        with pytest.raises(OSError, match=re.escape(f"'{target}'")):
+            bundle.pack(folder, target)
+        with pytest.raises(OSError, match=re.escape(f"{copied} cannot be written: [")) as raised:
+            command._copy(folder, copied)
+    assert "[(" not in str(raised.value)
+    assert target.read_bytes() == b"before"
+    assert sorted(path.name for path in folder.iterdir()) == names
+    assert sorted(path.name for path in tmp_path.iterdir()) == [folder.name, target.name]

@@ -113,7 +113,9 @@ def test_an_imported_resnet_answers_as_torchvision_s(
     found = torch.from_numpy(predictor.predict(pixels[None]))
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
     assert loaded.description.classes == NAMES
-    assert lines == (["its head is fc.1, used as fc"] if write is save_with_dropout else [])
+    said = {"save_with_dropout": "is fc.1, used as fc", "save_safetensors": "Hugging Face's ResNet"}
+    assert len(lines) == (write.__name__ in said)
+    assert said.get(write.__name__, "") in "".join(lines)
 
 
 def test_other_packages_vision_transformers(tmp_path: Path) -> None:
@@ -207,6 +209,22 @@ def test_photos_without_classes_are_the_golden_inputs(small: Path, tmp_path: Pat
     assert made.description.metrics == {}
 
 
+def test_what_is_passed_over_is_said_and_unreadable_photos_are_refused(
+    small: Path, tmp_path: Path
+) -> None:
+    lines: list[str] = []
+    photos = labelled(tmp_path / "photos", 1)
+    (photos / "outside.jpg").write_bytes(picture(1))
+    classes = ("Red", "green", "blue")
+    importing.make(small, "shufflenet_v2_x0_5", classes, SMALL, photos, lines.append)
+    assert lines[0].startswith("passed over: ")
+    assert "outside.jpg" in lines[0]
+    for file in photos.rglob("*.png"):
+        file.write_bytes(b"torn")
+    with pytest.raises(DataError, match=r"none of the 4 photos can be read"):
+        importing.make(small, "shufflenet_v2_x0_5", classes, SMALL, photos, lines.append)
+
+
 def test_folders_of_other_classes_are_refused(small: Path, tmp_path: Path) -> None:
     photos = labelled(tmp_path / "photos", 1)
     with pytest.raises(DataError, match=r"1 folders in .* named after none of the classes \(03"):
@@ -231,6 +249,11 @@ def test_what_does_not_fit_is_refused(
 def test_weights_that_are_no_numbers_are_refused(small: Path, tmp_path: Path) -> None:
     state = torch.load(small)
     state["fc.weight"][0, 0] = float("nan")
+    torch.save(state, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=r"not of finite numbers 1 tensors \(fc.weight\)"):
+        importing.make(tmp_path / "w.pth", "shufflenet_v2_x0_5", ("a", "b", "c"), SMALL)
+    state = torch.load(small)
+    state["conv1.1.running_var"] -= 10
     torch.save(state, tmp_path / "w.pth")
     with pytest.raises(WeightsError, match="the logits are not finite numbers"):
         importing.make(tmp_path / "w.pth", "shufflenet_v2_x0_5", ("a", "b", "c"), SMALL)

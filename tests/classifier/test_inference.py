@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import fx, nn
 
-from classifier import fusion, inference, networks
+from classifier import inference, networks
 from train.learning import batch_norm
 
 CPU = torch.device("cpu")
@@ -34,7 +34,7 @@ def pictures(count: int) -> torch.Tensor:
 
 
 def prepared(network: nn.Module, precision: torch.dtype = torch.float32) -> fx.GraphModule:
-    return inference.prepare(network, CPU, precision, side=64, batch_sizes=(4,))
+    return inference.prepare(network, CPU, precision)
 
 
 def assert_same(ours: nn.Module, theirs: nn.Module) -> None:
@@ -53,7 +53,6 @@ def test_the_copy_gives_the_same_logits_and_has_no_batch_norm() -> None:
     ours = prepared(network)
     assert_same(ours, network)
     assert nn.BatchNorm2d not in types(ours)
-    assert fusion.Convolution in types(ours)
 
 
 def test_the_network_itself_does_not_change() -> None:

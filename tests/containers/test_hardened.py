@@ -1,7 +1,6 @@
 """What auditors look for in an image."""
 
 import json
-import re
 from collections import Counter
 from pathlib import Path
 
@@ -114,33 +113,3 @@ def test_the_list_of_parts_is_beside_the_image_and_in_it(images: Images, which: 
         # The server's own libraries are inside its jar.
         assert any(one.startswith("pkg:maven/io.netty/netty") for one in listed)
         assert any(one.startswith("pkg:generic/openjdk@") for one in listed)
-
-
-def test_libraries_for_gpus_find_each_other(images: Images) -> None:
-    """What was removed is needed by no library that remains; only the driver is the host's."""
-    check = """
-import os, pathlib, subprocess, sys
-root = next(pathlib.Path("/opt/venv/lib").glob("python3*/site-packages"))
-patterns = ("torch/lib/*.so*", "torchvision/*.so", "nvidia/*/lib/*.so*")
-libraries = [one for pattern in patterns for one in root.glob(pattern)]
-folders = sorted({str(one.parent) for one in libraries})
-print(len(libraries))
-for one in libraries:
-    done = subprocess.run(
-        ["/lib64/ld-linux-x86-64.so.2", "--list", str(one)], capture_output=True, text=True,
-        env={"LD_LIBRARY_PATH": ":".join(folders)},
-    )
-    for line in (done.stdout + done.stderr).splitlines():
-        if "not found" in line or "cannot open" in line:
-            print(one.name, line.strip())
-"""
-    for image in (images.serve, images.train):
-        done = images.run(image, "python", "-c", check)
-        number, *missing = done.stdout.splitlines()
-        assert int(number) > 30
-        missed = re.compile(r"(?:libraries: |^\S+ )(lib[\w-]+)\.so[.\d]*(?=: cannot| => not)")
-        names = {name for line in missing for name in missed.findall(line)}
-        assert "libcuda" in names, "the driver's library is missing here, and the check finds that"
-        # Others that are missing belong to networks and launchers that Debian does not install.
-        ours = re.compile("lib(cu|nv|torch|c10|nccl|caffe)")
-        assert {name for name in names if ours.match(name)} <= {"libcuda", "libnvidia-ml"}

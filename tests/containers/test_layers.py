@@ -17,13 +17,14 @@ from tests.ports import free_port
 
 pytestmark = pytest.mark.docker
 ROOT = Path(__file__).parents[2]
+ALL = ("train", "serve", "serve-cpu")
 SOURCES = ("docker", "pictures", "classifier", "serve", "train", "debugger", "pyproject.toml")
 
 
-def build(images: Images, folder: Path, tag: str, **settings: str) -> str:
-    """Build kennel-serve-cpu from a folder of sources; return its name."""
+def build(images: Images, folder: Path, tag: str, name: str = "serve-cpu", **settings: str) -> str:
+    """Build an image from a folder of sources, without the cache; return its name."""
     done = subprocess.run(
-        [folder / "docker" / "build.sh", "serve-cpu"],
+        [folder / "docker" / "build.sh", name],
         env=os.environ | {"TAG": tag, "BASE_IMAGE": images.base, "NO_CACHE": "1"} | settings,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -31,7 +32,7 @@ def build(images: Images, folder: Path, tag: str, **settings: str) -> str:
         check=False,
     )
     assert done.returncode == 0, done.stdout[-4000:]
-    return f"kennel-serve-cpu:{tag}"
+    return f"kennel-{name}:{tag}"
 
 
 @pytest.fixture
@@ -39,7 +40,8 @@ def tag(images: Images) -> Iterator[str]:
     """A tag of its own, removed afterwards."""
     name = f"test-{uuid.uuid4().hex[:12]}"
     yield name
-    images.call("image", "rm", "--force", f"kennel-serve-cpu:{name}")
+    for image in (*ALL, "torch"):
+        images.call("image", "rm", "--force", f"kennel-{image}:{name}")
 
 
 @pytest.fixture
@@ -90,16 +92,15 @@ def stored(folder: Path) -> int:
     return sum(one.stat().st_size for one in folder.rglob("data"))
 
 
-def test_two_builds_of_one_commit_give_one_image(images: Images, tag: str) -> None:
-    first = inspect(images, build(images, ROOT, tag))["Id"]
-    assert inspect(images, build(images, ROOT, tag))["Id"] == first
-
-
-def test_times_and_modes_of_a_checkout_are_in_no_layer(
-    images: Images, sources: Path, tag: str
+@pytest.mark.parametrize("name", ALL)
+def test_two_builds_of_one_commit_give_one_image(
+    images: Images, sources: Path, tag: str, name: str
 ) -> None:
-    built = layers(images, build(images, sources, tag))
-    assert built == layers(images, build(images, ROOT, tag))
+    first = build(images, ROOT, tag, name)
+    number, parts = inspect(images, first)["Id"], layers(images, first)
+    assert inspect(images, build(images, ROOT, tag, name))["Id"] == number
+    # A checkout's times and modes are in no layer.
+    assert layers(images, build(images, sources, tag, name)) == parts
 
 
 def test_a_code_change_pushes_less_than_a_megabyte_from_any_machine(

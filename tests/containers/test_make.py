@@ -31,19 +31,25 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_local_train_local_serve_invoke(images: Images, few_digits: Path, tmp_path: Path) -> None:
     tag = images.train.partition(":")[2]
-    hyperparameters = " ".join(f"{name}={value}" for name, value in HYPERPARAMETERS.items())
+    settings = HYPERPARAMETERS | {"export": "onnx"}
+    hyperparameters = " ".join(f"{name}={value}" for name, value in settings.items())
     out = tmp_path / "run"
     done = make(
         "local-train", f"TAG={tag}", f"DATA={few_digits}", f"OUT={out}", f"HP={hyperparameters}"
     )
     assert done.returncode == 0, done.stdout
     assert bundle.load(out / "model").description.classes == tuple("0123456789")
-
-    port = free_port()
     picture = next((few_digits / "test" / "3").glob("*.png"))
+    for serve in ("serve", "serve-cpu"):
+        serve_and_invoke(picture, f"TAG={tag}", f"MODEL={out}/model", f"SERVE={serve}")
+
+
+def serve_and_invoke(picture: Path, *settings: str) -> None:
+    """`make local-serve`, `make invoke`, and Ctrl-C."""
+    port = free_port()
     # A process group of its own: Ctrl-C in a terminal signals the whole group.
     server = subprocess.Popen(
-        ["make", "--silent", "local-serve", f"TAG={tag}", f"MODEL={out}/model", f"PORT={port}"],
+        ["make", "--silent", "local-serve", *settings, f"PORT={port}"],
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

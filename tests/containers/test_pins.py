@@ -1,6 +1,8 @@
 """Pins, locks and Dockerfiles agree. Needs no engine."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -84,3 +86,14 @@ def test_files_named_in_comments_exist() -> None:
             r"(?<![\w./:-])(?:docker|tests|docs)/[\w./-]+\.\w+", path.read_text()
         ):
             assert (DOCKER.parent / named).exists(), f"{path.name} names {named}"
+
+
+@pytest.mark.slow
+def test_the_locked_classes_are_those_that_java_loads(tmp_path: Path) -> None:
+    """A start on a busy machine loads about twenty others, so the list is locked."""
+    now = tmp_path / "now"
+    command = [sys.executable, str(DOCKER / "java_archive.py"), str(now), "--lock"]
+    subprocess.run(command, check=True, capture_output=True)
+    locked = (DOCKER / "locks" / "java.classes").read_text().splitlines()
+    assert locked == sorted(set(locked))
+    assert len(set(now.read_text().splitlines()) ^ set(locked)) < 60

@@ -8,7 +8,6 @@ import torch
 
 from classifier import bundle
 from serve.front.privileges import NOBODY
-from tests.containers.conftest import HYPERPARAMETERS
 from tests.containers.engine import Images, Job, serving
 from tests.opt_ml import OptMl
 
@@ -44,6 +43,30 @@ def test_the_container_answers_as_the_process_does(
         assert status == 415
         assert container.stop(grace_s=30) < 30
         assert container.exit_code == 0, container.log
+
+
+# Starts Java with the server's own options, which must find an archive that fits.
+JAVA = """
+import json, subprocess
+from pathlib import Path
+from serve.front import model_server
+from serve.settings import Settings
+command = model_server.command(Settings(), Path("/tmp"))
+options = command[: command.index("com.amazonaws.ml.mms.ModelServer")]
+def start(*more):
+    return subprocess.run([*options, "-Xshare:on", *more, "--version"]).returncode
+print(json.dumps({"options": options, "own": start(), "other": start("-cp", "/other.jar")}))
+"""
+
+
+@BOTH
+def test_java_starts_from_its_archive(images: Images, which: str) -> None:
+    found = json.loads(
+        images.run(getattr(images, which), "python", "-c", JAVA).stdout.split("\n")[-2]
+    )
+    assert any(one.startswith("-XX:SharedArchiveFile=") for one in found["options"])
+    assert found["own"] == 0
+    assert found["other"] != 0, "Java would not have said that the archive does not fit"
 
 
 # As in docs/serving.md.
@@ -130,24 +153,23 @@ def test_without_a_bundle_it_ends_with_the_reason(
 
 
 def test_a_bundle_without_its_open_form_is_refused_by_the_small_image(
-    images: Images, few_digits: Path, tmp_path: Path
+    images: Images, trained: tuple[Job, str], tmp_path: Path
 ) -> None:
-    job = Job.prepare(tmp_path, {"train": few_digits / "train"}, HYPERPARAMETERS)
-    done = images.run(*job.options, images.train, "train")
-    assert done.returncode == 0, done.stdout
-    model = job.root / "model"
+    model = tmp_path / "model"
+    bundle.save(bundle.load(trained[0].root / "model"), model)  # without exports
     refused = images.run("--volume", f"{model}:/opt/ml/model:ro", images.serve_cpu, "serve")
     assert refused.returncode == 1
     assert "kennel export" in refused.stdout.splitlines()[-1]
 
 
+@BOTH
 def test_a_trained_resnet50_gives_the_same_logits_for_real_photos(
-    images: Images, dogs_job: OptMl, real_data: Path
+    images: Images, dogs_job: OptMl, real_data: Path, which: str
 ) -> None:
     """With the bundle of tests/test_dogs.py, which compares the server as a process."""
     dogs = sorted((real_data / "dogs" / "test").rglob("*.JPEG"))[::12]
     greatest = 0.0
-    with serving(images, dogs_job.model) as (endpoint, _):
+    with serving(images, dogs_job.model, which=which) as (endpoint, _):
         for dog in dogs:
             status, body = endpoint.invoke(dog.read_bytes(), "image/jpeg", "application/json")
             assert status == 200, body
@@ -155,5 +177,5 @@ def test_a_trained_resnet50_gives_the_same_logits_for_real_photos(
                 dogs_job.model, dog.read_bytes()
             )
             greatest = max(greatest, difference.abs().max().item())
-    print(f"greatest difference of a logit in the container: {greatest:.2e}")
+    print(f"greatest difference of a logit in {which}: {greatest:.2e}")
     assert greatest < 1e-4

@@ -2,7 +2,6 @@
 
 import dataclasses
 import html.parser
-import io
 import json
 import re
 from collections.abc import Iterator
@@ -10,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from debugger import records
 from debugger.recording import RecordingError, Writer
@@ -18,11 +16,10 @@ from debugger.records import End, Record, Start, Step
 from debugger.report import wording, write, write_tuning
 from debugger.report.analysis import summary
 from debugger.report.analysis.gathering import Gathered
-from debugger.report.drawing import heatmap, series
 from debugger.report.facts import Cost, Report, Trial, Trials, Tuning
 from debugger.report.page import page
 from debugger.rules import Rule
-from tests.debugger.recorded import PHOTO, START, Made
+from tests.debugger.recorded import START, Made
 
 SMALL = Made(steps=600, epochs=2, slow_every=100, layers=12, tensors_every=100, classes=("a", "b"))
 
@@ -222,20 +219,6 @@ def test_ranks_and_hosts_are_distinguished(tmp_path: Path) -> None:
     assert took["data_wait"] == pytest.approx(600 * 0.04 + 6 * SMALL.slow, rel=0.02)
 
 
-class Elements(html.parser.HTMLParser):
-    """Collects the names and attributes of all elements."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.names: list[str] = []
-        self.attributes: list[tuple[str, str]] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.names.append(tag)
-        self.attributes += [(name, value or "") for name, value in attrs]
-
-
 def tuning() -> Tuning:
     """Twelve trials over a logarithmic number, a number and a word; trial 7 is the best."""
     trials = [
@@ -330,47 +313,6 @@ def test_a_job_is_compared_with_another(tmp_path: Path) -> None:
     assert f"train, {SMALL.job}" in page
 
 
-@pytest.mark.parametrize("thumbnail", ["", "%%%", "bm8gcGljdHVyZQ==", "/9j/" + "A" * 40_000])
-def test_a_thumbnail_that_is_no_small_jpeg_is_left_out(tmp_path: Path, thumbnail: str) -> None:
-    with Writer(tmp_path / "recording", "algo-1", 0) as writer:
-        for record in SMALL.records():
-            writer.write(record)
-        writer.write(records.Mistake(START + 1e5, "test", "a", 0, 9, 0.5, thumbnail))
-        writer.write(records.Mistake(START + 1e5, "test", "b\udcff", 0, 9, 0.5, PHOTO))
-    facts, page = written(tmp_path)
-    assert [(item.name, item.answer) for item in facts.mistakes] == [("b\\udcff", "class 9")]
-    assert page.count("data:image/jpeg") == 1
-
-
-HOSTILE = "</script><script>alert(1)</script>\" onload='alert(2)' <img src=x onerror=alert(3)>&amp;"
-
-
-def test_hostile_names_are_shown_as_text(tmp_path: Path) -> None:
-    made = dataclasses.replace(SMALL, job=HOSTILE, classes=(HOSTILE, HOSTILE + "2"))
-    made.write(tmp_path / "recording")
-    with Writer(tmp_path / "recording", "algo-1", 0) as writer:
-        writer.write(records.Note(START + 1e5, HOSTILE))
-        writer.write(records.Fired(START + 1e5, HOSTILE, 1, HOSTILE, {HOSTILE: HOSTILE}))
-        writer.write(records.Scalar(START + 1e5, HOSTILE, 1, 0, 1.0))
-        writer.write(End(START + 1e5, "failed", HOSTILE))
-    _, page = written(tmp_path)
-    found = Elements(page)
-    assert found.names.count("script") == 1
-    assert not [name for name, _ in found.attributes if name.startswith("on")]
-    assert all(value.startswith("data:") for name, value in found.attributes if name == "src")
-
-
-def test_the_page_has_no_external_references(small: tuple[Report, str]) -> None:
-    _, page = small
-    found = Elements(page)
-    for name, value in found.attributes:
-        if name in ("src", "href", "data", "action", "poster", "srcset"):
-            assert value.startswith(("#", "data:"))
-    assert "@import" not in page
-    assert "url(" not in page
-    assert found.names.count("main") == 1
-
-
 def test_values_that_are_not_finite_are_shown(tmp_path: Path) -> None:
     with Writer(tmp_path / "recording", "algo-1", 0) as writer:
         writer.write(Start(START, "j", 1, START, {}))
@@ -404,39 +346,3 @@ def test_a_folder_without_a_recording_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="holds no recording"):
         write(tmp_path, tmp_path / "report.html")
     assert not (tmp_path / "report.html").exists()
-
-
-def test_columns_keep_minimum_and_maximum() -> None:
-    random = np.random.default_rng(0)
-    x, y = np.arange(50_000.0), random.standard_normal(50_000)
-    y[31_415] = 1_000.0
-    drawn = series.columns(x, y, 0, 50_000)
-    assert len(drawn.x) == series.COLUMNS
-    places = (x / 50_000 * series.COLUMNS).astype(int)
-    for column in range(series.COLUMNS):
-        inside = y[places == column]
-        assert drawn.low[column] == inside.min()
-        assert drawn.high[column] == inside.max()
-        assert drawn.low[column] <= drawn.mid[column] <= drawn.high[column]
-
-
-def test_few_points_are_drawn_without_columns() -> None:
-    x, y = np.arange(20.0), np.r_[np.arange(19.0), np.nan]
-    drawn = series.columns(x, y, 0, 20)
-    assert drawn.single_values
-    assert drawn.x.tolist() == list(range(19))
-
-
-def test_a_heat_map_is_a_png_of_its_levels() -> None:
-    values = np.array([[1e-6, 1e-3], [0.0, np.inf], [np.nan, 1.0]])
-    scale = heatmap.scale(values, logarithmic=True)
-    levels = scale.levels(values)
-    palette = np.stack([np.arange(256)] * 3, 1).astype(np.uint8)
-    picture = Image.open(io.BytesIO(heatmap.png(levels, palette)))
-    assert np.array_equal(np.asarray(picture), levels)
-    assert levels[0, 0] == 0
-    assert levels[2, 1] == 249
-    assert levels[0, 1] == pytest.approx(249 / 2, abs=1)
-    # Zero, infinite and absent have separate colours; absent is transparent.
-    assert len({int(levels[i, j]) for i, j in ((1, 0), (1, 1), (2, 0))}) == 3
-    assert np.asarray(picture.convert("RGBA"))[2, 0, 3] == 0

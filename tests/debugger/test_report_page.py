@@ -9,7 +9,8 @@ import pytest
 from debugger.report import write, write_tuning
 from tests.debugger.chromium import Browser, browser
 from tests.debugger.recorded import Made
-from tests.debugger.test_report import HOSTILE, SMALL, tuning
+from tests.debugger.test_report import SMALL, tuning
+from tests.debugger.test_report_hostile import HOSTILE
 
 pytestmark = pytest.mark.slow
 

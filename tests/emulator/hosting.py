@@ -1,4 +1,4 @@
-"""Models and endpoints that several tests make."""
+"""Models, endpoints and transform jobs that several tests make."""
 
 import io
 import json
@@ -68,3 +68,31 @@ def invoke(emulator: Emulator, name: str, body: bytes = b"photo", **more: Any) -
 def predict(emulator: Emulator, name: str, body: bytes = b"photo", **more: Any) -> dict[str, Any]:
     answer: dict[str, Any] = json.loads(invoke(emulator, name, body, **more)["Body"])
     return answer
+
+
+def transform(emulator: Emulator, name: str, prefix: str, **more: Any) -> dict[str, Any]:
+    """Run a job over the objects under a prefix; return its description.
+
+    `more` replaces parts of the request. Without a ModelName, a model of the job's name is made.
+    """
+    data = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"s3://{BUCKET}/{prefix}"}}
+    request: dict[str, Any] = {
+        "TransformJobName": name,
+        "ModelName": name,
+        "TransformInput": {"DataSource": data, "ContentType": "image/jpeg", "SplitType": "None"},
+        "TransformOutput": {"S3OutputPath": f"s3://{BUCKET}/answers/{name}"},
+        "TransformResources": {"InstanceType": "ml.m5.large", "InstanceCount": 2},
+    }
+    for key, value in more.items():
+        request[key] = {**request[key], **value} if isinstance(value, dict) else value
+    if "ModelName" not in more:
+        create_model(emulator, name)
+    emulator.sagemaker.create_transform_job(**request)
+    emulator.wait_until(
+        lambda: (
+            emulator.sagemaker.describe_transform_job(TransformJobName=name)["TransformJobStatus"]
+            != "InProgress"
+        )
+    )
+    job: dict[str, Any] = emulator.sagemaker.describe_transform_job(TransformJobName=name)
+    return job

@@ -20,7 +20,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path == "/execution-parameters":
-            self.reply(404, b"")
+            given = os.environ.get("PARAMETERS", "")
+            self.reply(200 if given else 404, given.encode())
             return
         self.reply(503 if MODE == "never healthy" else 200, b"")
 
@@ -50,6 +51,9 @@ class Handler(BaseHTTPRequestHandler):
     def predict(self, body: bytes) -> None:
         if body == b"sleep":
             time.sleep(30)
+        if body.startswith(b"wait "):
+            print("waiting")
+            time.sleep(float(body.split()[1]))
         if body == b"die":
             os._exit(9)
         if body.startswith(b"status "):
@@ -64,6 +68,7 @@ class Handler(BaseHTTPRequestHandler):
             "attributes": self.headers["X-Amzn-SageMaker-Custom-Attributes"],
             "model": {path.name: path.read_text() for path in model.iterdir()},
             "batch": os.environ.get("SAGEMAKER_BATCH"),
+            "strategy": os.environ.get("SAGEMAKER_BATCH_STRATEGY"),
         }
         self.reply(200, json.dumps(answer).encode())
 
@@ -82,5 +87,10 @@ class Handler(BaseHTTPRequestHandler):
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 if MODE == "exits":
     sys.exit(4)
+if "ONLY_ONE" in os.environ:  # at once, on this machine
+    try:
+        Path(os.environ["ONLY_ONE"]).touch(exist_ok=False)
+    except FileExistsError:
+        sys.exit(5)
 print(f"serving, pid {os.getpid()}")
 ThreadingHTTPServer(("", PORT), Handler).serve_forever()

@@ -60,7 +60,7 @@ def _constraints(shape: Any, value: Any, path: str) -> Iterator[str]:
 
 
 def _check(operation_model: Any, response_dict: dict[str, Any], **_: Any) -> None:
-    if response_dict["status_code"] >= 300 or "ModelPackage" in operation_model.name:
+    if response_dict["status_code"] >= 300:
         return
     shape, body = operation_model.output_shape, json.loads(response_dict["body"] or b"{}")
     found = list(problems(shape, body, operation_model.name)) if shape else []

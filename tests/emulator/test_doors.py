@@ -1,9 +1,11 @@
 """The emulator lets in its own clients only: not web pages, not other users of the machine."""
 
+import datetime as dt
 import http.client
 import json
 import re
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -244,6 +246,29 @@ def test_the_door_reads_the_key_of_every_form_of_signature() -> None:
     # A wrong header is not made right by the query.
     both = environ(signed("s3", "wrong"), "/b/x?AWSAccessKeyId=k")
     assert door.refusal(both, "k")
+
+
+def test_presigned_addresses_expire() -> None:
+    at = (dt.datetime.now(dt.UTC) - dt.timedelta(minutes=2)).strftime("%Y%m%dT%H%M%SZ")
+    scope = f"X-Amz-Credential=k%2F20260101%2Fus-east-1%2Fs3%2Faws4_request&X-Amz-Date={at}"
+    moment = int(time.time())
+    for query, good in (
+        (f"{scope}&X-Amz-Expires=300", True),
+        (f"{scope}&X-Amz-Expires=60", False),
+        (f"{scope}&X-Amz-Expires=soon", False),
+        (f"AWSAccessKeyId=k&Expires={moment + 60}", True),
+        (f"AWSAccessKeyId=k&Expires={moment - 1}", False),
+    ):
+        answer = door.refusal(environ({}, f"/b/x?{query}"), "k")
+        assert (answer is None) == good, query
+        assert answer is None or b"Request has expired" in answer.get_data()
+
+
+def test_form_uploads_are_refused_by_name() -> None:
+    form = environ({"Content-Type": "multipart/form-data; boundary=x"}, "/b", "POST")
+    answer = door.refusal(form, "k")
+    assert answer
+    assert b"send the object to a presigned PUT address" in answer.get_data()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:5000", "localhost:5000"])

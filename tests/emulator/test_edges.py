@@ -1,15 +1,19 @@
 """What is not emulated says so, where moto would answer untruly; a reset resets everything."""
 
 import json
+import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError  # type: ignore[import-untyped, unused-ignore]
 
 from emulator.api.door import refusal
 from emulator.keys import JobKeys
-from tests.emulator.client import BUCKET, IMAGES, Emulator, refused, signed, upload_photos
+from tests.emulator.client import BUCKET, IMAGES, ROLE, Emulator, refused, signed, upload_photos
 from tests.emulator.hosting import create_model
 
 TEMPLATE = json.dumps(
@@ -129,3 +133,142 @@ def test_a_jobs_key_opens_s3_while_it_runs() -> None:
         ]
         assert status("s3", f"{key}X") == 403
     assert status("s3", key) == 403
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "given"),
+    [
+        ("rekognition", "detect_labels", {"Image": {"Bytes": b"photo"}}),
+        ("bedrock-runtime", "invoke_model", {"modelId": "m", "body": b"{}"}),
+        ("codebuild", "start_build", {"projectName": "images"}),
+        ("stepfunctions", "start_execution", {"stateMachineArn": "arn:aws:states:::m"}),
+        ("config", "list_discovered_resources", {"resourceType": "AWS::SageMaker::Model"}),
+        ("events", "put_rule", {"Name": "r", "EventPattern": '{"source": ["aws.sagemaker"]}'}),
+        ("logs", "start_query", {"startTime": 0, "endTime": 1, "queryString": "fields @message"}),
+        ("logs", "filter_log_events", {"logGroupName": "g", "filterPattern": '"a" -"b"'}),
+        ("service-quotas", "list_service_quotas", {"ServiceCode": "sagemaker"}),
+        ("pricing", "describe_services", {"ServiceCode": "AmazonSageMaker"}),
+        ("cloudtrail", "lookup_events", {}),
+        ("application-autoscaling", "describe_scaling_activities", {"ServiceNamespace": "ecs"}),
+    ],
+)
+def test_what_moto_only_pretends_is_refused_by_name(
+    emulator: Emulator, service: str, operation: str, given: dict[str, object]
+) -> None:
+    client = emulator.client(service)
+    for _ in range(2):  # the connection is still good after the first answer
+        code, message = refused(getattr(client, operation), **given)
+        assert code == "UnknownOperationException"
+        assert "not emulated" in message or "does not know SageMaker's resources" in message
+
+
+def test_schedules_that_would_never_fire_are_refused(emulator: Emulator) -> None:
+    create = emulator.client("scheduler").create_schedule
+    start = "arn:aws:scheduler:::aws-sdk:sagemaker"
+    for expression, operation, reason in (
+        ("rate(1 day)", "deleteEndpoint", "use at(…)"),
+        ("at(2099-01-01T00:00:00)", "createTrainingJob", "SageMaker's resources"),
+    ):
+        target = {"Arn": f"{start}:{operation}", "RoleArn": ROLE, "Input": "{}"}
+        code, message = refused(
+            create,
+            Name="never",
+            ScheduleExpression=expression,
+            FlexibleTimeWindow={"Mode": "OFF"},
+            Target=target,
+        )
+        assert code == "UnknownOperationException"
+        assert reason in message
+
+
+def test_filters_that_moto_understands_work(emulator: Emulator) -> None:
+    logs = emulator.client("logs")
+    logs.create_log_group(logGroupName="mine")
+    logs.create_log_stream(logGroupName="mine", logStreamName="s")
+    lines = ("loss=1 at step 2", "nothing")
+    events = [{"timestamp": int(time.time() * 1000), "message": line} for line in lines]
+    logs.put_log_events(logGroupName="mine", logStreamName="s", logEvents=events)
+    for pattern, found in (("step loss", 1), ('"at step"', 1), ('"at loss"', 0), ("", 2)):
+        answer = logs.filter_log_events(logGroupName="mine", filterPattern=pattern)
+        assert len(answer["events"]) == found, pattern
+
+
+def test_a_filter_sees_the_streams_that_it_names_only(emulator: Emulator) -> None:
+    logs = emulator.client("logs")
+    logs.create_log_group(logGroupName="jobs")
+    for name in ("dogs/algo-1", "dogs/algo-2", "dogs-2/algo-1"):
+        logs.create_log_stream(logGroupName="jobs", logStreamName=name)
+        event = {"timestamp": int(time.time() * 1000), "message": name}
+        logs.put_log_events(logGroupName="jobs", logStreamName=name, logEvents=[event])
+    arn = "arn:aws:logs:us-east-1:123456789012:log-group:jobs"
+    for group in ({"logGroupName": "jobs"}, {"logGroupIdentifier": arn}):
+        for streams, found in (
+            ({"logStreamNamePrefix": "dogs/"}, {"dogs/algo-1", "dogs/algo-2"}),
+            ({"logStreamNamePrefix": "cats/"}, set()),
+            ({"logStreamNames": ["dogs-2/algo-1"]}, {"dogs-2/algo-1"}),
+            ({}, {"dogs/algo-1", "dogs/algo-2", "dogs-2/algo-1"}),
+        ):
+            given = {**group, **streams, "PaginationConfig": {"PageSize": 1}}
+            pages = logs.get_paginator("filter_log_events").paginate(**given)
+            events = [event["message"] for page in pages for event in page["events"]]
+            assert set(events) == found, given
+            assert len(events) == len(found)
+    later = int(time.time() * 1000) + 1000
+    for name, moment in (("dogs/algo-2", later), ("dogs/algo-1", later + 1)):
+        event = {"timestamp": moment, "message": f"{name} again"}
+        logs.put_log_events(logGroupName="jobs", logStreamName=name, logEvents=[event])
+    answer = logs.filter_log_events(logGroupName="jobs", startTime=later)
+    messages = [event["message"] for event in answer["events"]]
+    assert messages == ["dogs/algo-2 again", "dogs/algo-1 again"]  # by time, not by stream
+    both = {"logStreamNamePrefix": "dogs", "logStreamNames": ["dogs/algo-1"]}
+    code, _ = refused(logs.filter_log_events, logGroupName="jobs", **both)
+    assert code == "InvalidParameterException"
+    missing = {"logGroupName": "none", "logStreamNamePrefix": "dogs"}
+    assert refused(logs.filter_log_events, **missing)[0] == "ResourceNotFoundException"
+
+
+@pytest.mark.parametrize(
+    ("region", "partition"),
+    [("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov"), ("eusc-de-east-1", "aws-eusc")],
+)
+def test_arns_are_of_the_regions_partition(emulator: Emulator, region: str, partition: str) -> None:
+    client = emulator.client("sagemaker", region)
+    made = client.create_model(
+        ModelName="parted", ExecutionRoleArn=ROLE, PrimaryContainer={"Image": "server:1"}
+    )
+    assert made["ModelArn"] == f"arn:{partition}:sagemaker:{region}:123456789012:model/parted"
+
+
+def test_every_answer_has_an_id(emulator: Emulator) -> None:
+    """Clients log it: without one, their access to the answer's metadata fails."""
+    calls: list[Callable[[], Any]] = [
+        emulator.sagemaker.list_models,
+        lambda: emulator.s3.put_object(Bucket=BUCKET, Key="named", Body=b"x"),
+        lambda: emulator.s3.get_bucket_location(Bucket=BUCKET),
+        emulator.client("logs").describe_log_groups,
+    ]
+    ids = [call()["ResponseMetadata"]["RequestId"] for call in calls for _ in range(2)]
+    errors: list[Callable[[], Any]] = [
+        lambda: emulator.sagemaker.describe_model(ModelName="none"),
+        lambda: emulator.client("sagemaker-runtime").invoke_endpoint(EndpointName="x", Body=b""),
+        emulator.client("athena").list_work_groups,
+    ]
+    for call in errors:
+        with pytest.raises(ClientError) as caught:
+            call()
+        ids.append(caught.value.response["ResponseMetadata"]["RequestId"])
+    assert len(set(ids)) == len(ids)
+
+
+def test_requests_at_once_lose_nothing(emulator: Emulator) -> None:
+    create_model(emulator, "crowded")
+    arn = emulator.sagemaker.describe_model(ModelName="crowded")["ModelArn"]
+    keys = [f"{number:02}" for number in range(40)]
+
+    def add(key: str) -> None:
+        emulator.sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": key, "Value": ""}])
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(add, keys))
+    tags = emulator.sagemaker.list_tags(ResourceArn=arn)["Tags"]
+    assert sorted(tag["Key"] for tag in tags) == keys

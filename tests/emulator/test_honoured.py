@@ -11,8 +11,7 @@ import pytest
 from emulator.runs.completion import Completion
 from emulator.slots import Slots
 from tests.emulator.client import BUCKET, IMAGES, QUICK, ROLE, Emulator, refused, with_photos
-from tests.emulator.hosting import deploy, predict, wait_in_service
-from tests.emulator.test_transform import transform
+from tests.emulator.hosting import deploy, predict, transform, wait_in_service
 from tests.emulator.tuning import ranges, trials, tuning_ended, tuning_request
 
 
@@ -193,7 +192,7 @@ def test_a_transform_unpacks_gzip_and_goes_on_after_a_bad_object(emulator: Emula
     emulator.s3.put_object(Bucket=BUCKET, Key="zipped/d", Body=b"no gzip")
     job = transform(emulator, "zipped", "zipped/", TransformInput={"CompressionType": "Gzip"})
     assert job["TransformJobStatus"] == "Failed"
-    assert job["FailureReason"].startswith("ClientError: 2 objects failed")
+    assert job["FailureReason"].startswith("ClientError: 2 of 4 objects failed: ")
     assert "zipped/b: the container answered 400" in job["FailureReason"]
     assert "zipped/d is not gzip" in job["FailureReason"]
     assert emulator.keys("answers/zipped/") == ["answers/zipped/a.out", "answers/zipped/c.out"]

@@ -1,3 +1,5 @@
+import contextlib
+import http.client
 import json
 import os
 from pathlib import Path
@@ -14,6 +16,7 @@ from tests.emulator.client import (
     Emulator,
     alive,
     refused,
+    signed,
     upload_photos,
 )
 from tests.emulator.hosting import (
@@ -74,6 +77,16 @@ def test_model_errors_and_platform_limits(emulator: Emulator) -> None:
     assert "Your invocation timed out" in message
     assert refused(invoke, emulator, "limits", b"x" * 10_001)[0] == "413"
     assert predict(emulator, "limits", b"x" * 10_000)["body"] == "x" * 10_000
+    assert _chunked(emulator, "/endpoints/limits/invocations", 10_000) == 200
+    assert _chunked(emulator, "/endpoints/limits/invocations", 10_001) == 413
+
+
+def _chunked(emulator: Emulator, path: str, size: int) -> int:
+    """Send a body whose size no header says; return the answer's status."""
+    connection = http.client.HTTPConnection(emulator.url.removeprefix("http://"), timeout=60)
+    with contextlib.closing(connection):
+        connection.request("POST", path, iter((b"x" * size,)), signed("sagemaker"))
+        return connection.getresponse().status
 
 
 def test_instances_take_turns_and_dead_ones_are_replaced(emulator: Emulator) -> None:
@@ -124,6 +137,13 @@ def fails(emulator: Emulator, mode: str) -> str:
     assert endpoint["EndpointStatus"] == "Failed"
     reason: str = endpoint["FailureReason"]
     assert "did not pass the ping health check" in reason
+    for change in (
+        lambda: client.update_endpoint(EndpointName=name, EndpointConfigName=name),
+        lambda: client.update_endpoint_weights_and_capacities(
+            EndpointName=name, DesiredWeightsAndCapacities=[{"VariantName": "AllTraffic"}]
+        ),
+    ):
+        assert "its status is Failed. Only DeleteEndpoint is possible" in refused(change)[1]
     client.delete_endpoint(EndpointName=name)
     return reason
 
@@ -190,6 +210,24 @@ def test_keys_of_a_models_prefix_do_not_lead_out_of_its_folder(
     assert not [path for path in emulator.state.parent.rglob("out.txt") if path.is_file()]
 
 
+def test_an_endpoint_that_is_being_created_cannot_be_deleted(tmp_path: Path) -> None:
+    """As in SageMaker: only when it is in service, or has failed."""
+    own = Emulator(tmp_path / "state", IMAGES).start()  # when it ends, nothing waits for a ping
+    try:
+        upload_photos(own)
+        create_model(own, "young", env={"MODE": "never healthy"})
+        create_config(own, "young", "young")
+        client = own.sagemaker
+        arn = client.create_endpoint(EndpointName="young", EndpointConfigName="young")
+        assert refused(client.delete_endpoint, EndpointName="young") == (
+            "ValidationException",
+            f'Cannot update in-progress endpoint "{arn["EndpointArn"]}".',
+        )
+        assert client.describe_endpoint(EndpointName="young")["EndpointStatus"] == "Creating"
+    finally:
+        own.end()
+
+
 def test_an_asynchronous_endpoint_answers_to_s3(emulator: Emulator) -> None:
     output = {
         "S3OutputPath": f"s3://{BUCKET}/async/out",
@@ -230,3 +268,17 @@ def test_a_multi_model_endpoint_loads_and_unloads(emulator: Emulator) -> None:
     assert code == "ValidationError"
     assert "Failed to download model data" in message
     assert refused(invoke, emulator, "many")[0] == "ValidationError"
+
+
+def test_a_model_that_did_not_load_is_downloaded_again(emulator: Emulator) -> None:
+    def upload(**files: str) -> None:
+        emulator.s3.put_object(Bucket=BUCKET, Key="mended/a.tar.gz", Body=archive(**files))
+
+    upload(other="the server wants name.txt")
+    create_model(emulator, "mended", ModelDataUrl=f"s3://{BUCKET}/mended/", Mode="MultiModel")
+    create_config(emulator, "mended", "mended")
+    emulator.sagemaker.create_endpoint(EndpointName="mended", EndpointConfigName="mended")
+    wait_in_service(emulator, "mended")
+    assert refused(invoke, emulator, "mended", TargetModel="a.tar.gz")[0] == "ModelError"
+    upload(name="mended")
+    assert invoke(emulator, "mended", TargetModel="a.tar.gz")["Body"] == b"mended"

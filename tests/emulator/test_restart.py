@@ -11,7 +11,7 @@ import boto3.s3.transfer  # type: ignore[import-untyped, unused-ignore]
 import pytest
 
 from tests.emulator.client import BUCKET, IMAGES, Emulator, alive, with_photos
-from tests.emulator.hosting import deploy, predict, wait_in_service
+from tests.emulator.hosting import create_model, deploy, predict, wait_in_service
 from tests.emulator.tuning import ranges, trials, tuning_ended, tuning_request
 
 pytestmark = pytest.mark.slow
@@ -148,6 +148,28 @@ def verb(*words: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-m", "emulator", *words], capture_output=True, text=True
     )
+
+
+def test_a_changed_concurrency_survives(emulator: Emulator) -> None:
+    create_model(emulator, "paid")
+    config = {"MemorySizeInMB": 1024, "MaxConcurrency": 1}
+    emulator.sagemaker.create_endpoint_config(
+        EndpointConfigName="paid",
+        ProductionVariants=[{"VariantName": "a", "ModelName": "paid", "ServerlessConfig": config}],
+    )
+    emulator.sagemaker.create_endpoint(EndpointName="paid", EndpointConfigName="paid")
+    wait_in_service(emulator, "paid")
+    change = {"VariantName": "a", "ServerlessUpdateConfig": {"MaxConcurrency": 3}}
+    emulator.sagemaker.update_endpoint_weights_and_capacities(
+        EndpointName="paid", DesiredWeightsAndCapacities=[change]
+    )
+    wait_in_service(emulator, "paid")
+    emulator.end()
+    emulator.start()
+    wait_in_service(emulator, "paid")
+    (variant,) = emulator.sagemaker.describe_endpoint(EndpointName="paid")["ProductionVariants"]
+    assert variant["CurrentServerlessConfig"] == config | {"MaxConcurrency": 3}
+    emulator.sagemaker.delete_endpoint(EndpointName="paid")
 
 
 def test_start_status_stop(tmp_path: Path) -> None:

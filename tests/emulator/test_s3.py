@@ -1,39 +1,28 @@
-"""S3 answers as AWS does: ranges, conditions, uploads in parts, copies, pages, checksums."""
+"""S3 answers as AWS does: ranges, conditions, pages, checksums, deletions."""
 
 import base64
 import hashlib
 import http.client
 import os
-import signal
 import socket
-import threading
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import boto3.s3.transfer  # type: ignore[import-untyped, unused-ignore]
 import pytest
 
-from tests.emulator.client import IMAGES, Emulator, files_below, refused, signed
+from tests.emulator.client import Emulator, files_below, refused, signed
+from tests.emulator.objects import BUCKET, body, with_objects
 from tests.emulator.test_doors import send
 
 pytestmark = pytest.mark.slow
-BUCKET = "objects"
 
 
 @pytest.fixture(scope="module")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    emulator = Emulator(tmp_path_factory.mktemp("s3") / "state", IMAGES).start()
-    emulator.s3.create_bucket(Bucket=BUCKET)
-    yield emulator
-    emulator.end()
-
-
-def body(emulator: Emulator, key: str, **more: Any) -> bytes:
-    with emulator.s3.get_object(Bucket=BUCKET, Key=key, **more)["Body"] as stream:
-        content: bytes = stream.read()
-        return content
+    with with_objects(tmp_path_factory) as emulator:
+        yield emulator
 
 
 def peak_mib(emulator: Emulator) -> float:
@@ -232,68 +221,6 @@ def test_a_damaged_body_is_refused(emulator: Emulator) -> None:
     assert refused(emulator.s3.get_object, Bucket=BUCKET, Key="damaged")[0] == "NoSuchKey"
 
 
-def test_uploads_in_parts(emulator: Emulator) -> None:
-    parts = [os.urandom(5 * 2**20), os.urandom(5 * 2**20), b"end"]
-    upload = emulator.s3.create_multipart_upload(
-        Bucket=BUCKET, Key="parts", ContentType="image/x", Metadata={"a": "b"}
-    )["UploadId"]
-    where = {"Bucket": BUCKET, "Key": "parts", "UploadId": upload}
-    tags = []
-    for number, part in enumerate([b"replaced", *parts[1:]], 1):
-        tags.append(emulator.s3.upload_part(**where, PartNumber=number, Body=part)["ETag"])
-    tags[0] = emulator.s3.upload_part(**where, PartNumber=1, Body=parts[0])["ETag"]
-    listed = emulator.s3.list_parts(**where)["Parts"]
-    assert [part["Size"] for part in listed] == [len(part) for part in parts]
-
-    def named(*numbers: int) -> dict[str, Any]:
-        return {"Parts": [{"PartNumber": n, "ETag": tags[n - 1]} for n in numbers]}
-
-    complete = emulator.s3.complete_multipart_upload
-    assert refused(complete, **where, MultipartUpload=named(2, 1))[0] == "InvalidPartOrder"
-    assert refused(complete, **where, MultipartUpload=named(3, 3))[0] == "InvalidPartOrder"
-    wrong = {"Parts": [{"PartNumber": 1, "ETag": tags[1]}]}
-    assert refused(complete, **where, MultipartUpload=wrong)[0] == "InvalidPart"
-    missing = {"Parts": [{"PartNumber": 9, "ETag": tags[1]}]}
-    assert refused(complete, **where, MultipartUpload=missing)[0] == "InvalidPart"
-    emulator.s3.upload_part(**where, PartNumber=4, Body=b"x")
-    tags.append(emulator.s3.upload_part(**where, PartNumber=4, Body=b"x")["ETag"])
-    assert refused(complete, **where, MultipartUpload=named(3, 4))[0] == "EntityTooSmall"
-    other = where | {"UploadId": "none"}
-    assert refused(complete, **other, MultipartUpload=named(1))[0] == "NoSuchUpload"
-    assert refused(emulator.s3.upload_part, **other, PartNumber=1, Body=b"")[0] == "NoSuchUpload"
-    for number in (0, 10_001):
-        code, _ = refused(emulator.s3.upload_part, **where, PartNumber=number, Body=b"")
-        assert code == "InvalidArgument"
-    first = complete(**where, MultipartUpload=named(1, 2, 3))
-    again = complete(**where, MultipartUpload=named(1, 2, 3))
-    assert first["ETag"] == again["ETag"]
-    assert first["ETag"].endswith('-3"')
-    found = emulator.s3.head_object(Bucket=BUCKET, Key="parts")
-    assert (found["ContentType"], found["Metadata"]) == ("image/x", {"a": "b"})
-    assert body(emulator, "parts") == b"".join(parts)
-    assert body(emulator, "parts", Range="bytes=5242879-5242880") == parts[0][-1:] + parts[1][:1]
-
-
-def test_aborted_and_unfinished_uploads_leave_no_file(emulator: Emulator) -> None:
-    before = len(files_below(emulator.state / "s3"))
-    uploads = []
-    for key in ("aborted", "unfinished"):
-        upload = emulator.s3.create_multipart_upload(Bucket=BUCKET, Key=key)["UploadId"]
-        emulator.s3.upload_part(
-            Bucket=BUCKET, Key=key, UploadId=upload, PartNumber=1, Body=b"x" * 1000
-        )
-        uploads.append(upload)
-    assert len(files_below(emulator.state / "s3")) == before + 2
-    emulator.s3.abort_multipart_upload(Bucket=BUCKET, Key="aborted", UploadId=uploads[0])
-    assert len(files_below(emulator.state / "s3")) == before + 1
-    port = emulator.url
-    emulator.s3.list_buckets()
-    emulator.end(signal.SIGKILL)
-    emulator.start()
-    assert emulator.url == port  # clients go on with the address that they have
-    assert len(files_below(emulator.state / "s3")) <= before
-
-
 def test_large_objects_take_little_memory(emulator: Emulator, tmp_path: Path) -> None:
     large = tmp_path / "large"
     with large.open("wb") as file:
@@ -313,29 +240,6 @@ def test_large_objects_take_little_memory(emulator: Emulator, tmp_path: Path) ->
     assert peak_mib(emulator) - before < 100
     for key in ("large", "whole", "copied", "copied in parts"):
         emulator.s3.delete_object(Bucket=BUCKET, Key=key)
-
-
-def test_a_copy_is_independent(emulator: Emulator) -> None:
-    emulator.s3.put_object(Bucket=BUCKET, Key="from", Body=b"one", Metadata={"a": "b"})
-    source = {"Bucket": BUCKET, "Key": "from"}
-    emulator.s3.copy_object(Bucket=BUCKET, Key="to", CopySource=source)
-    emulator.s3.copy_object(
-        Bucket=BUCKET, Key="named", CopySource=source, MetadataDirective="REPLACE",
-        Metadata={"c": "d"},
-    )  # fmt: skip
-    emulator.s3.put_object(Bucket=BUCKET, Key="from", Body=b"two")
-    emulator.s3.delete_object(Bucket=BUCKET, Key="from")
-    assert body(emulator, "to") == body(emulator, "named") == b"one"
-    assert emulator.s3.head_object(Bucket=BUCKET, Key="to")["Metadata"] == {"a": "b"}
-    assert emulator.s3.head_object(Bucket=BUCKET, Key="named")["Metadata"] == {"c": "d"}
-    call = emulator.s3.copy_object
-    assert refused(call, Bucket=BUCKET, Key="x", CopySource=source)[0] == "NoSuchKey"
-    itself = {"Bucket": BUCKET, "Key": "to"}
-    code, _ = refused(call, Bucket=BUCKET, Key="x", CopySource=itself, CopySourceIfMatch='"other"')
-    assert code == "PreconditionFailed"
-    assert refused(call, Bucket=BUCKET, Key="to", CopySource=itself)[0] == "InvalidRequest"
-    call(Bucket=BUCKET, Key="to", CopySource=itself, MetadataDirective="REPLACE")
-    assert body(emulator, "to") == b"one"
 
 
 def test_pages_of_keys(emulator: Emulator) -> None:
@@ -407,28 +311,3 @@ def test_a_connection_stays_open_and_a_refused_body_is_not_read(emulator: Emulat
             assert answer.startswith((b"HTTP/1.1 403", b"HTTP/1.1 400"))
             while answer:
                 answer = stranger.recv(4096)
-
-
-def test_readers_and_writers_of_one_key(emulator: Emulator) -> None:
-    contents = [bytes([number]) * 50_000 for number in range(4)]
-    emulator.s3.put_object(Bucket=BUCKET, Key="busy", Body=contents[0])
-    wrong: list[object] = []
-
-    def write(content: bytes) -> None:
-        for _ in range(15):
-            emulator.s3.put_object(Bucket=BUCKET, Key="busy", Body=content)
-
-    def read() -> None:
-        for _ in range(40):
-            found = body(emulator, "busy")
-            if found not in contents:
-                wrong.append(len(found))
-
-    threads = [threading.Thread(target=write, args=(content,)) for content in contents]
-    threads += [threading.Thread(target=read) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert wrong == []
-    emulator.s3.delete_object(Bucket=BUCKET, Key="busy")

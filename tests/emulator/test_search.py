@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from emulator.runs.search import Hyperparameters, Search, make
+from emulator.runs.search import Hyperparameters, Search, make, max_resource
 from tests.emulator.tuning import ranges
 
 NUMBERS = {
@@ -32,6 +32,7 @@ def search(strategy: str, parameters: dict[str, Any], /, **more: Any) -> Search:
             "RandomSeed": 1,
             **more,
         },
+        {},
     )
 
 
@@ -90,12 +91,21 @@ def test_hyperband_stops_bad_trials_after_a_few_values(watched: bool) -> None:
     ]
 
 
-def test_early_stopping_stops_trials_below_the_median() -> None:
+@pytest.mark.parametrize("strategy", ["Random", "Grid"])
+def test_early_stopping_stops_trials_below_the_median(strategy: str) -> None:
     # The median rule needs five completed trials.
-    auto = search("Random", ranges(x=["1"]), TrainingJobEarlyStoppingType="Auto")
+    six = ranges(x=["1", "2", "3", "4", "5", "6"])
+    auto = search(strategy, six, TrainingJobEarlyStoppingType="Auto")
     for _ in range(5):
         number, _ = auto.propose() or pytest.fail("no proposal")
         assert not auto.should_stop(number, [1.0])
         auto.learn(number, 1.0)
     number, _ = auto.propose() or pytest.fail("no proposal")
     assert auto.should_stop(number, [2.0])
+
+
+def test_hyperband_finds_its_largest_resource_in_the_static_hyperparameters() -> None:
+    given = {"StrategyConfig": {"HyperbandStrategyConfig": {"MaxResource": 5}}}
+    assert max_resource(given, {"epochs": "9"}) == 5
+    assert max_resource({}, {"num_epochs": "9", "epochs": "many"}) == 9
+    assert max_resource({}, {"depth": "9"}) is None

@@ -107,4 +107,22 @@ def _register(emulator: Emulator) -> None:
     client.list_tags(ResourceArn=arn)
     client.delete_tags(ResourceArn=arn, TagKeys=["a"])
     client.delete_image(ImageName=name)
+    _register_model(emulator)
     client.delete_model(ModelName=name)
+
+
+def _register_model(emulator: Emulator) -> None:
+    client, name = emulator.sagemaker, "shaped"
+    client.create_model_package_group(ModelPackageGroupName=name)
+    group = client.describe_model_package_group(ModelPackageGroupName=name)
+    assert (group["ModelPackageGroupStatus"], group["CreatedBy"]) == ("Completed", {})
+    arn = client.create_model_package(ModelPackageGroupName=name)["ModelPackageArn"]
+    package = client.describe_model_package(ModelPackageName=arn)
+    assert package["ModelPackageStatusDetails"] == {"ValidationStatuses": []}
+    assert package["ModelApprovalStatus"] == "PendingManualApproval"
+    assert package["CertifyForMarketplace"] is False
+    client.update_model_package(ModelPackageArn=arn, ModelApprovalStatus="Approved")
+    client.list_model_packages(ModelPackageGroupName=name)
+    client.list_model_package_groups()
+    client.delete_model_package(ModelPackageName=arn)
+    client.delete_model_package_group(ModelPackageGroupName=name)

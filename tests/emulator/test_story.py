@@ -23,7 +23,11 @@ def test_tune_train_deploy_predict(emulator: Emulator) -> None:
     assert job["TrainingJobStatus"] == "Completed"
     assert job["FinalMetricDataList"][0]["Value"] == 0.1
     assert "channel train: ['cat/1.jpg', 'dog/2.jpg']" in emulator.lines("story")
-    assert refused(emulator.train, "story")[0] == "ResourceInUse"
+    assert refused(emulator.train, "story") == (
+        "ResourceInUse",
+        "Training job names must be unique within an AWS account and region, and a training job "
+        f"with this name already exists ({job['TrainingJobArn']})",
+    )
 
     artifacts = job["ModelArtifacts"]["S3ModelArtifacts"]
     assert artifacts == f"s3://{BUCKET}/out/story/output/model.tar.gz"

@@ -4,10 +4,24 @@ import re
 import signal
 import tarfile
 import urllib.request
+from pathlib import Path
 
 import pytest
 
-from tests.emulator.client import BUCKET, QUICK, TWO_MACHINES, Emulator, alive, refused, signed
+from tests.emulator.client import (
+    BUCKET,
+    IMAGES,
+    QUICK,
+    ROLE,
+    TWO_MACHINES,
+    Emulator,
+    alive,
+    refused,
+    signed,
+    upload_photos,
+)
+from tests.emulator.hosting import transform
+from tests.emulator.tuning import ranges, tuning_request
 
 pytestmark = pytest.mark.slow
 
@@ -54,13 +68,45 @@ def test_failure_reason_starts_with_the_failure_file(emulator: Emulator) -> None
     assert "out/fails/output/model.tar.gz" not in emulator.keys("out/fails")
 
 
-def test_missing_data_is_a_client_error(emulator: Emulator) -> None:
-    source = {"S3DataType": "S3Prefix", "S3Uri": f"s3://{BUCKET}/nothing"}
+def test_missing_data_is_refused(emulator: Emulator) -> None:
+    """Before there is a job, as in SageMaker; clients try again after these words."""
+    address = f"s3://{BUCKET}/nothing"
+    source = {"S3DataType": "S3Prefix", "S3Uri": address}
     channel = {"ChannelName": "train", "DataSource": {"S3DataSource": source}}
-    emulator.train("no-data", InputDataConfig=[channel])
-    job = emulator.ended("no-data")
-    assert job["TrainingJobStatus"] == "Failed"
-    assert job["FailureReason"].startswith("ClientError: Data download failed: No S3 objects")
+    expected = (
+        "ValidationException",
+        f'No S3 objects found under S3 URL "{address}" given in input data source. Please ensure '
+        "that the bucket exists in the selected region (us-east-1), that objects exist under that "
+        f'S3 prefix, and that the role "{ROLE}" has "s3:ListBucket" permissions on bucket '
+        f'"{BUCKET}".',
+    )
+    assert refused(emulator.train, "no-data", InputDataConfig=[channel]) == expected
+    assert refused(emulator.job, "no-data")[0] == "ValidationException"
+    request = tuning_request("no-data", "Grid", ranges(x=["1"]))
+    request["TrainingJobDefinition"]["InputDataConfig"] = [channel]
+    create = emulator.sagemaker.create_hyper_parameter_tuning_job
+    assert refused(create, **request) == expected
+    assert refused(transform, emulator, "no-data", "nothing") == expected
+    source["S3Uri"] = "s3://nowhere/photos"
+    code, message = refused(emulator.train, "no-data", InputDataConfig=[channel])
+    assert (code, message.endswith('on bucket "nowhere".')) == ("ValidationException", True)
+
+
+def test_data_that_is_deleted_before_the_job_starts(tmp_path: Path) -> None:
+    own = Emulator(tmp_path / "state", IMAGES, ("--engine", "process", "--jobs", "1")).start()
+    try:
+        upload_photos(own)
+        own.train("first", HyperParameters={"sleep": "600"})
+        own.wait_for_line("first")
+        own.train("waits")
+        for key in own.keys("photos/"):
+            own.s3.delete_object(Bucket=BUCKET, Key=key)
+        own.sagemaker.stop_training_job(TrainingJobName="first")
+        job = own.ended("waits")
+        assert job["TrainingJobStatus"] == "Failed"
+        assert job["FailureReason"].startswith("ClientError: Data download failed: No S3 objects")
+    finally:
+        own.end()
 
 
 def test_a_process_that_is_killed_fails_the_job_and_leaves_no_child(emulator: Emulator) -> None:
@@ -217,3 +263,23 @@ def test_lists_are_filtered_and_paged(emulator: Emulator) -> None:
     assert names == [["paged-0", "paged-1"], ["paged-2"]]
     none = client.list_training_jobs(NameContains="paged", StatusEquals="Failed")
     assert none["TrainingJobSummaries"] == []
+
+
+def test_objects_that_cannot_be_files_are_named(emulator: Emulator) -> None:
+    """On a disk, `a` cannot be a file and a folder, and a name has at most 255 bytes."""
+    for name, keys in (("folder", ("a", "a/b.jpg")), ("long", ("x" * 300,))):
+        for key in keys:
+            emulator.s3.put_object(Bucket=BUCKET, Key=f"unfit/{name}/{key}", Body=b"x")
+        source = {"S3DataType": "S3Prefix", "S3Uri": f"s3://{BUCKET}/unfit/{name}/"}
+        channel = {"ChannelName": "train", "DataSource": {"S3DataSource": source}}
+        emulator.train(f"unfit-{name}", InputDataConfig=[channel])
+        reason = emulator.ended(f"unfit-{name}")["FailureReason"]
+        place = f"s3://{BUCKET}/unfit/{name}/{keys[-1]}"
+        assert reason.startswith(f"ClientError: {place} cannot be downloaded to a file: ")
+
+
+def test_a_line_longer_than_cloudwatchs_events_is_cut(emulator: Emulator) -> None:
+    emulator.train("endless", HyperParameters={"long_line": "600000"})
+    assert emulator.ended("endless")["TrainingJobStatus"] == "Completed"
+    lengths = [len(line) for line in emulator.lines("endless") if line.startswith("xxx")]
+    assert lengths == [262_118, 262_118, 75_764]

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.emulator.client import Emulator
+from tests.emulator.client import Emulator, refused
 from tests.emulator.tuning import ranges, trials, tuning_ended, tuning_request
 
 pytestmark = pytest.mark.slow
@@ -8,8 +8,9 @@ pytestmark = pytest.mark.slow
 
 def test_grid_tries_every_combination_and_finds_the_best(emulator: Emulator) -> None:
     parameters = ranges(x=["0.3", "0.1", "0.2"], colour=['"red"'])
+    tags = [{"Key": "owner", "Value": "Ada"}]
     emulator.sagemaker.create_hyper_parameter_tuning_job(
-        **tuning_request("grid", "Grid", parameters)
+        **tuning_request("grid", "Grid", parameters), Tags=tags
     )
     job = tuning_ended(emulator, "grid")
     assert job["HyperParameterTuningJobStatus"] == "Completed"
@@ -22,6 +23,7 @@ def test_grid_tries_every_combination_and_finds_the_best(emulator: Emulator) -> 
     found = trials(emulator, "grid", PaginationConfig={"PageSize": 2}, **order)
     assert [trial["TunedHyperParameters"]["x"] for trial in found] == ["0.3", "0.2", "0.1"]
     training = emulator.job(best["TrainingJobName"])
+    assert emulator.sagemaker.list_tags(ResourceArn=training["TrainingJobArn"])["Tags"] == tags
     assert training["TuningJobArn"] == job["HyperParameterTuningJobArn"]
     assert training["HyperParameters"] == {
         "x": "0.1",
@@ -89,6 +91,22 @@ def test_stopping_a_tuning_job_stops_its_trials(emulator: Emulator) -> None:
     job = tuning_ended(emulator, "halted")
     assert job["HyperParameterTuningJobStatus"] == "Stopped"
     assert [trial["TrainingJobStatus"] for trial in trials(emulator, "halted")] == ["Stopped"] * 2
+    _, message = refused(
+        emulator.sagemaker.stop_hyper_parameter_tuning_job, HyperParameterTuningJobName="halted"
+    )
+    assert message == "The request was rejected because the tuning job is in status Stopped."
+    assert refused(emulator.sagemaker.create_hyper_parameter_tuning_job, **request) == (
+        "ResourceInUse",
+        "A hyperparameter tuning job with the name, halted, already exists. Choose a different "
+        "name.",
+    )
+    missing = refused(
+        emulator.sagemaker.describe_hyper_parameter_tuning_job, HyperParameterTuningJobName="none"
+    )
+    assert missing == (
+        "ResourceNotFound",
+        "Amazon SageMaker can't find a tuning job called none. Type another name.",
+    )
 
 
 def test_a_tuning_job_fails_when_all_trials_do(emulator: Emulator) -> None:

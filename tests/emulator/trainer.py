@@ -59,6 +59,8 @@ def main() -> None:
             print("reached")
         except OSError as error:
             print(f"not reached: {error}")
+    if "long_line" in HP:
+        print("x" * int(HP["long_line"]))
     if "meet" in HP:
         meet()
     if "record" in HP:

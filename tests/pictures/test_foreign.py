@@ -13,6 +13,7 @@ from pictures.decoder import UnreadableImage, UnsupportedImage, cost, decode
 from tests.pictures.inputs import encode
 
 PHOTO = encode(Image.new("RGB", (32, 32), "navy"), "JPEG")
+PNG = encode(Image.new("RGB", (32, 32), "navy"), "PNG")
 
 
 def ftyp(*brands: bytes) -> bytes:
@@ -89,6 +90,11 @@ OTHERS = [
     (b"", "empty", "0 bytes"),
     (b"\0\5\x16\7" + bytes(64), "Mac's resource file", "remove"),
     (b"boundary--\r\n\r\n" + PHOTO, "14 other bytes precede a JPEG", "remove them"),
+    (PHOTO.decode("utf-8", "replace").encode(), "as if they were text", "in base64"),
+    (PHOTO.decode("latin-1").encode(), "as if they were text", "in base64"),
+    (PNG.decode("utf-8", "replace").encode(), "as if they were text", "in base64"),
+    (PNG.replace(b"\r\n", b"\n"), "as if they were text", "in base64"),
+    (b"???? what is it", "not a picture in one of JPEG", ""),
     (b"a photo of a dog", "not a picture in one of JPEG", ""),
 ]
 

@@ -12,12 +12,13 @@ def changes(settings: Mapping[str, object]) -> list[str]:
     return [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
 
 
-# The network and the number of epochs do not matter to the verbs.
+# The network, its exports and the number of epochs do not matter to the verbs.
 _NETWORK: dict[str, object] = {
     "hyperparameters.architecture": "squeezenet1_1",
     "hyperparameters.epochs": 1,
     "hyperparameters.warmup_epochs": 0.0,
     "hyperparameters.workers": 0,
+    "hyperparameters.export": "none",
 }
 _NOT_RECORDED: dict[str, object] = {"debugger.enabled": "false", "profiler.enabled": "false"}
 SMALL = changes(_NETWORK | _NOT_RECORDED)

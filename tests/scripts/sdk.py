@@ -11,6 +11,7 @@ import pytest
 from tests.build_cache import make_once
 
 ROOT = Path(__file__).parents[2]
+CLIENTS = Path(__file__).parent / "sdk_clients"  # on a client's path, its pauses are short
 # uv's messages on a machine without a network.
 _NO_INDEX = ("error sending request", "dns error", "Could not connect", "Network connectivity")
 

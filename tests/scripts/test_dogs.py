@@ -16,6 +16,7 @@ SMALL: dict[str, object] = {
     "hyperparameters.architecture": "resnet18",
     "hyperparameters.image_size": 128,
     "hyperparameters.workers": 0,
+    "hyperparameters.export": "none",
     "tuning.ranges": "{learning_rate=[0.001, 0.1], batch_size=[32], epochs=[1]}",
     "tuning.parallel": 1,
     "data.pretrained": f"s3://{BUCKET}/weights",

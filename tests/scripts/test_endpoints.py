@@ -7,6 +7,7 @@ from typing import Any
 
 import boto3  # type: ignore[import-untyped]
 import pytest
+from botocore.exceptions import WaiterError  # type: ignore[import-untyped]
 
 from tests.scripts.digits_job import SPEC
 from tests.scripts.kennel import kennel
@@ -47,7 +48,8 @@ def test_the_best_trial_is_deployed_invoked_replaced_and_deleted(
     assert line.split()[:7] == ["digits", "InService", "digits", "1", "x", "ml.m5.large", "$0.12"]
     assert "ready on port 8080" in kennel("logs", "digits", "--endpoint").out
     spent = json.loads(kennel("costs", "digits", "--json").out)
-    assert {one["kind"] for one in spent} == {"trial", "endpoint"}
+    # Tests of other files train on the same emulator.
+    assert {one["kind"] for one in spent} - {"training"} == {"trial", "endpoint"}
     assert all(one["dollars"] >= 0 for one in spent)
     assert re.search(r"^in all: \$\d", kennel("costs", "digits").out, re.MULTILINE)
 
@@ -60,6 +62,17 @@ def test_the_best_trial_is_deployed_invoked_replaced_and_deleted(
     assert sagemaker.list_models()["Models"] == []
 
 
+def create_endpoint(name: str, container: dict[str, str], role: str) -> None:
+    """Create a model, a config and an endpoint without Kennel's verbs."""
+    sagemaker = boto3.client("sagemaker")
+    sagemaker.create_model(ModelName=name, PrimaryContainer=container, ExecutionRoleArn=role)
+    variant = {"VariantName": "all", "ModelName": name, "InitialInstanceCount": 1}
+    sagemaker.create_endpoint_config(
+        EndpointConfigName=name, ProductionVariants=[variant | {"InstanceType": "ml.m5.large"}]
+    )
+    sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
+
+
 def test_a_failed_endpoint_is_rolled_back(tuned: dict[str, Any], emulator: str) -> None:
     boto3.client("s3").put_object(Bucket="kennel-digits", Key="bad.tar.gz", Body=b"no archive")
     failed = kennel("deploy", SPEC, "--name", "bad", "--model", "s3://kennel-digits/bad.tar.gz")
@@ -69,6 +82,44 @@ def test_a_failed_endpoint_is_rolled_back(tuned: dict[str, Any], emulator: str) 
     sagemaker = boto3.client("sagemaker")
     assert sagemaker.list_endpoints()["Endpoints"] == []
     assert sagemaker.list_endpoint_configs()["EndpointConfigs"] == []
+    assert sagemaker.list_models()["Models"] == []
+
+
+def test_an_endpoint_that_failed_is_made_anew(tuned: dict[str, Any], emulator: str) -> None:
+    """SageMaker refuses to update it: it can only be deleted."""
+    boto3.client("s3").put_object(Bucket="kennel-digits", Key="bad.tar.gz", Body=b"no archive")
+    sagemaker = boto3.client("sagemaker")
+    about = sagemaker.describe_training_job(TrainingJobName=tuned["best"]["job"])
+    image = about["AlgorithmSpecification"]["TrainingImage"].replace("train", "serve")
+    bad = {"Image": image, "ModelDataUrl": "s3://kennel-digits/bad.tar.gz"}
+    create_endpoint("again", bad, about["RoleArn"])
+    with pytest.raises(WaiterError):
+        sagemaker.get_waiter("endpoint_in_service").wait(
+            EndpointName="again", WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+        )
+    deployed = kennel("deploy", SPEC, "--job", tuned["best"]["job"], "--name", "again")
+    assert deployed.code == 0, deployed.err
+    assert "again failed before (" in deployed.err
+    assert "made anew" in deployed.err
+    assert sagemaker.describe_endpoint(EndpointName="again")["EndpointStatus"] == "InService"
+    assert kennel("down", "again", "--yes").code == 0
+    assert sagemaker.list_models()["Models"] == []
+
+
+def test_an_endpoint_that_is_being_created_is_deleted_after_that(
+    tuned: dict[str, Any], emulator: str
+) -> None:
+    """SageMaker refuses to delete it before, as after Ctrl-C in `kennel deploy`."""
+    sagemaker = boto3.client("sagemaker")
+    about = sagemaker.describe_training_job(TrainingJobName=tuned["best"]["job"])
+    image = about["AlgorithmSpecification"]["TrainingImage"].replace("train", "serve")
+    bundle = {"Image": image, "ModelDataUrl": about["ModelArtifacts"]["S3ModelArtifacts"]}
+    create_endpoint("early", bundle, about["RoleArn"])
+    down = kennel("down", "early")
+    assert down.code == 0, down.err
+    assert "early is Creating: SageMaker deletes it only after that" in down.err
+    assert "InService" in down.err
+    assert sagemaker.list_endpoints()["Endpoints"] == []
     assert sagemaker.list_models()["Models"] == []
 
 

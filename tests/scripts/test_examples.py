@@ -11,7 +11,7 @@ import boto3  # type: ignore[import-untyped]
 import pytest
 
 from tests.scripts.conftest import TRUST
-from tests.scripts.sdk import interpreter
+from tests.scripts.sdk import CLIENTS, interpreter
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
@@ -61,7 +61,7 @@ def test_an_example_tunes_deploys_predicts_and_cleans_up(
             *("--serve-image", f"{REGISTRY}/kennel-serve:1"),
             *("--learning-rates", "0.01", "--hyperparameters", json.dumps(SMALL)),
         ],
-        env=os.environ | {"PYTHONPATH": "", "SAGEMAKER_SUPPRESS_V2_WARNING": "1"},
+        env=os.environ | {"PYTHONPATH": str(CLIENTS), "SAGEMAKER_SUPPRESS_V2_WARNING": "1"},
         capture_output=True,
         text=True,
         check=False,

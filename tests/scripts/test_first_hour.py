@@ -17,12 +17,14 @@ from tests.scripts.kennel import kennel
 README = documents.ROOT / "README.md"
 TUTORIAL = documents.ROOT / "docs" / "tutorial.md"
 # A network that trains on digits in seconds on two cores; the file's own has 50 layers.
+# `make demo` has a job with exports (tests/test_demo.py).
 QUICK = [
     "--set", "hyperparameters.architecture=resnet18",
     "--set", "hyperparameters.weights=none",
     "--set", "hyperparameters.trainable=all",
     "--set", "hyperparameters.image_size=32",
     "--set", "hyperparameters.epochs=1",
+    "--set", "hyperparameters.export=none",
     "--set", "hyperparameters.optimizer=adamw",
     "--set", "tuning.strategy=grid",
     "--set", "tuning.ranges.learning_rate=[0.0003, 0.003]",

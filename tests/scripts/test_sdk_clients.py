@@ -13,10 +13,9 @@ import pytest
 from tests.emulator.client import BUCKET, HERE, IMAGES, KEY, Emulator, upload_photos
 from tests.emulator.hosting import archive
 from tests.scripts.conftest import TRUST
-from tests.scripts.sdk import interpreter
+from tests.scripts.sdk import CLIENTS, interpreter
 
 pytestmark = pytest.mark.slow
-CLIENTS = Path(__file__).parent / "sdk_clients"
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +37,7 @@ def run(emulator: Emulator, lock: str, script: str, *arguments: str) -> str:
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_REGION": "us-east-1",
         "SAGEMAKER_SUPPRESS_V2_WARNING": "1",
-        "PYTHONPATH": "",
+        "PYTHONPATH": str(CLIENTS),
     }
     done = subprocess.run(
         [interpreter(lock), str(CLIENTS / script), *arguments],

@@ -16,7 +16,7 @@ def test_tune_train_deploy_predict(emulator: str, few_digits: Path) -> None:
     boto3.client("s3").create_bucket(Bucket=BUCKET)
     assert kennel("data", "upload", str(few_digits), f"s3://{BUCKET}/data").code == 0
 
-    ranges = changes({"tuning.ranges": "{learning_rate=[0.002]}"})
+    ranges = changes({"tuning.ranges": "{learning_rate=[0.002]}", "tuning.parallel": "1"})
     tuned = kennel("tune", SPEC, *SMALL, *ranges)
     assert tuned.code == 0, tuned.err
     tuning_job = tuned.out.splitlines()[0]

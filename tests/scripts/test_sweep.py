@@ -49,6 +49,7 @@ def test_the_table_and_the_best_trial_come_from_the_log(
         "hyperparameters.trainable": "head",
         "hyperparameters.warmup_epochs": 0.0,
         "hyperparameters.workers": 0,
+        "hyperparameters.export": "none",
         "debugger.enabled": "false",
         "profiler.enabled": "false",
     }

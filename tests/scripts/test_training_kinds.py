@@ -89,7 +89,10 @@ def without_debugger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     config.write_text("debugger = false\n")
     with run_emulator(tmp_path / "state", "--config", str(config)) as address:
         use_endpoint(monkeypatch, address)
-        boto3.client("s3").create_bucket(Bucket="kennel-digits")
+        s3 = boto3.client("s3")
+        s3.create_bucket(Bucket="kennel-digits")
+        for name in ("train", "valid", "test"):  # a job without data is refused
+            s3.put_object(Bucket="kennel-digits", Key=f"data/{name}/0/1.png", Body=b"")
         yield
 
 

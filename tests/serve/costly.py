@@ -37,10 +37,10 @@ def _in_jpeg(more: bytes) -> bytes:
     return picture(1)[:2] + more + picture(1)[2:]
 
 
-def _rows(width: int, height: int, bits: int) -> bytes:
-    """Return compressed rows of zeros, as in a PNG."""
+def _rows(width: int, height: int, bits: int, filtered: int = 0) -> bytes:
+    """Return compressed rows of zeros, as in a PNG, after a filter: 0 is none, 4 is Paeth."""
     packer = zlib.compressobj(9)
-    row = bytes(1 + (width * bits + 7) // 8)
+    row = bytes([filtered]) + bytes((width * bits + 7) // 8)
     body = b"".join(packer.compress(row * 64) for _ in range(-(-height // 64)))
     return body + packer.flush()
 
@@ -163,7 +163,7 @@ PNGS: Bodies = {
     "67 megapixels": lambda: png(SIDE, SIDE, (b"IDAT", _rows(SIDE, SIDE, 24))),
     "16 bits": lambda: png(SIDE, SIDE, (b"IDAT", _rows(SIDE, SIDE, 48)), depth=16),
     "alpha, 16 bits": lambda: png(
-        SIDE, SIDE, (b"IDAT", _rows(SIDE, SIDE, 64)), depth=16, colours=6
+        SIDE, SIDE, (b"IDAT", _rows(SIDE, SIDE, 64, 4)), depth=16, colours=6
     ),
     "interlaced": lambda: png(SIDE, SIDE, (b"IDAT", _rows(SIDE, 3 * SIDE, 24)), interlaced=1),
     "a strip": lambda: png(65_000, 1, (b"IDAT", _rows(65_000, 1, 24))),

@@ -4,6 +4,7 @@ The tests send them to a worker in this process, benchmarks/serving_hostile.py t
 """
 
 import base64
+import functools
 import gzip
 import io
 import json
@@ -12,7 +13,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,23 +36,43 @@ def npy(array: Any, *, pickled: bool = False) -> bytes:
     return buffer.getvalue()
 
 
+LINES = "\n".join(json.dumps({"image": one}) for one in ENCODED)
+TWICE = f'{{"image": "{ENCODED[0]}", "parameters": {{"top_k": 1, "top_k": 2}}}}'
+TOP_K = b'--b\r\nContent-Disposition: form-data; name="top_k"\r\n\r\n1\r\n'
 SEEDS = [
     *((picture(7, name), f"image/{name.lower()}") for name in FORMATS),
     (json.dumps({"images": ENCODED, "parameters": {"top_k": 3}}).encode(), "application/json"),
     (json.dumps(ENCODED[0]).encode(), "application/json"),
-    ("\n".join(json.dumps({"image": one}) for one in ENCODED).encode(), "application/jsonlines"),
+    (LINES.encode(), "application/jsonlines"),
     (PART + picture(7) + b"\r\n--b--\r\n", FORM),
     ((PART + picture(7) + b"\r\n--b--\r\n").replace(b"\r\n", b"\n"), FORM),
     (npy(np.zeros((2, 9, 8, 3), np.uint8)), "application/x-npy"),
+    (TWICE.encode(), "application/json"),
+    (LINES.encode("utf-16"), "application/jsonlines"),
+    (TOP_K + TOP_K + PART + picture(7) + b"\r\n--b--\r\n", FORM),
+    ((PART + picture(7) + b"\r\n--b--\r\n").replace(b"--b", b"--b=:/?"), f"{FORM}=:/?"),
 ]
+DECLARED = (*contents.READERS, "text/csv", "application/x-npz", "text/plain", f"{FORM}=:/?", "a/b")
+
+
+@functools.cache
+def packed(number: int, megabytes: int) -> bytes:
+    """Return a seed with blanks after it in gzip: JSON and pictures may end with some."""
+    return gzip.compress(SEEDS[number][0] + b" " * (megabytes * 1_000_000), 1, mtime=0)
 
 
 @st.composite
-def mutated(draw: st.DrawFn) -> Request:
-    """Change a good body in one to four places, and sometimes its declared type."""
-    body, content_type = draw(st.sampled_from(SEEDS))
-    data = bytearray(body)
-    for _ in range(draw(st.integers(1, 4))):
+def mutated(draw: st.DrawFn, megabytes: Sequence[int] = (0, 10)) -> Request:
+    """Change a body in one to four places, and sometimes its declared type.
+
+    One in ten is compressed first, with so many megabytes more when it is unpacked.
+    """
+    number = draw(st.integers(0, len(SEEDS) - 1))
+    body, content_type = SEEDS[number]
+    encoding = draw(st.sampled_from([None] * 9 + ["gzip"]))
+    data = bytearray(packed(number, draw(st.sampled_from(megabytes))) if encoding else body)
+    # Any change damages gzip, which has a checksum: half of them stay whole.
+    for _ in range(draw(st.integers(1, 4)) if not encoding or draw(st.booleans()) else 0):
         place = draw(st.integers(0, len(data)))
         # Half of the changes are in the header, where parsers fail most often.
         place = place if draw(st.booleans()) else place % 64
@@ -67,8 +88,8 @@ def mutated(draw: st.DrawFn) -> Request:
         elif kind == "number":
             extreme = draw(st.sampled_from([0, 1, 0x7FFFFFFF, 0xFFFFFFFF, 0xFFFF]))
             data[place : place + 4] = struct.pack(draw(st.sampled_from(["<I", ">I"])), extreme)
-    declared = draw(st.sampled_from([content_type] * 3 + list(contents.READERS)))
-    return Request(bytes(data), declared)
+    declared = content_type if draw(st.booleans()) else draw(st.sampled_from(DECLARED))
+    return Request(bytes(data), declared, encoding=encoding)
 
 
 def png(

@@ -45,6 +45,12 @@ class Running:
     port: int
     log_file: Path
     pings: list[int] = field(default_factory=list)  # statuses during the start, without repetitions
+    container_pid: int | None = None  # of a container's first process; `process` is Docker's client
+
+    @property
+    def pid(self) -> int:
+        """The first process of the server."""
+        return self.container_pid or self.process.pid
 
     @property
     def log(self) -> str:
@@ -111,7 +117,7 @@ class Running:
 
     def wait_for_forwarded(self, count: int) -> None:
         """Wait until nginx has forwarded `count` requests, none of them answered yet."""
-        family = psutil.Process(self.process.pid).children(recursive=True)
+        family = psutil.Process(self.pid).children(recursive=True)
         (front,) = (part for part in family if "nginx: worker" in " ".join(part.cmdline()))
 
         def forwarded() -> bool | None:
@@ -137,7 +143,7 @@ class Running:
             "launcher": "backend/mms/model_service_worker.py",
         }
         found = []
-        for child in psutil.Process(self.process.pid).children(recursive=True):
+        for child in psutil.Process(self.pid).children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess):
                 seen = " ".join(child.cmdline()) if name in kinds else child.name()
                 if kinds.get(name, name) in seen:

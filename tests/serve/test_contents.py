@@ -16,6 +16,7 @@ from serve.formats import contents
 from serve.formats.encodings import undo
 from serve.formats.envelopes import Content
 from tests.serve.conftest import picture
+from tests.serve.hostile import png
 
 FORMATS = ("jpeg", "jpg", "png", "webp", "bmp", "tiff", "gif")
 
@@ -147,7 +148,7 @@ def test_a_form_has_pictures_and_parameters() -> None:
 @pytest.mark.parametrize(
     ("header", "body", "reason"),
     [
-        (FORM, b"--x", "damaged"),
+        (FORM, b"--x", "begins with '--x'"),
         (FORM, part('name="a"; filename="b"', b"cut"), "damaged"),
         ("multipart/form-data", part('name="a"', b"") + b"--edge--", "no boundary"),
         (FORM, part("size=3", b"") + b"--edge--", "no name"),
@@ -241,6 +242,7 @@ def test_pictures_and_values_are_counted_before_objects_are_built(
         (picture(1)[:300], 400, "damaged"),
         (b"\0\0\0\x18ftypheic" + bytes(100), 415, "HEIC"),
         (picture(1, "PNG", (101, 100)), 422, "101 x 100"),
+        (png(30_000, 30_000, (b"IDAT", b"")), 422, "too many pixels (900,000,000)"),
     ],
 )
 def test_a_bad_picture_has_its_own_status(body: bytes, code: int, reason: str) -> None:
@@ -249,6 +251,7 @@ def test_a_bad_picture_has_its_own_status(body: bytes, code: int, reason: str) -
     refusal = contents.picture_error(error.value, "picture 2: ")
     assert refusal.code == code
     assert reason in refusal.message
+    assert ("KENNEL_MAX_PIXELS" in refusal.hint) == (code == 422)
 
 
 def test_bytes_are_named_at_once_whatever_they_repeat() -> None:

@@ -1,8 +1,12 @@
 import base64
+import gc
+import gzip
 import io
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import TracebackType
 
 import numpy as np
 import pytest
@@ -14,7 +18,10 @@ from PIL import Image
 
 from classifier import bundle
 from serve import handler
+from serve.errors import RequestError
 from serve.front import health
+from serve.front.headers import COSTLY
+from serve.lane import handover
 from tests.serve.conftest import CLASSES, picture
 from tests.serve.worker import Reply, Request, ask, load
 
@@ -40,6 +47,9 @@ BAD = {
     422: Request(picture(9, "PNG", (1001, 1000))),
     415: Request(PHOTOS[0], content_type="text/csv"),
 }
+LINES_IN_PART = Request(
+    b'"%s"\n"I am text"\nno JSON' % base64.b64encode(PHOTOS[0]), "application/jsonlines"
+)
 PARTLY_BAD = several(PHOTOS[0], b"text")
 
 
@@ -73,6 +83,21 @@ def test_a_loaded_worker_reports_the_difference_from_the_golden_logits(
     assert mine.refusal is None
     assert mine.difference is not None
     assert mine.difference < 1e-4
+
+
+def test_a_body_that_unpacks_to_a_large_one_goes_to_the_lane(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a body that is sent as a large one: a worker would hold it in memory several times."""
+    (tmp_path / "lane").mkdir()
+    monkeypatch.setenv(handover.FOLDER_VARIABLE, str(tmp_path / "lane"))
+    small, large = (gzip.compress(PHOTOS[0] + bytes(size)) for size in (9 * 2**20, 11 * 2**20))
+    requests = [Request(body, encoding="gzip") for body in (small, large)]
+    for most, expected in (("6", [422, 422]), ("1000", [200, COSTLY])):
+        environment(monkeypatch, trained, tmp_path / most)
+        monkeypatch.setenv("SAGEMAKER_MAX_PAYLOAD_IN_MB", most)
+        _, replies = ask(load(tmp_path / most / "empty"), *requests)
+        assert [reply.status for reply in replies] == expected
 
 
 def tamper(model: Path) -> None:
@@ -259,3 +284,35 @@ def test_a_network_that_fails_fails_its_requests_and_not_the_worker(
     code, replies = ask(service, BAD[415], GOOD[0], GOOD[1])
     assert (code, [reply.status for reply in replies]) == (200, [415, 500, 500])
     assert "find its request id in the log" in replies[1].json()["hint"]
+
+
+def tracebacks_of_errors() -> dict[int, TracebackType]:
+    """Return all tracebacks that a RequestError holds, by their id."""
+    errors = (one for one in gc.get_objects() if type(one) is RequestError)
+    return {id(one.__traceback__): one.__traceback__ for one in errors if one.__traceback__}
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        *BAD.values(),
+        Request(b"1,2", "text/csv"),
+        Request(b"[[[1, 2, 3]]]", "application/json"),
+        LINES_IN_PART,
+        replace(LINES_IN_PART, accept="application/json"),
+        replace(LINES_IN_PART, body=b"no JSON\nnor this"),
+        replace(LINES_IN_PART, body=b'"I am text"\n"nor this"'),
+    ],
+)
+def test_a_refusal_holds_no_bytes_of_its_request(worker: Service, request_: Request) -> None:
+    """In a cycle, large bodies would stay in memory until the garbage collector runs."""
+    gc.collect()
+    gc.disable()
+    before = tracebacks_of_errors()  # pydantic keeps errors of settings, from tests in this process
+    try:
+        for requests in ((request_,), (request_, GOOD[0])):
+            ask(worker, *requests)
+        after = tracebacks_of_errors()
+    finally:
+        gc.enable()
+    assert [after[one] for one in after.keys() - before.keys()] == []

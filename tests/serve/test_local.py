@@ -15,6 +15,12 @@ from tests.serve.conftest import CLASSES, picture
 pytestmark = pytest.mark.slow
 
 
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine sets torch's threads in this process, also for the tests that follow."""
+    monkeypatch.setenv("KENNEL_THREADS", "1")
+
+
 def asked(given: Path, *requests: dict[str, Any]) -> tuple[int, list[dict[str, Any]]]:
     """The exit status and the lines of a process for these requests."""
     lines = io.StringIO("".join(json.dumps(one) + "\n" for one in requests))

@@ -47,6 +47,7 @@ def test_nothing_is_said_where_root_is_given_up(
 def test_a_python_that_another_user_cannot_run_is_the_reason(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    caplog.set_level(logging.WARNING)
     python = tmp_path / "python"
     python.touch(mode=0o700)
     monkeypatch.setattr(sys, "executable", str(python))

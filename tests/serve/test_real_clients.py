@@ -1,6 +1,6 @@
 """Real clients against a real server: curl, Node, requests and both SageMaker SDKs.
 
-test_clients.py has the whole table, without a server.
+clients.py has the table; test_clients.py asks all of it, without a server.
 """
 
 import base64
@@ -16,9 +16,10 @@ import pytest
 import requests
 
 from tests.scripts.sdk import interpreter
+from tests.serve.clients import PIXELS, ROWS, Refused, Row
 from tests.serve.conftest import picture
 from tests.serve.running import Running
-from tests.serve.test_clients import PIXELS, ROWS, Refused, Row, check
+from tests.serve.test_clients import check
 from tests.serve.worker import Reply
 
 pytestmark = pytest.mark.slow

@@ -47,6 +47,9 @@ BROKEN: dict[str, tuple[bytes, int]] = {
     "a method for ping": (b"POST /ping HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", 405),
     "TRACE": (b"TRACE /ping HTTP/1.1\r\nHost: x\r\n\r\n", 405),
     "CONNECT": (b"CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+    "a condition": (
+        b'GET /execution-parameters HTTP/1.1\r\nHost: x\r\nIf-Match: "x"\r\n\r\n', 412,
+    ),
     "another path": (b"GET /models HTTP/1.1\r\nHost: x\r\n\r\n", 404),
     "inside": (b"GET /kennel-read HTTP/1.1\r\nHost: x\r\n\r\n", 404),
     "an error page": (b"GET /431 HTTP/1.1\r\nHost: x\r\n\r\n", 404),

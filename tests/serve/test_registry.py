@@ -7,14 +7,12 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from mms.service import Service
 
-from classifier import bundle, fusion
+from classifier import bundle
 from serve import machine, registry
-from serve.engines.torch_engine import TorchEngine
 from tests.serve.conftest import picture
 from tests.serve.running import serving, until
 from tests.serve.test_handler import environment, tamper
@@ -205,27 +203,6 @@ def test_the_server_implements_the_contract_and_models_survive_a_worker(
         assert server.ask("GET", "/models/dogs-1.0/../x").status == 404
         assert server.ask("DELETE", "/models/dogs-1.0").status == 200
         assert server.ask("DELETE", "/models/dogs-1.0").status == 404
-
-
-def test_equal_weights_in_onednns_layout_are_stored_once_too(trained: Path) -> None:
-    loaded = bundle.load(trained / "model")
-    one, two = (TorchEngine(loaded, torch.device("cpu"), threads=1) for _ in range(2))
-    both = [
-        [part for part in each.network.modules() if isinstance(part, fusion.Convolution)]
-        for each in (one, two)
-    ]
-    layouts = [[fusion.layout(part.weight(size)) for size in (1, 32)] for part in both[0]]
-    pool: dict[str, torch.Tensor] = {}
-    for each in (one, two):
-        each.share_weights(pool)
-    assert len(both[0]) == 20
-    for first, second in zip(*both, strict=True):
-        for size in (1, 32):
-            assert first.weight(size) is second.weight(size)
-    # The same weights in another layout are different tensors.
-    assert layouts == [[fusion.layout(part.weight(size)) for size in (1, 32)] for part in both[0]]
-    batch = torch.randn(2, 3, 64, 64).numpy()
-    assert np.array_equal(one.predict(batch), two.predict(batch))
 
 
 def test_bundles_with_and_without_exports_are_served_together(

@@ -13,6 +13,7 @@ import torch
 
 from tests.serve.conftest import CLASSES, METRICS_PORT, picture
 from tests.serve.running import Answer, Running, serving
+from tests.serve.test_refusals import exchange
 
 pytestmark = pytest.mark.slow
 
@@ -125,9 +126,20 @@ def test_options_come_in_the_query_or_in_sagemakers_attributes(server: Running) 
     headers["X-Amzn-SageMaker-Custom-Attributes"] = "trace-7;top_k=3"
     answer = server.ask("POST", "/invocations", picture(1), headers)
     assert len(answer.json()["labels"]) == 3
-    for query in ("topk=2", "top_k=" + "1" * 2000):
+    unreadable = "cannot be read"
+    for query, words in (("topk=2", "topk"), ("top_k=" + "1" * 2000, f"query {unreadable}")):
         answer = server.ask("POST", f"/invocations?{query}", picture(1), headers)
-        assert query[:4] in check_error(answer, 400) or "too_long" in answer.json()["message"]
+        assert words in check_error(answer, 400)
+    raw = b"POST /invocations?name=\xe4 HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+    status, _, body = exchange(server.port, raw % len(picture(1)) + picture(1))
+    assert (status, f"query {unreadable}".encode() in body) == (400, True)
+    for given in ("top_k=2;" + "a" * 1500, "top_k=2;name=\xe4"):
+        headers["X-Amzn-SageMaker-Custom-Attributes"] = given
+        answer = server.ask("POST", "/invocations", picture(1), headers)
+        assert f"Attributes {unreadable}" in check_error(answer, 400)
+    headers["X-Amzn-SageMaker-Custom-Attributes"] = "trace\t7;\ttop_k=3"
+    answer = server.ask("POST", "/invocations", picture(1), headers)
+    assert len(answer.json()["labels"]) == 3
 
 
 def test_several_pictures_come_in_json_or_in_a_form(
@@ -176,10 +188,12 @@ def test_no_other_path_is_reachable(server: Running, path: str) -> None:
 def test_each_route_accepts_only_its_methods(server: Running) -> None:
     for method in METHODS:
         if method not in ("GET", "HEAD"):
-            assert server.ask(method, "/ping").status == 405
-            assert server.ask(method, "/execution-parameters").status == 405
+            for path in ("/ping", "/execution-parameters"):
+                answer = server.ask(method, path)
+                assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
         if method != "POST":
-            assert server.ask(method, "/invocations").status == 405
+            answer = server.ask(method, "/invocations")
+            assert (answer.status, answer.headers["allow"]) == (405, "POST")
 
 
 def test_execution_parameters_for_batch_transform(server: Running) -> None:
@@ -228,6 +242,14 @@ def test_only_nginx_listens_outside_loopback(server: Running) -> None:
     outside = {port for ip, port in listening if ip not in ("127.0.0.1", "::ffff:127.0.0.1")}
     assert outside == {server.port}
     assert len(listening) == 4  # nginx, its metrics, and the model server's two
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="on a GPU many requests pass through Java")
+def test_java_has_no_slow_compiler_without_a_gpu(server: Running) -> None:
+    (java,) = server.parts("java")
+    threads = [one.read_text() for one in Path(f"/proc/{java.pid}/task").glob("*/comm")]
+    assert any(name.startswith("C1 Compiler") for name in threads)
+    assert not any(name.startswith("C2 Compiler") for name in threads)
 
 
 def test_good_and_bad_concurrent_requests_get_their_own_answers(

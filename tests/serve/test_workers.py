@@ -105,13 +105,26 @@ def test_an_oversize_worker_is_killed_when_it_is_idle(spawn: Spawn, tmp_path: Pa
     assert small.poll() is None
 
 
+IN_A_BATCH = LIVE.replace(
+    "health.report",
+    "kept = heart.busy(), b'x' * (200 * 2**20); kept[0].__enter__(); health.report",
+)
+
+
 def test_an_oversize_worker_can_finish_its_batch(spawn: Spawn, tmp_path: Path) -> None:
-    watched = workers(tmp_path, KENNEL_WORKER_MEMORY_MB="1")
-    batch = "kept = heart.busy(); kept.__enter__(); health.report"
-    process = spawn(LIVE.replace("health.report", batch) + "time.sleep(600)")
+    watched = workers(tmp_path, KENNEL_WORKER_MEMORY_MB="150")
+    process = spawn(IN_A_BATCH + "time.sleep(600)")
     wait_healthy(watched)
     watched.maintain()
     assert process.poll() is None
+
+
+def test_a_worker_of_twice_its_memory_is_killed_in_its_batch(spawn: Spawn, tmp_path: Path) -> None:
+    watched = workers(tmp_path, KENNEL_WORKER_MEMORY_MB="80")
+    process = spawn(IN_A_BATCH + "time.sleep(600)")
+    wait_healthy(watched)
+    watched.maintain()
+    assert process.wait(10) == -signal.SIGKILL
 
 
 def test_workers_that_die_while_loading_are_counted_without_a_report(

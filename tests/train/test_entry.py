@@ -18,7 +18,7 @@ from debugger import recording
 from debugger.records import End, Start, Step, System, Tensors
 from tests.opt_ml import OptMl, wait_for
 from tests.ports import free_port
-from tests.train.test_story import SMALL, replay_difference
+from tests.train.test_story import SMALL
 
 pytestmark = pytest.mark.slow
 NAME = "trial-7"
@@ -43,7 +43,7 @@ def finished(few_digits: Path, tmp_path_factory: pytest.TempPathFactory) -> OptM
 def test_a_job_with_every_option_writes_a_bundle_that_replays(finished: OptMl) -> None:
     loaded = bundle.load(finished.model)
     assert loaded.description.training["finished"] is True
-    assert replay_difference(loaded) < 1e-6
+    assert bundle.replay(loaded) < 1e-6
 
 
 def test_each_training_job_has_a_checkpoint_folder_of_its_own(finished: OptMl) -> None:

@@ -10,13 +10,11 @@ import itertools
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from classifier import inference
 from debugger.records import FEATURES
 from pictures.picture import Picture
 from pictures.shards import ShardError
@@ -24,6 +22,7 @@ from train.batches.augment import Transform, is_random
 from train.batches.batch import Batch
 from train.batches.order import LEAST_BATCH, Order, evaluation_order
 from train.features import chunks, versions
+from train.features.backbone import Backbone
 from train.features.chunks import Chunk, Chunks
 from train.learning import frozen, parallel
 from train.learning.evaluate import Scores
@@ -34,7 +33,7 @@ from train.state.progress import Whole, follow
 from train.state.run import Run
 
 FOLDER = "KENNEL_FEATURES"  # the folder that stores features for later jobs and restarts
-_FORMAT = 4  # of the features under a key
+_FORMAT = 5  # of the features under a key
 
 
 class View:
@@ -90,19 +89,9 @@ class Features:
         self._run = run
         self._repeat = repeat
         front, self.tail = frozen.split(network)
-        # On a GPU autocast chooses a type for each operator; a processor uses one type for all.
-        self._autocast = run.autocast() if run.device.type == "cuda" else nullcontext()
-        lowered = run.precision if run.device.type == "cpu" else None
-        self._precision = lowered or torch.float32
-        self._front = inference.prepare(
-            front,
-            run.device,
-            self._precision,
-            side=run.transform.crop,
-            batch_sizes=(LEAST_BATCH,),
-        )
+        self._backbone = Backbone(front, run)
         self._chunks = Chunks(Path(folder) if folder else None)
-        self._backbone = frozen.digest(network)
+        self._digest = frozen.digest(network)
         self._contents: dict[Path, str] = {}
         self._cached: dict[tuple[int, int | None], View] = {}
         pictures = views * len(run.splits.train) + len(run.splits.valid)
@@ -144,7 +133,7 @@ class Features:
         """Return the bytes that `views` of all pictures take at most, and the free bytes."""
         run = self._run
         one = torch.zeros(1, 3, run.transform.crop, run.transform.crop, device=run.device)
-        width = self._features(one).shape[1]
+        width = self._backbone.features(one).shape[1]
         pictures = views * len(run.splits.train) + len(run.splits.valid)
         return 4 * width * pictures, shutil.disk_usage(self._chunks.folder).free
 
@@ -223,22 +212,16 @@ class Features:
         """Return features [B, F], still on the device."""
         if not len(batch.labels):
             return torch.empty(0, 0)
-        return self._features(batch.images_on(self._run.device))
-
-    def _features(self, images: torch.Tensor) -> torch.Tensor:
-        """Return [B, F] for float32 [B, 3, H, W]."""
-        with torch.inference_mode(), self._autocast:
-            features: torch.Tensor = self._front(images.to(self._precision))
-        return features
+        return self._backbone.features(batch.images_on(self._run.device))
 
     def _key(self, pictures: Sequence[Picture], first: int, number: int | None) -> str:
         run = self._run
         contents = [self._content(one) for one in pictures[first : first + chunks.SIZE]]
         draws = () if number is None else _draws(run, number, first)
         return chunks.key(
-            *(_FORMAT, self._backbone, run.config.architecture, run.transform.model_dump_json()),
-            *(str(run.precision), _device(run.device), versions.of_the_numbers(), LEAST_BATCH),
-            draws,
+            *(_FORMAT, self._digest, run.config.architecture, run.transform.model_dump_json()),
+            *(str(run.precision), _device(run.device), self._backbone.engine, LEAST_BATCH),
+            *(versions.of_the_numbers(), draws),
             contents=contents,
         )
 

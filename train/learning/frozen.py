@@ -7,6 +7,11 @@ from torch import nn
 
 from classifier import networks
 
+_DROPOUTS = (
+    *(nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d),
+    *(nn.AlphaDropout, nn.FeatureAlphaDropout),
+)
+
 
 class Tail(nn.Sequential):
     """The end of a network, from features [B, F] to logits [B, classes], always in float32.
@@ -38,12 +43,12 @@ def split(network: nn.Module) -> tuple[nn.Module, Tail]:
     front = networks.features(network)  # the modules on the path to the head are copies
     parent = front.get_submodule(path)
     for name, _ in cut:
-        parent._modules[name] = nn.Identity()
+        parent.set_submodule(name, nn.Identity())
     return front.eval(), Tail(*(module for _, module in cut))
 
 
 def _is_dropout(module: nn.Module) -> bool:
-    return isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0
+    return isinstance(module, _DROPOUTS) and module.p > 0
 
 
 def only_head_is_trained(network: nn.Module) -> bool:

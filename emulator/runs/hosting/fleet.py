@@ -3,6 +3,7 @@
 import random
 import threading
 import uuid
+from collections.abc import Callable
 
 from emulator import region
 from emulator.context import Context
@@ -70,9 +71,24 @@ class Fleet:
         # Not for cryptography: it only distributes traffic.
         return random.choices(self.variants, weights if any(weights) else None)[0]  # noqa: S311
 
+    @property
+    def healthy(self) -> bool:
+        """Whether an instance is."""
+        return any(one.healthy for variant in self.variants for one in list(variant.instances))
+
     def summaries(self) -> list[Record]:
         """Return ProductionVariantSummary for each variant."""
         return [variant.summary() for variant in self.variants]
+
+    def drain(self, until: Callable[[], bool]) -> None:
+        """Wait until the requests in flight are answered; clients must not find it any more.
+
+        Args:
+            until: whether to wait no longer.
+        """
+        for variant in self.variants:
+            for instance in list(variant.instances):
+                instance.drain(until)
 
     def end(self) -> None:
         """End all instances and delete their folders."""

@@ -5,7 +5,7 @@ import http.client
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from emulator.errors import JobError
 from emulator.settings import HOST
 
 _POLL_S = 0.05
+_QUIET_POLLS = 4
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,8 @@ class Instance:
         )
         self._log_copier.start()
         self.healthy = False
+        self._in_flight = 0
+        self._lock = threading.Lock()
 
     def container_path(self, path: str) -> str:
         """Return where the container finds `path`, which is below /opt/ml."""
@@ -134,6 +137,24 @@ class Instance:
         Raises:
             NoAnswer: it refused or closed the connection, or took longer than `timeout` seconds.
         """
+        with self._counted(method):
+            return self._send(method, path, body, headers, timeout)
+
+    @contextlib.contextmanager
+    def _counted(self, method: str) -> Iterator[None]:
+        """Count a request, but not a ping, while it is in flight."""
+        one = method == "POST"
+        with self._lock:
+            self._in_flight += one
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._in_flight -= one
+
+    def _send(
+        self, method: str, path: str, body: bytes, headers: Mapping[str, str], timeout: float
+    ) -> Answer:
         connection = http.client.HTTPConnection(HOST, self._container.port, timeout=timeout)
         try:
             connection.request(method, path, body or None, dict(headers))
@@ -154,6 +175,17 @@ class Instance:
     def ended(self) -> bool:
         """Whether the container has ended."""
         return self._container.poll() is not None
+
+    def drain(self, until: Callable[[], bool]) -> None:
+        """Wait until the requests in flight are answered; clients must not find it any more.
+
+        Args:
+            until: whether to wait no longer.
+        """
+        quiet = 0  # a client may have found it just before, and not have sent its request yet
+        while quiet < _QUIET_POLLS and not until():
+            time.sleep(_POLL_S)
+            quiet = 0 if self._in_flight else quiet + 1
 
     def end(self) -> None:
         """Send SIGTERM, then SIGKILL after the grace period; remove container and folder."""

@@ -51,7 +51,14 @@ class MultiModel:
             name = loaded.pop(target, "")
             if not name:
                 name = hashlib.sha256(target.encode()).hexdigest()[:32]
-                refusal = self._load(variant, instance, target, name, timeout)
+                refusal: Answer | None = None
+                loads = False
+                try:
+                    refusal = self._load(variant, instance, target, name, timeout)
+                    loads = refusal is None
+                finally:
+                    if not loads:  # the next invocation downloads what may be mended then
+                        shutil.rmtree(instance.root / "models" / name, ignore_errors=True)
                 if refusal:
                     return refusal
             loaded[target] = name

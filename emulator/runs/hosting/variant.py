@@ -5,7 +5,7 @@ import itertools
 import math
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -45,8 +45,8 @@ class Variant:
         self._context, self._endpoint, self._folder = context, endpoint, folder
         self.name: str = variant["VariantName"]
         self.weight: float = variant.get("InitialVariantWeight", 1.0)
-        self.count: int = variant.get("InitialInstanceCount", 1)
-        self.serverless: Record = variant.get("ServerlessConfig", {})
+        self.serverless: Record = dict(variant.get("ServerlessConfig", {}))
+        self.count: int = 1 if self.serverless else variant["InitialInstanceCount"]
         self.container: Record = model_data.container(model)
         self.multi_model = self.container.get("Mode") == "MultiModel"
         self._isolated = isolated or bool(model.get("EnableNetworkIsolation"))
@@ -70,8 +70,12 @@ class Variant:
         model_data.download(self._context, self.container, self._folder / "model")
         self._add(self.count)
 
-    def scale(self, count: int) -> None:
+    def scale(self, count: int, until: Callable[[], bool]) -> None:
         """Start more instances, or end some, until there are `count`.
+
+        Args:
+            count: of instances.
+            until: whether to wait no longer for the answers of those that end.
 
         Raises:
             JobError: a new instance did not become healthy; the new ones were ended.
@@ -85,6 +89,8 @@ class Variant:
             raise
         self.count = count
         surplus, self.instances = self.instances[count:], self.instances[:count]
+        for instance in surplus:
+            instance.drain(until)
         _end_all(surplus)
 
     @contextlib.contextmanager

@@ -103,7 +103,7 @@ def host() -> None:
     )
     predictor.serializer = IdentitySerializer()
     # The SDK's threads poll for the answer and for the error until they give up.
-    often = WaiterConfig(max_attempts=60, delay=1)
+    often = WaiterConfig(max_attempts=20, delay=1)
     question = f"s3://{BUCKET}/sdk2/question"
     answer = predictor.predict(b"photo", input_path=question, waiter_config=often)
     assert json.loads(answer)["body"] == "photo"

@@ -26,7 +26,7 @@ def epochs(page: Page) -> int:
 
 
 def test_a_curve_grows_within_two_seconds_of_the_log(jobs: Emulator, seen: Visit) -> None:
-    seeds.train(jobs, "growing", epochs=8, pause=1.5)
+    seeds.train(jobs, "growing", epochs=5, pause=1.5)
     page = seen.open("/jobs/growing")
     expect(page.get_by_role("img", name="Chart: accuracy")).to_be_visible(timeout=PATIENT_MS)
     late: list[float] = []
@@ -46,7 +46,7 @@ def test_a_curve_grows_within_two_seconds_of_the_log(jobs: Emulator, seen: Visit
     assert len(drawn) >= 3
     assert sorted(late)[len(late) // 2] < LIVE_MS / 1000, late
     expect(page.get_by_role("status").first).to_have_text("Completed", timeout=PATIENT_MS)
-    assert epochs(page) == 8
+    assert epochs(page) == 5
 
 
 def test_a_job_is_stopped_after_a_question(jobs: Emulator, seen: Visit) -> None:

@@ -11,7 +11,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from classifier import bundle, description, golden
+from classifier import bundle, description, golden, processor
 from classifier.description import ONNX, ONNX_INT8, BundleError
 from serve import machine
 from serve.engines import choice
@@ -32,7 +32,7 @@ def model(exported: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def old_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     """One without bf16, whatever processor the test runs on."""
-    monkeypatch.setattr(machine, "computes_bf16", lambda: False)
+    monkeypatch.setattr(processor, "computes_bf16", lambda: False)
 
 
 def settings(**variables: str) -> Settings:
@@ -128,7 +128,7 @@ def flip_the_head(model: onnx.ModelProto) -> None:
 
 
 def test_bf16_where_the_processor_computes_in_it(exported: Path) -> None:
-    if not machine.computes_bf16():
+    if not processor.computes_bf16():
         pytest.skip("this processor does not compute in bf16")
     found = chosen(exported, KENNEL_PRECISION="bf16")
     assert (found.engine.name, found.engine.precision) == ("openvino", "bf16")
@@ -185,7 +185,10 @@ def test_a_bundle_without_exports(
 def test_a_bundle_without_exports_is_served_by_torch(trained: Path) -> None:
     found = chosen(trained / "model")
     assert found.engine.name == "torch"
-    assert found.why == "the bundle has no model.onnx: `kennel export` adds it"
+    assert (
+        found.why
+        == "the bundle has no model.onnx: `kennel export` adds it and makes serving faster"
+    )
 
 
 @pytest.mark.parametrize(

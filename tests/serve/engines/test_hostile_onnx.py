@@ -173,6 +173,44 @@ def test_a_hostile_file_is_refused(
         choice.choose(tmp_path / "model", Settings.from_environment(variables))
 
 
+def cycle(model: Model) -> None:
+    first = next(one for one in model.graph.node if one.op_type == "Conv")
+    last = next(one for one in model.graph.node if "maps" in one.output)
+    first.input[0] = last.output[0]
+
+
+def cycle_of_one(model: Model) -> None:
+    model.graph.node.append(helper.make_node("Relu", ["x"], ["x"]))
+
+
+def cycle_behind_a_long_name(model: Model) -> None:
+    long = "\u00e9" * 600
+    model.graph.node.append(helper.make_node("Relu", [long + "a"], [long + "b"]))
+
+
+def made_twice(model: Model) -> None:
+    model.graph.node.append(helper.make_node("Relu", ["pixels"], ["logits"]))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (cycle, "its nodes form a cycle"),
+        (cycle_of_one, "its nodes form a cycle"),
+        (cycle_behind_a_long_name, "a node has a name of over 1,000 bytes"),
+        (made_twice, "two nodes make logits"),
+    ],
+)
+def test_nodes_that_never_end_are_refused(
+    spoil: Callable[[Model], None], reason: str, exported: Path
+) -> None:
+    """OpenVINO reads such a file for ever, so the test does not let it."""
+    parsed = onnx.load_from_string(description.read(exported).contents(ONNX))
+    spoil(parsed)
+    with pytest.raises(BundleError, match=reason):
+        onnx_file.check(parsed.SerializeToString(), "here", side=32, has_maps=True)
+
+
 def test_bytes_that_are_no_onnx_file_are_refused(exported: Path) -> None:
     """Cut off, and with bytes changed: an error that names the file, or a file that is sound."""
     data = description.read(exported).contents(ONNX)

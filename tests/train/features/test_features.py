@@ -13,7 +13,7 @@ import torch
 from classifier import bundle
 from tests.train import head_jobs
 from train import loop
-from train.features import chunks, features, versions
+from train.features import backbone, chunks, features, versions
 from train.platform.stop import Interrupted, Stop
 from train.recording.hooks import Hooks
 from train.state.result import GOLDEN_PICTURES
@@ -273,6 +273,30 @@ def test_other_versions_of_the_decoder_compute_features_again(
         shutil.rmtree(tmp_path / "checkpoints")
         counts.append(len(list(stored.iterdir())))
     assert counts == [2, 4]  # a view of the training pictures and the validation pictures
+
+
+def test_features_of_another_engine_are_computed_again_and_train_the_same_head(
+    weights: Path, few_digits: Path, tmp_path: Path, stored: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = head_jobs.config(weights, epochs=1)
+    from_torch = head_jobs.train(tmp_path / "1", few_digits, config)
+    assert len(list(stored.iterdir())) == 2
+    monkeypatch.setattr(backbone, "_WORTH_CONVERTING", 1)
+    from_openvino = head_jobs.train(tmp_path / "2", few_digits, config)
+    assert len(list(stored.iterdir())) == 4
+    torch.testing.assert_close(from_openvino, from_torch, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_stopped_job_resumes_to_the_same_weights_with_openvino(
+    weights: Path, few_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backbone, "_WORTH_CONVERTING", 1)
+    config = head_jobs.config(weights)
+    whole = head_jobs.train(tmp_path / "whole", few_digits, config)
+    with pytest.raises(Interrupted):
+        head_jobs.train(tmp_path / "stopped", few_digits, config, head_jobs.StopAfter(9))
+    assert torch.equal(head_jobs.train(tmp_path / "stopped", few_digits, config), whole)
 
 
 def test_a_folder_that_cannot_be_written_is_explained(tmp_path: Path) -> None:

@@ -39,9 +39,12 @@ class Result:
 
 
 def rows(world: int) -> Iterator[Row]:
-    """Yield batches from 2 pictures to two for each process, and some beyond."""
+    """Yield batches from 2 pictures to two for each process, and some beyond.
+
+    More parts than pairs of pictures are the same parts (test_uneven_batches.py).
+    """
     for size in (*range(2, world + 2), 2 * world, 2 * world + 1, 4 * world - 1):
-        for parts in (1, 2, 3, 4):
+        for parts in range(1, min(4, size // 2) + 1):
             for unreadable in sorted({-1, 0, min(world, size) - 1}):
                 yield Row(size, parts, unreadable)
 
@@ -166,4 +169,4 @@ def test_a_step_of_several_processes_is_the_step_of_one(world: int, tmp_path: Pa
                 mine = several[0].gradients[name]
                 assert mine == pytest.approx(gradient, rel=1e-4, abs=1e-6), (case, name)
             compared += 1
-    assert compared > 50
+    assert compared > 30

@@ -156,7 +156,13 @@ def test_code_that_cannot_be_fetched_is_the_reason(
     assert "sagemaker_submit_directory must be an archive" in job.failure
 
 
-def test_every_launcher_of_the_toolkit_is_supported_or_refused() -> None:
+@pytest.fixture
+def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder for the toolkit, which makes one in the user's home when it is imported."""
+    monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(tmp_path))
+
+
+def test_every_launcher_of_the_toolkit_is_supported_or_refused(base: None) -> None:
     environment = pytest.importorskip("sagemaker_training.environment")
     source = Path(environment.__file__).read_text()
     names = {
@@ -166,7 +172,7 @@ def test_every_launcher_of_the_toolkit_is_supported_or_refused() -> None:
     assert "sagemaker_parameter_server_enabled" in names
 
 
-def test_every_runner_of_the_toolkit_is_called_by_the_names_it_has() -> None:
+def test_every_runner_of_the_toolkit_is_called_by_the_names_it_has(base: None) -> None:
     """By position two of them would not wait, and report a script that fails as a success."""
     runner = pytest.importorskip("sagemaker_training.runner")
     for module, name in (

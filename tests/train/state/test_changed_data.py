@@ -114,7 +114,7 @@ CHANGES: list[Change] = [
     *(add_a_picture, add_a_class, remove_a_picture, rename_a_picture, move_a_picture),
     *(replace_a_picture, split_by_folders),
 ]
-STORIES = list(itertools.islice(itertools.cycle(CHANGES), 30))
+STORIES = [*CHANGES, *CHANGES]  # each with other moments of the interruptions
 
 
 @pytest.fixture(scope="module")
