@@ -23,12 +23,39 @@ settings.load_profile("kennel")
 # Files that take longest come first, so that no process works on one at the end while others wait.
 LONGEST = ("test_demo.py", "test_every_network.py", "test_every_export.py", "test_real_clients.py")
 
+# Seconds for one test of the images. The first one builds all of them.
+IMAGES = 2400
+
 REAL = Path(__file__).parents[2] / "shared" / "data"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the tests of the longest files first; the others keep their order."""
     items.sort(key=lambda item: item.path.name not in LONGEST)
+    for item in items:
+        if item.get_closest_marker("docker"):
+            item.add_marker(pytest.mark.timeout(IMAGES))
+
+
+class Failures:
+    """Shows why a test failed at once: a run that a time limit ends never comes to its summary."""
+
+    def __init__(self, terminal: pytest.TerminalReporter) -> None:
+        self._terminal = terminal
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self._terminal.write_line(f"\n{report.nodeid}, {report.when}:", red=True)
+            lines = report.longreprtext.splitlines()
+            reasons = [line for line in lines if line.startswith("E ")] or lines[-1:]
+            self._terminal.write_line("\n".join(reasons[:12]))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Register `Failures` where the results are written, which is in no worker of xdist."""
+    if terminal := config.pluginmanager.get_plugin("terminalreporter"):
+        config.pluginmanager.register(Failures(terminal))
 
 
 @pytest.fixture(scope="session")

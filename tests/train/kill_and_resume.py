@@ -40,7 +40,11 @@ def config(epochs: int, settings: Mapping[str, object]) -> TrainConfig:
 
 
 class Pause(Stop):
-    """Pauses the job after `checks` checks, so that a late kill still finds it alive."""
+    """Pauses the job after `checks` checks, so that a late kill still finds it alive.
+
+    Raises:
+        RuntimeError: nobody killed the job for two minutes, as no checkpoint could be saved.
+    """
 
     def __init__(self, checks: int) -> None:
         super().__init__()
@@ -49,7 +53,8 @@ class Pause(Stop):
     def check(self, number: int = 0) -> None:
         self._checks -= 1
         if self._checks < 0:
-            time.sleep(600)
+            time.sleep(120)
+            raise RuntimeError("nobody killed the paused job: has it saved no checkpoint?")
         super().check(number)
 
 
