@@ -1,17 +1,12 @@
 """Names of the same networks in other packages and in older files, turned into torchvision's.
 
-timm's ResNets have torchvision's names already. What other programs write next to a network, and
-what their names mean where it cannot be read, is here too.
+timm's ResNets have torchvision's names already. What names mean that cannot be used is here too.
 """
 
 import re
 from collections.abc import Collection, Iterable, Mapping
 
 import torch
-
-from classifier.statedict import SIDES, WeightsError, is_plain
-from classifier.transform import EvaluationTransform
-from pictures.text import printable
 
 # Hugging Face's ResNetForImageClassification.
 # Source: transformers/models/resnet/modeling_resnet.py, convert_resnet_to_pytorch.py.
@@ -78,9 +73,6 @@ _COMPUTED = {
     r"^(\d+\.)+(weight|bias|running_mean)$": "its names are the numbers of nn.Sequential, as "
     "of fastai: load them into the network itself",
 }
-_MEAN, _STD = re.compile(r"(.*)(mean|mu)"), re.compile(r"(.*)(std|sigma)")
-_COLOURS = 3
-_MOST = 1e6  # of what can be a mean or a size
 # A name that only one of them has, its rules, and what it is.
 _PACKAGES = (
     ("embedder.embedder.convolution.weight", _RESNET, "Hugging Face's ResNet"),
@@ -126,88 +118,6 @@ def hints(missing: Collection[str], unknown: Collection[str], inside: Collection
         for pattern, cure in _COMPUTED.items()
         if any(re.search(pattern, name) for name in near)
     ]
-
-
-def threes(stated: Mapping[str, object]) -> dict[str, torch.Tensor]:
-    """Return the lists of three numbers in what a file says of its input, as tensors."""
-    return {
-        name: torch.tensor(list(map(float, value)))
-        for name, value in stated.items()
-        if isinstance(value, (list, tuple))
-        and len(value) == _COLOURS
-        and all(isinstance(number, (int, float)) and abs(number) < _MOST for number in value)
-    }
-
-
-def sides(stated: Mapping[str, object]) -> dict[str, int]:
-    """Return the numbers of pixels in what a file says of its input: of (3, H, W) the last."""
-    last = {
-        name: value[-1] if isinstance(value, (list, tuple)) and value else value
-        for name, value in stated.items()
-        if name.rpartition(".")[2] in SIDES
-    }
-    return {name: one for name, one in last.items() if isinstance(one, int) and 0 < one <= 4096}
-
-
-def check_outside(
-    others: Mapping[str, torch.Tensor],
-    own: Collection[str],
-    transform: EvaluationTransform,
-    classes: int,
-) -> None:
-    """Check what a file has outside of the network, which will not be computed.
-
-    Args:
-        others: tensors by their names.
-        own: the network's names: a second copy of it is no part of it.
-        transform: what the network's input is made with.
-        classes: how many.
-
-    Raises:
-        WeightsError: a layer that can be before or after the network, or another mean and std.
-    """
-    copies = tuple(f".{name}" for name in own)
-    for name, one in others.items():
-        shape = tuple(one.shape)
-        after = name.endswith("weight") and shape == (classes, classes)
-        before = name.endswith("weight") and len(shape) == 4 and shape[0] == _COLOURS
-        before |= name.endswith("running_mean") and shape == (_COLOURS,)
-        if (before or after) and not name.endswith(copies):
-            raise WeightsError(
-                f"next to the network is {printable(name)[:100]} {shape}, which can be a layer "
-                f"{'after' if after else 'before'} it: that is not computed here. If the answers "
-                "are right without it, save the state dict of the network alone"
-            )
-    for mean, std in _normalisations(others):
-        given = (*transform.mean, *transform.std)
-        if not torch.allclose(torch.tensor([*mean, *std]), torch.tensor(given), atol=2e-3):
-            options = [",".join(f"{number:.4g}" for number in three) for three in (mean, std)]
-            raise WeightsError(
-                "next to the network are the mean and the std of its input: give them as --mean "
-                f"{options[0]} --std {options[1]}. If the network does not use them, save the "
-                "state dict of the network alone"
-            )
-
-
-def _normalisations(
-    others: Mapping[str, torch.Tensor],
-) -> Iterable[tuple[list[float], list[float]]]:
-    """Yield mean and std for colours of 0 to 1."""
-    threes = {
-        name: one
-        for name, one in others.items()
-        if one.numel() == _COLOURS and one.is_floating_point() and is_plain(one)
-    }
-    stds = {found[1]: name for name in threes if (found := _STD.fullmatch(name))}
-    for name, one in threes.items():
-        found = _MEAN.fullmatch(name)
-        if found and found[1] in stds:
-            pair = [one.flatten().tolist(), threes[stds[found[1]]].flatten().tolist()]
-            of_bytes = any(number > 5 for number in pair[1])
-            mean, std = (
-                [number / 255 if of_bytes else number for number in three] for three in pair
-            )
-            yield mean, std
 
 
 def _has(names: Iterable[str], mark: str) -> bool:

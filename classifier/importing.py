@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from classifier import bundle, calibration, class_names, foreign, matching, networks, statedict
+from classifier import bundle, calibration, matching, networks, outside, statedict
 from classifier.architectures import canonical
 from classifier.statedict import WeightsError
 from classifier.transform import EvaluationTransform
@@ -25,7 +25,6 @@ from pictures.decoder import ImageError, decode
 from pictures.layouts.walk import files_below, subfolders
 from pictures.picture import DataError, Passed, Picture, shorten
 from pictures.shards import ShardError
-from pictures.text import printable
 
 GOLDEN_PICTURES = 4
 ENOUGH = 200  # labelled pictures, to fit the calibration
@@ -127,14 +126,7 @@ def _network(
             why += "; its name is that of one part: load all parts, and save one state dict"
         raise WeightsError(f"{file} does not have weights of {name}: {error}{why}") from error
     try:
-        others = match.others | foreign.threes(stated)
-        foreign.check_outside(others, match.state, transform, len(classes))
-        for key, value in stated.items():
-            if key.rpartition(".")[2] in statedict.CLASSES:
-                _compare(key, value, classes, say)
-        for key, side in foreign.sides(stated).items():
-            if side != transform.crop:
-                say(f"its own {key!r} is {side}, and the input here is {transform.crop} pixels")
+        outside.check(match.others, stated, match.state, transform, classes, say)
     except WeightsError as error:
         raise WeightsError(f"{file}: {error}") from error
     network.load_state_dict(match.state, strict=False)
@@ -146,28 +138,6 @@ def _network(
             "torchvision's: compare its configuration with the line `input` below"
         )
     return network.eval().requires_grad_(False)
-
-
-def _compare(key: str, value: object, classes: Sequence[str], say: Callable[[str], None]) -> None:
-    """Compare the classes that the file itself names with the given ones.
-
-    Raises:
-        WeightsError: they are the same in another order.
-    """
-    names = class_names.of_value(value)
-    if names is None or names == tuple(classes):
-        return
-    if sorted(names) == sorted(classes):
-        place = next(n for n, name in enumerate(names) if name != classes[n])
-        raise WeightsError(
-            f"the classes are in another order than in its own {key!r}: output {place} is "
-            f"{printable(names[place])!r} there, and {classes[place]!r} is given"
-        )
-    shown = [printable(name) for name in names]
-    say(
-        f"its own {key!r} has other names, {shorten(shown, 3)}: compare their order with "
-        "that of the given classes"
-    )
 
 
 def _rescaled(transform: EvaluationTransform) -> str:
