@@ -6,7 +6,17 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from emulator.errors import JobError
-from emulator.s3 import deleting, encoding, listing, offered, parts, reading, uploads, writing
+from emulator.s3 import (
+    bodies,
+    deleting,
+    encoding,
+    listing,
+    offered,
+    parts,
+    reading,
+    uploads,
+    writing,
+)
 from emulator.s3.request import Answer, Problem, Request, failure, read_xml, status_line
 from emulator.settings import ACCOUNT
 from emulator.store.objects import Location, Objects
@@ -88,6 +98,8 @@ class S3:
                 return parts.put(self._objects, request)
             if not _has_version(request):
                 return parts.copy(self._objects, request)
+        if request.method == "POST" and query == {"uploads"}:
+            parts.check_checksum(request)
         if request.method == "POST" and query == {"uploadId"}:
             return parts.again(self._objects, request)
         reads = request.method in ("GET", "HEAD")
@@ -157,6 +169,8 @@ class S3:
         is_form = request.method == "PUT" and kind.partition(";")[0].strip().lower() == _FORM
         if is_form:  # moto would take the body for parameters, and store nothing
             environ["CONTENT_TYPE"] = "binary/octet-stream"
+        stores = request.method == "PUT" and not request.query and not source and bucket is not None
+        received = bodies.for_moto(request) if stores else None
         with self._objects.lock(place):  # no file is deleted while moto reads it
             answer, succeeded = ask_moto()
             if succeeded and request.method not in ("GET", "HEAD") and bucket is not None:
@@ -164,6 +178,8 @@ class S3:
                 moto_key = self._objects.key(place)
                 if is_form and moto_key and not request.query:
                     moto_key.metadata["Content-Type"] = kind
+                if received and received.algorithm and moto_key:
+                    moto_key.checksum_type = bodies.WHOLE
                 self._objects.save(place)
         return answer
 

@@ -6,13 +6,17 @@ import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any, BinaryIO
 
+from emulator.s3 import offered
+from emulator.s3.crc import Crc
 from emulator.s3.request import Problem, Request
 
 _CHUNK = 2**18
 _LINE = 8192
 _MD5 = re.compile("[A-Za-z0-9+/]{22}==")
+_CHUNKED = "aws-chunked"  # of Content-Encoding
 _STREAMING = "STREAMING-"  # of x-amz-content-sha256: the body has chunks inside of HTTP's own
 
 
@@ -31,9 +35,16 @@ class _Crc32:
 
 ALGORITHMS: dict[str, Any] = {
     "CRC32": _Crc32,
+    "CRC32C": lambda: Crc(32),
+    "CRC64NVME": lambda: Crc(64),
+    "MD5": lambda: hashlib.md5(usedforsecurity=False),
     "SHA1": lambda: hashlib.sha1(usedforsecurity=False),
     "SHA256": hashlib.sha256,
+    "SHA512": hashlib.sha512,
 }
+CHECKSUM = "x-amz-checksum-"  # of headers; the algorithm follows
+WHOLE = "FULL_OBJECT"  # the type of a checksum that is not made of the parts' checksums
+_NO_ALGORITHM = ("algorithm", "mode", "type")
 
 
 @dataclass(frozen=True)
@@ -43,6 +54,11 @@ class Received:
     md5: str
     algorithm: str = ""
     checksum: str = ""
+
+
+def base64_of(digest: Any) -> str:
+    """Return a checksum as S3 writes it."""
+    return base64.b64encode(digest.digest()).decode()
 
 
 def receive(request: Request, file: BinaryIO) -> Received:
@@ -57,39 +73,124 @@ def receive(request: Request, file: BinaryIO) -> Received:
         raise Problem(400, "InvalidDigest", "The Content-MD5 you specified was invalid.")
     pieces = _pieces(request)
     encoding = request.header("Content-Encoding").split(",")
-    if request.header("x-amz-content-sha256").startswith(_STREAMING) or "aws-chunked" in encoding:
+    if request.header("x-amz-content-sha256").startswith(_STREAMING) or _CHUNKED in encoding:
         pieces = _unchunked(pieces, trailers)
     algorithm = _algorithm(request)
     digest = hashlib.md5(usedforsecurity=False)
-    other = ALGORITHMS[algorithm]() if algorithm in ALGORITHMS else None
+    other = ALGORITHMS[algorithm]() if algorithm else None
+    if claimed := request.header(f"{CHECKSUM}{algorithm}"):
+        _check_form(claimed, other, f"{CHECKSUM}{algorithm.lower()} header")
     for piece in pieces:
         digest.update(piece)
         if other:
             other.update(piece)
         file.write(piece)
     file.flush()
-    if expected and expected != base64.b64encode(digest.digest()).decode():
+    if expected and expected != base64_of(digest):
         raise Problem(400, "BadDigest", "The Content-MD5 you specified did not match.")
-    name = f"x-amz-checksum-{algorithm.lower()}"
-    claimed = request.header(name) or trailers.get(name, "") if algorithm else ""
-    computed = base64.b64encode(other.digest()).decode() if other else ""
-    if claimed and computed and claimed != computed:
+    if not other:
+        return Received(digest.hexdigest())
+    if trailer := trailers.get(f"{CHECKSUM}{algorithm.lower()}", ""):
+        _check_form(trailer, other, f"{CHECKSUM}{algorithm.lower()} trailing header")
+    check_claimed(claimed or trailer, base64_of(other), algorithm)
+    return Received(digest.hexdigest(), algorithm, base64_of(other))
+
+
+def for_moto(request: Request) -> Received:
+    """Check the body of an object that moto will store, and give it to moto without its chunks.
+
+    Moto holds it in memory, and checks nothing.
+
+    Raises:
+        Problem: it is incomplete, or differs from its checksum.
+    """
+    file, environ = BytesIO(), request.environ
+    received = receive(request, file)
+    for name in ("TRANSFER_ENCODING", "X_AMZ_DECODED_CONTENT_LENGTH", "X_AMZ_TRAILER"):
+        environ.pop(f"HTTP_{name}", None)
+    environ.pop("wsgi.input_terminated", None)
+    encodings = [one.strip() for one in environ.pop("HTTP_CONTENT_ENCODING", "").split(",")]
+    if kept := ",".join(one for one in encodings if one not in ("", _CHUNKED)):
+        environ["HTTP_CONTENT_ENCODING"] = kept
+    environ["HTTP_X_AMZ_CONTENT_SHA256"] = "UNSIGNED-PAYLOAD"
+    environ["CONTENT_LENGTH"] = str(file.tell())
+    file.seek(0)
+    environ["wsgi.input"] = file
+    if received.algorithm:
+        environ["HTTP_X_AMZ_SDK_CHECKSUM_ALGORITHM"] = received.algorithm
+        environ[f"HTTP_X_AMZ_CHECKSUM_{received.algorithm}"] = received.checksum
+    return received
+
+
+def check_claimed(claimed: str, computed: str, algorithm: str) -> None:
+    """Check a checksum that a client gave, if it gave one.
+
+    Raises:
+        Problem: it is another one.
+    """
+    if claimed and claimed != computed:
         message = f"The {algorithm} you specified did not match the calculated checksum."
         raise Problem(400, "BadDigest", message)
-    return Received(digest.hexdigest(), algorithm, computed or claimed)
+
+
+def checksum_headers(request: Request) -> dict[str, str]:
+    """Return the checksums in a request's headers: the algorithm in upper case, and the value.
+
+    Raises:
+        Problem: there are several, or one of an algorithm that is not emulated.
+    """
+    found = {
+        name[len(CHECKSUM) :].upper(): value
+        for name, value in request.headers.items()
+        if name.lower().startswith(CHECKSUM) and name[len(CHECKSUM) :].lower() not in _NO_ALGORITHM
+    }
+    if len(found) > 1:
+        message = (
+            "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed."
+        )
+        raise Problem(400, "InvalidRequest", message)
+    for name in found:
+        check_algorithm(name)
+    return found
+
+
+def check_algorithm(name: str) -> None:
+    """Refuse an algorithm whose checksums could not be checked.
+
+    Raises:
+        Problem: names it.
+    """
+    if name not in ALGORITHMS:
+        raise offered.not_emulated(f"The checksum algorithm {name!r}")
+
+
+def _check_form(claimed: str, digest: Any, where: str) -> None:
+    """Check that a checksum is one of its algorithm.
+
+    Raises:
+        Problem: it is not.
+    """
+    try:
+        size = len(base64.b64decode(claimed, validate=True))
+    except ValueError:
+        size = 0
+    if size != len(digest.digest()):
+        raise Problem(400, "InvalidRequest", f"Value for {where} is invalid.")
 
 
 def _algorithm(request: Request) -> str:
-    """Return the name of the checksum that a request has or asks for, such as CRC32."""
-    if named := request.header("x-amz-sdk-checksum-algorithm"):
-        return named.upper()
-    if trailer := request.header("x-amz-trailer"):
-        return trailer.strip().removeprefix("x-amz-checksum-").upper()
-    for name in request.headers.keys():  # noqa: SIM118 - not a dict
-        found = re.fullmatch("x-amz-checksum-(crc32|crc32c|crc64nvme|sha1|sha256)", name.lower())
-        if found:
-            return found[1].upper()
-    return ""
+    """Return the name of the checksum that a request has or asks for, such as CRC32.
+
+    Raises:
+        Problem: it has several, or one that is not emulated.
+    """
+    for name in checksum_headers(request):
+        return name
+    trailer = request.header("x-amz-trailer").strip().removeprefix(CHECKSUM)
+    name = (trailer or request.header("x-amz-sdk-checksum-algorithm")).upper()
+    if name:
+        check_algorithm(name)
+    return name
 
 
 def _pieces(request: Request) -> Iterator[bytes]:

@@ -1,13 +1,13 @@
 """Uploads in parts: each part is a file, and the object is made of the files."""
 
-import base64
 import codecs
 import contextlib
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
+from xml.etree.ElementTree import Element
 
 from moto.s3.models import FakeKey
 from moto.settings import S3_UPLOAD_PART_MIN_SIZE
@@ -21,6 +21,8 @@ from emulator.store.paths import open_private
 
 _MAX_PART = 10_000
 _MAX_XML = 4 * 2**20  # of 10,000 parts with their ETags and checksums
+# The first letters of an algorithm -> the types of checksum of uploads with it; "" is the default.
+_TYPES = {"": ("",), "CRC32": ("", "COMPOSITE", bodies.WHOLE), "CRC64": ("", bodies.WHOLE)}
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 
 
@@ -34,7 +36,15 @@ def put(objects: Objects, request: Request) -> Answer:
     with writing.new_file(objects, request.place) as blob:
         with open_private(blob, "xb") as file:
             received = bodies.receive(request, file)
+        expected, _ = _checksum_of(upload)
+        if expected and received.algorithm not in ("", expected):
+            message = (
+                "Checksum Type mismatch occurred, expected checksum Type: "
+                f"{expected.lower()}, actual checksum Type: {received.algorithm.lower()}"
+            )
+            raise Problem(400, "InvalidRequest", message)
         part = _add(upload, number, blob, received.md5)
+        part.checksum_algorithm, part.checksum_value = received.algorithm, received.checksum
     return writing.stored(part.etag, received)
 
 
@@ -83,16 +93,24 @@ def completed(objects: Objects, request: Request) -> Iterator[dict[str, Any]]:
     """
     upload = _upload(objects, request)
     named = _named_parts(request)
-    parts = [_check(upload, number, etag) for number, etag in named]
+    parts = [_check(upload, *one) for one in named]
     if any(part.size < S3_UPLOAD_PART_MIN_SIZE for part in parts[:-1]):
         message = "Your proposed upload is smaller than the minimum allowed object size."
         raise Problem(400, "EntityTooSmall", message)
+    _check_size(request, sum(part.size for part in parts))
     with objects.lock(request.place):
         old = objects.key(request.place)
         writing.check_replaced(old, request)
         with writing.new_file(objects, request.place) as blob:
             with open_private(blob, "xb") as file:
                 checksum = _join(upload, parts, file)
+            for algorithm, value in bodies.checksum_headers(request).items():
+                if (
+                    checksum
+                    and checksum[0] == bodies.WHOLE
+                    and algorithm == _checksum_of(upload)[0]
+                ):
+                    bodies.check_claimed(value, checksum[1], algorithm)
             digests = b"".join(codecs.decode(part.etag.strip('"'), "hex") for part in parts)
             whole = hashlib.md5(digests, usedforsecurity=False).hexdigest()
             # Moto asks the upload for its bytes, ETag and checksum.
@@ -121,7 +139,7 @@ def again(objects: Objects, request: Request) -> Answer | None:
     assert moto_key
     body = (
         f'<CompleteMultipartUploadResult xmlns="{_NAMESPACE}"><ETag>{moto_key.etag}</ETag>'
-        "</CompleteMultipartUploadResult>"
+        f"{writing.checksum_xml(moto_key)}</CompleteMultipartUploadResult>"
     )
     return xml_answer(body)
 
@@ -171,30 +189,45 @@ def _add(upload: Any, number: int, blob: Path, etag: str) -> FakeKey:
     return part
 
 
-def _named_parts(request: Request) -> list[tuple[int, str]]:
-    """Return the numbers and ETags in the body, which can be read again.
+def _named_parts(request: Request) -> list[tuple[int, str, dict[str, str]]]:
+    """Return the numbers, ETags and checksums in the body, which can be read again.
 
     Raises:
         Problem: it is not what S3 expects.
     """
     root = read_xml(request.read_body(_MAX_XML))
     parts = [
-        (part.findtext("{*}PartNumber") or "", part.findtext("{*}ETag") or "")
+        (
+            part.findtext("{*}PartNumber") or "",
+            part.findtext("{*}ETag") or "",
+            {name: found for name in bodies.ALGORITHMS if (found := _checksum_in(part, name))},
+        )
         for part in root.iterfind("{*}Part")
     ]
-    if not parts or not all(re.fullmatch("[0-9]{1,9}", number) for number, _ in parts):
+    if not parts or not all(re.fullmatch("[0-9]{1,9}", number) for number, *_ in parts):
         raise Problem(400, "MalformedXML", "The XML names no parts by number.")
-    found = [(int(number), etag) for number, etag in parts]
-    numbers = [number for number, _ in found]
+    named = [(int(number), etag, checksums) for number, etag, checksums in parts]
+    numbers = [number for number, *_ in named]
     if numbers != sorted(set(numbers)):
         message = "The list of parts was not in ascending order."
         raise Problem(400, "InvalidPartOrder", message)
-    return found
+    return named
 
 
-def _check(upload: Any, number: int, etag: str) -> FakeKey:
+def _checksum_in(part: Element, algorithm: str) -> str:
+    return part.findtext(f"{{*}}Checksum{algorithm}") or ""
+
+
+def _check(upload: Any, number: int, etag: str, checksums: Mapping[str, str]) -> FakeKey:
     part: FakeKey | None = upload.parts.get(number)
-    if part is None or part.etag.strip('"') != etag.strip().strip('"'):
+    if (
+        part is None
+        or part.etag.strip('"') != etag.strip().strip('"')
+        or any(
+            name == part.checksum_algorithm and value != part.checksum_value
+            for name, value in checksums.items()
+        )
+    ):
         raise Problem(
             400,
             "InvalidPart",
@@ -204,10 +237,56 @@ def _check(upload: Any, number: int, etag: str) -> FakeKey:
     return part
 
 
+def _check_size(request: Request, size: int) -> None:
+    """Check the size that a client expects of the whole object, if it names one.
+
+    Raises:
+        Problem: it is another one.
+    """
+    header = "x-amz-mp-object-size"
+    if (expected := request.header(header)) and expected != str(size):
+        message = (
+            f"The provided '{header}' header value {expected} does not match what was computed: "
+            f"{size}"
+        )
+        raise Problem(400, "InvalidRequest", message)
+
+
+def check_checksum(request: Request) -> None:
+    """Check the checksums that a new upload will have.
+
+    Raises:
+        Problem: the algorithm has no checksums of this type, or is not emulated.
+    """
+    algorithm = request.header("x-amz-checksum-algorithm").upper()
+    kind = request.header("x-amz-checksum-type").upper()
+    if algorithm:
+        bodies.check_algorithm(algorithm)
+    if kind and not algorithm:
+        message = (
+            "The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm "
+            "header."
+        )
+        raise Problem(400, "InvalidRequest", message)
+    if kind not in _TYPES.get(algorithm[:5], ("", "COMPOSITE")):
+        message = (
+            f"The {kind} checksum type cannot be used with the {algorithm.lower()} checksum "
+            "algorithm."
+        )
+        raise Problem(400, "InvalidRequest", message)
+
+
+def _checksum_of(upload: Any) -> tuple[str, str]:
+    """Return the algorithm and the type of an upload's checksum; empty if it has none."""
+    algorithm = (upload.metadata.get("x-amz-checksum-algorithm") or "").upper()
+    default = bodies.WHOLE if algorithm == "CRC64NVME" else "COMPOSITE"
+    return algorithm, (upload.metadata.get("x-amz-checksum-type") or default).upper()
+
+
 def _join(upload: Any, parts: list[FakeKey], file: BinaryIO) -> tuple[str, str, int] | None:
     """Write all parts to a file; return type, value and number of parts of the checksum, if any."""
-    algorithm = (upload.metadata.get("x-amz-checksum-algorithm") or "").upper()
-    composite = (upload.metadata.get("x-amz-checksum-type") or "COMPOSITE").upper() == "COMPOSITE"
+    algorithm, kind = _checksum_of(upload)
+    composite = kind == "COMPOSITE"
     new = bodies.ALGORITHMS.get(algorithm)
     digests, whole = b"", new() if new else None
     for part in parts:
@@ -224,5 +303,4 @@ def _join(upload: Any, parts: list[FakeKey], file: BinaryIO) -> tuple[str, str, 
         return None
     if composite:
         whole.update(digests)
-    value = base64.b64encode(whole.digest()).decode()
-    return ("COMPOSITE", value, len(parts)) if composite else ("FULL_OBJECT", value, 1)
+    return kind, bodies.base64_of(whole), len(parts) if composite else 1

@@ -11,12 +11,13 @@ from werkzeug.datastructures import EnvironHeaders
 
 from emulator.s3 import bodies, reading
 from emulator.s3.request import Answer, Problem, Request, xml_answer
-from emulator.store.blobs import link, md5
+from emulator.store.blobs import link, md5, open_blob
 from emulator.store.objects import Location, Objects, Tags
 from emulator.store.paths import open_private
 
 COPY_SOURCE = "x-amz-copy-source"
 _META = "x-amz-meta-"
+_CHUNK = 2**18
 _MAX_METADATA = 2048
 _KEY_PROBLEM = "The specified key does not exist."
 
@@ -34,17 +35,18 @@ def put(objects: Objects, request: Request) -> Answer:
         moto_key = objects.new_key(request.place, received.md5, _storage(request))
         _describe(moto_key, request)
         if received.algorithm:
-            moto_key.checksum_algorithm = received.algorithm
-            moto_key.checksum_value = received.checksum or None
+            _set_checksum(moto_key, received.algorithm, received.checksum)
         _replace(objects, request, blob, moto_key)
-    return stored(moto_key.etag, received)
+    answer = stored(moto_key.etag, received)
+    whole = {"x-amz-checksum-type": bodies.WHOLE} if received.checksum else {}
+    return Answer(answer.status, {**answer.headers, **whole})
 
 
 def stored(etag: str, received: bodies.Received) -> Answer:
     """Return the answer to a body that was stored."""
     headers = {"ETag": etag, "Content-Length": "0"}
     if received.checksum:
-        headers[f"x-amz-checksum-{received.algorithm.lower()}"] = received.checksum
+        headers[f"{bodies.CHECKSUM}{received.algorithm.lower()}"] = received.checksum
     return Answer(200, headers)
 
 
@@ -75,14 +77,22 @@ def copy(objects: Objects, request: Request) -> Answer:
             _describe(moto_key, request)
         else:
             moto_key.set_metadata(dict(original.metadata))
-        if original.checksum_type != "COMPOSITE":
-            moto_key.checksum_algorithm = original.checksum_algorithm
-            moto_key.checksum_value = original.checksum_value
+        asked = request.header("x-amz-checksum-algorithm").upper()
+        if asked:
+            bodies.check_algorithm(asked)
+        algorithm = asked or original.checksum_algorithm or ""
+        if algorithm in bodies.ALGORITHMS:
+            if (algorithm, bodies.WHOLE) == (original.checksum_algorithm, original.checksum_type):
+                value = original.checksum_value or ""
+            else:
+                value = _checksum(blob, algorithm)
+            _set_checksum(moto_key, algorithm, value)
         _replace(objects, request, blob, moto_key, objects.tags(original))
     body = (
         '<CopyObjectResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
         f"<ETag>{moto_key.etag}</ETag>"
-        f"<LastModified>{moto_key.last_modified_ISO8601}</LastModified></CopyObjectResult>"
+        f"<LastModified>{moto_key.last_modified_ISO8601}</LastModified>"
+        f"{checksum_xml(moto_key)}</CopyObjectResult>"
     )
     return xml_answer(body)
 
@@ -127,6 +137,11 @@ def check_replaced(old: FakeKey | None, request: Request) -> None:
         raise no_such_key(request.place.key)
     if old and etag and not reading.matches(old, etag):
         raise reading.failed("If-Match")
+    if request.header("If-None-Match") not in ("", "*"):
+        raise Problem(
+            501, "NotImplemented", "A header you provided implies functionality that is not "
+            "implemented", Header="If-None-Match",
+        )  # fmt: skip
     if old and request.header("If-None-Match") == "*":
         raise reading.failed("If-None-Match")
 
@@ -209,6 +224,28 @@ def _check_metadata(request: Request) -> None:
             Size=str(size),
             MaxSizeAllowed=str(_MAX_METADATA),
         )
+
+
+def checksum_xml(moto_key: FakeKey) -> str:
+    """Return the members of a result with the checksum of a whole object, if it has one."""
+    if not moto_key.checksum_algorithm or not moto_key.checksum_value:
+        return ""
+    name = f"Checksum{moto_key.checksum_algorithm}"
+    kind = f"<ChecksumType>{moto_key.checksum_type}</ChecksumType>"
+    return f"<{name}>{moto_key.checksum_value}</{name}>{kind}"
+
+
+def _set_checksum(moto_key: FakeKey, algorithm: str, value: str) -> None:
+    moto_key.checksum_algorithm, moto_key.checksum_value = algorithm, value
+    moto_key.checksum_type = bodies.WHOLE
+
+
+def _checksum(blob: Path, algorithm: str) -> str:
+    digest = bodies.ALGORITHMS[algorithm]()
+    with open_blob(blob) as file:
+        while piece := file.read(_CHUNK):
+            digest.update(piece)
+    return bodies.base64_of(digest)
 
 
 def _describe(moto_key: FakeKey, request: Request) -> None:
