@@ -90,7 +90,7 @@ class Instance:
             target=self._copy_logs, args=(stream.write,), daemon=True
         )
         self._log_copier.start()
-        self.healthy = False
+        self._pinged = False
         self._in_flight = 0
         self._lock = threading.Lock()
 
@@ -119,15 +119,20 @@ class Instance:
             time.sleep(_POLL_S)
 
     def ping(self) -> bool:
-        """Set and return `healthy`: whether /ping answers 200 in time."""
+        """Return whether /ping answers 200 in time; `healthy` remembers it."""
         timeout = self._context.settings.limits.ping_s
         try:
             status = self.send("GET", "/ping", b"", {}, timeout=timeout).status
         except NoAnswer:
-            self.healthy = False
+            self._pinged = False
         else:
-            self.healthy = status == http.HTTPStatus.OK
-        return self.healthy
+            self._pinged = status == http.HTTPStatus.OK
+        return self._pinged
+
+    @property
+    def healthy(self) -> bool:
+        """Whether it runs, and answered the last ping."""
+        return self._pinged and not self.ended
 
     def send(
         self, method: str, path: str, body: bytes, headers: Mapping[str, str], *, timeout: float
@@ -189,7 +194,7 @@ class Instance:
 
     def end(self) -> None:
         """Send SIGTERM, then SIGKILL after the grace period; remove container and folder."""
-        self.healthy = False
+        self._pinged = False
         self._container.terminate()
         deadline = time.monotonic() + self._context.settings.limits.endpoint_grace_s
         while self._container.poll() is None and time.monotonic() < deadline:
