@@ -21,12 +21,20 @@ _RESNET = (
     (r"classifier\.1\.", "fc."),
 )
 _VIT_BLOCK = r"encoder.layers.encoder_layer_\1."
-# Hugging Face's ViTForImageClassification. Source: transformers/models/vit/modeling_vit.py.
+# Hugging Face's ViTForImageClassification. Source: transformers/models/vit/modeling_vit.py, of
+# versions 4 and 5: a state dict of version 5 has names that `save_pretrained` does not write.
 _VIT = (
     (r"(?:vit\.)?embeddings\.cls_token$", "class_token"),
     (r"(?:vit\.)?embeddings\.position_embeddings$", "encoder.pos_embedding"),
     (r"(?:vit\.)?embeddings\.patch_embeddings\.projection\.", "conv_proj."),
     (r"(?:vit\.)?encoder\.layer\.(\d+)\.", _VIT_BLOCK),
+    (r"(?:vit\.)?layers\.(\d+)\.", _VIT_BLOCK),
+    (r"attention\.q_proj\.", "self_attention.query."),
+    (r"attention\.k_proj\.", "self_attention.key."),
+    (r"attention\.v_proj\.", "self_attention.value."),
+    (r"attention\.o_proj\.", "self_attention.out_proj."),
+    (r"mlp\.fc1\.", "mlp.0."),
+    (r"mlp\.fc2\.", "mlp.3."),
     (r"attention\.attention\.", "self_attention."),
     (r"attention\.output\.dense\.", "self_attention.out_proj."),
     (r"layernorm_before\.", "ln_1."),
@@ -70,7 +78,7 @@ _COMPUTED = {
     r"weight_u$": "its weights are normalised: call torch.nn.utils.remove_spectral_norm(layer)",
     r"(lora_|_fake_quant\.|activation_post_process\.|_packed_params)": "it was prepared for "
     "quantisation, or has adapters: take the network before that, or with them merged",
-    r"^(\d+\.)+(weight|bias|running_mean)$": "its names are the numbers of nn.Sequential, as "
+    r"^(model\.)?(\d+\.)+(weight|bias|running_mean)$": "its names are the numbers of nn.Sequential, as "
     "of fastai: load them into the network itself",
 }
 # A name that only one of them has, its rules, and what it is.

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from classifier import bundle, calibration, matching, networks, outside, statedict
+from classifier import bundle, calibration, configs, matching, networks, outside, statedict
 from classifier.architectures import canonical
 from classifier.statedict import WeightsError
 from classifier.transform import EvaluationTransform
@@ -126,7 +126,10 @@ def _network(
             why += "; its name is that of one part: load all parts, and save one state dict"
         raise WeightsError(f"{file} does not have weights of {name}: {error}{why}") from error
     try:
-        outside.check(match.others, stated, match.state, transform, classes, say)
+        if match.package:
+            configs.check(file, network)
+        stated = stated | configs.read(file)
+        outside.check(match.others, stated, match.state, name, transform, classes, say)
     except WeightsError as error:
         raise WeightsError(f"{file}: {error}") from error
     network.load_state_dict(match.state, strict=False)

@@ -9,7 +9,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 import torch
 
 from classifier import class_names
-from classifier.statedict import CLASSES, SIDES, WeightsError, is_plain
+from classifier.architectures import canonical
+from classifier.statedict import CLASSES, NETWORKS, SIDES, WeightsError, is_plain
 from classifier.transform import EvaluationTransform
 from pictures.picture import shorten
 from pictures.text import printable
@@ -23,6 +24,7 @@ def check(
     others: Mapping[str, torch.Tensor],
     stated: Mapping[str, object],
     own: Collection[str],
+    architecture: str,
     transform: EvaluationTransform,
     classes: Sequence[str],
     say: Callable[[str], None],
@@ -31,8 +33,10 @@ def check(
 
     Args:
         others: tensors by their names.
-        stated: what the file says of its classes and its input (`statedict.opened`).
+        stated: what the file, and those next to it, say of classes, network and input
+            (`statedict.opened`, `configs.read`).
         own: the network's names: a second copy of it is no part of it.
+        architecture: the network's name.
         transform: what the network's input is made with.
         classes: their names, in the order of the outputs.
         say: prints a line.
@@ -43,11 +47,29 @@ def check(
     """
     _check_layers_and_input({**others, **_threes(stated)}, own, transform, len(classes))
     for key, value in stated.items():
-        if key.rpartition(".")[2] in CLASSES:
+        last = key.rpartition(".")[2]
+        if last in CLASSES:
             _compare(key, value, classes, say)
+        elif last in NETWORKS and isinstance(value, str) and not _is_named(value, architecture):
+            say(
+                f"its own {key!r} is {printable(value)[:100]}, and {architecture} is given: a "
+                "network of the same names can compute something else"
+            )
+        elif last == "interpolation" and value != transform.interpolation:
+            say(
+                f"its own {key!r} is {printable(str(value))[:100]}, and the input here is made "
+                f"with {transform.interpolation}"
+            )
     for key, side in _sides(stated).items():
         if side != transform.crop:
             say(f"its own {key!r} is {side}, and the input here is {transform.crop} pixels")
+
+
+def _is_named(name: str, architecture: str) -> bool:
+    try:
+        return canonical(name) == architecture
+    except ValueError:
+        return False
 
 
 def _check_layers_and_input(
@@ -80,7 +102,7 @@ def _check_layers_and_input(
             raise WeightsError(
                 "next to the network are the mean and the std of its input: give them as --mean "
                 f"{options[0]} --std {options[1]}. If the network does not use them, save the "
-                "state dict of the network alone"
+                "state dict of the network alone, in a folder of its own"
             )
 
 

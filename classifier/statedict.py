@@ -11,6 +11,7 @@ import safetensors.torch
 import torch
 
 from classifier import torchscript
+from classifier.unbundled import WEIGHTS
 from pictures.text import printable
 
 MOST_BYTES = 2**33  # of a file
@@ -22,7 +23,7 @@ _DEEPEST = 6  # dictionaries inside each other
 _OTHERS = {
     b"version https://git-lfs": "a pointer of Git LFS: fetch the file itself with `git lfs pull`",
     b"\x89HDF": "an HDF5 file, as Keras writes it: Kennel reads weights of PyTorch",
-    b"<": "HTML or XML: probably an error page of a download",
+    b"<": "HTML or XML: probably an error page of a download; OpenVINO's networks are not read",
     b"\x1f\x8b": "compressed with gzip: unpack it first",
     b"BZh": "compressed with bzip2: unpack it first",
     b"\xfd7zXZ": "compressed with xz: unpack it first",
@@ -32,6 +33,13 @@ _OTHERS = {
     b"GGUF": "GGUF, of language models: Kennel reads weights of PyTorch",
     b"\x93NUMPY": "an array of NumPy: Kennel reads weights of PyTorch",
     b"{": "JSON: give the file with the tensors",
+}
+# What a file in an archive is named, in archives of other programs.
+_ARCHIVES = {
+    "archive_format": "a program of torch.export: save its weights with torch.save(torch.export."
+    "load(path).state_dict, new_path)",
+    "model.weights.h5": "a network of Keras: Kennel reads weights of PyTorch",
+    "saved_model.pb": "a SavedModel of TensorFlow: Kennel reads weights of PyTorch",
 }
 # torch.save's number, pickled, in files of before its zip archives. Source: torch/serialization.py.
 _OLD_MAGIC = 0x1950A86A20F9469CFC6C.to_bytes(10, "little")
@@ -81,10 +89,12 @@ _STAND_INS: dict[str, Callable[..., object]] = {
     "builtins.float": _Plain,
     **{f"{module}.AttributeDict": dict for module in _LIGHTNING},
 }
-# Under which names training scripts save the classes, and how the input was made.
+# Under which names training scripts save the classes, the network, and how the input was made.
 CLASSES = ("class_to_idx", "idx_to_class", "classes", "class_names", "id2label", "label2id")
+NETWORKS = ("arch", "architecture")
 SIDES = ("img_size", "image_size", "input_size")
 _INPUT = re.compile(r"(.*_)?(mean|std)")
+_OPTIMISER = re.compile(r"(^|\.)opt")  # the name of one
 
 
 def read(file: Path) -> dict[str, torch.Tensor]:
@@ -104,7 +114,9 @@ def opened(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
         WeightsError: no such file, too large, or not plain tensors.
     """
     if file.is_dir():
-        raise WeightsError(f"{file} is a folder: give the file of weights in it")
+        inside = min((one.name for one in file.iterdir() if one.name.endswith(WEIGHTS)), default="")
+        inside = f", such as {printable(inside)}" if inside else ""
+        raise WeightsError(f"{file} is a folder: give the file of weights in it{inside}")
     if not file.is_file():
         raise WeightsError(f"no weights file at {file}: check the path, or mount the channel")
     if file.stat().st_size > MOST_BYTES:
@@ -179,7 +191,8 @@ def _stated(loaded: object) -> dict[str, object]:
         f"{path}{key}": value
         for path, one in ({"": loaded} | inner).items()
         for key, value in one.items()
-        if (last := str(key).rpartition(".")[2]) in (*CLASSES, *SIDES) or _INPUT.fullmatch(last)
+        if (last := str(key).rpartition(".")[2]) in (*CLASSES, *NETWORKS, *SIDES)
+        or _INPUT.fullmatch(last)
     }
 
 
@@ -189,6 +202,9 @@ def _is_safetensors(beginning: bytes) -> bool:
 
 def _check_archive(archive: zipfile.ZipFile, size: int) -> None:
     """Raise WeightsError if an archive could take far more memory than its file has bytes."""
+    names = {entry.filename.rpartition("/")[2] for entry in archive.infolist()}
+    for name in _ARCHIVES.keys() & names:
+        raise WeightsError(f"is {_ARCHIVES[name]}")
     # The code of TorchScript is compressed; it is not read.
     entries = [entry for entry in archive.infolist() if "/code/" not in entry.filename]
     stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
@@ -236,9 +252,13 @@ def _named(loaded: object) -> Iterator[tuple[str, torch.Tensor]]:
                 if count > _MOST_TENSORS:
                     raise WeightsError(f"has more than {_MOST_TENSORS:,} tensors")
                 yield name, value.detach()
-            elif isinstance(value, Mapping) and depth < _DEEPEST and id(value) not in seen:
+            elif depth < _DEEPEST and id(value) not in seen:
                 seen.add(id(value))
-                pending.append((f"{name}.", value, depth + 1))
+                if isinstance(value, Mapping):
+                    pending.append((f"{name}.", value, depth + 1))
+                elif isinstance(value, (list, tuple)) and not _OPTIMISER.search(name):
+                    # Such as averaged weights, in the order of the parameters.
+                    pending.append((f"{name}.", dict(enumerate(value)), depth + 1))
 
 
 def _why(error: Exception) -> str:

@@ -141,6 +141,17 @@ def packed_zip(data: bytes) -> bytes:
     return buffer.getvalue()
 
 
+def packed_as(*names: str) -> Callable[[bytes], bytes]:
+    def packed(data: bytes) -> bytes:
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name in names:
+                archive.writestr(name, data)
+        return buffer.getvalue()
+
+    return packed
+
+
 def packed_tar(data: bytes) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
@@ -156,6 +167,9 @@ def packed_tar(data: bytes) -> bytes:
         (lambda data: data[: len(data) // 2], "its archive is cut short or damaged; fetch it"),
         (packed_zip, "an archive, but not one of torch.save: unpack it"),
         (packed_tar, "an archive of tar: unpack it first"),
+        (packed_as("config.json", "model.weights.h5"), "a network of Keras: Kennel reads weights"),
+        (packed_as("m/saved_model.pb"), "a SavedModel of TensorFlow: Kennel reads weights of PyT"),
+        (lambda _: b'<?xml version="1.0"?><net name="m">', "OpenVINO's networks are not read"),
         (lambda _: b"BZh9" + bytes(99), "compressed with bzip2: unpack it first"),
         (lambda _: b"\x08\x08\x12\x07pytorch" + bytes(99), "neither torch.save nor safetensors"),
         (lambda _: b"\xff\xd8\xff\xe0" + bytes(99), "neither torch.save nor safetensors wrote it"),
@@ -170,6 +184,16 @@ def test_other_bytes_are_refused_with_what_to_do(
     assert problem in refused(change((tmp_path / "good").read_bytes()), tmp_path)
 
 
+def test_a_program_of_torch_export_comes_with_the_cure(theirs: nn.Module, tmp_path: Path) -> None:
+    pixels = torch.rand(2, 3, 64, 64)
+    program, path = torch.export.export(theirs, (pixels,)), tmp_path / "m.pt2"
+    torch.export.save(program, path)
+    cure = "save its weights with torch.save(torch.export.load(path).state_dict, new_path)"
+    assert cure in refused(path.read_bytes(), tmp_path)
+    found = imported(torch.export.load(path).state_dict, tmp_path)
+    torch.testing.assert_close(found(pixels), theirs(pixels), atol=1e-4, rtol=1e-4)
+
+
 def test_a_file_of_before_torch_s_archives(theirs: nn.Module, tmp_path: Path) -> None:
     torch.save(theirs.state_dict(), tmp_path / "old", _use_new_zipfile_serialization=False)
     data = (tmp_path / "old").read_bytes()
@@ -179,6 +203,9 @@ def test_a_file_of_before_torch_s_archives(theirs: nn.Module, tmp_path: Path) ->
 
 def test_a_folder_is_refused_as_one(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="is a folder: give the file of weights in it"):
+        importing.make(tmp_path, "resnet18", NAMES, SMALL)
+    (tmp_path / "model.safetensors").touch()
+    with pytest.raises(WeightsError, match=r"the file of weights in it, such as model\.safetens"):
         importing.make(tmp_path, "resnet18", NAMES, SMALL)
 
 

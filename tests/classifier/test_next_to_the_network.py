@@ -203,6 +203,26 @@ def test_few_tensors_that_are_left_out_are_named_before_an_optimiser_s_many(
     assert lines[0].startswith("left out 51 tensors: state_dict.decoder.weight, optimiser.state.")
 
 
+def test_tensors_in_lists_are_named_too(theirs: nn.Module, tmp_path: Path) -> None:
+    """Averaged weights without names; and a list can hold itself."""
+    lines: list[str] = []
+    shadow: list[object] = [torch.ones(2), torch.ones(3)]
+    shadow += [shadow, shadow]
+    states = {"optimizer_states": [{"state": {0: torch.ones(2)}}], "opt": {"state": [shadow]}}
+    contents = {"model": theirs.state_dict(), "ema": {"shadow_params": shadow}} | states
+    imported(contents, tmp_path, lines.append)
+    assert lines == ["left out 2 tensors: ema.shadow_params.0, ema.shadow_params.1"]
+
+
+def test_another_network_in_the_file_s_own_words_is_said(theirs: nn.Module, tmp_path: Path) -> None:
+    """A network with blurred pools has the names of a plain one."""
+    lines: list[str] = []
+    for said in ("ShuffleNet_V2_x0.5", "resnetblur50", 3):
+        imported({"arch": said, "state_dict": theirs.state_dict()}, tmp_path, lines.append)
+    assert len(lines) == 1
+    assert lines[0].startswith("its own 'arch' is resnetblur50, and shufflenet_v2_x0_5 is given")
+
+
 def pruned(layer: nn.Module) -> object:
     return prune.l1_unstructured(layer, "weight", 0.3)  # type: ignore[no-untyped-call]
 
@@ -229,6 +249,8 @@ def test_weights_that_are_computed_from_others_come_with_the_cure(
 def test_numbers_as_names_and_parts_come_with_the_cure(theirs: nn.Module, tmp_path: Path) -> None:
     numbered = nn.Sequential(*theirs.children()).state_dict()
     assert "names are the numbers of nn.Sequential" in refused(numbered, tmp_path)
+    of_fastai = {"model": numbered, "opt": {"state": [{"mom": torch.ones(2)}]}}
+    assert "names are the numbers of nn.Sequential" in refused(of_fastai, tmp_path)
     part = dict(list(theirs.state_dict().items())[:50])
     assert "load all parts" in refused(part, tmp_path, "model-00001-of-00002.bin")
 
