@@ -65,7 +65,7 @@ def receive(request: Request, file: BinaryIO) -> Received:
     """Write the body to a file.
 
     Raises:
-        Problem: it is incomplete, or differs from its checksum.
+        Problem: it is incomplete, has no length, or differs from its checksum.
     """
     trailers: dict[str, str] = {}
     expected = request.header("Content-MD5").strip()
@@ -75,6 +75,9 @@ def receive(request: Request, file: BinaryIO) -> Received:
     encoding = request.header("Content-Encoding").split(",")
     if request.header("x-amz-content-sha256").startswith(_STREAMING) or _CHUNKED in encoding:
         pieces = _unchunked(pieces, trailers)
+    elif request.environ.get("wsgi.input_terminated"):
+        message = "A header you provided implies functionality that is not implemented"
+        raise Problem(501, "NotImplemented", message, Header="Transfer-Encoding")
     algorithm = _algorithm(request)
     digest = hashlib.md5(usedforsecurity=False)
     other = ALGORITHMS[algorithm]() if algorithm else None

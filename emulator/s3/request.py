@@ -23,6 +23,9 @@ _SIGNATURE = re.compile(
     "signature|security-token|content-sha256|user-agent|checksum-.+|sdk-checksum-algorithm)"
 )
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_PLAIN_HEADERS = ("content-type", "content-md5")  # that presigned addresses have, too
+
 
 class Problem(Exception):
     """An error answer of S3.
@@ -66,8 +69,9 @@ class Request:
         """Read a request, as moto reads it: names come from the encoded path.
 
         Raises:
-            Problem: a name that S3 does not allow.
+            Problem: a name that S3 does not allow, or a presigned address without its headers.
         """
+        _unpack_presigned(environ)
         path, _, query = environ["RAW_URI"].partition("?")
         bucket, _, key = path.removeprefix("/").partition("/")
         if not bucket and key:
@@ -105,6 +109,46 @@ class Request:
         """Return a header, or an empty string."""
         value: str = self.headers.get(name, "")
         return value
+
+
+def _unpack_presigned(environ: dict[str, Any]) -> None:
+    """Make headers of a presigned address's parameters, where S3 reads them so.
+
+    Raises:
+        Problem: a header that the address signs is not there.
+    """
+    path, _, query = environ["RAW_URI"].partition("?")
+    pairs = urllib.parse.parse_qsl(query, keep_blank_values=True)
+    given = dict(pairs)
+    if "HTTP_AUTHORIZATION" in environ or not given.keys() & {"Signature", "X-Amz-Signature"}:
+        return
+    for name in given.get("X-Amz-SignedHeaders", "").lower().split(";"):
+        if name and _variable(name) not in environ and name != "host":
+            raise Problem(
+                403,
+                "SignatureDoesNotMatch",
+                "The request signature we calculated does not match the signature you provided: "
+                f"the address was signed for a request with the header {name}",
+            )
+    kept = []
+    for name, value in pairs:
+        lower = name.lower()
+        if lower in _PLAIN_HEADERS or (
+            lower.startswith("x-amz-") and not _SIGNATURE.fullmatch(lower)
+        ):
+            if _CONTROL.search(value):
+                raise Problem(400, "InvalidArgument", f"{name} must not have control characters")
+            environ.setdefault(_variable(lower), value.encode().decode("latin-1"))
+        elif name != "Expires":  # moto would take it for the object's header
+            kept.append((name, value))
+    environ["QUERY_STRING"] = urllib.parse.urlencode(kept, quote_via=urllib.parse.quote)
+    environ["RAW_URI"] = f"{path}?{environ['QUERY_STRING']}"
+
+
+def _variable(header: str) -> str:
+    """Return the name that WSGI has for a header."""
+    name = header.upper().replace("-", "_")
+    return name if name in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{name}"
 
 
 def read_xml(body: bytes) -> ElementTree.Element:
