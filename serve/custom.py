@@ -17,7 +17,7 @@ from sagemaker_inference import content_types
 
 from classifier.description import DESCRIPTION, BundleError, Description, describe
 from classifier.transform import EvaluationTransform, Floats
-from serve import machine, user_code
+from serve import machine, user_code, user_statuses
 from serve.engines.choice import Chosen
 from serve.errors import RequestError
 from serve.formats import accepting, arrays, encodings
@@ -27,7 +27,6 @@ from serve.front.headers import (
     ATTRIBUTES,
     CONTENT_ENCODING,
     CONTENT_TYPE,
-    COSTLY,
     QUERY,
     REQUEST_ID,
 )
@@ -177,15 +176,17 @@ class CustomHandler(Handler):
         try:
             body, content_type = self._call_functions(item, headers, own)
             code, phrase = own.get_response_status(0)
+            code, phrase = user_statuses.sent(code), user_statuses.phrase(phrase)
             kind = own.get_response_content_type(0) or content_type
-            _check_answer(code, kind)
+            kind = user_statuses.content_type(kind)
         except RequestError as error:
             return write_error(error, context, index)
-        except SystemExit as error:
-            failed = RuntimeError(f"the code called sys.exit({error.code!r})")
-            return write_error(any_error(failed), context, index)
         except Exception as error:
             return write_error(any_error(error), context, index)
+        except BaseException as error:  # of sys.exit, and of libraries in Rust that panic
+            failed = RuntimeError(f"the code raised {error!r:.300}")
+            failed.__cause__ = error
+            return write_error(any_error(failed), context, index)
         context.set_response_status(code, phrase, index)
         context.set_response_content_type(index, kind)
         return body
@@ -310,14 +311,6 @@ def _numbered_classes(count: int) -> Description:
     return Description(
         architecture="model_fn", classes=names, folders=names, transform=EvaluationTransform()
     )
-
-
-def _check_answer(code: int, content_type: str) -> None:
-    """Raise ValueError for what would not reach the client as the code meant it."""
-    if code == COSTLY:
-        raise ValueError(f"the status {COSTLY} has another meaning inside the server")
-    if not (content_type.isascii() and content_type.isprintable()):
-        raise ValueError(f"{content_type[:100]!r} is no content type")
 
 
 _handler = CustomHandler()

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from http import HTTPStatus
+from http.client import responses
 from pathlib import Path
 from typing import Any
 
@@ -315,7 +315,7 @@ def headers_of(context: Context, index: int) -> dict[str, str]:
 
 def write_error(error: RequestError, context: Context, index: int) -> bytes:
     """Return the body of an error, and set its status and type in the context."""
-    context.set_response_status(error.code, HTTPStatus(error.code).phrase, index)
+    context.set_response_status(error.code, responses.get(error.code, ""), index)
     context.set_response_content_type(index, answers.JSON)
     return error.body(headers_of(context, index).get(REQUEST_ID, ""))
 

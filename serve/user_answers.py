@@ -9,6 +9,7 @@ from sagemaker_inference import content_types
 from classifier.transform import Floats
 from serve.errors import RequestError
 from serve.formats import accepting, arrays
+from serve.user_statuses import is_content_type
 
 _SUM_TOLERANCE = 2e-2  # of probabilities in half precision
 
@@ -41,7 +42,7 @@ def _one_type(accept: str) -> str:
     """Return the first type that an Accept header names: a list of types is no Content-Type."""
     for wanted in accept.split(","):
         kind = wanted.partition(";q=")[0].strip()
-        if "/" in kind and "*" not in kind and kind.isascii():
+        if "/" in kind and "*" not in kind and is_content_type(kind):
             return kind
     return str(content_types.JSON)
 

@@ -213,6 +213,10 @@ def explained(name: str) -> Iterator[None]:
             f"KENNEL_CODE={name} runs a command when it is loaded, and that failed ({error}): "
             "install packages in an image built from this one"
         ) from error
+    except Exception:
+        raise
+    except BaseException as error:  # of libraries in Rust that panic
+        raise CodeError(f"KENNEL_CODE={name} raises {error!r:.300} when it is loaded") from error
 
 
 def _is_file(name: str) -> bool:

@@ -7,6 +7,7 @@ from PIL import UnidentifiedImageError
 from PIL.Image import DecompressionBombError
 from sagemaker_inference.errors import UnsupportedFormatError
 
+from serve import user_statuses
 from serve.errors import RequestError
 from serve.handler import internal_error
 
@@ -62,7 +63,7 @@ def _status(error: Exception) -> int | None:
     if isinstance(error, UnsupportedFormatError):
         return 415
     code = getattr(error, "status_code", None)
-    return code if isinstance(code, int) and 400 <= code < 500 else None
+    return user_statuses.sent(code) if isinstance(code, int) and 400 <= code < 500 else None
 
 
 def _of_picture(error: Exception) -> RequestError | None:

@@ -140,7 +140,7 @@ def test_code_cannot_end_a_worker_or_write_headers(load_code: Load) -> None:
     service = load_code(ODD)
     accepts = ("a/exit", "a/status", "a/header", "a/fine")
     _, replies = ask(service, *(Request(picture(1), accept=one) for one in accepts))
-    assert [reply.status for reply in replies] == [500, 500, 500, 200]
+    assert [reply.status for reply in replies] == [500, 400, 500, 200]
     assert replies[3].content_type.rstrip(" ") == "a/fine"
 
 
