@@ -53,7 +53,7 @@ def operations() -> frozenset[str]:
 
 
 def check(operation: str, request: object) -> Record:
-    """Return the request if it satisfies the operation's model.
+    """Return the request, without members that are null, if it satisfies the operation's model.
 
     Raises:
         Invalid: all broken constraints, in SageMaker's words.
@@ -64,7 +64,8 @@ def check(operation: str, request: object) -> Record:
     shape = _service().operation_model(operation).input_shape
     if problems := list(_problems(shape, request, "")) if shape else []:
         raise Invalid(sentence(problems))
-    return request
+    given: Record = _given(shape, request) if shape else request
+    return given
 
 
 def sentence(problems: list[str]) -> str:
@@ -112,6 +113,21 @@ def members(shape_name: str, record: Record) -> Record:
     """Return the members of a record that a shape has, such as a summary in a list."""
     shaped: Record = _select(_service().shape_for(shape_name), record)
     return shaped
+
+
+def _given(shape: Any, value: Any) -> Any:
+    """Return a value without the members that are null: in AWS's JSON, they are not given."""
+    if shape and shape.type_name == "structure":
+        return {
+            name: _given(shape.members.get(name), item)
+            for name, item in value.items()
+            if item is not None
+        }
+    if shape and shape.type_name == "list":
+        return [_given(shape.member, item) for item in value]
+    if shape and shape.type_name == "map":
+        return {name: _given(shape.value, item) for name, item in value.items()}
+    return value
 
 
 def _values(shape: Any, value: Any, path: str) -> Iterator[tuple[str, Any]]:

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from emulator.__main__ import main
-from tests.emulator.client import BUCKET, MACHINE, QUICK, ROLE, Emulator, refused
+from tests.emulator.client import BUCKET, MACHINE, QUICK, ROLE, Emulator, refused, signed
 from tests.emulator.hosting import create_config, create_model
+from tests.emulator.test_doors import send
 from tests.emulator.tuning import ranges, tuning_request
 
 
@@ -158,3 +159,37 @@ def test_versions_are_found_by_alias_and_resolved_to_a_digest(emulator: Emulator
     )
     client.delete_image(ImageName="train")
     assert refused(client.describe_image, ImageName="train")[0] == "ResourceNotFound"
+
+
+def test_a_member_that_is_null_is_not_given(emulator: Emulator) -> None:
+    """Many clients write each member that they know."""
+
+    def ask(operation: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        headers = signed("sagemaker") | {"X-Amz-Target": f"SageMaker.{operation}"}
+        status, _, text = send(emulator, "POST", "/", headers, json.dumps(body))
+        return status, json.loads(text)
+
+    create_model(emulator, "null-model")
+    variant = {
+        "VariantName": "A",
+        "ModelName": "null-model",
+        "InstanceType": "ml.m5.large",
+        "InitialInstanceCount": 1,
+        "InitialVariantWeight": None,
+        "ServerlessConfig": None,
+        "VolumeSizeInGB": None,
+    }
+    config = {"EndpointConfigName": "nulls", "ProductionVariants": [variant]}
+    status, _ = ask("CreateEndpointConfig", config | {"Tags": None, "AsyncInferenceConfig": None})
+    assert status == 200
+    found = emulator.sagemaker.describe_endpoint_config(EndpointConfigName="nulls")
+    assert found["ProductionVariants"][0]["InitialVariantWeight"] == 1
+    assert "AsyncInferenceConfig" not in found
+    filters = {"NameContains": "null-model", "MaxResults": None, "SortBy": None, "NextToken": None}
+    assert len(ask("ListModels", filters)[1]["Models"]) == 1
+    assert len(ask("ListModels", filters | {"NameContains": None})[1]["Models"]) >= 1
+    code, message = (ask("DescribeModel", {"ModelName": None})[1][key] for key in _ERROR)
+    assert (code, "Member must not be null" in message) == ("ValidationException", True)
+
+
+_ERROR = ("__type", "message")
