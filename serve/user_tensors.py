@@ -55,7 +55,9 @@ class Tensors(Arrays):
 
     def table(self, prediction: Any) -> Floats | None:
         """Return a prediction that can be logits, as float32 [N, C]; None for another."""
-        if not isinstance(prediction, torch.Tensor) or prediction.ndim != 2:
+        if not isinstance(prediction, torch.Tensor):
+            return super().table(prediction)  # as `output.cpu().numpy()` returns it
+        if prediction.ndim != 2:
             return None
         logits: Floats = prediction.detach().float().cpu().numpy()
         return logits

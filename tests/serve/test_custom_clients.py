@@ -182,3 +182,19 @@ def model_fn(model_dir):
     )
     assert raw.json() == [0, 1, 2, 3, 4]
     assert np.load(io.BytesIO(floats.body)).shape == (2, 5)
+
+
+@pytest.mark.parametrize("how", ["numpy()", "numpy().astype('float64')", "softmax(1).numpy()"])
+def test_arrays_of_logits_have_our_formats_as_tensors_have(load_code: Load, how: str) -> None:
+    """As many public examples end: `return output.cpu().numpy()`."""
+    accepts = (None, VERBOSE, "text/csv", "application/jsonlines")
+    requests = [Request(picture(1), accept=one) for one in accepts]
+    service = load_code(f"def predict_fn(data, model):\n    return model(data).{how}\n")
+    _, arrays = ask(service, *requests)
+    tensor = how.removesuffix(".numpy()") if "softmax" in how else "detach()"
+    service = load_code(f"def predict_fn(data, model):\n    return model(data).{tensor}\n")
+    _, tensors = ask(service, *requests)
+    assert [reply.status for reply in arrays] == [200] * 4
+    for array, expected in zip(arrays, tensors, strict=True):
+        assert array.content_type.rstrip(" ") == expected.content_type.rstrip(" ")
+        assert array.body == expected.body
