@@ -72,8 +72,8 @@ def receive(request: Request, file: BinaryIO) -> Received:
     if expected and not _MD5.fullmatch(expected):
         raise Problem(400, "InvalidDigest", "The Content-MD5 you specified was invalid.")
     pieces = _pieces(request)
-    encoding = request.header("Content-Encoding").split(",")
-    if request.header("x-amz-content-sha256").startswith(_STREAMING) or _CHUNKED in encoding:
+    is_chunked = request.header("x-amz-content-sha256").startswith(_STREAMING)
+    if _drop_chunked(request.environ) or is_chunked:
         pieces = _unchunked(pieces, trailers)
     elif request.environ.get("wsgi.input_terminated"):
         message = "A header you provided implies functionality that is not implemented"
@@ -91,6 +91,14 @@ def receive(request: Request, file: BinaryIO) -> Received:
     file.flush()
     if expected and expected != base64_of(digest):
         raise Problem(400, "BadDigest", "The Content-MD5 you specified did not match.")
+    announced = request.header("x-amz-trailer").strip().lower()
+    if announced and announced not in trailers:
+        raise Problem(
+            400,
+            "MalformedTrailerError",
+            "The request contained trailing data that was not well-formed or did not conform to "
+            f"our published schema: there is no {announced}",
+        )
     if not other:
         return Received(digest.hexdigest())
     if trailer := trailers.get(f"{CHECKSUM}{algorithm.lower()}", ""):
@@ -112,9 +120,6 @@ def for_moto(request: Request) -> Received:
     for name in ("TRANSFER_ENCODING", "X_AMZ_DECODED_CONTENT_LENGTH", "X_AMZ_TRAILER"):
         environ.pop(f"HTTP_{name}", None)
     environ.pop("wsgi.input_terminated", None)
-    encodings = [one.strip() for one in environ.pop("HTTP_CONTENT_ENCODING", "").split(",")]
-    if kept := ",".join(one for one in encodings if one not in ("", _CHUNKED)):
-        environ["HTTP_CONTENT_ENCODING"] = kept
     environ["HTTP_X_AMZ_CONTENT_SHA256"] = "UNSIGNED-PAYLOAD"
     environ["CONTENT_LENGTH"] = str(file.tell())
     file.seek(0)
@@ -123,6 +128,14 @@ def for_moto(request: Request) -> Received:
         environ["HTTP_X_AMZ_SDK_CHECKSUM_ALGORITHM"] = received.algorithm
         environ[f"HTTP_X_AMZ_CHECKSUM_{received.algorithm}"] = received.checksum
     return received
+
+
+def _drop_chunked(environ: dict[str, Any]) -> bool:
+    """Remove AWS's chunks from Content-Encoding; return whether it had them."""
+    given = [one.strip() for one in environ.pop("HTTP_CONTENT_ENCODING", "").split(",")]
+    if kept := ",".join(one for one in given if one not in ("", _CHUNKED)):
+        environ["HTTP_CONTENT_ENCODING"] = kept
+    return _CHUNKED in given
 
 
 def check_claimed(claimed: str, computed: str, algorithm: str) -> None:

@@ -14,7 +14,7 @@ from moto.settings import S3_UPLOAD_PART_MIN_SIZE
 
 from emulator.s3 import bodies, writing
 from emulator.s3.request import Answer, Problem, Request, read_xml, xml_answer
-from emulator.store.blobs import copy_range, open_blob
+from emulator.store.blobs import Writer, copy_range, open_blob
 from emulator.store.cards import attach, file_of
 from emulator.store.objects import Objects
 from emulator.store.paths import open_private
@@ -71,12 +71,18 @@ def copy(objects: Objects, request: Request) -> Answer:
                     400, "InvalidArgument", f"The range {wanted} is not valid for the source object"
                 )
         digest = hashlib.md5(usedforsecurity=False)
+        algorithm, _ = _checksum_of(upload)
+        other = bodies.ALGORITHMS[algorithm]() if algorithm else None
         with open_private(blob, "xb") as copied:
-            copy_range(file, _Tee(copied, digest), start, end - start)
+            target = _Tee(copied, digest)
+            copy_range(file, _Tee(target, other) if other else target, start, end - start)
         part = _add(upload, number, blob, digest.hexdigest())
+        if other:
+            part.checksum_algorithm, part.checksum_value = algorithm, bodies.base64_of(other)
+    checksum = f"<Checksum{algorithm}>{part.checksum_value}</Checksum{algorithm}>" if other else ""
     body = (
         f'<CopyPartResult xmlns="{_NAMESPACE}"><ETag>{part.etag}</ETag>'
-        f"<LastModified>{part.last_modified_ISO8601}</LastModified></CopyPartResult>"
+        f"<LastModified>{part.last_modified_ISO8601}</LastModified>{checksum}</CopyPartResult>"
     )
     return xml_answer(body)
 
@@ -147,10 +153,10 @@ def again(objects: Objects, request: Request) -> Answer | None:
 class _Tee:
     """Writes to a file and a digest."""
 
-    def __init__(self, file: BinaryIO, digest: Any) -> None:
+    def __init__(self, file: Writer, digest: Any) -> None:
         self._file, self._digest = file, digest
 
-    def write(self, data: bytes, /) -> int:
+    def write(self, data: bytes, /) -> object:
         self._digest.update(data)
         return self._file.write(data)
 

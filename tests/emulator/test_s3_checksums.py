@@ -99,6 +99,8 @@ def test_a_trailing_checksum_is_checked(emulator: Emulator) -> None:
         sent = chunked(content, signature=False, checksum=checksum)
         return raw(emulator, key, sent.replace(b"-crc32:", b"-crc64nvme:"), headers | more)
 
+    status, text = raw(emulator, "trailing", chunked(content, signature=False), headers)
+    assert (status, b"MalformedTrailerError" in text) == (400, True)
     right = bit_by_bit("CRC64NVME", content)
     for more in ({}, {"x-amz-tagging": "a=b"}):
         status, text = send("trailing", "AAAAAAAAAAA=", **more)
@@ -185,6 +187,31 @@ def test_an_upload_in_parts_with_one_checksum(emulator: Emulator, algorithm: str
         assert found["ChecksumCRC32"] == given["ChecksumCRC32"]
     again = complete(**named)
     assert again[f"Checksum{algorithm}"] == found[f"Checksum{algorithm}"]
+
+
+def test_a_part_that_is_a_copy_has_the_uploads_checksum(emulator: Emulator) -> None:
+    emulator.s3.put_object(Bucket=BUCKET, Key="whole", Body=b"0123456789")
+    where = start(emulator, "SHA256")
+    source = {"Bucket": BUCKET, "Key": "whole"}
+    part = emulator.s3.upload_part_copy(
+        **where, PartNumber=1, CopySource=source, CopySourceRange="bytes=1-9"
+    )["CopyPartResult"]
+    assert part["ChecksumSHA256"] == of_text("SHA256")
+    named = {"PartNumber": 1, "ETag": part["ETag"], "ChecksumSHA256": crc32(b"other")}
+    complete = emulator.s3.complete_multipart_upload
+    assert refused(complete, **where, MultipartUpload={"Parts": [named]})[0] == "InvalidPart"
+    named["ChecksumSHA256"] = part["ChecksumSHA256"]
+    complete(**where, MultipartUpload={"Parts": [named]})
+    assert body(emulator, where["Key"]) == b"123456789"
+
+
+def test_the_chunks_of_aws_are_no_encoding_of_the_object(emulator: Emulator) -> None:
+    headers = {
+        "Content-Encoding": "gzip, aws-chunked",
+        "x-amz-content-sha256": "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
+    }
+    assert raw(emulator, "packed", chunked(b"text", signature=False), headers)[0] == 200
+    assert emulator.s3.head_object(Bucket=BUCKET, Key="packed")["ContentEncoding"] == "gzip"
 
 
 def test_types_of_checksums_that_an_upload_cannot_have(emulator: Emulator) -> None:
