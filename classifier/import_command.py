@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from classifier import bundle, class_names, importing, networks
+from classifier import bundle, class_names, ending, importing, networks
 from classifier.transform import EvaluationTransform
 from pictures.picture import DataError
 
@@ -19,6 +19,7 @@ _MOST = 5  # of a mean or std: of colours of 0 to 1 they are below, of 0 to 255 
 
 def main() -> int:
     """Make the bundle and print what was done; return the exit code."""
+    ending.on_signals()
     arguments = _parser().parse_args()
     try:
         out: Path = arguments.out

@@ -4,12 +4,16 @@ The command itself imports no torch.
 """
 
 import argparse
+import contextlib
+import fcntl
+import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
-from classifier import bundle, importing
+from classifier import bundle, ending, importing
 from classifier.description import (
     DESCRIPTION,
     PACKED,
@@ -25,6 +29,7 @@ from pictures.picture import DataError, Picture
 
 def main() -> int:
     """Export and print what was done; return the exit code."""
+    ending.on_signals()
     parser = argparse.ArgumentParser()
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--photos", type=Path)
@@ -55,7 +60,9 @@ def export(source: Path, out: Path | None, photos: Path | None) -> None:
         check_name(out)
     target = out or source
     in_place = source.is_dir() and target == source
-    with tempfile.TemporaryDirectory() as scratch:
+    place = source if in_place else target.absolute().parent
+    _check_writable(place)
+    with _alone(source if out is None else None), tempfile.TemporaryDirectory() as scratch:
         folder = source if in_place else Path(scratch) / "bundle"
         if source.is_file():
             archive.unpack(source, folder)
@@ -66,10 +73,46 @@ def export(source: Path, out: Path | None, photos: Path | None) -> None:
         except BundleError as error:
             raise BundleError(str(error).replace(str(folder), str(source))) from error
         if target.name.endswith(PACKED) or target.is_file():
-            bundle.pack(folder, target)
+            bundle.pack(folder, target.resolve())  # a link stays one
         elif not in_place:
             _copy(folder, target)
     print(f"{target}: exported")
+
+
+def _check_writable(place: Path) -> None:
+    """Raise OSError, before any work, if nothing can be written into a folder."""
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        raise OSError(
+            f"{place} cannot be written ({error.strerror}): give another place with --out"
+        ) from error
+
+
+@contextlib.contextmanager
+def _alone(changed: Path | None) -> Iterator[None]:
+    """Keep other exports from changing the same bundle; one that is not changed needs nothing.
+
+    Raises:
+        ValueError: there is another one.
+    """
+    if changed is None:
+        yield
+        return
+    with contextlib.ExitStack() as opened:
+        descriptor = os.open(changed, os.O_RDONLY)
+        opened.callback(os.close, descriptor)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                f"{changed} is being exported by another process: wait until it has ended"
+            ) from None
+        except OSError:  # some file systems on networks have no locks
+            pass
+        yield
 
 
 def _export_folder(folder: Path, photos: Path | None) -> None:

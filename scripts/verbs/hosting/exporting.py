@@ -4,14 +4,13 @@ The work needs torch, so it runs in a process of its own: nothing of it is impor
 """
 
 import importlib.util
-import subprocess
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from scripts.problem import Problem
+from scripts.verbs.hosting import process
 
 
 def export(
@@ -31,10 +30,5 @@ def export(
     """
     if importlib.util.find_spec("torch") is None or importlib.util.find_spec("onnx") is None:
         raise Problem("kennel export needs torch and onnx: pip install 'sagemaker-kennel[train]'")
-    options = {"--photos": photos, "--out": out}
-    # `=`: a value can begin with a dash. `--`: so can a file's name.
-    given = [f"{name}={value}" for name, value in options.items() if value is not None]
-    command = [sys.executable, "-m", "classifier.exporting.command", *given, "--", str(bundle)]
-    done = subprocess.run(command, check=False)
-    if done.returncode:
-        raise typer.Exit(done.returncode)
+    options: dict[str, object] = {"--photos": photos, "--out": out}
+    process.run("classifier.exporting.command", options, str(bundle))

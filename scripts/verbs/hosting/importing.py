@@ -4,14 +4,13 @@ The work needs torch, so it runs in a process of its own: nothing of it is impor
 """
 
 import importlib.util
-import subprocess
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from scripts.problem import Problem
+from scripts.verbs.hosting import process
 
 Numbers = Annotated[
     str | None, typer.Option(metavar="R,G,B", help="of red, green, blue from 0 to 1")
@@ -54,7 +53,7 @@ def import_(
     """
     if importlib.util.find_spec("torch") is None:
         raise Problem("kennel import needs torch: pip install 'sagemaker-kennel[train]'")
-    options = {
+    options: dict[str, object] = {
         "--architecture": architecture,
         "--classes": classes,
         "--photos": photos,
@@ -64,9 +63,4 @@ def import_(
         "--std": std,
         "--interpolation": interpolation,
     }
-    # `=`: a value can begin with a dash. `--`: so can a file's name.
-    given = [f"{name}={value}" for name, value in options.items() if value is not None]
-    command = [sys.executable, "-m", "classifier.import_command", *given, "--", str(file), str(out)]
-    done = subprocess.run(command, check=False)
-    if done.returncode:
-        raise typer.Exit(done.returncode)
+    process.run("classifier.import_command", options, str(file), str(out))
