@@ -31,7 +31,7 @@ _PICTURES = (
     (0, b"\xc5\xd0\xd3\xc6", "a PostScript document", _CONVERT.format("eps")),
     (0, b"gimp xcf", "a GIMP file", "magick IN.xcf -flatten OUT.png"),
     (0, b"\x00\x00\x01\x00", "a Windows icon", "magick 'IN.ico[0]' OUT.png"),
-    (0, b"\x00\x00\x02\x00", "a Windows cursor", "magick 'IN.cur[0]' OUT.png"),
+    (0, b"\x00\x00\x02\x00", "a Windows cursor", "magick 'IN.cur[0]' OUT.png"),  # after TGA
     (0, b"icns", "a Mac icon", "magick 'IN.icns[0]' OUT.png"),
     (0, b"\x8aMNG", "an MNG animation", "magick 'IN.mng[0]' OUT.png"),
     (0, b"BPG\xfb", "a BPG picture", "bpgdec -o OUT.png IN.bpg"),
@@ -108,8 +108,15 @@ _TEXTS = (
     (rb"<\?xml\b|<[A-Za-z][\w:-]*[\s/>]", "an XML file", "remove it"),
     (rb"HTTP/[12]", "an HTTP answer with its header", "save the body alone"),
     (rb"data:image/[\w.+-]+;base64,", "a data: address in base64", "decode what follows the comma"),
-    (rb"(?:/9j/|iVBORw0KGgo|R0lGOD|UklGR|Qk[0-9A-Za-z+/]{2}|SUkqA|TU0AK)[A-Za-z0-9+/=\r\n]++\s*\Z",
-     "a picture in base64", "decode it (base64 -d)"),
+    (rb"(?:[/_]9j[/_]|iVBORw0KGgo|R0lGOD|UklGR|Qk[0-9A-Za-z+/]{2}|SUkqA|TU0AK)"
+     rb"[A-Za-z0-9+/=\r\n_-]++\s*\Z", "a picture in base64", "decode it (base64 -d)"),
+    (rb"(?:0x|\\x)?(?:ffd8ff|89504e470d|47494638)[0-9a-f\s]++\Z",
+     "a picture in hexadecimal digits", "decode it (xxd -r -p)"),
+    (rb"b['\"](?:\\x(?:ff|89)|GIF8|RIFF|/9j/|iVBORw0KGgo|R0lGOD|UklGR)",
+     "the text of a Python bytes object", "send or write the bytes themselves, not str(bytes)"),
+    (rb"(?:https?|ftp|s3|gs|file)://[^\r\n]{1,2000}+\s*\Z", "a URL", "download the picture first"),
+    (rb"[^\r\n\0]{1,1000}\.(?:jpe?g|png|gif|webp|bmp|tiff?|heic)\s*\Z",
+     "the name of a file", "send or copy its bytes (curl --data-binary @photo.jpg)"),
     (rb"-----BEGIN ", "a PEM file", "remove it"),
     (rb"[\[{]\s*[\"\[{\]}]", "JSON", "remove it, or decode the picture in it"),
     (rb"P[1-7]\s", "a Netpbm picture", "magick IN.ppm OUT.png"),
@@ -159,6 +166,8 @@ def named(data: bytes) -> ImageError | None:
     """
     if not data:
         return UnreadableImage("the picture is empty (0 bytes)")
+    if _is_tga(data):
+        return _unsupported("a TGA picture", "magick IN.tga OUT.png")
     for offset, magic, name, cure in _PICTURES:
         if data[offset : offset + len(magic)] == magic:
             return _unsupported(name, cure)
@@ -176,6 +185,17 @@ def named(data: bytes) -> ImageError | None:
         if data[offset : offset + len(magic)] == magic:
             return UnreadableImage(f"this is {name}, not a picture: {cure}")
     return _text(data)
+
+
+def _is_tga(data: bytes) -> bool:
+    """Return whether a header is that of a TGA without a palette, which has no magic bytes.
+
+    Source: Truevision TGA file format specification, version 2.0.
+    """
+    if len(data) < 18 or data[1:2] != b"\0" or data[2] not in (2, 3, 10, 11):
+        return False
+    has_size = any(data[12:14]) and any(data[14:16])
+    return not any(data[3:8]) and has_size and data[16] in (8, 15, 16, 24, 32)
 
 
 def _family(data: bytes) -> ImageError:

@@ -12,6 +12,7 @@ from numpy.lib import format as npy
 
 from serve.errors import RequestError
 from serve.formats.envelopes import Content, check_count
+from serve.formats.magic import picture_format
 
 MAGIC = b"\x93NUMPY"
 _HINT = (
@@ -31,6 +32,13 @@ def from_npy(body: bytes, max_pictures: int) -> Content:
     shape, fortran, kind, start = _header(body)
     if kind != np.uint8:
         raise RequestError(415, _wrong_kind(kind), _HINT)
+    is_row = len(shape) == 1 or (len(shape) == 2 and 1 in shape)
+    if is_row and (name := picture_format(body[start:])):
+        raise RequestError(
+            415,
+            f"the array holds the bytes of a {name} picture, not its pixels",
+            f"send the bytes as they are, as image/{name.lower()}",
+        )
     wrong = _wrong_shape(shape)
     if wrong:
         raise RequestError(415, f"an array of shape {str(shape)[:100]} {wrong}", _HINT)

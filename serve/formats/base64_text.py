@@ -11,7 +11,9 @@ HINT = (
     'send {"images": ["<base64>", "data:image/png;base64,…"], "parameters": {"top_k": 5}}, '
     "one base64 string, or a list of them"
 )
-_SCHEME = re.compile(r"(?!data:)[a-z][a-z0-9+.-]*:", re.IGNORECASE)
+_SCHEME = re.compile(r"(?!data:)[a-z][a-z0-9+.-]+:", re.IGNORECASE)  # C: is a drive of Windows
+_FILE = re.compile(r".*\.(?:jpe?g|png|gif|webp|bmp|tiff?|heic)\s*", re.IGNORECASE)
+_LONGEST_NAME = 500
 # The URL-safe alphabet to the standard one, without line ends and spaces.
 _STANDARD = str.maketrans("-_", "+/", " \t\r\n\f\v")
 
@@ -34,6 +36,12 @@ def decoded(text: str, which: str) -> bytes:
             400,
             f"{which} is a URL, and the server fetches nothing",
             "send the bytes of the picture in base64",
+        )
+    if len(text) < _LONGEST_NAME and _FILE.fullmatch(text):
+        raise RequestError(
+            400,
+            f"{which} is the name of a file, and the server does not have it",
+            "send the bytes of the file in base64",
         )
     if start[:5].lower() == "data:":
         declared, comma, text = text.partition(",")

@@ -4,6 +4,7 @@ import json
 
 from serve.errors import RequestError
 from serve.formats.envelopes import MORE_VALUES, Content, check_count
+from serve.formats.magic import in_utf8
 from serve.formats.objects import from_value
 from serve.formats.options import once
 
@@ -22,7 +23,10 @@ def from_lines(body: bytes, max_pictures: int) -> Content:
     ends = body.count(b"\n")
     if ends > 2 * max_pictures + MORE_VALUES:
         check_count(ends, max_pictures)
-    body = _in_utf8(body)
+    try:
+        body = in_utf8(body)  # in UTF-16 a line does not end where its byte ends
+    except UnicodeError as error:
+        raise RequestError(400, f"the lines are not text ({str(error)[:100]})", _HINT) from None
     if body.count(b",") > 4 * max_pictures + MORE_VALUES:
         raise RequestError(422, "too many values in one request: one picture to a line", _HINT)
     lines = [line for line in body.split(b"\n") if line.strip()]
@@ -48,17 +52,6 @@ def from_lines(body: bytes, max_pictures: int) -> Content:
     return Content(
         tuple(pictures), is_list=True, parameters=shared or {}, is_lines=True, line_errors=errors
     )
-
-
-def _in_utf8(body: bytes) -> bytes:
-    """Return lines in UTF-8 without a mark: in UTF-16 a line does not end where its byte ends."""
-    encoding = json.detect_encoding(body)
-    if encoding == "utf-8":
-        return body
-    try:
-        return body.decode(encoding).encode()
-    except UnicodeError as error:
-        raise RequestError(400, f"the lines are not text ({str(error)[:100]})", _HINT) from None
 
 
 def _read(line: bytes, number: int) -> tuple[bytes, dict[str, object]]:

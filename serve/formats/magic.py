@@ -1,11 +1,13 @@
 """What the first bytes of a body say: a picture, or another format under a wrong name."""
 
+import json
 import re
 
 from pictures.decoding.errors import ImageError
 from pictures.decoding.foreign import format_of
 
 _JSON = re.compile(rb'\s{0,1000}(?:\xef\xbb\xbf\s{0,1000})?(?:[{\[]\s{0,1000}["{}\[\]0-9-]|")')
+_JSON_HEAD = 4 * 2500  # bytes; UTF-32 has four for each character
 _FORM = re.compile(rb"\s{0,4}--[^\r\n]{1,200}\r?\nContent-Disposition:", re.IGNORECASE)
 # Files that tools leave among pictures, and that a batch transform sends as if they were some.
 _LITTER = {
@@ -35,8 +37,18 @@ def picture_format(data: bytes) -> str | None:
 
 
 def is_json(data: bytes) -> bool:
-    """Return whether a body begins as JSON does."""
-    return _JSON.match(data[:2500]) is not None
+    """Return whether a body begins as JSON does, in any of Unicode's encodings."""
+    return _JSON.match(in_utf8(data[:_JSON_HEAD], "replace")) is not None
+
+
+def in_utf8(text: bytes, errors: str = "strict") -> bytes:
+    """Return JSON or JSON Lines in UTF-8, without a mark.
+
+    Raises:
+        UnicodeError: it is no text in its encoding. UTF-8 itself is not checked.
+    """
+    encoding = json.detect_encoding(text)
+    return text if encoding == "utf-8" else text.decode(encoding, errors).encode()
 
 
 def is_form(data: bytes) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from serve.errors import RequestError
 from serve.formats.base64_text import HINT, decoded
 from serve.formats.envelopes import MORE_VALUES, Content, check_count
+from serve.formats.magic import in_utf8
 from serve.formats.options import once
 
 # Keys for pictures in an object: ours, Hugging Face's (inputs), TensorFlow's and KServe's
@@ -50,6 +51,10 @@ def from_json(body: bytes, max_pictures: int) -> Content:
     Raises:
         RequestError: 400, 415 for what is not pictures, 422 for more than allowed.
     """
+    try:
+        body = in_utf8(body)
+    except UnicodeError as error:
+        raise RequestError(400, f"the body is not JSON ({str(error)[:100]})", HINT) from None
     if _PIXELS.match(body[:500]):
         raise _PIXELS_ERROR.without_frames()
     commas = body.count(b",")  # one in each data URL; base64 has none

@@ -61,6 +61,9 @@ PICTURES = [
     (b"\0\0\1\0\1\0" + bytes(64), "Windows icon", "magick"),
     (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG", "rsvg-convert"),
     (b"<?xml version='1.0'?>\n<!-- x -->\n<svg/>", "SVG", "rsvg-convert"),
+    (b"\0\0\2\0\1\0" + bytes(64), "Windows cursor", "magick"),
+    (encode(Image.new("RGB", (32, 32), "navy"), "TGA"), "TGA", "magick IN.tga"),
+    (b"\0\0\x0a" + bytes(9) + b"\x20\0\x20\0\x18\0" + bytes(99), "TGA", "magick"),
     (b"P6\n8 8\n255\n" + bytes(192), "Netpbm", "magick"),
     (b"\x93NUMPY\1\0" + bytes(64), "NumPy", "fromarray"),
 ]
@@ -75,6 +78,17 @@ OTHERS = [
     (b"/annex/objects/SHA256E-s1.jpg", "git-annex", "git annex get"),
     (base64.b64encode(PHOTO), "base64", "base64 -d"),
     (base64.encodebytes(encode(Image.new("L", (9, 9)), "PNG")), "base64", "base64 -d"),
+    (base64.urlsafe_b64encode(PHOTO), "base64", "base64 -d"),
+    (base64.urlsafe_b64encode(PHOTO).rstrip(b"="), "base64", "base64 -d"),
+    (PHOTO.hex().encode(), "hexadecimal", "xxd"),
+    (b"0x" + PNG.hex().upper().encode() + b"\n", "hexadecimal", "xxd"),
+    (repr(PHOTO).encode(), "Python bytes object", "themselves"),
+    (repr(base64.b64encode(PNG)).encode(), "Python bytes object", "themselves"),
+    (b"https://example.com/dog.jpg?x=1\n", "a URL", "download"),
+    (b"s3://bucket/dogs/dog 1.jpg", "a URL", "download"),
+    (b"@photo.jpg", "the name of a file", "its bytes"),
+    (b"/home/me/dogs/photo 1.JPEG\r\n", "the name of a file", "its bytes"),
+    (rb"C:\photos\dog.png", "the name of a file", "its bytes"),
     (b"data:image/jpeg;base64," + base64.b64encode(PHOTO), "data: address", "comma"),
     (gzip.compress(PHOTO, mtime=0), "gzip", "gunzip"),
     (zipped(), "zip archive", "unzip"),
@@ -96,6 +110,8 @@ OTHERS = [
     (PNG.replace(b"\r\n", b"\n"), "as if they were text", "in base64"),
     (b"???? what is it", "not a picture in one of JPEG", ""),
     (b"a photo of a dog", "not a picture in one of JPEG", ""),
+    (b"see dog.jpg and cat.jpg for\nmore", "not a picture in one of JPEG", ""),
+    (b"bffd8ff it is", "not a picture in one of JPEG", ""),
 ]
 
 

@@ -104,6 +104,37 @@ def test_the_error_names_the_bytes_that_its_type_does_not(content_type: str) -> 
         assert refusal.value.hint
 
 
+@pytest.mark.parametrize("content_type", UNTOLD)
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be", "utf-32", "utf-32-le"])
+def test_json_in_unicode_is_read_whatever_its_type(content_type: str | None, encoding: str) -> None:
+    """PowerShell's `Out-File` writes UTF-16, and its `-InFile` sends no type of its own."""
+    assert read(content_type, OBJECT.decode().encode(encoding)).pictures == (ONE,)
+    with pytest.raises(RequestError, match="lists of numbers"):
+        read(content_type, '{"image": [[1, 2]]}'.encode(encoding))
+    with pytest.raises(RequestError, match=r"text/csv.* JSON"):
+        read("text/csv", OBJECT.decode().encode(encoding))
+
+
+def test_an_array_of_a_picture_s_bytes_is_named() -> None:
+    """`numpy.fromfile("photo.jpg", numpy.uint8)` with the SDK's NumpySerializer."""
+    for wrapped in (np.frombuffer(ONE, np.uint8), np.array([bytearray(ONE)])):
+        with pytest.raises(RequestError, match="a JPEG picture") as refusal:
+            read("application/x-npy", npy(wrapped))
+        assert "image/jpeg" in refusal.value.hint
+    with pytest.raises(RequestError, match="not one of pictures"):
+        read("application/x-npy", npy(np.zeros(99, np.uint8)))
+
+
+@pytest.mark.parametrize(
+    "text", ["C:\\photos\\dog.jpg", "/home/me/dog.PNG", "dog.webp", "./a b.tiff "]
+)
+def test_the_name_of_a_file_is_no_base64_and_no_url(text: str) -> None:
+    for value in (text, [text], {"instances": [{"b64": text}]}):
+        with pytest.raises(RequestError, match="the name of a file") as refusal:
+            read("application/json", json.dumps(value).encode())
+        assert "base64" in refusal.value.hint
+
+
 def test_bytes_of_the_named_format_keep_the_error_of_their_reader() -> None:
     for content_type, body, words in (
         ("application/json", b'{"image": 3}', "not a string"),
