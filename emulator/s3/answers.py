@@ -13,6 +13,7 @@ from emulator.s3 import (
     listing,
     offered,
     parts,
+    policies,
     reading,
     uploads,
     writing,
@@ -82,8 +83,8 @@ class S3:
         if not request.place.key:
             if request.method == "PUT" and query == {"versioning"}:
                 offered.check_versioning(bucket, request)
-            if bucket.policy:
-                return None
+            if query in policies.PARAMETERS:
+                return policies.answer(bucket, request)
             if request.method == "GET" and query <= listing.PARAMETERS:
                 return listing.answer(bucket, request)
             if request.method == "GET" and "uploads" in query and query <= uploads.PARAMETERS:
@@ -188,7 +189,6 @@ def _is_plain(bucket: Any) -> bool:
     """Whether no setting of a bucket changes how its objects are read and written."""
     return not (
         bucket.is_versioned
-        or bucket.policy
         or bucket.encryption
         or bucket.object_lock_enabled
         or bucket.notification_configuration
