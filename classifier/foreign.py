@@ -78,8 +78,14 @@ _COMPUTED = {
     r"weight_u$": "its weights are normalised: call torch.nn.utils.remove_spectral_norm(layer)",
     r"(lora_|_fake_quant\.|activation_post_process\.|_packed_params)": "it was prepared for "
     "quantisation, or has adapters: take the network before that, or with them merged",
-    r"^(model\.)?(\d+\.)+(weight|bias|running_mean)$": "its names are the numbers of nn.Sequential, as "
-    "of fastai: load them into the network itself",
+    r"^(model\.)?(\d+\.)+(weight|bias|running_mean)$": "its names are the numbers of "
+    "nn.Sequential, as of fastai: load them into the network itself",
+}
+# Names in their other networks, which are not turned. Source: timm/models (efficientnet.py,
+# convnext.py, regnet.py, swin_transformer.py, vgg.py), transformers/models.
+_UNREAD = {
+    "timm": r"(conv_stem|stem\.conv|stages\.\d+\.(blocks|b\d+)|layers\.\d+\.blocks|pre_logits)\.",
+    "Hugging Face": r"(beit|convnext(v2)?|deit|dinov2|efficientnet|mobilenet_v\d|regnet|swin)\.",
 }
 # A name that only one of them has, its rules, and what it is.
 _PACKAGES = (
@@ -121,10 +127,20 @@ def hints(missing: Collection[str], unknown: Collection[str], inside: Collection
     """
     layers = tuple(name.removesuffix("weight") for name in missing if name.endswith("weight"))
     near = [*unknown, *(name for name in inside if name.startswith(layers))]
-    return [
+    cures = [
         f"{cure}, and save the state dict again"
         for pattern, cure in _COMPUTED.items()
         if any(re.search(pattern, name) for name in near)
+    ]
+    packages = (
+        package
+        for package, pattern in _UNREAD.items()
+        if any(re.search(rf"(^|\.){pattern}", name) for name in unknown)
+    )
+    return cures + [
+        f"its names are those of {package}, of which ResNet and ViT are read: register its network "
+        "as an architecture of your own, or train torchvision's"
+        for package in packages
     ]
 
 

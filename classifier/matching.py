@@ -69,7 +69,7 @@ def match(
         if name.startswith(prefix)
     }
     if with_head:
-        notes += _rename_head(inside, head)
+        notes += _rename_head(inside, head, has_bias=f"{head}.bias" in own)
     left_out = [name for name in inside if name.startswith(_AUXILIARY_HEADS)]
     usable = {
         name: tensor
@@ -153,7 +153,7 @@ def _prefix(tensors: Mapping[str, torch.Tensor], required: set[str]) -> tuple[st
     return chosen, []
 
 
-def _rename_head(inside: dict[str, torch.Tensor], head: str) -> list[str]:
+def _rename_head(inside: dict[str, torch.Tensor], head: str, *, has_bias: bool) -> list[str]:
     """Give the only linear layer in the head's place the head's name; return what was done.
 
     People replace `fc` by a sequence of a dropout and a linear layer. Without a bias it gets zeros.
@@ -162,7 +162,8 @@ def _rename_head(inside: dict[str, torch.Tensor], head: str) -> list[str]:
     if f"{head}.weight" not in inside:
         notes = _only_linear(inside, head)
     weight = inside.get(f"{head}.weight")
-    if weight is not None and weight.ndim == 2 and f"{head}.bias" not in inside:
+    lacks = has_bias and f"{head}.bias" not in inside
+    if weight is not None and weight.ndim == 2 and lacks:
         inside[f"{head}.bias"] = torch.zeros(len(weight))
         notes.append("its head has no bias: zeros")
     return notes
@@ -208,7 +209,11 @@ def _other_head(
     below = [name for name in inside if name.startswith(head + ".")]
     if below:
         return f"its head is of {_few(below)}, and Kennel's is one linear layer"
-    near = [name for name, tensor in tensors.items() if tensor.shape == shape]
+    near = [
+        name
+        for name, tensor in tensors.items()
+        if tensor.shape == shape and name.endswith("weight")  # and not an optimiser's
+    ]
     if near:
         return f"its head can be {_few(near)}: if so, save it as {head}.weight next to the others"
     return f"it has no head for {shape[0]} classes"

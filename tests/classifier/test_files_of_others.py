@@ -12,7 +12,7 @@ import torch
 import torchvision
 from torch import nn
 
-from classifier import class_names, foreign, importing, networks
+from classifier import class_names, foreign, importing, matching, networks
 from classifier.statedict import WeightsError
 from classifier.transform import EvaluationTransform
 
@@ -120,6 +120,30 @@ def test_what_cannot_be_used_is_named(
     assert re.search(problem, refused(change(theirs.state_dict()), tmp_path))
 
 
+def test_an_optimiser_s_tensors_are_not_the_head(theirs: nn.Module, tmp_path: Path) -> None:
+    state = theirs.state_dict()
+    moments = {"state": {0: {"exp_avg": torch.ones_like(state["fc.weight"])}}}
+    contents = {"optimizer": moments, "model": head_elsewhere(state)}
+    assert "its head can be model.head.weight: if so" in refused(contents, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "package"),
+    [
+        ("conv_stem.weight", "timm"),  # EfficientNet, MobileNet
+        ("stages.0.blocks.0.conv_dw.weight", "timm"),  # ConvNeXt
+        ("stages.0.b1.conv1.conv.weight", "timm"),  # RegNet
+        ("layers.0.blocks.0.norm1.weight", "timm"),  # Swin
+        ("convnext.embeddings.layernorm.weight", "Hugging Face"),
+        ("model.swin.layernorm.weight", "Hugging Face"),
+    ],
+)
+def test_their_other_networks_come_with_a_cure(name: str, package: str, tmp_path: Path) -> None:
+    problem = refused({name: torch.ones(8)}, tmp_path)
+    assert f"its names are those of {package}, of which ResNet and ViT are read" in problem
+    assert "register its network as an architecture of your own" in problem
+
+
 def test_one_layer_s_name_in_another_network_is_not_two_networks(tmp_path: Path) -> None:
     blocks = {f"{place}.conv1.0.weight": torch.rand(24, 3, 3, 3) for place in ("left", "right")}
     assert "missing" in refused(blocks, tmp_path)
@@ -132,6 +156,13 @@ def test_a_head_without_a_bias_gets_zeros(theirs: nn.Module, tmp_path: Path) -> 
     found = imported(state, tmp_path, lines.append)
     assert torch.equal(networks.head(found).bias, torch.zeros(3))
     assert lines == ["its head has no bias: zeros"]
+
+
+def test_a_head_that_has_no_bias_in_torchvision_either_gets_none() -> None:
+    theirs = torchvision.models.maxvit_t(num_classes=3)
+    match = matching.match(theirs.state_dict(), networks.build("maxvit_t", 3), with_head=True)
+    assert match.state.keys() == theirs.state_dict().keys()
+    assert match.notes == []
 
 
 def packed_zip(data: bytes) -> bytes:
