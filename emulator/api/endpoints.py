@@ -33,6 +33,7 @@ class Endpoints:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._fleets: dict[str, Fleet] = {}
+        self._pending: dict[str, Fleet] = {}  # those that are being deployed
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         for _ in context.each_region():
@@ -60,6 +61,7 @@ class Endpoints:
         fleet = self._new_fleet(name, request["EndpointConfigName"])
         record = request | {"EndpointStatus": "Creating", "_config": fleet.config}
         answer = self._context.create(ENDPOINT, record)
+        self._pending[self._context.unique(name)] = fleet
         self._in_thread(self._deploy, name, fleet)
         return answer
 
@@ -70,6 +72,8 @@ class Endpoints:
         fleet = self.fleet(name)
         if fleet:
             record["ProductionVariants"] = fleet.summaries()
+        if pending := self._pending.get(self._context.unique(name)):
+            record["PendingDeploymentSummary"] = pending.pending()
         return record | {
             "AsyncInferenceConfig": record["_config"].get("AsyncInferenceConfig"),
             "DataCaptureConfig": None,
@@ -100,6 +104,7 @@ class Endpoints:
             }
         fleet = self._new_fleet(name, request["EndpointConfigName"], desired)
         self._context.records.update(ENDPOINT, name, EndpointStatus="Updating")
+        self._pending[self._context.unique(name)] = fleet
         self._in_thread(self._redeploy, name, fleet, desired)
         return {"EndpointArn": record["EndpointArn"]}
 
@@ -240,6 +245,7 @@ class Endpoints:
     def _save_result(self, name: str, fleet: Fleet, reason: str, *, failed: str) -> None:
         """Set the endpoint's status after a deployment: in service, or failed with a reason."""
         with self._lock, self._context.records.change(ENDPOINT, name) as record:
+            self._pending.pop(self._context.unique(name), None)
             if not reason:
                 self._fleets[self._context.unique(name)] = fleet
                 record |= {

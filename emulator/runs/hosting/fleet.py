@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable
 
 from emulator import region
-from emulator.context import Context
+from emulator.context import Context, now
 from emulator.contract import Record
 from emulator.errors import JobError
 from emulator.runs.hosting.instance import Instance
@@ -34,6 +34,7 @@ class Fleet:
         desired: dict[str, Record],
     ) -> None:
         self._context, self.config = context, config
+        self._made_at = now()
         self._folder = context.folder("endpoints", f"{endpoint}-{uuid.uuid4().hex[:8]}")
         self.variants = [
             Variant(
@@ -79,6 +80,14 @@ class Fleet:
     def summaries(self) -> list[Record]:
         """Return ProductionVariantSummary for each variant."""
         return [variant.summary() for variant in self.variants]
+
+    def pending(self) -> Record:
+        """Return the PendingDeploymentSummary, while the endpoint is created or updated with it."""
+        return {
+            "EndpointConfigName": self.config["EndpointConfigName"],
+            "ProductionVariants": [variant.pending() for variant in self.variants],
+            "StartTime": self._made_at,
+        }
 
     def drain(self, until: Callable[[], bool]) -> None:
         """Wait until the requests in flight are answered; clients must not find it any more.

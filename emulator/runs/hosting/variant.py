@@ -46,6 +46,7 @@ class Variant:
         self.name: str = variant["VariantName"]
         self.weight: float = variant.get("InitialVariantWeight", 1.0)
         self.serverless: Record = dict(variant.get("ServerlessConfig", {}))
+        self._machine = {name: variant[name] for name in ("InstanceType",) if name in variant}
         self.count: int = 1 if self.serverless else variant["InitialInstanceCount"]
         self.container: Record = model_data.container(model)
         self.multi_model = self.container.get("Mode") == "MultiModel"
@@ -125,6 +126,12 @@ class Variant:
             return summary | config | {"DesiredServerlessConfig": self.serverless}
         counts = {"CurrentInstanceCount": len(self.instances), "DesiredInstanceCount": self.count}
         return summary | counts
+
+    def pending(self) -> Record:
+        """Return the PendingProductionVariantSummary, while it is being deployed."""
+        kept = {name: value for name, value in self.summary().items() if "Current" not in name}
+        status = {"Status": "Creating", "StartTime": self._resolved_at}
+        return kept | self._machine | {"VariantStatus": [status]}
 
     def check_health(self, failures: dict[Instance, int]) -> None:
         """Ping each instance once; replace those that have ended or failed too many pings."""
