@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
 
+from werkzeug.test import run_wsgi_app
 from werkzeug.wrappers import Request
 
 from emulator.api import door
@@ -18,6 +19,7 @@ from emulator.store.objects import Location, Objects
 log = logging.getLogger("kennel.emulator")
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
+_MADE_UP_KEY = re.compile(b"<AccessKeyId>[^<]*</AccessKeyId>")
 # Services, as in signatures, whose work moto only pretends to do: its answers are made up.
 _PRETENDED = frozenset(
     "athena batch bedrock codebuild codepipeline comprehend databrew datasync ecs eks "
@@ -132,6 +134,23 @@ def answering(application: Application) -> Application:
             message = f"{what} of the service {door.service(environ)!r} is not emulated"
             code, status = NotEmulated.code, HTTPStatus.BAD_REQUEST
             return door.failure(environ, code, message, status)(environ, start)
+
+    return answer
+
+
+def with_key_of_caller(application: Application) -> Application:
+    """Return moto's application with the caller's own key in STS's temporary credentials.
+
+    moto would make up a key, which opens nothing here.
+    """
+
+    def answer(environ: dict[str, Any], start: Any) -> Iterable[bytes]:
+        own = f"<AccessKeyId>{door.access_key(environ)}</AccessKeyId>".encode()
+        pieces, status, headers = run_wsgi_app(application, environ, buffered=True)
+        body = _MADE_UP_KEY.sub(lambda _: own, b"".join(pieces))
+        headers["Content-Length"] = str(len(body))
+        start(status, list(headers))
+        return [body]
 
     return answer
 

@@ -137,6 +137,8 @@ class Emulator:
             return _error(ApiError(f"the emulator failed: {error!r}"))(environ, start)
         if door.service(environ) == "s3":
             return self._s3.answer(environ, start)
+        if door.service(environ) == "sts":
+            return edges.with_key_of_caller(self._journal.answer)(environ, start)
         buckets = set(self._context.objects.backend.buckets)
         answer = self._journal.answer(environ, start)
         for changed in buckets ^ set(self._context.objects.backend.buckets):

@@ -66,6 +66,11 @@ def service(environ: Mapping[str, Any]) -> str:
     return _credential(environ)[1]
 
 
+def access_key(environ: Mapping[str, Any]) -> str:
+    """Return the access key that a request names, or an empty string."""
+    return _credential(environ)[0]
+
+
 def region(environ: Mapping[str, Any]) -> str:
     """Return the region that a request is signed for, or an empty string."""
     return _credential(environ)[2]

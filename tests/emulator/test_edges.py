@@ -8,12 +8,22 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import boto3  # type: ignore[import-untyped, unused-ignore]
 import pytest
 from botocore.exceptions import ClientError  # type: ignore[import-untyped, unused-ignore]
 
 from emulator.api.door import refusal
 from emulator.keys import JobKeys
-from tests.emulator.client import BUCKET, IMAGES, ROLE, Emulator, refused, signed, upload_photos
+from tests.emulator.client import (
+    BUCKET,
+    IMAGES,
+    KEY,
+    ROLE,
+    Emulator,
+    refused,
+    signed,
+    upload_photos,
+)
 from tests.emulator.hosting import create_model
 
 TEMPLATE = json.dumps(
@@ -272,3 +282,27 @@ def test_requests_at_once_lose_nothing(emulator: Emulator) -> None:
         list(pool.map(add, keys))
     tags = emulator.sagemaker.list_tags(ResourceArn=arn)["Tags"]
     assert sorted(tag["Key"] for tag in tags) == keys
+
+
+def test_temporary_credentials_open_what_the_callers_key_opens(emulator: Emulator) -> None:
+    sts = emulator.client("sts")
+    for answer in (
+        sts.assume_role(RoleArn=ROLE, RoleSessionName="someone"),
+        sts.get_session_token(),
+        sts.get_federation_token(Name="someone"),
+    ):
+        given = answer["Credentials"]
+        assert given["AccessKeyId"] == KEY  # no key of its own, and no more rights
+        for service in ("s3", "sagemaker", "iam"):
+            client = boto3.client(
+                service,
+                endpoint_url=emulator.url,
+                region_name="us-east-1",
+                aws_access_key_id=given["AccessKeyId"],
+                aws_secret_access_key=given["SecretAccessKey"],
+                aws_session_token=given["SessionToken"],
+            )
+            call = {"s3": "list_buckets", "sagemaker": "list_models", "iam": "list_roles"}[service]
+            assert getattr(client, call)()["ResponseMetadata"]["HTTPStatusCode"] == 200
+            client.close()
+    assert sts.get_caller_identity()["Account"] == "123456789012"
