@@ -124,6 +124,7 @@ def _from_json(contents: object) -> list[str]:
     if isinstance(contents, Mapping) and isinstance(contents.get("id2label"), Mapping):
         contents = contents["id2label"]
     if isinstance(contents, list):
+        _check_numbers(contents)
         return [_name(item) for item in contents]
     if not isinstance(contents, Mapping) or not contents:
         raise ValueError("it is neither a list nor an object of names")
@@ -138,6 +139,19 @@ def _from_json(contents: object) -> list[str]:
             f"its numbers are not 0 to {len(contents) - 1}, each once: outputs are counted from 0"
         )
     return [numbered[number] for number in range(len(contents))]
+
+
+def _check_numbers(items: list[object]) -> None:
+    """Raise ValueError if the items of a list begin with numbers in another order."""
+    numbers = [item[0] for item in items if isinstance(item, list) and len(item) > 1]
+    if len(numbers) != len(items) or any(type(number) is not int for number in numbers):
+        return
+    place = next((n for n in range(1, len(numbers)) if numbers[n] <= numbers[n - 1]), None)
+    if place is not None:
+        raise ValueError(
+            f"its item {place} has the number {numbers[place]}, after {numbers[place - 1]}: sort "
+            "the items by the number, and give the names alone"
+        )
 
 
 def _name(item: object) -> str:
