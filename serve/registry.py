@@ -129,7 +129,9 @@ class MultiModelHandler(Handler):
     def _add(self, body: bytes) -> dict[str, object]:
         try:
             fields = json.loads(body)
-            name, url = str(fields["model_name"]), str(fields["url"])
+            name, url = fields["model_name"], fields["url"]
+            if not (isinstance(name, str) and isinstance(url, str)):
+                raise TypeError("they are texts")
         except (ValueError, KeyError, TypeError, RecursionError):
             raise RequestError(400, "the JSON needs model_name and url", _HINT) from None
         if not re.fullmatch(r"[A-Za-z0-9._-]{1,200}", name):

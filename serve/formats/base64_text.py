@@ -3,7 +3,6 @@
 import base64
 import binascii
 import re
-from urllib.parse import unquote
 
 from serve.errors import RequestError
 
@@ -13,6 +12,8 @@ HINT = (
 )
 _SCHEME = re.compile(r"(?!data:)[a-z][a-z0-9+.-]+:", re.IGNORECASE)  # C: is a drive of Windows
 _FILE = re.compile(r".*\.(?:jpe?g|png|gif|webp|bmp|tiff?|heic)\s*", re.IGNORECASE)
+# What encodeURIComponent and its like escape of base64; letters and digits stay.
+_ESCAPES = {"%2B": "+", "%2F": "/", "%3D": "=", "%0A": "\n", "%0D": "\r", "%20": " "}
 _LONGEST_NAME = 500
 # The URL-safe alphabet to the standard one, without line ends and spaces.
 _STANDARD = str.maketrans("-_", "+/", " \t\r\n\f\v")
@@ -48,7 +49,7 @@ def decoded(text: str, which: str) -> bytes:
         if not comma or not declared.strip().lower().endswith(";base64"):
             raise RequestError(400, f"{which}: a data URL must have ;base64,", HINT)
         if "%" in text:
-            text = unquote(text)
+            text = _unquoted(text)
     elif start[:1] in ("{", "["):
         raise RequestError(
             400,
@@ -72,6 +73,16 @@ def decoded(text: str, which: str) -> bytes:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
         raise RequestError(400, f"{which} is not base64 ({error})", HINT) from None
+
+
+def _unquoted(text: str) -> str:
+    """Undo percent-encoding of what base64 is made of.
+
+    Not by urllib's unquote, which makes an object of each escape: 450 MB for 6 MB of them.
+    """
+    for escape, character in _ESCAPES.items():
+        text = text.replace(escape, character).replace(escape.lower(), character)
+    return text
 
 
 def _lost_plus(text: str) -> bool:

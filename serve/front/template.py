@@ -40,8 +40,17 @@ http {{
   }}
   map $uri $kennel_methods {{
     "/invocations" "POST";
-    "~^/models" "GET, POST, DELETE";
+    "/models" "GET, POST";
+    "~^/models/[^/]+$" "GET, DELETE";
+    "~^/models/[^/]+/invoke$" "POST";
     default "GET, HEAD";
+  }}
+  map "$request_method $uri" $kennel_of_models {{
+    "GET /models" 1;
+    "POST /models" 1;
+    "~^(GET|DELETE) /models/[^/]+$" 1;
+    "~^POST /models/[^/]+/invoke$" 1;
+    default "";
   }}
   # Requests whose headers are complete, in all; /ping is not among them.
   map "" $kennel_all {{ default all; }}
@@ -148,7 +157,6 @@ ACCEPTED = """
 INVOCATIONS = """
     location = /invocations {{
       if ($request_method != POST) {{ return 405; }}"""
-# The worker distinguishes the methods.
 MODELS = """
     location ~ "^/models(/[A-Za-z0-9._-]+(/invoke)?)?$" {{
-      if ($request_method !~ ^(GET|POST|DELETE)$) {{ return 405; }}"""
+      if ($kennel_of_models = "") {{ return 405; }}"""

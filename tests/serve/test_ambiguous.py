@@ -1,12 +1,16 @@
 """Nothing is guessed and nothing dropped: what has two meanings or none is refused by its name."""
 
 import base64
+import contextlib
 import json
+import tracemalloc
+from urllib.parse import quote
 
 import pytest
 
 from serve.errors import RequestError
 from serve.formats import contents
+from serve.formats.base64_text import decoded
 from serve.formats.envelopes import Content
 from serve.formats.options import Options, read_options
 from serve.front.headers import UNREADABLE
@@ -139,3 +143,25 @@ def test_a_label_next_to_a_picture_says_nothing(label: str) -> None:
     """Wherever it is: in a list of pictures, or in the object itself."""
     for value in ({"image": B64, label: "image/png"}, [{"b64": B64, label: "image/png"}]):
         assert read("application/json", json.dumps(value)).pictures == (ONE,)
+
+
+@pytest.mark.parametrize("escape", ["%2B", "%2f", "%41", "%zz", "%"])
+def test_escapes_in_a_data_url_take_no_more_memory_than_their_text(escape: str) -> None:
+    text = "data:image/png;base64," + escape * (600_000 // len(escape))
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(RequestError):
+            decoded(text, "picture 1")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 5 * len(text)
+
+
+def test_the_escapes_that_clients_make_of_base64_are_undone() -> None:
+    data = bytes(range(256))
+    for text in (base64.b64encode(data).decode(), base64.encodebytes(data).decode()):
+        upper = quote(text, safe="")
+        lower = upper.replace("%2B", "%2b").replace("%2F", "%2f").replace("%3D", "%3d")
+        for escaped in (upper, lower):
+            assert decoded(f"data:image/png;base64,{escaped}", "picture 1") == data

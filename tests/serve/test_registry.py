@@ -14,7 +14,7 @@ from mms.service import Service
 from classifier import bundle
 from serve import machine, registry
 from tests.serve.conftest import picture
-from tests.serve.running import serving, until
+from tests.serve.running import Running, serving, until
 from tests.serve.test_handler import environment, tamper
 from tests.serve.worker import Reply, Request, ask, load
 
@@ -172,6 +172,18 @@ def test_a_bundle_is_loaded_from_below_the_models_folder_only(
         assert call(worker, "DELETE", "/models/x").status == 200
 
 
+def check_methods(server: Running) -> None:
+    for path, methods in {
+        "/models": "GET, POST",
+        "/models/dogs-1.0": "GET, DELETE",
+        "/models/dogs-1.0/invoke": "POST",
+    }.items():
+        for method in ("GET", "HEAD", "POST", "DELETE", "PUT", "PATCH", "OPTIONS"):
+            if method not in methods.split(", "):
+                answer = server.ask(method, path)
+                assert (answer.status, answer.headers["allow"]) == (405, methods), (method, path)
+
+
 @pytest.mark.slow
 def test_the_server_implements_the_contract_and_models_survive_a_worker(
     trained: Path, tmp_path: Path, logits: Infer, nginx: None
@@ -199,10 +211,19 @@ def test_the_server_implements_the_contract_and_models_survive_a_worker(
         server.wait_for_another(worker)
         assert until(right)
         assert server.ask("GET", "/invocations").status == 404
-        assert server.ask("PUT", "/models").status == 405
+        check_methods(server)
         assert server.ask("GET", "/models/dogs-1.0/../x").status == 404
         assert server.ask("DELETE", "/models/dogs-1.0").status == 200
         assert server.ask("DELETE", "/models/dogs-1.0").status == 404
+
+
+@pytest.mark.parametrize("fields", [{"model_name": None}, {"model_name": 5}, {"url": None}])
+def test_names_and_paths_are_texts(
+    worker: Service, tmp_path: Path, fields: dict[str, object]
+) -> None:
+    refused = call(worker, "POST", fields=named("one", tmp_path / "models" / "one") | fields)
+    assert refused.status == 400
+    assert "model_name and url" in refused.json()["message"]
 
 
 def test_bundles_with_and_without_exports_are_served_together(
