@@ -267,6 +267,9 @@ def test_a_multi_model_endpoint_loads_and_unloads(emulator: Emulator) -> None:
     code, message = refused(invoke, emulator, "many", TargetModel="d.tar.gz")
     assert code == "ValidationError"
     assert "Failed to download model data" in message
+    emulator.s3.put_object(Bucket=BUCKET, Key="many/broken.tar.gz", Body=b"no archive")
+    code, message = refused(invoke, emulator, "many", TargetModel="broken.tar.gz")
+    assert (code, "Failed to extract model data" in message) == ("ValidationError", True)
     assert refused(invoke, emulator, "many")[0] == "ValidationError"
 
 

@@ -96,12 +96,13 @@ class MultiModel:
         folder.mkdir(parents=True)
         try:
             artifacts.unpack(self._context.objects, place, folder)
-        except JobError:
+        except JobError as error:
             shutil.rmtree(folder)
-            raise ApiError(
-                f"Failed to download model data(bucket: {place.bucket}, key: {place.key}). Please "
-                "ensure that there is an object located at the URL and that the role passed to "
-                "CreateModel has permissions to download the model.",
-                code="ValidationError",
-                status=400,
-            ) from None
+            message = str(error)
+            if not self._context.objects.key(place):
+                message = (
+                    f"Failed to download model data(bucket: {place.bucket}, key: {place.key}). "
+                    "Please ensure that there is an object located at the URL and that the role "
+                    "passed to CreateModel has permissions to download the model."
+                )
+            raise ApiError(message, code="ValidationError", status=400) from None
