@@ -3,7 +3,7 @@
 import pickle
 import re
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import safetensors
@@ -242,10 +242,12 @@ def _named(loaded: object) -> Iterator[tuple[str, torch.Tensor]]:
         raise WeightsError(f"has a {type(loaded).__name__}, not a state dict: {_SAVE}")
     seen = {id(loaded)}
     count = 0
-    pending: list[tuple[str, Mapping[object, object], int]] = [("", loaded, 1)]
+    pending: list[tuple[str, Iterable[tuple[object, object]], int]] = [("", loaded.items(), 1)]
     while pending:
-        path, mapping, depth = pending.pop()
-        for key, value in mapping.items():
+        path, items, depth = pending.pop()
+        for key, value in items:
+            if not isinstance(value, (torch.Tensor, Mapping, list, tuple)):
+                continue
             name = _WRAPPERS.sub("", f"{path}{key}")
             if isinstance(value, torch.Tensor):
                 count += 1
@@ -255,10 +257,10 @@ def _named(loaded: object) -> Iterator[tuple[str, torch.Tensor]]:
             elif depth < _DEEPEST and id(value) not in seen:
                 seen.add(id(value))
                 if isinstance(value, Mapping):
-                    pending.append((f"{name}.", value, depth + 1))
-                elif isinstance(value, (list, tuple)) and not _OPTIMISER.search(name):
+                    pending.append((f"{name}.", value.items(), depth + 1))
+                elif not _OPTIMISER.search(name):
                     # Such as averaged weights, in the order of the parameters.
-                    pending.append((f"{name}.", dict(enumerate(value)), depth + 1))
+                    pending.append((f"{name}.", enumerate(value), depth + 1))
 
 
 def _why(error: Exception) -> str:
