@@ -16,8 +16,9 @@ import torch
 from PIL import Image
 from torch import nn
 
-from classifier import bundle, calibration, configs, matching, networks, outside, statedict
+from classifier import bundle, calibration, matching, networks, statedict
 from classifier.architectures import canonical
+from classifier.others import configs, outside
 from classifier.statedict import WeightsError
 from classifier.transform import EvaluationTransform
 from pictures import folders

@@ -13,7 +13,8 @@ import torch
 from torch import nn
 from torchvision.models.vision_transformer import interpolate_embeddings
 
-from classifier import foreign, networks
+from classifier import networks
+from classifier.others import foreign
 from classifier.statedict import WeightsError, same
 from pictures.text import printable
 

@@ -11,7 +11,8 @@ import torch
 import torchvision
 from torch import nn
 
-from classifier import configs, foreign, importing, matching, networks
+from classifier import importing, matching, networks
+from classifier.others import configs, foreign
 from classifier.statedict import WeightsError
 from classifier.transform import EvaluationTransform
 from tests.classifier.test_importing import hugging_face

@@ -12,7 +12,8 @@ import torch
 import torchvision
 from torch import nn
 
-from classifier import class_names, foreign, importing, matching, networks
+from classifier import class_names, importing, matching, networks
+from classifier.others import foreign
 from classifier.statedict import WeightsError
 from classifier.transform import EvaluationTransform
 

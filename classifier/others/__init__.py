@@ -1,0 +1,1 @@
+"""What other programs write in and next to weights files: their names, layers and settings."""
