@@ -68,6 +68,8 @@ def decoded(text: str, which: str) -> bytes:
             f"{which} has blanks where base64 has +",
             "a + in a URL or a form is a blank: encode it as %2B, or send JSON",
         )
+    if not text.isascii():  # whose translation would be slow
+        raise RequestError(400, f"{which} is not base64 (it has other characters than ASCII)", HINT)
     text = text.translate(_STANDARD).rstrip("=")
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
@@ -87,6 +89,9 @@ def _unquoted(text: str) -> str:
 
 def _lost_plus(text: str) -> bool:
     """Return whether blanks are what was a plus: they are not at the ends of lines of one width."""
-    pieces = text.strip().split(" ")
-    is_one_line = "+" not in text and "\n" not in text.strip()
-    return is_one_line and len({len(piece) for piece in pieces[:-1]}) > 1
+    if "+" in text or "\n" in text.strip():
+        return False
+    line = text.strip()
+    blanks, width = line.count(" "), line.find(" ")
+    # A list of the pieces would be an object for each blank.
+    return blanks > 0 and line[width :: width + 1][:blanks] != " " * blanks

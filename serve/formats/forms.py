@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from email.message import Message
 from email.parser import BytesParser
+from functools import cached_property
 
 from multipart import (  # type: ignore[import-untyped]
     MultipartError,
@@ -31,6 +32,7 @@ from serve.formats.options import Options, once
 _HINT = "send it as curl -F picture=@photo.jpg does"
 _MAX_HEADERS = 16  # of a part; RFC 7578 knows three
 _MAX_HEADER_LENGTH = 4096
+_BLANK_LINE = re.compile(rb"\n\r?\n")
 _MAX_FIRST_LINE = 500
 # Of a form with bare newlines: the email parser makes an object of every line.
 _MAX_LINES = 50_000
@@ -59,6 +61,7 @@ class _Part:
     def content_type(self) -> str:
         return str(parse_options_header(self.headers.get("content-type", ""))[0])
 
+    @cached_property
     def _disposition(self) -> dict[str, str]:
         # A message reads quotes, RFC 2231 (filename*, filename*0) and encoded words.
         message = Message()
@@ -68,13 +71,13 @@ class _Part:
 
     @property
     def name(self) -> str | None:
-        given = self._disposition().get("name")
+        given = self._disposition.get("name")
         return None if given is None else given.strip("'")
 
     @property
     def filename(self) -> str | None:
         """The file's name: empty where a browser's file input was left empty, None for no file."""
-        given = self._disposition().get("filename")
+        given = self._disposition.get("filename")
         return None if given is None else given.strip("'")
 
 
@@ -176,6 +179,7 @@ def _parts_of_message(body: bytes, boundary: str) -> Iterator[_Part]:
             f"the form has {lines:,} lines, which end with a newline alone",
             "end the lines of boundaries and headers with CR LF",
         )
+    _check_headers(body, b"--" + boundary.encode("latin-1", "replace"))
     head = f'Content-Type: multipart/form-data; boundary="{boundary}"\n\n'
     message = BytesParser().parsebytes(head.encode("latin-1", "replace") + body)
     parts = message.get_payload()
@@ -191,6 +195,15 @@ def _parts_of_message(body: bytes, boundary: str) -> Iterator[_Part]:
         content = part.get_payload(decode=True)
         assert isinstance(content, bytes)
         yield _Part(headers, content)
+
+
+def _check_headers(body: bytes, delimiter: bytes) -> None:
+    """Refuse long headers before the email parser reads them: its time grows with their square."""
+    for piece in (b"\n" + body).split(b"\n" + delimiter)[1:]:
+        end = _BLANK_LINE.search(piece)
+        length = end.start() if end else len(piece)
+        if length > _MAX_HEADER_LENGTH and not piece.startswith(b"--"):
+            raise RequestError(422, f"a part of the form has {length:,} bytes of headers", _HINT)
 
 
 def _read(part: _Part, number: int, parameters: list[tuple[str, object]]) -> bytes | None:
