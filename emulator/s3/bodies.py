@@ -3,14 +3,14 @@
 import base64
 import hashlib
 import re
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, BinaryIO
 
+import anycrc
+
 from emulator.s3 import offered
-from emulator.s3.crc import Crc
 from emulator.s3.request import Problem, Request
 
 _CHUNK = 2**18
@@ -20,23 +20,30 @@ _CHUNKED = "aws-chunked"  # of Content-Encoding
 _STREAMING = "STREAMING-"  # of x-amz-content-sha256: the body has chunks inside of HTTP's own
 
 
-class _Crc32:
-    """CRC-32 with hashlib's methods."""
+class _Crc:
+    """A CRC with hashlib's methods.
 
-    def __init__(self) -> None:
-        self._value = 0
+    Args:
+        name: in anycrc's catalogue.
+        bits: of the checksum.
+    """
+
+    def __init__(self, name: str, bits: int) -> None:
+        self._model, self._bytes = anycrc.Model(name), bits // 8
+        self._value: int = self._model.calc(b"")
 
     def update(self, data: bytes) -> None:
-        self._value = zlib.crc32(data, self._value)
+        self._value = self._model.calc(data, self._value)
 
     def digest(self) -> bytes:
-        return self._value.to_bytes(4, "big")
+        """Return the checksum, the highest byte first, as S3 has it."""
+        return self._value.to_bytes(self._bytes, "big")
 
 
 ALGORITHMS: dict[str, Any] = {
-    "CRC32": _Crc32,
-    "CRC32C": lambda: Crc(32),
-    "CRC64NVME": lambda: Crc(64),
+    "CRC32": lambda: _Crc("CRC32", 32),
+    "CRC32C": lambda: _Crc("CRC32C", 32),
+    "CRC64NVME": lambda: _Crc("CRC64-NVME", 64),
     "MD5": lambda: hashlib.md5(usedforsecurity=False),
     "SHA1": lambda: hashlib.sha1(usedforsecurity=False),
     "SHA256": hashlib.sha256,
