@@ -32,6 +32,9 @@ from serve.formats.options import Options, once
 _HINT = "send it as curl -F picture=@photo.jpg does"
 _MAX_HEADERS = 16  # of a part; RFC 7578 knows three
 _MAX_HEADER_LENGTH = 4096
+# Of a Content-Disposition: the time of Python's parser grows with their square. RFC 7578 has two
+# parameters, and names of files can have semicolons.
+_MAX_SEMICOLONS = 64
 _BLANK_LINE = re.compile(rb"\n\r?\n")
 _MAX_FIRST_LINE = 500
 # Of a form with bare newlines: the email parser makes an object of every line.
@@ -64,8 +67,11 @@ class _Part:
     @cached_property
     def _disposition(self) -> dict[str, str]:
         # A message reads quotes, RFC 2231 (filename*, filename*0) and encoded words.
+        given = self.headers.get("content-disposition", "")
+        if given.count(";") > _MAX_SEMICOLONS:
+            raise RequestError(422, "a Content-Disposition has too many parameters", _HINT)
         message = Message()
-        message["Content-Disposition"] = self.headers.get("content-disposition", "")
+        message["Content-Disposition"] = given
         found = message.get_params([], "content-disposition", unquote=True)
         return {key.lower(): _text(value) for key, value in found}
 

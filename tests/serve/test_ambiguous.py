@@ -180,6 +180,16 @@ def test_the_headers_of_a_part_are_bounded_whatever_its_line_ends(end: str) -> N
         assert refusal.value.code == 422
 
 
+def test_the_parameters_of_a_part_are_bounded() -> None:
+    """Python's parser takes 0.8 s for 130 parts with 4,000 semicolons each."""
+    form = "multipart/form-data; boundary=x"
+    body = '--x\r\nContent-Disposition: form-data; name="p"; filename="{}"\r\n\r\na\r\n--x--\r\n'
+    assert len(read(form, body.format("a;b;c.jpg" + ";" * 20)).pictures) == 1
+    with pytest.raises(RequestError, match="too many parameters") as refusal:
+        read(form, body.format(";" * 3_900))
+    assert refusal.value.code == 422
+
+
 @pytest.mark.parametrize("text", ["AB CD E", "ABC D", " AB CD ", "A B C"])
 def test_blanks_at_the_ends_of_lines_of_one_width_are_no_lost_plus(text: str) -> None:
     with contextlib.suppress(RequestError):  # not all of them are whole bytes
