@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import time
 import urllib.parse
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
@@ -20,6 +21,7 @@ log = logging.getLogger("kennel.emulator")
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 _MADE_UP_KEY = re.compile(b"<AccessKeyId>[^<]*</AccessKeyId>")
+_TOKEN_S = 12 * 3600  # of ECR
 # Services, as in signatures, whose work moto only pretends to do: its answers are made up.
 _PRETENDED = frozenset(
     "athena batch bedrock codebuild codepipeline comprehend databrew datasync ecs eks "
@@ -89,10 +91,14 @@ def with_streams(request: Request, body: bytes) -> bytes:
     answer with the events of all streams. AWS sorts them by time, whatever `interleaved` says.
 
     Raises:
-        ApiError: the request names streams in two ways, or its group in two.
+        ApiError: the request names streams in two ways, or its group in two; or the stream that it
+            reads or deletes does not exist.
     """
     operation = request.headers.get("X-Amz-Target", "").rpartition(".")[2]
     given = _record(body)
+    where = door.region(request.environ) or "us-east-1"
+    if operation in ("GetLogEvents", "DeleteLogStream"):
+        _check_stream(where, given)
     if operation != "FilterLogEvents":
         return body
     for one, other in (
@@ -103,12 +109,9 @@ def with_streams(request: Request, body: bytes) -> bytes:
             message = f"Give either {one} or {other}, not both"
             raise ApiError(message, code="InvalidParameterException", status=400)
     if given.get("logGroupIdentifier"):
-        arn = str(given.pop("logGroupIdentifier"))
-        given["logGroupName"] = arn.partition(":log-group:")[2].removesuffix(":*") or arn
+        given["logGroupName"] = _group(str(given.pop("logGroupIdentifier")))
     if prefix := str(given.pop("logStreamNamePrefix", None) or ""):
-        names = stream_names(
-            door.region(request.environ) or "us-east-1", str(given.get("logGroupName"))
-        )
+        names = stream_names(where, str(given.get("logGroupName"))) or []
         found = [name for name in names if name.startswith(prefix)]
         given["logStreamNames"] = found or [""]  # moto takes an empty list for all streams
     return json.dumps(given | {"interleaved": True}).encode()
@@ -155,6 +158,26 @@ def with_key_of_caller(application: Application) -> Application:
     return answer
 
 
+def with_time_of_token(application: Application) -> Application:
+    """Return moto's application with the time at which ECR's tokens expire.
+
+    moto's expired in 2015: clients that keep a token until then would ask for each request again.
+    """
+
+    def answer(environ: dict[str, Any], start: Any) -> Iterable[bytes]:
+        pieces, status, headers = run_wsgi_app(application, environ, buffered=True)
+        body = b"".join(pieces)
+        found = _record(body)
+        for one in found.get("authorizationData", []):
+            one["expiresAt"] = time.time() + _TOKEN_S
+        body = json.dumps(found).encode() if found else body
+        headers["Content-Length"] = str(len(body))
+        start(status, list(headers))
+        return [body]
+
+    return answer
+
+
 def _check_logs(operation: str, body: bytes) -> None:
     if operation in _LOGS_BLIND:
         raise NotEmulated(
@@ -167,6 +190,24 @@ def _check_logs(operation: str, body: bytes) -> None:
         raise NotEmulated(
             f"filterPattern {pattern!r} is not emulated: give words, or one phrase in double quotes"
         )
+
+
+def _check_stream(where: str, given: dict[str, Any]) -> None:
+    """Refuse a stream that does not exist: moto would say that there is no such group.
+
+    Raises:
+        ApiError: in CloudWatch's words.
+    """
+    group = _group(str(given.get("logGroupIdentifier") or given.get("logGroupName")))
+    names = stream_names(where, group)
+    if names is not None and given.get("logStreamName") not in names:
+        message = "The specified log stream does not exist."
+        raise ApiError(message, code="ResourceNotFoundException", status=400)
+
+
+def _group(name: str) -> str:
+    """Return the name of a log group that is given by its name or its ARN."""
+    return name.partition(":log-group:")[2].removesuffix(":*") or name
 
 
 def _record(body: bytes) -> dict[str, Any]:

@@ -139,6 +139,8 @@ class Emulator:
             return self._s3.answer(environ, start)
         if door.service(environ) == "sts":
             return edges.with_key_of_caller(self._journal.answer)(environ, start)
+        if request.headers.get("X-Amz-Target", "").endswith(".GetAuthorizationToken"):
+            return edges.with_time_of_token(self._journal.answer)(environ, start)
         buckets = set(self._context.objects.backend.buckets)
         answer = self._journal.answer(environ, start)
         for changed in buckets ^ set(self._context.objects.backend.buckets):

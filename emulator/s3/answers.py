@@ -12,9 +12,11 @@ from emulator.s3 import (
     encoding,
     listing,
     offered,
+    part_lists,
     parts,
     policies,
     reading,
+    refused,
     uploads,
     writing,
 )
@@ -73,6 +75,7 @@ class S3:
         """
         bucket = self._objects.backend.buckets.get(request.place.bucket)
         if bucket is None:
+            refused.check_bucket(request)
             return None
         for owner in ("x-amz-expected-bucket-owner", "x-amz-source-expected-bucket-owner"):
             if request.header(owner) not in ("", ACCOUNT):
@@ -92,6 +95,11 @@ class S3:
             if request.method == "POST" and query == {"delete"} and _is_plain(bucket):
                 return deleting.several(self._objects, request)
             return None
+        refused.check_tags(request)
+        if request.method == "GET" and "uploadId" in query:
+            return part_lists.of_upload(self._objects, request)
+        if request.method == "GET" and "attributes" in query:
+            return part_lists.attributes(self._objects, request)
         headers = {name.lower() for name in request.headers.keys()}  # noqa: SIM118 - not a dict
         copies = {name for name in headers if name.startswith(writing.COPY_SOURCE)}
         if request.method == "PUT" and query == {"partNumber", "uploadId"}:
@@ -173,6 +181,8 @@ class S3:
         stores = request.method == "PUT" and not request.query and not source and bucket is not None
         received = bodies.for_moto(request) if stores else None
         with self._objects.lock(place):  # no file is deleted while moto reads it
+            if request.method == "PUT" and not request.query and bucket is not None:
+                writing.check_replaced(self._objects.key(place), request)
             answer, succeeded = ask_moto()
             if succeeded and request.method not in ("GET", "HEAD") and bucket is not None:
                 uploads.note_time(bucket)

@@ -32,11 +32,11 @@ def put(objects: Objects, request: Request) -> Answer:
     Raises:
         Problem: no such upload, or the body is damaged.
     """
-    upload, number = _upload(objects, request), _number(request)
+    upload, number = upload_of(objects, request), _number(request)
     with writing.new_file(objects, request.place) as blob:
         with open_private(blob, "xb") as file:
             received = bodies.receive(request, file)
-        expected, _ = _checksum_of(upload)
+        expected, _ = checksum_of(upload)
         if expected and received.algorithm not in ("", expected):
             message = (
                 "Checksum Type mismatch occurred, expected checksum Type: "
@@ -54,7 +54,7 @@ def copy(objects: Objects, request: Request) -> Answer:
     Raises:
         Problem: no such upload, no such object, or no such range.
     """
-    upload, number = _upload(objects, request), _number(request)
+    upload, number = upload_of(objects, request), _number(request)
     source = writing.copy_source(request)
     found = objects.open(source)
     if found is None:
@@ -71,7 +71,7 @@ def copy(objects: Objects, request: Request) -> Answer:
                     400, "InvalidArgument", f"The range {wanted} is not valid for the source object"
                 )
         digest = hashlib.md5(usedforsecurity=False)
-        algorithm, _ = _checksum_of(upload)
+        algorithm, _ = checksum_of(upload)
         other = bodies.ALGORITHMS[algorithm]() if algorithm else None
         with open_private(blob, "xb") as copied:
             target = _Tee(copied, digest)
@@ -97,7 +97,7 @@ def completed(objects: Objects, request: Request) -> Iterator[dict[str, Any]]:
     Raises:
         Problem: no such upload, or the parts are not those that were uploaded.
     """
-    upload = _upload(objects, request)
+    upload = upload_of(objects, request)
     named = _named_parts(request)
     parts = [_check(upload, *one) for one in named]
     if any(part.size < S3_UPLOAD_PART_MIN_SIZE for part in parts[:-1]):
@@ -111,11 +111,7 @@ def completed(objects: Objects, request: Request) -> Iterator[dict[str, Any]]:
             with open_private(blob, "xb") as file:
                 checksum = _join(upload, parts, file)
             for algorithm, value in bodies.checksum_headers(request).items():
-                if (
-                    checksum
-                    and checksum[0] == bodies.WHOLE
-                    and algorithm == _checksum_of(upload)[0]
-                ):
+                if checksum and checksum[0] == bodies.WHOLE and algorithm == checksum_of(upload)[0]:
                     bodies.check_claimed(value, checksum[1], algorithm)
             digests = b"".join(codecs.decode(part.etag.strip('"'), "hex") for part in parts)
             whole = hashlib.md5(digests, usedforsecurity=False).hexdigest()
@@ -134,6 +130,9 @@ def completed(objects: Objects, request: Request) -> Iterator[dict[str, Any]]:
             attach(moto_key, blob)
             moto_key.completed_upload = request.query["uploadId"]  # type: ignore[attr-defined]
             moto_key.part_sizes = [part.size for part in parts]  # type: ignore[attr-defined]
+            if checksum and all(part.checksum_value for part in parts):
+                values = [part.checksum_value for part in parts]
+                moto_key.part_checksums = values  # type: ignore[attr-defined]
             objects.settle(request.place, old)
 
 
@@ -161,7 +160,7 @@ class _Tee:
         return self._file.write(data)
 
 
-def _upload(objects: Objects, request: Request) -> Any:
+def upload_of(objects: Objects, request: Request) -> Any:
     """Return moto's upload.
 
     Raises:
@@ -282,7 +281,7 @@ def check_checksum(request: Request) -> None:
         raise Problem(400, "InvalidRequest", message)
 
 
-def _checksum_of(upload: Any) -> tuple[str, str]:
+def checksum_of(upload: Any) -> tuple[str, str]:
     """Return the algorithm and the type of an upload's checksum; empty if it has none."""
     algorithm = (upload.metadata.get("x-amz-checksum-algorithm") or "").upper()
     default = bodies.WHOLE if algorithm == "CRC64NVME" else "COMPOSITE"
@@ -291,7 +290,7 @@ def _checksum_of(upload: Any) -> tuple[str, str]:
 
 def _join(upload: Any, parts: list[FakeKey], file: BinaryIO) -> tuple[str, str, int] | None:
     """Write all parts to a file; return type, value and number of parts of the checksum, if any."""
-    algorithm, kind = _checksum_of(upload)
+    algorithm, kind = checksum_of(upload)
     composite = kind == "COMPOSITE"
     new = bodies.ALGORITHMS.get(algorithm)
     digests, whole = b"", new() if new else None

@@ -19,6 +19,7 @@ from emulator.store.paths import child, remove_child
 
 _BUCKET_FILE, _CARD = "bucket.json", ".card.json"
 _CHECKSUM = ("value", "type", "parts", "algorithm")  # moto's attributes are checksum_value, …
+_PARTS = ("part_sizes", "part_checksums")  # lists, for an object that was sent in parts
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,9 @@ class Cards:
         }
         checksum = {name: getattr(moto_key, f"checksum_{name}", None) for name in _CHECKSUM}
         about |= {"checksum": checksum} if checksum["value"] else {}
-        if sizes := getattr(moto_key, "part_sizes", None):
-            about["part_sizes"] = sizes
+        for name in _PARTS:
+            if found := getattr(moto_key, name, None):
+                about[name] = found
         write_json(self._path(place), about)
 
     def blob(self, place: Location) -> Path | None:
@@ -138,7 +140,8 @@ def fill(moto_key: FakeKey, about: dict[str, Any]) -> None:
     moto_key.last_modified = dt.datetime.fromisoformat(about["modified"])
     for name, value in about.get("checksum", {}).items():
         setattr(moto_key, f"checksum_{name}", value)
-    moto_key.part_sizes = about.get("part_sizes")  # type: ignore[attr-defined]
+    for name in _PARTS:
+        setattr(moto_key, name, about.get(name))
 
 
 def file_of(moto_key: FakeKey) -> Path | None:

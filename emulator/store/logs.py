@@ -59,11 +59,11 @@ class Logs:
         return backend
 
 
-def stream_names(where: str, group: str) -> list[str]:
-    """Return the names of all streams of a group in a region; none if there is no such group."""
+def stream_names(where: str, group: str) -> list[str] | None:
+    """Return the names of all streams of a group in a region; None if there is no such group."""
     backends: Any = logs_backends[ACCOUNT]
     found = backends[where].groups.get(group) if where in backends else None
-    return list(found.streams) if found else []
+    return list(found.streams) if found else None
 
 
 class Stream:

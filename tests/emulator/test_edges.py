@@ -306,3 +306,27 @@ def test_temporary_credentials_open_what_the_callers_key_opens(emulator: Emulato
             assert getattr(client, call)()["ResponseMetadata"]["HTTPStatusCode"] == 200
             client.close()
     assert sts.get_caller_identity()["Account"] == "123456789012"
+
+
+def test_tokens_of_ecr_last_twelve_hours(emulator: Emulator) -> None:
+    (given,) = emulator.client("ecr").get_authorization_token()["authorizationData"]
+    left = given["expiresAt"].timestamp() - time.time()
+    assert 11 * 3600 < left <= 12 * 3600
+
+
+def test_a_missing_log_stream_is_not_a_missing_group(emulator: Emulator) -> None:
+    logs = emulator.client("logs")
+    group = {"logGroupName": "/streams/missing"}
+    read = {**group, "logStreamName": "none"}
+    code, message = refused(logs.get_log_events, **read)
+    assert (code, message) == (
+        "ResourceNotFoundException", "The specified log group does not exist."
+    )  # fmt: skip
+    logs.create_log_group(**group)
+    for call in (logs.get_log_events, logs.delete_log_stream):
+        code, message = refused(call, **read)
+        assert (code, message) == (
+            "ResourceNotFoundException", "The specified log stream does not exist."
+        )  # fmt: skip
+    logs.create_log_stream(**read)
+    assert logs.get_log_events(**read)["events"] == []

@@ -1,4 +1,6 @@
-"""What S3 refuses before it stores or deletes: conditions, digests, too much metadata."""
+"""What S3 refuses before it stores or deletes: conditions, digests, metadata, names, tags."""
+
+import pytest
 
 from tests.emulator.client import BUCKET, Emulator, refused
 
@@ -80,3 +82,41 @@ def test_the_only_version_is_called_null(emulator: Emulator) -> None:
     emulator.s3.get_object(**place)["Body"].close()
     emulator.s3.delete_object(**place)
     assert emulator.keys("conditions/null") == []
+
+
+def test_conditions_in_a_bucket_with_versions(emulator: Emulator) -> None:
+    s3, bucket = emulator.s3, "conditions-of-versions"
+    s3.create_bucket(Bucket=bucket)
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    place = {"Bucket": bucket, "Key": "a"}
+    etag = s3.put_object(**place, Body=b"one")["ETag"]
+    code, _ = refused(s3.put_object, **place, Body=b"two", IfNoneMatch=etag)
+    assert code == "NotImplemented"
+    put(emulator, "conditions/source")
+    copy = {"CopySource": {"Bucket": BUCKET, "Key": "conditions/source"}}
+    assert refused(s3.copy_object, **place, **copy, IfNoneMatch="*")[0] == "PreconditionFailed"
+    assert s3.head_object(**place)["ETag"] == etag
+    s3.delete_object(**place)
+    s3.copy_object(**place, **copy, IfNoneMatch="*")
+    assert s3.head_object(**place)["ContentLength"] == 5
+
+
+@pytest.mark.parametrize(
+    "name", "192.168.1.1 xn--dogs sthree-dogs amzn-s3-demo-dogs dogs-s3alias dogs--ol-s3".split()
+)
+def test_reserved_names_of_buckets(emulator: Emulator, name: str) -> None:
+    assert refused(emulator.s3.create_bucket, Bucket=name)[0] == "InvalidBucketName"
+    names = [one["Name"] for one in emulator.s3.list_buckets()["Buckets"]]
+    assert name not in names
+
+
+def test_an_object_has_each_tag_once(emulator: Emulator) -> None:
+    s3, place = emulator.s3, {"Bucket": BUCKET, "Key": "conditions/tags"}
+    twins = {"TagSet": [{"Key": "a", "Value": "1"}, {"Key": "a", "Value": "2"}]}
+    s3.put_object(**place, Tagging="a=1&b=1")
+    assert refused(s3.put_object_tagging, **place, Tagging=twins)[0] == "InvalidTag"
+    for call in (s3.put_object, s3.create_multipart_upload):
+        code, message = refused(call, **place, Tagging="a=1&a=2")
+        assert code == "InvalidArgument"
+        assert "without tag name duplicates" in message
+    assert len(s3.get_object_tagging(**place)["TagSet"]) == 2

@@ -128,3 +128,53 @@ def test_readers_and_writers_of_one_key(emulator: Emulator) -> None:
         thread.join()
     assert wrong == []
     emulator.s3.delete_object(Bucket=BUCKET, Key="busy")
+
+
+def test_pages_of_parts_with_gaps_in_their_numbers(emulator: Emulator) -> None:
+    s3, place = emulator.s3, {"Bucket": BUCKET, "Key": "gaps"}
+    upload = place | {"UploadId": s3.create_multipart_upload(**place)["UploadId"]}
+    for number in (1, 5, 9, 100):
+        s3.upload_part(**upload, PartNumber=number, Body=b"x")
+    pages = s3.get_paginator("list_parts").paginate(**upload, PaginationConfig={"PageSize": 2})
+    assert [[part["PartNumber"] for part in page["Parts"]] for page in pages] == [[1, 5], [9, 100]]
+    s3.abort_multipart_upload(**upload)
+    assert refused(s3.list_parts, **upload)[0] == "NoSuchUpload"
+
+
+def test_attributes_of_an_object_have_its_parts(emulator: Emulator) -> None:
+    s3, place = emulator.s3, {"Bucket": BUCKET, "Key": "attributes"}
+    wanted = {**place, "ObjectAttributes": ["ETag", "ObjectParts", "ObjectSize"]}
+    sizes = [5 * 2**20, 5 * 2**20, 3]
+
+    def send(**more: str) -> list[str | None]:
+        upload = place | {"UploadId": s3.create_multipart_upload(**place, **more)["UploadId"]}
+        parts = [
+            {
+                "PartNumber": number,
+                **s3.upload_part(**upload, PartNumber=number, Body=b"x" * size, **more),
+            }
+            for number, size in enumerate(sizes, 1)
+        ]
+        kept = ("PartNumber", "ETag", "ChecksumSHA256")
+        named = [{name: part[name] for name in kept if name in part} for part in parts]
+        s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": named})
+        return [part.get("ChecksumSHA256") for part in parts]
+
+    send()
+    found = s3.get_object_attributes(**wanted)
+    assert (found["ObjectParts"], found["ObjectSize"]) == ({"TotalPartsCount": 3}, sum(sizes))
+    checksums = send(ChecksumAlgorithm="SHA256")
+    emulator.end()
+    emulator.start()
+    page = emulator.s3.get_object_attributes(**wanted, MaxParts=2)["ObjectParts"]
+    assert (page["TotalPartsCount"], page["IsTruncated"]) == (3, True)
+    marker = page["NextPartNumberMarker"]
+    rest = emulator.s3.get_object_attributes(**wanted, PartNumberMarker=marker)["ObjectParts"]
+    parts = [*page["Parts"], *rest["Parts"]]
+    assert [part["Size"] for part in parts] == sizes
+    assert [part["ChecksumSHA256"] for part in parts] == checksums
+    emulator.s3.put_object(**place, Body=b"one")
+    found = emulator.s3.get_object_attributes(**wanted)
+    assert ("ObjectParts" in found, found["ObjectSize"]) == (False, 3)
+    code, _ = refused(emulator.s3.get_object_attributes, **place, ObjectAttributes=["Size"])
+    assert code == "InvalidArgument"
