@@ -6,6 +6,7 @@ sRGB's own, in one of its many versions: they are recognised by what they do, an
 
 import functools
 import io
+import struct
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -15,6 +16,10 @@ from PIL import Image, ImageCms
 _SAME = 3
 _SPACES = {b"RGB ": "RGB", b"GRAY": "L", b"CMYK": "CMYK"}
 _SIGNATURE = b"acsp"
+_TAGS = 100  # of a profile; LittleCMS reads no more
+_PLAIN_SIZE = 2**16  # bytes; Display P3 has 536, the largest sRGB 3,144
+# Profiles of other classes are more than a matrix and curves: links, abstract ones, named colours.
+_PLAIN_CLASSES = (b"mntr", b"scnr", b"spac", b"prtr")
 
 
 class Profile:
@@ -54,14 +59,47 @@ def fitting(data: bytes, mode: str) -> Profile | None:
     return _profile(data, space)
 
 
+def is_plain(data: bytes) -> bool:
+    """Return whether a profile costs little: a matrix and curves, as displays have, or damaged.
+
+    Tables of colours, as presses have, are megabytes in memory for a few bytes of a PNG.
+    """
+    if len(data) < 132 or data[36:40] != _SIGNATURE:
+        return True
+    try:
+        tags = _tags(data)
+    except struct.error:
+        return False
+    tables = any(name[:3] in (b"A2B", b"D2B") for name in tags)
+    return len(data) <= _PLAIN_SIZE and data[12:16] in _PLAIN_CLASSES and not tables
+
+
+def _tags(data: bytes) -> list[bytes]:
+    """Return the names of a profile's tags."""
+    (count,) = struct.unpack_from(">I", data, 128)
+    return [struct.unpack_from("4s", data, 132 + 12 * at)[0] for at in range(min(count, _TAGS))]
+
+
+def _without_steps(data: bytes) -> bytes:
+    """Return a profile whose tags in floats (D2B0 and so on) have names that nobody reads.
+
+    They are lists of steps, which can be the same step 500,000 times: hours for a few kilobytes.
+    Every profile has other tags for readers that do not know them. Source: ICC.1:2022, 8.2.
+    """
+    renamed = bytearray(data)
+    for at, name in enumerate(_tags(data)):
+        if name.startswith(b"D2B"):
+            renamed[132 + 12 * at : 136 + 12 * at] = name.lower()
+    return bytes(renamed)
+
+
 @functools.lru_cache(maxsize=32)
 def _profile(data: bytes, mode: str) -> Profile | None:
     """Build the transform; a photographer's pictures have the same profile."""
     try:
-        transform = ImageCms.buildTransform(
-            ImageCms.ImageCmsProfile(io.BytesIO(data)), _srgb(), mode, "RGB"
-        )
-    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        given = ImageCms.ImageCmsProfile(io.BytesIO(_without_steps(data)))
+        transform = ImageCms.buildTransform(given, _srgb(), mode, "RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError, struct.error):
         return None
     profile = Profile(mode, transform)
     if mode == "CMYK":

@@ -113,8 +113,11 @@ def has_all_scans(data: bytes) -> bool:
 def _layout(data: bytes) -> _Layout:
     """Find the segments up to the end of the picture."""
     found: list[tuple[int, int, int]] = []
-    place = 2
+    place, markers = 2, 0
     while match := _MARKER.search(data, place):
+        markers += 1
+        if markers > _MAX_SEGMENTS:
+            raise OversizeImage(f"the JPEG has over {_MAX_SEGMENTS:,} segments: save it again")
         marker, place = match[1][0], match.end()
         if marker == _EOI:
             return _Layout(tuple(found), place)
@@ -124,8 +127,6 @@ def _layout(data: bytes) -> _Layout:
         if end > len(data):
             break
         found.append((marker, place, end))
-        if len(found) > _MAX_SEGMENTS:
-            raise OversizeImage(f"the JPEG has over {_MAX_SEGMENTS:,} segments: save it again")
         place = end
     return _Layout(tuple(found), 0)
 

@@ -15,6 +15,7 @@ from serve.formats.envelopes import Content, check_count
 from serve.formats.magic import picture_format
 
 MAGIC = b"\x93NUMPY"
+_MOST_DIMENSIONS = 32  # of numpy 1
 _HINT = (
     "send numpy.save of a uint8 array of 0 to 255: [H, W, 3] (red, green, blue), [H, W] (grey), "
     "or [N, H, W, 3]"
@@ -109,6 +110,9 @@ def _header(body: bytes) -> tuple[tuple[int, ...], bool, "np.dtype[np.generic]",
             raise ValueError(f"version {version} of the format")
         header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, fortran, kind = header(stream)
+        # A shape in hexadecimal digits can be too long to be written in an error.
+        if len(shape) > _MOST_DIMENSIONS or not all(abs(size) < 2**63 for size in shape):
+            raise ValueError("no array has this shape")
     except Exception as error:  # a malformed header can raise anything
         raise RequestError(400, f"this is not a numpy array ({str(error)[:100]})", _HINT) from None
     # True counts as an integer where numpy checks the shape, and not where it is used.

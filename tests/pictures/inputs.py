@@ -166,3 +166,25 @@ def _profile(space: bytes, tags: Mapping[bytes, bytes]) -> bytes:
 # Columns of Display P3 and Adobe RGB (1998), adapted to D50.
 DISPLAY_P3 = ((0.51512, 0.2412, -0.00105), (0.29198, 0.69225, 0.04189), (0.1571, 0.06657, 0.78407))
 ADOBE_RGB = ((0.60974, 0.31111, 0.01947), (0.20528, 0.62567, 0.06087), (0.14919, 0.06322, 0.74457))
+
+
+def with_tag(profile: bytes, name: bytes, value: bytes) -> bytes:
+    """Return an ICC profile with one more tag."""
+    (count,) = struct.unpack_from(">I", profile, 128)
+    end = 132 + 12 * count
+    tags = [struct.unpack_from(">4sII", profile, 132 + 12 * at) for at in range(count)]
+    moved = b"".join(struct.pack(">4sII", tag, start + 12, size) for tag, start, size in tags)
+    table = moved + struct.pack(">4sII", name, len(profile) + 12, len(value))
+    whole = profile[:128] + struct.pack(">I", count + 1) + table + profile[end:] + value
+    return struct.pack(">I", len(whole)) + whole[4:]
+
+
+def elements(count: int, gain: float = 1.0) -> bytes:
+    """Return the tag of an ICC profile in floats: so many steps, which are all the same matrix.
+
+    Source: ICC.1:2022, 10.16 and 10.16.3.
+    """
+    matrix = [gain * (at % 4 == 0) for at in range(9)] + [0.0] * 3
+    step = b"matf\0\0\0\0" + struct.pack(">HH12f", 3, 3, *matrix)
+    place = struct.pack(">II", 16 + 8 * count, len(step))
+    return b"mpet\0\0\0\0" + struct.pack(">HHI", 3, 3, count) + place * count + step

@@ -279,3 +279,13 @@ def test_webp_with_damaged_metadata_is_read() -> None:
     whole = encode(Image.fromarray(RGB), "WEBP", lossless=True, exif=b"Exif\0\0broken", xmp=b"<")
     assert difference(decode(whole), RGB) == 0
     assert io.BytesIO(whole).read(4) == b"RIFF"
+
+
+def test_the_markers_of_a_jpeg_are_counted_whatever_they_are() -> None:
+    """Six megabytes hold three million starts of a picture, which have no contents."""
+    whole = encode(Image.fromarray(scene()), "JPEG")
+    end = whole.rindex(b"\xff\xd9")
+    with pytest.raises(UnreadableImage):
+        decode(whole[:end] + b"\xff\xd8" * 3 + whole[end:])
+    with pytest.raises(OversizeImage, match="segments"):
+        decode(whole[:end] + b"\xff\xd8" * 20_000 + whole[end:])

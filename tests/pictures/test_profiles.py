@@ -15,12 +15,14 @@ from tests.pictures.inputs import (
     Pixels,
     chunk,
     difference,
+    elements,
     encode,
     gray_profile,
     png,
     press_profile,
     profile,
     scene,
+    with_tag,
 )
 
 RGB = scene()
@@ -153,3 +155,31 @@ def test_a_reduced_jpeg_is_converted_too() -> None:
     assert reduced.size == (160, 120)
     shrunk = np.asarray(whole.resize((160, 120), Image.Resampling.BOX)).astype(int)
     assert np.abs(np.asarray(reduced).astype(int) - shrunk).mean() < 3
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF", "WEBP"])
+def test_the_steps_of_a_profile_in_floats_are_not_computed(form: str) -> None:
+    """A file of a few kilobytes has 500,000 of them; readers without them use the other tags."""
+    options: Any = {"WEBP": {"lossless": True}, "JPEG": {"quality": 100}}.get(form, {})
+    picture = Image.fromarray(RGB)
+    expected = decode(encode(picture, form, icc_profile=P3, **options))
+    darker = with_tag(P3, b"D2B0", elements(2, 0.5))
+    assert difference(decode(encode(picture, form, icc_profile=darker, **options)), RGB) > 20
+    result = read(encode(picture, form, icc_profile=darker, **options))
+    assert difference(result.image, np.asarray(expected)) == 0
+
+
+def test_display_profiles_are_plain_and_tables_are_not() -> None:
+    table = with_tag(P3, b"A2B0", b"mft1" + bytes(100))
+    for plain in (P3, ADOBE, SRGB, gray_profile(2.2), with_tag(P3, b"cprt", b"text" + bytes(9))):
+        assert colours.is_plain(plain)
+    for other in (
+        press_profile(),
+        table,
+        with_tag(P3, b"D2B1", elements(1)),
+        with_tag(P3, b"zzzz", bytes(2**17)),
+        P3[:12] + b"link" + P3[16:],
+        P3[:140],
+    ):
+        assert not colours.is_plain(other)
+    assert colours.is_plain(bytes(3000)), "no profile: it is passed over"

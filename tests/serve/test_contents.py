@@ -42,6 +42,11 @@ def npy(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]], **how: bool) -
     return buffer.getvalue()
 
 
+def _npy_of_shape(shape: str) -> bytes:
+    header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}}}\n".encode()
+    return b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header + bytes(12)
+
+
 @pytest.mark.parametrize(
     "content_type",
     [
@@ -190,6 +195,9 @@ class _Trap:
         (npy(np.zeros((4, 5, 4), np.uint8)), 415),
         (npy(np.zeros((0, 5), np.uint8)), 415),
         (npy(np.zeros((4, 5), np.uint8)).replace(b"(4, 5)", b"(4**9**9, 5)"), 400),
+        (_npy_of_shape(f"(0x{'f' * 8000}, 2, 2, 3)"), 400),  # too long to write in decimals
+        (_npy_of_shape(f"(-0x{'f' * 8000}, 3)"), 400),
+        (_npy_of_shape(f"({'1,' * 1000})"), 400),
         (npy(np.zeros((4, 5), np.uint8)).replace(b"(4, 5), }    ", b"(9999999999, 99), }"), 400),
     ],
 )
@@ -322,12 +330,31 @@ def test_lines_are_counted_before_they_are_read() -> None:
     assert "line 1 has several pictures" in content.line_errors[0].message
 
 
-def test_a_form_of_bare_newlines_has_bounded_lines() -> None:
+@pytest.mark.parametrize("blank", ["", " ", "\t"])
+def test_a_form_of_bare_newlines_keeps_its_bytes(blank: str) -> None:
     head = b'--edge\nContent-Disposition: form-data; name="p"; filename="p"\n\n'
+    end = f"\n--edge--{blank}\n".encode()
     photo = bytes(range(256)) * 9
-    assert read(FORM, head + photo + b"\n--edge--\n").pictures == (photo,)
-    refusal = refused(FORM, head + b"\n" * 200_000 + b"\n--edge--\n")
-    assert (refusal.code, "lines" in refusal.message) == (422, True)
+    assert read(FORM, b"\n" + head + photo + end).pictures == (photo,)
+    assert read(FORM, head + photo + b"\r" + end).pictures == (photo + b"\r",)
+    many = b"\r\n" * 200_000
+    second = head.replace(b"edge\n", f"edge{blank}\n".encode())
+    assert read(FORM, head + many + b"\n" + second + end).pictures == (many, b"")
+    for damaged in (head + photo, head + photo + b"\n--edges\n" + end, head[:-1] + end):
+        assert refused(FORM, damaged).code == 400
+
+
+@pytest.mark.parametrize("kind", ["multipart/mixed; boundary=x", "message/rfc822"])
+def test_a_part_of_a_form_is_not_parsed_again(kind: str) -> None:
+    """Forms in forms take the email parser seconds, and headers of 6 MB in them minutes."""
+    inner = f"Content-Type: {kind}\n\n--x\n" * 5_000
+    head = f'--edge\nContent-Disposition: form-data; name="p"; filename="p"\n{inner}'
+    form = f"{head}\n--edge--\n".encode()
+    if kind.startswith("multipart"):
+        assert "is a form itself" in refused(FORM, form).message
+    else:
+        content = inner.partition("\n\n")[2].encode()
+        assert read(FORM, form).pictures == (content,)
 
 
 def test_the_headers_of_a_part_are_bounded() -> None:

@@ -73,8 +73,8 @@ def test_costly_pictures_are_left_to_the_lane(form: str, name: str) -> None:
 @pytest.mark.parametrize("form", FORMATS)
 def test_the_size_is_the_decoders(form: str) -> None:
     for size in ((1, 1), (90, 70), (1000, 3), (257, 511)):
-        width, height, _ = triage._estimate(picture(2, form, size))
-        assert (width, height) == size
+        found = triage._estimate(picture(2, form, size))
+        assert (found.width, found.height) == size
 
 
 @pytest.mark.parametrize("form", FORMATS)
