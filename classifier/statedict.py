@@ -11,6 +11,7 @@ import safetensors.torch
 import torch
 
 from classifier import torchscript
+from classifier.description import DESCRIPTION, MODEL
 from classifier.unbundled import WEIGHTS
 from pictures.text import printable
 
@@ -114,6 +115,10 @@ def opened(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
         WeightsError: no such file, too large, or not plain tensors.
     """
     if file.is_dir():
+        if (file / DESCRIPTION).is_file():
+            raise WeightsError(
+                f"{file} is a bundle of Kennel already: serve it as it is, or give {MODEL} in it"
+            )
         inside = min((one.name for one in file.iterdir() if one.name.endswith(WEIGHTS)), default="")
         inside = f", such as {printable(inside)}" if inside else ""
         raise WeightsError(f"{file} is a folder: give the file of weights in it{inside}")

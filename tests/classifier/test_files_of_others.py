@@ -241,6 +241,15 @@ def test_a_folder_is_refused_as_one(tmp_path: Path) -> None:
         importing.make(tmp_path, "resnet18", NAMES, SMALL)
 
 
+def test_a_bundle_is_refused_as_one(tmp_path: Path) -> None:
+    """Its golden.safetensors has pictures, and no weights."""
+    for name in ("kennel.json", "golden.safetensors", "model.safetensors"):
+        (tmp_path / name).touch()
+    with pytest.raises(WeightsError, match=r"is a bundle of Kennel already: serve it") as refused:
+        importing.make(tmp_path, "resnet18", NAMES, SMALL)
+    assert "golden" not in str(refused.value)
+
+
 class _Prepared(nn.Module):
     """A network that prepares its input itself, as people wrap one for TorchScript."""
 
