@@ -241,6 +241,8 @@ class CustomHandler(Handler):
         if "output_fn" in self._user:
             return self._call_output_fn(prediction, str(accept), context)
         logits = self._arrays.table(prediction)
+        if logits is None and request and len(request.pixels) == 1:
+            logits = self._arrays.row(prediction)
         request = request or self._own_request(logits, headers)
         if request and logits is not None and self._are_logits(logits, len(request.pixels)):
             outcome = self._predictions(request, logits)

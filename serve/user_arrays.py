@@ -31,6 +31,12 @@ class Arrays:
             return None
         return prediction.astype(np.float32) if prediction.dtype.kind == "f" else None
 
+    def row(self, prediction: Any) -> Floats | None:
+        """Return a prediction [C] of one picture as logits, float32 [1, C]; None for another."""
+        if getattr(prediction, "ndim", None) != 1:
+            return None
+        return self.table(prediction[None])
+
     def without_gradients(self) -> contextlib.AbstractContextManager[object]:
         """Return the context in which predictions are computed."""
         return contextlib.nullcontext()

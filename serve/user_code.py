@@ -202,6 +202,13 @@ def explained(name: str) -> Iterator[None]:
         raise CodeError(
             f"KENNEL_CODE={name} imports {error.name}, which this image does not have: {cure}"
         ) from error
+    except ImportError as error:
+        if "relative import" not in str(error):
+            raise
+        raise CodeError(
+            f"KENNEL_CODE={name}: {error}: the folder of the module is on the import path and no "
+            "package; write `from labels import NAMES`, not `from .labels import NAMES`"
+        ) from error
     except urllib.error.URLError as error:
         raise CodeError(
             f"KENNEL_CODE={name} downloads something when it is loaded, and that failed ({error}): "

@@ -42,7 +42,7 @@ class UserFunctions:
             found = getattr(module, function, None)
             if found is None:
                 continue
-            if not callable(found) or inspect.iscoroutinefunction(found):
+            if not callable(found) or _is_coroutine(found):
                 raise CodeError(f"KENNEL_CODE={name}: {function} must be a plain function")
             self._functions[function] = found
             self._passes_context[function] = _passes_context(found, count, f"{name}: {function}")
@@ -62,6 +62,12 @@ class UserFunctions:
         if how == "name":
             return self._functions[function](*arguments, context=context)
         return self._functions[function](*arguments)
+
+
+def _is_coroutine(function: Function) -> bool:
+    """Return whether a call gives something to await; an object's own call counts too."""
+    both = (function, type(function).__call__)
+    return any(map(inspect.iscoroutinefunction, both))
 
 
 def _passes_context(function: Function, count: int, name: str) -> str:

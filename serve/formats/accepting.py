@@ -22,6 +22,8 @@ class _Range:
     def parse(cls, text: str) -> "_Range | None":
         """Read `type/subtype;parameter;q=0.5`; return None if it is malformed."""
         media, *rest = (part.strip().lower() for part in text.split(";"))
+        if media == "*":  # of old clients of Java, not of the RFC
+            media = "*/*"
         kind, slash, subtype = media.partition("/")
         if not (slash and kind and subtype):
             return None

@@ -216,7 +216,8 @@ def _read(part: _Part, number: int, parameters: list[tuple[str, object]]) -> byt
             "parameters are short: top_k=5",
         )
     if name in Options.model_fields:
-        parameters.append((name, content.decode("latin-1")))
+        if content.strip():  # else a browser's input that was left empty
+            parameters.append((name, content.decode("latin-1")))
     elif name.lower().removesuffix("[]") in _PICTURES or content[:5].lower() == b"data:":
         return decoded(content.decode("latin-1"), which) if content.strip() else None
     elif name == "parameters":

@@ -37,6 +37,8 @@ NONE = Options()
         ("application/json;torchserve", TORCHSERVE),
         ("application/json;huggingface", HUGGING_FACE),
         ("nonsense, application/json", RAW),
+        ("*", RAW),
+        ("text/html, *;q=0.2", RAW),
     ],
 )
 def test_accept_selects_the_format(accept: str | None, expected: object) -> None:

@@ -145,6 +145,8 @@ def test_a_form_has_pictures_and_parameters() -> None:
     assert read(FORM, photo + field + b"--edge--\r\n") == Content(
         (b"\r\none--edge",), parameters={"top_k": "3"}
     )
+    left_empty = part('name="threshold"', b"") + part('name="explain"', b" ")
+    assert read(FORM, photo + left_empty + field + b"--edge--\r\n").parameters == {"top_k": "3"}
     both = read(FORM, b"--edge--"[:0] + photo + photo + b"--edge--")
     assert both.is_list
     assert len(both.pictures) == 2

@@ -318,6 +318,7 @@ def test_the_context_is_passed_where_it_is_taken(signature: str) -> None:
         ("def predict_fn(a, b, c, d):\n    return a", "takes 4 arguments"),
         ("def predict_fn(a, b, *, c):\n    return a", None),
         ("async def predict_fn(a, b):\n    return a", "plain function"),
+        ("class A:\n    async def __call__(self, a, b): ...\npredict_fn = A()", "plain function"),
         ("predict_fn = 3", "plain function"),
     ],
 )
@@ -344,6 +345,19 @@ def test_predictions_of_other_shapes_are_written_as_the_toolkit_writes_them(
     assert csv.body == b"0,1,2\n3,4,5"
     assert np.load(io.BytesIO(array.body)).tolist() == default.json()
     assert labels.status == 406
+
+
+def test_the_logits_of_one_picture_can_be_a_row(load_code: Load) -> None:
+    """As `network(pixels)[0]` and `squeeze()` return them."""
+    count = len(CLASSES)
+    service = load_code(
+        f"import torch\ndef predict_fn(data, model):\n    return torch.arange({count}.0)\n"
+    )
+    _, (raw, labels) = ask(
+        service, Request(picture(1)), Request(picture(1), accept="application/json;verbose")
+    )
+    assert raw.json() == list(range(count))
+    assert labels.json()["predicted_label"] == CLASSES[-1]
 
 
 def test_the_bundle_s_own_code_runs_with_kennel_code_bundle(

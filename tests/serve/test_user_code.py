@@ -36,6 +36,16 @@ def test_sibling_modules_and_packages_import(code: Path, tmp_path: Path) -> None
     assert [name + "!" for name in CLASSES] == module.NAMES
 
 
+def test_relative_imports_are_refused_with_what_to_write(code: Path, tmp_path: Path) -> None:
+    (code / "inference.py").write_text("from .labels import NAMES\n" + OUTPUT_FN)
+    name = str(code / "inference.py")
+    with (
+        pytest.raises(user_code.CodeError, match=r"from labels import.*not `from \.labels"),
+        user_code.explained(name),
+    ):
+        user_code.load(name, tmp_path / "model")
+
+
 def test_a_module_on_the_path_has_siblings_too(code: Path, tmp_path: Path) -> None:
     sys.path.append(str(code))
     assert user_code.load("inference", tmp_path / "model").NAMES
