@@ -38,6 +38,9 @@ _TAGS = 100
 _PIECES = 2000  # strips or tiles of a TIFF; encoders write one for each 8 KiB
 _QUICK_TIFF = {1, 5, 8, 32773, 32946}  # none, LZW, deflate, packed bits, deflate
 _QUICK_BMP = (0, 3, 6)  # no compression; Pillow reads runs byte by byte, in Python
+_ALONE = {0, 1, *range(0xD0, 0xD9), 0xFF}  # markers of a JPEG that have no length
+_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+_SINGLE_TAGS = {256, 257, 259, 322, 323}  # sizes and compression
 _MARKER = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")  # of a JPEG; others are within a scan
 
 
@@ -115,6 +118,8 @@ def _jpeg(data: bytes) -> _Estimate:
         marker = data[place + 1]
         if marker == 0xD9:
             break
+        if marker in _ALONE or (marker in _FRAMES and width):  # a second size, or none that counts
+            return _UNUSUAL
         (length,) = struct.unpack_from(">H", data, place + 2)
         body = data[place + 4 : place + 2 + length]
         if marker in (0xC0, 0xC1, 0xC2):
@@ -145,6 +150,8 @@ def _jpeg(data: bytes) -> _Estimate:
 
 
 def _png(data: bytes) -> _Estimate:
+    if data[12:16] != b"IHDR":
+        return _UNUSUAL
     place, inflated, metadata = 8, 0, 0
     converted = 0.0
     for _ in range(_CHUNKS):
@@ -202,18 +209,22 @@ def _gif(data: bytes) -> _Estimate:
     """Walk to the first frame, which alone is decoded."""
     width, height = struct.unpack_from("<HH", data, 6)
     place = 13 + (3 << (data[10] & 7) + 1 if data[10] & 0x80 else 0)
-    for _ in range(_SEGMENTS):
-        if data[place] == 0x2C:
-            frame = struct.unpack_from("<HHHH", data, place + 1)
-            right, bottom = frame[0] + frame[2], frame[1] + frame[3]
-            return _Estimate(max(width, right), max(height, bottom), _GIF)
-        if data[place] == 0x21 and data[place + 1] in (0xF9, 0xFE, 0xFF, 0x01):
-            place += 2
-        elif data[place] == 0:  # the end of an extension
-            place += 1
-            continue
-        place += 1 + data[place]  # a block of an extension
-    return _UNUSUAL
+    blocks = 0
+    while data[place] == 0x21 and blocks < _SEGMENTS:
+        first = data[place + 2 : place + 15]
+        # Pillow reads on after an empty extension, and after a loop that is not said how often.
+        if not first[0] or (first[1:12] == b"NETSCAPE2.0" and not data[place + 3 + first[0]]):
+            return _UNUSUAL
+        place += 2
+        while data[place] and blocks < _SEGMENTS:
+            place += 1 + data[place]  # a block of an extension
+            blocks += 1
+        place += 1
+    if data[place] != 0x2C or blocks >= _SEGMENTS:
+        return _UNUSUAL
+    frame = struct.unpack_from("<HHHH", data, place + 1)
+    right, bottom = frame[0] + frame[2], frame[1] + frame[3]
+    return _Estimate(max(width, right), max(height, bottom), _GIF)
 
 
 def _tiff(data: bytes) -> _Estimate:
@@ -226,10 +237,11 @@ def _tiff(data: bytes) -> _Estimate:
     values_elsewhere, pieces, converted = 0, 0, 0.0
     for place in range(directory + 2, directory + 2 + 12 * count, 12):
         tag, kind, length, value = struct.unpack_from(order + "HHII", data, place)
+        if tag in values or (tag in _SINGLE_TAGS and length != 1):
+            return _UNUSUAL
         if kind == 3 and length == 1:
             (value,) = struct.unpack_from(order + "H", data, place + 8)
-        if length == 1:
-            values[tag] = value
+        values[tag] = value
         values_elsewhere += length
         if tag in (273, 324):
             pieces = max(pieces, length)
