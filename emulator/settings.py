@@ -96,7 +96,7 @@ class Settings(Strict):
             OSError, ValueError: the file cannot be read, or is not TOML.
         """
         try:
-            table = tomllib.loads(file.read_text()) if file else {}
+            table = tomllib.loads(file.read_text("utf-8-sig")) if file else {}
         except RecursionError:
             raise ValueError(f"{file}: its tables or lists are nested too deeply") from None
         options = {key: value for key, value in given.items() if value is not None}

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from scripts.aws.client import AwsProblem
-from scripts.console import terminal
+from scripts.console import files, terminal
 from scripts.problem import Problem
 from scripts.verbs import data, emulator, ui
 from scripts.verbs.account import costs, doctor, init, prices, setup
@@ -30,7 +30,10 @@ GROUPS: dict[str, tuple[str, ...]] = {
 
 
 class Verbs(TyperGroup):
-    """Prints a `Problem` without a traceback; any other exception is a bug in Kennel."""
+    """Prints problems of the user and of the machine's files without a traceback.
+
+    Any other exception is a bug in Kennel.
+    """
 
     def invoke(self, ctx: Any) -> Any:
         """Run the verb."""
@@ -40,6 +43,11 @@ class Verbs(TyperGroup):
             terminal.note(f"kennel: {problem}")
             if ctx.params.get("verbose") and (original := _original(problem)):
                 terminal.note(f"AWS's message: {original}")
+            raise typer.Exit(1) from None
+        except OSError as error:
+            if (message := files.explained(error)) is None:
+                raise
+            terminal.note(f"kennel: {message}")
             raise typer.Exit(1) from None
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:

@@ -1,6 +1,7 @@
 """A folder of photos from a zip or tar archive of it, unpacked for as long as it is needed."""
 
 import contextlib
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +15,12 @@ from scripts.console import progress
 from scripts.problem import Problem
 
 _MEMBERS = 5_000_000
+# What archives start with, also those that are refused by name; old tar files start with nothing.
+_ARCHIVE = re.compile(
+    rb"PK|\x1f\x8b|BZh|\xfd7zXZ|\x28\xb5\x2f\xfd|7z\xbc\xaf|Rar!|.{257}ustar", re.DOTALL
+)
+_START = 262
+_SUFFIXES = (".zip", ".tar", ".tgz", ".gz")
 _SPARE = 2**30  # bytes of the disk that stay free
 
 
@@ -29,6 +36,13 @@ def folder_of(given: Path) -> Iterator[Path]:
     if not given.is_file():
         yield given
         return
+    with given.open("rb") as file:
+        start = file.read(_START)
+    if given.suffix.lower() not in _SUFFIXES and not _ARCHIVE.match(start):
+        raise Problem(
+            f"{printable(str(given))} is neither a folder nor an archive: give the folder with the "
+            "photos, or a zip or tar of it"
+        )
     folder: Path | None = None
     with contextlib.ExitStack() as stack:
         try:

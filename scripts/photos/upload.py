@@ -7,6 +7,7 @@ that an interrupted upload continues where it stopped. Training ignores it.
 import base64
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from typing import Any
 from pictures.layouts.litter import lies_in_litter
 from pictures.layouts.names import check_names
 from pictures.layouts.walk import files_below
-from pictures.picture import DANGLING, LITTER, SPECIAL, DataError, Passed
+from pictures.picture import DANGLING, LITTER, SPECIAL, DataError, Passed, shorten
 from scripts.aws.client import Aws, AwsProblem, translated
 from scripts.console.names import bucket_and_key
 from scripts.photos import links
@@ -53,7 +54,8 @@ def local_files(root: Path, *, follow_links: bool = False) -> dict[str, Path]:
     Links out of the folder are skipped too unless `follow_links`; `links.not_followed` names them.
 
     Raises:
-        Problem: there is no such folder, it is empty, or names go wrong in S3 or in the job.
+        Problem: there is no such folder, it is empty, names go wrong in S3 or in the job, or files
+            cannot be read.
     """
     if not root.is_dir():
         raise Problem(f"{root} is not a folder: give the one with the photos")
@@ -68,6 +70,10 @@ def local_files(root: Path, *, follow_links: bool = False) -> dict[str, Path]:
         check_names(root, found)
     except DataError as error:
         raise Problem(str(error)) from error
+    if closed := [key for key, path in found.items() if not os.access(path, os.R_OK)]:
+        raise Problem(
+            f"{root}: no permission to read {shorten(closed)}: make them readable, or move them"
+        )
     return found
 
 

@@ -47,9 +47,14 @@ def load(path: Path, changes: Sequence[str] = ()) -> Experiment:
             text = file.read(_LARGEST + 1)
         if len(text) > _LARGEST:
             raise SpecError(f"{path} has more than {_LARGEST:,} bytes: give an experiment file")
-        content = tomllib.loads(text.decode())
+        # Editors on Windows begin files with a byte order mark.
+        content = tomllib.loads(text.decode("utf-8-sig"))
     except OSError as error:
         raise SpecError(f"{path}: {error.strerror}: give an experiment file") from None
+    except UnicodeDecodeError:
+        raise SpecError(
+            f"{path} is not valid TOML: it is not UTF-8 text: save it with the encoding UTF-8"
+        ) from None
     except (ValueError, RecursionError) as error:  # also huge numbers, and tables in tables
         raise SpecError(f"{path} is not valid TOML: {_short(str(error))}") from None
     for change in changes:

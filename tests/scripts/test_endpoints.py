@@ -102,7 +102,9 @@ def test_an_endpoint_that_failed_is_made_anew(tuned: dict[str, Any], emulator: s
     assert "again failed before (" in deployed.err
     assert "made anew" in deployed.err
     assert sagemaker.describe_endpoint(EndpointName="again")["EndpointStatus"] == "InService"
-    assert kennel("down", "again", "--yes").code == 0
+    down = kennel("down", "agian", "again", "--yes")
+    assert down.code == 1
+    assert "no endpoint is called agian" in down.err
     assert sagemaker.list_models()["Models"] == []
 
 

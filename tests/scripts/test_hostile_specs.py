@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from emulator.__main__ import main
+from emulator.settings import Settings
 from tests.scripts.kennel import kennel
 from tests.scripts.test_dry_run import DOGS
 
@@ -16,7 +17,7 @@ FILES = {
     "not a number": "name = nan",
     "a date": "name = 2020-01-01",
     "a long value": 'name = "' + "a" * 500_000 + '"',
-    "a mark of bytes": '\ufeffname = "x"',
+    "a mark of bytes, not at the start": 'name = \ufeff"x"',
     "a zero": 'name = "\\u0000"',
     "many keys": "\n".join(f"k{number} = 1" for number in range(2000)),
     "a list of tables": "[[training]]\nx = 1",
@@ -58,7 +59,19 @@ def test_a_hostile_file_is_refused(name: str, tmp_path: Path, nowhere: None) -> 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path, nowhere: None) -> None:
     (tmp_path / "x.toml").write_bytes(b"\xff\xfe\x00")
-    assert "not valid TOML" in kennel("train", str(tmp_path / "x.toml"), "--dry-run").err
+    refused = kennel("train", str(tmp_path / "x.toml"), "--dry-run").err
+    assert "not valid TOML: it is not UTF-8 text: save it with the encoding UTF-8" in refused
+
+
+def test_files_of_editors_on_windows_are_read(tmp_path: Path, nowhere: None) -> None:
+    file, mark = tmp_path / "x.toml", b"\xef\xbb\xbf"
+    file.write_bytes(mark + Path(DOGS).read_bytes().replace(b"\n", b"\r\n"))
+    assert kennel("train", str(file), "--dry-run").code == 0
+    file.write_bytes(mark + b"[limits]\r\nping_s = 5\r\n")
+    assert Settings.read(file, state=tmp_path).limits.ping_s == 5
+    values = tmp_path / "x.json"
+    values.write_bytes(mark + b'{"epochs": "5"}')
+    assert kennel("hyperparameters", "--check", str(values)).code == 0
 
 
 @pytest.mark.parametrize("change", CHANGES)

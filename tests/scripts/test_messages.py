@@ -82,6 +82,17 @@ MISTAKES = {
     "an age of no unit": Mistake(
         ["down", "--all", "--older-than", "2"], ["write it as 90m, 8h or 2d"]
     ),
+    "an upload of a photo": Mistake(
+        ["data", "upload", "{broken}", "s3://dogs/photos"],
+        ["broken.json is neither a folder nor an archive: give the folder with the photos"],
+    ),
+    "an output in a file": Mistake(
+        ["init", "{photos}", "--out", "list.json/x.toml"], ["list.json", "check the path"]
+    ),
+    "down of two that are none": Mistake(
+        ["down", "dgos", "cats"],
+        ["no endpoint is called dgos in us-east-1", "no endpoint is called cats in us-east-1"],
+    ),
     "down of nothing": Mistake(["down"], ["give the names of endpoints, or --all"]),
     "setup for no repository": Mistake(
         ["setup", DOGS, "--github", "dogs"], ["--github dogs: write it as OWNER/REPO"]
@@ -131,7 +142,11 @@ def test_a_mistake_says_what_where_and_how(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "list.json").write_text("[]")
     (tmp_path / "broken.json").write_text("{")
-    files = {"{list}": "list.json", "{broken}": "broken.json"}
+    for label in ("beagle", "pug"):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        for number in range(4):
+            (tmp_path / "photos" / label / f"{number}.jpg").write_text(f"{label} {number}")
+    files = {"{list}": "list.json", "{broken}": "broken.json", "{photos}": "photos"}
     done = kennel(*(files.get(word, word) for word in mistake.typed))
     assert done.code != 0
     for part in mistake.says:

@@ -5,7 +5,9 @@ import io
 import json
 import re
 import shutil
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from scripts.photos import listing, shrink
 from scripts.photos.invoking import Answer
 from scripts.problem import Problem
 from scripts.verbs.hosting.predict import _Format, _write
+from tests.scripts.conftest import use_endpoint
 from tests.scripts.digits_job import SPEC
 from tests.scripts.kennel import kennel
 
@@ -94,6 +97,63 @@ def test_a_photo_is_drawn_with_its_bars(
     assert "0.750" in plain
 
 
+def test_where_answers_go_is_checked_before_they_are_paid_for(
+    nowhere: None, tmp_path: Path
+) -> None:
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(b"photo")
+    for out in (photo / "scores.csv", tmp_path / "folder.csv"):
+        (tmp_path / "folder.csv").mkdir(exist_ok=True)
+        refused = kennel("predict", "dogs", str(photo), "--out", str(out))
+        assert refused.code == 1
+        assert f"--out {out}: " in refused.err
+        assert "AWS" not in refused.err
+    out = tmp_path / "new" / "scores.csv"
+    refused = kennel("predict", "dogs", str(photo), "--out", str(out))
+    assert "no region" in refused.err
+    assert not out.exists()
+
+
+class LosesItsRights(BaseHTTPRequestHandler):
+    """An endpoint that answers for the first fifty photos, and then refuses its caller."""
+
+    def do_POST(self) -> None:
+        photo = self.rfile.read(int(self.headers["Content-Length"]))
+        body: dict[str, Any] = {"ProductionVariants": []}
+        status = 200
+        if self.path != "/" and int(photo) < 50:
+            body = {"labels": ["a"], "probabilities": [1.0], "predicted_label": "a"}
+        elif self.path != "/":
+            status, body = 403, {"__type": "AccessDeniedException", "message": "not allowed"}
+        content = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_answers_before_an_error_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "scores.csv"
+    photos.mkdir()
+    for number in range(100):
+        (photos / f"{number:03}.jpg").write_text(str(number))
+    with ThreadingHTTPServer(("127.0.0.1", 0), LosesItsRights) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        use_endpoint(monkeypatch, f"http://127.0.0.1:{server.server_port}")
+        done = kennel("predict", "dogs", str(photos), "--out", str(out))
+        server.shutdown()
+        thread.join()
+    assert done.code == 1
+    assert len(list(csv.DictReader(io.StringIO(out.read_text())))) == 50
+    assert f"{out}: 50 of 100 pictures" in done.err
+
+
 @pytest.fixture
 def deployed_digits(tuned: dict[str, Any], emulator: str) -> Iterator[str]:
     name = "digits-predict"
@@ -121,6 +181,12 @@ def test_a_folder_is_classified_and_a_bad_picture_loses_nothing(
     assert len(rows) == count + 1
     good = [row for row in rows if not row["error"]]
     assert all(abs(sum(float(row[str(d)]) for d in range(10)) - 1) < 1e-3 for row in good)
+
+    (photos / "1").mkdir(exist_ok=True)
+    missing = tmp_path / "first" / "deep.csv"
+    again = kennel("predict", deployed_digits, str(photos / "0"), "--out", str(missing))
+    assert again.code == 1
+    assert missing.exists()
 
     huge = tmp_path / "huge.bmp"  # 12 MB
     Image.new("RGB", (2000, 2000), (255, 255, 255)).save(huge)

@@ -13,6 +13,7 @@ import pytest
 
 from scripts.aws.client import Aws, AwsProblem
 from scripts.photos import upload
+from scripts.problem import Problem
 from tests.scripts.conftest import REGION, use_endpoint
 
 SMALL, LARGE = 20_000, upload.AT_ONCE + 1
@@ -144,6 +145,16 @@ def test_an_error_in_one_file_leaves_the_others_in_the_manifest(
         upload.run(aws, todo)
     again = upload.plan(aws, photos, address)
     assert (set(again.send), set(again.same)) == (set(), {"large/1.jpg"})
+
+
+def test_files_that_cannot_be_read_are_named_before_anything_is_sent(photos: Path) -> None:
+    closed = [photos / name / "1.jpg" for name in ("large", "small")]
+    for file in closed:
+        file.chmod(0)
+    if os.access(closed[0], os.R_OK):
+        pytest.skip("the superuser can read every file")
+    with pytest.raises(Problem, match=r"no permission to read large/1.jpg, small/1.jpg: make them"):
+        upload.local_files(photos)
 
 
 def test_a_bucket_that_is_gone_is_an_error(photos: Path, emulator: str) -> None:

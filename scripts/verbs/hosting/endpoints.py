@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from scripts.aws import deployment, hosted, prices
-from scripts.aws.client import Aws
+from scripts.aws.client import Aws, AwsProblem
 from scripts.console import terminal
 from scripts.problem import Problem
 from scripts.requests import endpoints as requests
@@ -108,8 +108,16 @@ def down(
         return
     if all_ and not yes:
         typer.confirm(f"delete {', '.join(chosen)}?", abort=True, err=True)
-    for name in chosen:
-        deployment.delete(aws, name)
+    missing = []
+    for name in dict.fromkeys(chosen):
+        try:
+            deployment.delete(aws, name)
+        except AwsProblem as problem:
+            if not problem.missing:
+                raise
+            missing.append(problem)  # the others must not go on to cost
+    if missing:
+        raise Problem("\n".join(map(str, missing))) from missing[0]
 
 
 def _own(aws: Aws, age: timedelta, *, expired: bool) -> Iterator[str]:

@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, TextIO
@@ -46,7 +47,7 @@ def predict(
 
     Prints the most likely classes of each picture. Exits with 1 if a picture has no answer.
     """
-    format_of_out = _format(out) if out else None
+    output = _Output.at(out) if out else None
     found = listing.pictures(photos) if not dry_run else photos
     if dry_run:
         terminal.dry_run(
@@ -57,15 +58,17 @@ def predict(
         )
         terminal.note("for an asynchronous endpoint: PutObject and InvokeEndpointAsync instead")
         return
-    answers = []
-    with progress.bar("predicting", "files", len(found)) as advance:
-        for answer in invoking.invoke(Aws(region), endpoint, found, model):
-            answers.append(answer)
-            advance(1)
-    if out and format_of_out:
-        with out.open("w", encoding="utf-8", newline="") as file:
-            _write(file, format_of_out, answers)
-        terminal.note(f"{out}: {len(answers)} pictures")
+    answers: list[Answer] = []
+    try:
+        with progress.bar("predicting", "files", len(found)) as advance:
+            for answer in invoking.invoke(Aws(region), endpoint, found, model):
+                answers.append(answer)
+                advance(1)
+    finally:  # also what was answered before an error or Ctrl-C
+        if output and answers:
+            output.write(answers)
+            of = "" if len(answers) == len(found) else f" of {len(found)}"
+            terminal.note(f"{out}: {len(answers)}{of} pictures")
     if as_json:
         terminal.as_json({str(one.photo): one.body or {"error": one.error} for one in answers})
     elif show:
@@ -79,11 +82,38 @@ def predict(
         raise typer.Exit(1)
 
 
-def _format(out: Path) -> _Format:
-    try:
-        return _Format(out.suffix.lower())
-    except ValueError:
-        raise Problem(f"--out {out}: the name must end in .csv or .jsonl") from None
+@dataclass(frozen=True)
+class _Output:
+    """The file of --out."""
+
+    path: Path
+    format: _Format
+
+    @classmethod
+    def at(cls, path: Path) -> "_Output":
+        """Check that the file can be written, before answers are paid for.
+
+        Raises:
+            Problem: it cannot, or its name has another end.
+        """
+        try:
+            found = cls(path, _Format(path.suffix.lower()))
+        except ValueError:
+            raise Problem(f"--out {path}: the name must end in .csv or .jsonl") from None
+        existed = path.exists()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.open("ab").close()
+        except OSError as error:
+            raise Problem(f"--out {path}: {error.strerror}: give another file") from None
+        if not existed:
+            path.unlink()
+        return found
+
+    def write(self, answers: Sequence[Answer]) -> None:
+        """Write the answers; an earlier file is replaced."""
+        with self.path.open("w", encoding="utf-8", newline="") as file:
+            _write(file, self.format, answers)
 
 
 def _ranked(body: dict[str, Any]) -> list[tuple[str, float]]:

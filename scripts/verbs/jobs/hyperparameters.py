@@ -85,7 +85,7 @@ def _check(file: Path) -> None:
         terminal.result(f"{file}: valid")
         return
     try:
-        content = json.loads(file.read_text())
+        content = json.loads(file.read_text("utf-8-sig"))
     except OSError as error:
         raise Problem(f"{file}: {error.strerror}") from None
     except ValueError as error:
