@@ -24,6 +24,12 @@ _THREADS = 8
 # Bytes. Source: InvokeEndpoint's Body; serverless endpoints take 4 MB.
 _LIMIT = 6_291_456
 _SERVERLESS_LIMIT = 4_000_000
+# States in which SageMaker says that there is no such endpoint -> what to do.
+_SILENT = {
+    "Creating": "wait until `kennel endpoints` shows InService",
+    "Failed": "deploy it again with `kennel deploy`, or delete it with `kennel down`",
+    "Deleting": "deploy it again with `kennel deploy`",
+}
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,7 @@ def invoke(
 
     Raises:
         AwsProblem: there is no such endpoint, or the caller lacks a permission.
+        Problem: the endpoint is in a state in which it cannot answer.
     """
     output, limit = _kind(aws, endpoint)
     if output is None:
@@ -86,6 +93,9 @@ def _kind(aws: Aws, endpoint: str) -> tuple[str | None, int]:
         if not problem.forbidden:  # a caller who can only invoke: assume a real-time endpoint
             raise
         return None, _LIMIT
+    if (status := about.get("EndpointStatus")) in _SILENT:
+        reason = f" ({about['FailureReason']})" if about.get("FailureReason") else ""
+        raise Problem(f"the endpoint {endpoint} is {status}{reason}: {_SILENT[status]}")
     if config := about.get("AsyncInferenceConfig"):
         return str(config["OutputConfig"]["S3OutputPath"]).rstrip("/"), 0
     serverless = any(

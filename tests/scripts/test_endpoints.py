@@ -97,6 +97,9 @@ def test_an_endpoint_that_failed_is_made_anew(tuned: dict[str, Any], emulator: s
         sagemaker.get_waiter("endpoint_in_service").wait(
             EndpointName="again", WaiterConfig={"Delay": 1, "MaxAttempts": 60}
         )
+    predicted = kennel("predict", "again", __file__)
+    assert predicted.code == 1
+    assert re.search(r"the endpoint again is Failed \(.+\): deploy it again", predicted.err)
     deployed = kennel("deploy", SPEC, "--job", tuned["best"]["job"], "--name", "again")
     assert deployed.code == 0, deployed.err
     assert "again failed before (" in deployed.err
