@@ -27,9 +27,12 @@ export DEBIAN_FRONTEND=noninteractive UV_PYTHON_DOWNLOADS=never
 export UV_NO_CACHE=1
 
 apt() {
-    # For apt an empty CAInfo means the system's own certificates.
+    # For apt an empty CAInfo means the system's own certificates. Of the documentation only the licences are unpacked.
     apt-get -o "Acquire::https::CAInfo=${SSL_CERT_FILE:-}" -o Acquire::Retries=3 \
-        -o Dpkg::Options::=--force-unsafe-io "$@"
+        -o Dpkg::Options::=--force-unsafe-io -o 'Dpkg::Options::=--path-exclude=/usr/share/man/*' \
+        -o 'Dpkg::Options::=--path-exclude=/usr/share/locale/*' -o 'Dpkg::Options::=--path-exclude=/usr/share/info/*' \
+        -o 'Dpkg::Options::=--path-exclude=/usr/share/doc/*/*' \
+        -o 'Dpkg::Options::=--path-include=/usr/share/doc/*/copyright' "$@"
 }
 
 # What a package manager leaves, and all that says when or by whom a layer was made.
@@ -50,9 +53,12 @@ tidy() {
 slim() {
     packages=$(echo /opt/venv/lib/python3*/site-packages)
     find "$packages" -type f \( -name '*.a' -o -name 'libcusolverMg.so*' -o -name 'libnvperf_*.so*' \
-        -o -name 'libnvshmem_device*.bc' -o -path '*/torch/bin/protoc*' \) -delete
-    find "$packages" -type d \( -name tests -o -path '*/nvidia/*/include' -o -path '*/torch/include' -o -path '*/torch/share' \
-        -o -path '*/onnx/backend/test' -o -path '*/openvino/include' \) -prune -exec rm -rf {} +
+        -o -name 'libnvshmem_device*.bc' -o -path '*/torch/bin/protoc*' \
+        -o -name '*.h' -o -name '*.hpp' -o -name '*.cuh' -o -name '*.c' -o -name '*.pxd' -o -name '*.pyx' \) -delete
+    rm -rf /opt/venv/include/site
+    # The tests of `future` have private keys, which a scanner for secrets reports.
+    find "$packages" -type d \( -name test -o -name tests -o -path '*/nvidia/*/include' -o -path '*/torch/include' \
+        -o -path '*/torch/share' -o -path '*/openvino/include' \) -prune -exec rm -rf {} +
     if [ -d "$packages/openvino" ]; then
         find "$packages/openvino/libs" -type f \( -name 'libopenvino_intel_gpu_*' -o -name 'libopenvino_intel_npu_*' \
             -o -name 'libopenvino_tensorflow*' -o -name 'libopenvino_paddle*' \

@@ -55,6 +55,35 @@ def test_serving_images_have_no_installer_of_python_packages(images: Images, whi
     )
 
 
+@ALL
+def test_no_private_key_is_there(images: Images, which: str) -> None:
+    """Not even one of a package's tests: a scanner for secrets reports them all."""
+    files = "--include='*.pem' --include='*.key' --include='*.crt' --include='id_*'"
+    folders = "/etc /home /opt /root /srv /usr /var"
+    found = shell(images, which, f"grep -rl 'PRIVATE KEY' {files} {folders} || true")
+    assert found == ""
+
+
+@ALL
+def test_nothing_is_there_for_those_who_compile_or_test_packages(
+    images: Images, which: str
+) -> None:
+    names = ["*.h", "*.hpp", "*.cuh", "*.c", "*.pxd", "*.pyx", "*.a"]
+    files = " -o ".join(f"-name '{one}'" for one in names)
+    assert shell(images, which, f"find /opt -type f \\( {files} \\)") == ""
+    folders = "-type d \\( -name test -o -name tests \\)"
+    assert shell(images, which, f"find /opt {folders}") == ""
+
+
+@ALL
+def test_packages_of_the_distribution_bring_no_documentation(images: Images, which: str) -> None:
+    """Only their licences; what the base image has remains."""
+    search = "find /usr/share/doc /usr/share/man /usr/share/locale /usr/share/info -type f"
+    search += " -not -name copyright"
+    base = images.run("--entrypoint", "sh", images.base, "-c", search).stdout.splitlines()
+    assert sorted(set(shell(images, which, search).splitlines()) - set(base)) == []
+
+
 def test_the_small_image_has_no_torch_and_no_cuda(images: Images) -> None:
     found = shell(
         images, "serve_cpu", "find / -xdev \\( -name 'libtorch*' -o -name 'libcu[bdfs]*' \\)"
