@@ -92,13 +92,13 @@ def with_streams(request: Request, body: bytes) -> bytes:
 
     Raises:
         ApiError: the request names streams in two ways, or its group in two; or the stream that it
-            reads or deletes does not exist.
+            reads or deletes does not exist, or the one that it creates does.
     """
     operation = request.headers.get("X-Amz-Target", "").rpartition(".")[2]
     given = _record(body)
     where = door.region(request.environ) or "us-east-1"
-    if operation in ("GetLogEvents", "DeleteLogStream"):
-        _check_stream(where, given)
+    if operation in ("GetLogEvents", "DeleteLogStream", "CreateLogStream"):
+        _check_stream(where, given, creates=operation == "CreateLogStream")
     if operation != "FilterLogEvents":
         return body
     for one, other in (
@@ -192,15 +192,21 @@ def _check_logs(operation: str, body: bytes) -> None:
         )
 
 
-def _check_stream(where: str, given: dict[str, Any]) -> None:
-    """Refuse a stream that does not exist: moto would say that there is no such group.
+def _check_stream(where: str, given: dict[str, Any], *, creates: bool) -> None:
+    """Refuse a stream that does not exist, or does: moto would say so of the group.
 
     Raises:
         ApiError: in CloudWatch's words.
     """
     group = _group(str(given.get("logGroupIdentifier") or given.get("logGroupName")))
     names = stream_names(where, group)
-    if names is not None and given.get("logStreamName") not in names:
+    if names is None:
+        return
+    exists = given.get("logStreamName") in names
+    if exists and creates:
+        message = "The specified log stream already exists"
+        raise ApiError(message, code="ResourceAlreadyExistsException", status=400)
+    if not exists and not creates:
         message = "The specified log stream does not exist."
         raise ApiError(message, code="ResourceNotFoundException", status=400)
 

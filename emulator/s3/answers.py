@@ -181,6 +181,8 @@ class S3:
         stores = request.method == "PUT" and not request.query and not source and bucket is not None
         received = bodies.for_moto(request) if stores else None
         with self._objects.lock(place):  # no file is deleted while moto reads it
+            if source and request.method == "PUT":
+                writing.check_source_of_moto(self._objects, request)
             if request.method == "PUT" and not request.query and bucket is not None:
                 writing.check_replaced(self._objects.key(place), request)
             answer, succeeded = ask_moto()

@@ -127,6 +127,20 @@ def check_source(request: Request, moto_key: FakeKey) -> None:
         raise reading.failed(f"{COPY_SOURCE}-If-None-Match")
 
 
+def check_source_of_moto(objects: Objects, request: Request) -> None:
+    """Check the conditions for an object, or a version of it, that moto copies without them.
+
+    Raises:
+        Problem: one does not hold.
+    """
+    place = copy_source(request)
+    key, _, version = place.key.partition("?versionId=")
+    if place.bucket in objects.backend.buckets:
+        found = objects.backend.get_object(place.bucket, key, version_id=version or None)
+        if found is not None:
+            check_source(request, found)
+
+
 def check_replaced(old: FakeKey | None, request: Request) -> None:
     """Check the conditions that a request has for the object that it replaces.
 

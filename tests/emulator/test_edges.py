@@ -330,3 +330,7 @@ def test_a_missing_log_stream_is_not_a_missing_group(emulator: Emulator) -> None
         )  # fmt: skip
     logs.create_log_stream(**read)
     assert logs.get_log_events(**read)["events"] == []
+    code, message = refused(logs.create_log_stream, **read)
+    assert (code, message) == (
+        "ResourceAlreadyExistsException", "The specified log stream already exists"
+    )  # fmt: skip

@@ -95,6 +95,14 @@ def test_conditions_in_a_bucket_with_versions(emulator: Emulator) -> None:
     put(emulator, "conditions/source")
     copy = {"CopySource": {"Bucket": BUCKET, "Key": "conditions/source"}}
     assert refused(s3.copy_object, **place, **copy, IfNoneMatch="*")[0] == "PreconditionFailed"
+    version = s3.head_object(**place)["VersionId"]
+    for source in (place, place | {"VersionId": version}):
+        itself = {"Bucket": bucket, "Key": "b", "CopySource": source}
+        code, _ = refused(s3.copy_object, **itself, CopySourceIfMatch='"other"')
+        assert code == "PreconditionFailed"
+        code, _ = refused(s3.copy_object, **itself, CopySourceIfNoneMatch=etag)
+        assert code == "PreconditionFailed"
+        s3.copy_object(**itself, CopySourceIfMatch=etag)
     assert s3.head_object(**place)["ETag"] == etag
     s3.delete_object(**place)
     s3.copy_object(**place, **copy, IfNoneMatch="*")

@@ -58,8 +58,11 @@ def made_by_the_script(emulator: Emulator, key: str) -> str:
 
 
 def test_version_2(emulator: Emulator, tmp_path: Path) -> None:
-    printed = run(emulator, "sdk2.txt", "version2.py", "attach,tune,script,host", str(tmp_path))
+    printed = run(
+        emulator, "sdk2.txt", "version2.py", "files,attach,tune,script,host", str(tmp_path)
+    )
     assert [line for line in printed.splitlines() if line.startswith("did ")] == [
+        "did files",
         "did attach",
         "did tune",
         "did script",

@@ -10,6 +10,7 @@ from sagemaker.estimator import Estimator
 from sagemaker.model import Model
 from sagemaker.multidatamodel import MultiDataModel
 from sagemaker.predictor import Predictor
+from sagemaker.s3 import S3Downloader, S3Uploader
 from sagemaker.serializers import IdentitySerializer
 from sagemaker.session import Session
 from sagemaker.transformer import Transformer
@@ -38,9 +39,26 @@ def estimator(**more: object) -> Estimator:
     return Estimator(**(settings | more))
 
 
+def files(folder: Path) -> None:
+    """Names of files that must be encoded in addresses."""
+    name, target = "1 é+%.jpg", f"s3://{BUCKET}/sdk2/files"
+    (folder / "cat").mkdir(parents=True)
+    (folder / "cat" / name).write_text("cat")
+    assert session.upload_data(str(folder / "cat"), key_prefix="sdk2/data") == (
+        f"s3://{BUCKET}/sdk2/data"
+    )
+    assert session.list_s3_files(BUCKET, "sdk2/data") == [f"sdk2/data/{name}"]
+    assert S3Uploader.upload(str(folder), target, sagemaker_session=session) == target
+    assert S3Downloader.list(target, sagemaker_session=session) == [f"{target}/cat/{name}"]
+    S3Downloader.download(target, str(folder / "down"), sagemaker_session=session)
+    assert (folder / "down" / "cat" / name).read_text() == "cat"
+
+
 def attach() -> None:
     trained = estimator()
-    trained.fit({"train": f"s3://{BUCKET}/photos"}, job_name="Sdk2-Attach", logs="None")
+    trained.fit({"train": f"s3://{BUCKET}/photos"}, job_name="Sdk2-Attach", logs="All")
+    trained.logs()
+    assert trained.latest_training_job.rule_job_summary() == []
     again = Estimator.attach("Sdk2-Attach", sagemaker_session=session)
     assert again.model_data == f"s3://{BUCKET}/out/Sdk2-Attach/output/model.tar.gz"
     assert again.hyperparameters() == {"epochs": "3"}
@@ -69,6 +87,7 @@ def tune() -> None:
     frame = HyperparameterTuningJobAnalytics("sdk2-tune", sagemaker_session=session).dataframe()
     assert len(frame) == 2
     assert frame["FinalObjectiveValue"].min() in (0.1, 0.3)
+    assert list(again.analytics().tuning_ranges) == ["x"]
     child = again.identical_dataset_and_algorithm_tuner()
     child.max_jobs = 1
     child.metric_definitions = [LOSS]  # the SDK does not take them along
@@ -123,6 +142,7 @@ def host() -> None:
     assert list(many.list_models()) == ["first.tar.gz"]
     predictor.serializer = IdentitySerializer()
     assert predictor.predict(b"x", target_model="first.tar.gz") == b"archived"
+    predictor.update_endpoint(initial_instance_count=1, instance_type="ml.m5.xlarge")
     predictor.delete_endpoint()
 
     transformer = Transformer(
@@ -140,6 +160,7 @@ def host() -> None:
 
 
 STEPS = {
+    "files": lambda: files(Path(sys.argv[2]) / "files"),
     "attach": attach,
     "tune": tune,
     "script": lambda: script_mode(Path(sys.argv[2])),
