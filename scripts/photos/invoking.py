@@ -24,6 +24,11 @@ _THREADS = 8
 # Bytes. Source: InvokeEndpoint's Body; serverless endpoints take 4 MB.
 _LIMIT = 6_291_456
 _SERVERLESS_LIMIT = 4_000_000
+# Seconds between two looks whether the endpoint that has pictures in its queue is still there.
+CHECK_S = 30.0
+# Seconds. A request waits in the queue for at most six hours, and takes at most one.
+# Source: RequestTTLSeconds and InvocationTimeoutSeconds of InvokeEndpointAsync.
+_LONGEST_S = 7 * 3600
 # States in which SageMaker says that there is no such endpoint -> what to do.
 _SILENT = {
     "Creating": "wait until `kennel endpoints` shows InService",
@@ -64,7 +69,8 @@ def invoke(
     such as `explain=gradcam`; asynchronous endpoints do not get them.
 
     Raises:
-        AwsProblem: there is no such endpoint, or the caller lacks a permission.
+        AwsProblem: there is no such endpoint, also later, while pictures are in its queue; or the
+            caller lacks a permission.
         Problem: the endpoint is in a state in which it cannot answer.
     """
     output, limit = _kind(aws, endpoint)
@@ -82,7 +88,7 @@ def invoke(
     terminal.note(f"{endpoint} is asynchronous: pictures and answers go through {output}")
     submitted = [(photo, _submit(aws, endpoint, photo, output)) for photo in photos]
     for photo, locations in submitted:
-        yield _wait(aws, photo, locations)
+        yield _wait(aws, endpoint, photo, locations)
 
 
 def _kind(aws: Aws, endpoint: str) -> tuple[str | None, int]:
@@ -139,17 +145,29 @@ def _submit(aws: Aws, endpoint: str, photo: Path, output: str) -> tuple[str, str
     return answer["OutputLocation"], answer.get("FailureLocation", "")
 
 
-def _wait(aws: Aws, photo: Path, locations: tuple[str, str] | str) -> Answer:
-    """Poll until there is an answer or an error."""
+def _wait(aws: Aws, endpoint: str, photo: Path, locations: tuple[str, str] | str) -> Answer:
+    """Poll until there is an answer or an error, or none can come.
+
+    Raises:
+        AwsProblem: the endpoint was deleted.
+        Problem: the endpoint failed.
+    """
     if isinstance(locations, str):
         return Answer(photo, None, locations)
     output, failure = locations
+    start = checked = time.monotonic()
     while True:
         if (body := _get(aws, output)) is not None:
             return Answer(photo, json.loads(body))
         if failure and (body := _get(aws, failure)) is not None:
             text = body.decode(errors="replace")
             return Answer(photo, None, _server_message(text) or text)
+        now = time.monotonic()
+        if now - start > _LONGEST_S:
+            return Answer(photo, None, f"SageMaker keeps no request this long: look for {output}")
+        if now - checked > CHECK_S:
+            _kind(aws, endpoint)
+            checked = now
         time.sleep(watch.POLL_S)
 
 

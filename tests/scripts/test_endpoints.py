@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,9 @@ import boto3  # type: ignore[import-untyped]
 import pytest
 from botocore.exceptions import WaiterError  # type: ignore[import-untyped]
 
+from scripts.aws.client import Aws
+from scripts.photos import invoking
+from scripts.problem import Problem
 from tests.scripts.digits_job import SPEC
 from tests.scripts.kennel import kennel
 
@@ -151,7 +155,11 @@ def test_batch_transform_classifies_every_picture(
 
 
 def test_an_asynchronous_endpoint_answers_through_s3(
-    tuned: dict[str, Any], emulator: str, few_digits: Path, tmp_path: Path
+    tuned: dict[str, Any],
+    emulator: str,
+    few_digits: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     kind = (
         "endpoint={kind='async', instance_type='ml.m5.large', "
@@ -172,7 +180,17 @@ def test_an_asynchronous_endpoint_answers_through_s3(
     refused = kennel("predict", name, str(text))
     assert refused.code == 1
     assert "letter.jpg: 400 these 10 bytes are not a picture" in refused.err
+
+    monkeypatch.setattr(invoking, "CHECK_S", 0.0)
+    answering = invoking.invoke(Aws(None), name, [Path(photo) for photo in photos])
+    assert next(answering).body  # all are in the queue by now
+    later = boto3.resource("s3").Bucket("kennel-digits").objects.filter(Prefix="later/")
+    while sum("/requests/" not in one.key for one in later) < 2 * len(photos):
+        time.sleep(0.1)  # none is written after the endpoint has gone
     assert "deleted endpoint digits-later" in kennel("down", name).err
+    later.delete()
+    with pytest.raises(Problem, match="digits-later"):  # no answer can come
+        list(answering)
 
 
 def test_a_serverless_endpoint_is_billed_by_use(
