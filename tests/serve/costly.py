@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from tests.pictures.inputs import DISPLAY_P3, chunk, elements, profile, with_tag
 from tests.pictures.test_images import encode, progressive, solid_webp, tiled_tiff
 from tests.serve.conftest import picture
 from tests.serve.hostile import png
@@ -141,6 +142,38 @@ def _of(image: Image.Image, form: str, **options: Any) -> bytes:
     return encode(image, form, **options)[:MOST]
 
 
+def _in_scan(more: bytes) -> bytes:
+    whole = encode(Image.new("L", (64, 64)), "JPEG")
+    return whole[:-2] + more + whole[-2:]
+
+
+def baseline_scans() -> bytes:
+    """Return a baseline JPEG of 16 megapixels whose only scan comes as often as there is room."""
+    whole = encode(Image.new("L", (4000, 4000)), "JPEG")
+    scan = whole[whole.index(b"\xff\xda") : -2]
+    return whole[:-2] + scan * ((MOST - len(whole)) // len(scan)) + whole[-2:]
+
+
+def of_profile(form: str, steps: int) -> bytes:
+    """Return a picture whose profile converts each pixel in so many steps."""
+    display = with_tag(profile(DISPLAY_P3, 2.2), b"D2B0", elements(steps))
+    return encode(Image.new("RGB", (600, 600)), form, icc_profile=display)
+
+
+def late_header(side: int) -> bytes:
+    """Return a PNG which looks like one pixel where other PNGs have their size."""
+    large = png(side, side, (b"IDAT", _rows(side, side, 24)))
+    return large[:8] + chunk(b"tEXt", struct.pack(">II", 1, 1) + bytes(5)) + large[8:]
+
+
+def strips(count: int) -> bytes:
+    """Return a TIFF of 64 columns, with a strip for each row."""
+    tags = [(256, 4, 1, 64), (257, 4, 1, count), (273, 4, count, 8), (279, 4, count, 8)]
+    directory = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    start = b"II*\0" + struct.pack("<I", 8 + 4 * count) + bytes(4 * count)
+    return start + struct.pack("<H", len(tags)) + directory + bytes(4)
+
+
 JPEGS: Bodies = {
     "67 megapixels of one colour": lambda: encode(Image.new("RGB", (SIDE, SIDE)), "JPEG"),
     "12 megapixels of noise": lambda: _of(noise(4000, 3000), "JPEG", quality=20),
@@ -158,6 +191,10 @@ JPEGS: Bodies = {
     "ICC in 90 segments": lambda: _in_jpeg(_segments(b"\xff\xe2", 60_000, b"ICC_PROFILE\0\1\1")),
     "EXIF fractions": lambda: _in_jpeg(_exif_segments(fractions(700_000))),
     "EXIF tags that overlap": lambda: _in_jpeg(_exif_segments(overlapping_tags(4_000_000))),
+    "fill bytes in the scan": lambda: _in_scan(b"\xff" * (MOST - 5000)),
+    "3 million starts in the scan": lambda: _in_scan(b"\xff\xd8" * (MOST // 2 - 2500)),
+    "scans of a baseline JPEG": baseline_scans,
+    "no end": lambda: encode(Image.new("RGB", (SIDE, SIDE)), "JPEG")[:-2],
 }
 PNGS: Bodies = {
     "67 megapixels": lambda: png(SIDE, SIDE, (b"IDAT", _rows(SIDE, SIDE, 24))),
@@ -178,6 +215,8 @@ PNGS: Bodies = {
     "500,000 texts": lambda: png(9, 9, *[(b"tEXt", b"a\0")] * 400_000),
     "EXIF fractions": lambda: png(9, 9, (b"eXIf", fractions(700_000)), (b"IDAT", _rows(9, 9, 24))),
     "an animation": lambda: _animation("PNG", 10_000, 64),
+    "a profile of 16,000 steps": lambda: of_profile("PNG", 16_000),
+    "the header as second chunk": lambda: late_header(SIDE),
 }
 WEBPS: Bodies = {
     "34 bytes": lambda: solid_webp(SIDE),
@@ -206,6 +245,7 @@ TIFFS: Bodies = {
     "packed bits": lambda: _tiff("L", SIDE, "packbits"),
     "fax": lambda: _tiff("1", SIDE, "group4"),
     "JPEG": lambda: _tiff("RGB", SIDE, "jpeg"),
+    "500,000 strips": lambda: strips(500_000),
     "65,535 tags": lambda: overlapping_tags(4_000_000),
     "65,535 small tags": lambda: overlapping_tags(60),
     "directories in a circle": lambda: _circle(3),

@@ -53,6 +53,21 @@ def _png_2_megapixels() -> bytes:
     return encode(Image.new("RGB", (1448, 1448)), "PNG")
 
 
+def _bare(name: bytes, content: bytes = b"x") -> bytes:
+    """Return a form whose lines end with a newline alone."""
+    head = b'--b\nContent-Disposition: form-data; name="p"; filename="' + name + b'"\n'
+    return head + b"\n" + content + b"\n--b--\n"
+
+
+def _nested(level: int) -> bytes:
+    return b"Content-Type: multipart/mixed; boundary=n%d\n\n--n%d" % (level, level)
+
+
+def _dispositions(parts: int) -> bytes:
+    head = PART.replace(b"\r\n\r\n", b";" * 3900 + b"\r\n\r\n")
+    return (head + b"x\r\n") * parts + b"--b--\r\n"
+
+
 EXPLAINED = {"Accept": "application/json;verbose"}
 ARRAYS = {
     "a row": lambda: npy(np.zeros((1, 2_000_000, 3), np.uint8)),
@@ -81,6 +96,7 @@ VALUES = {
     "2 WebPs of 67 megapixels": lambda: _several(solid_webp(costly.SIDE), 2),
     "32 WebPs of 2 megapixels": lambda: _several(solid_webp(1448), 32),
     "1,000 pictures": lambda: _several(picture(1), 1000),
+    "escapes in a data URL": lambda: b'"data:image/png;base64,' + b"%41" * (MOST // 3 - 20) + b'"',
 }
 FORMS = {
     "300,000 parts": lambda: (PART + b"\r\n") * 60_000 + b"--b--\r\n",
@@ -88,6 +104,9 @@ FORMS = {
     "a head of 6 MB": lambda: PART[:-4] + b"\r\nX: y" * 1_000_000 + b"\r\n\r\nx\r\n--b--\r\n",
     "32 PNGs of 2 megapixels": lambda: (PART + _png_2_megapixels() + b"\r\n") * 32 + b"--b--\r\n",
     "line ends": lambda: b"--b\r\n" + b"\r\n" * 3_000_000,
+    "a head of 6 MB, bare newlines": lambda: _bare(b"a;" * (MOST // 2 - 200)),
+    "130 dispositions of semicolons": lambda: _dispositions(130),
+    "forms in a form": lambda: _bare(b"", b"\n".join(_nested(level) for level in range(8000))),
 }
 ENCODED = {
     "6 GB in gzip": lambda: _gzip(6 * 2**30)[:MOST],

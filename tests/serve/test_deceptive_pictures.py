@@ -1,15 +1,13 @@
 """Pictures that look small to a quick reader and are large to the decoder: left to the lane."""
 
 import struct
-import zlib
 
 import pytest
 from PIL import Image
 
 from pictures.decoder import cost
-from tests.pictures.inputs import chunk
 from tests.pictures.test_images import encode
-from tests.serve.hostile import png
+from tests.serve.costly import late_header
 from tests.serve.test_triage import quick
 
 SIDE = 3000
@@ -18,11 +16,6 @@ LARGE = Image.new("P", (SIDE, SIDE))
 
 def _descriptor(side: int) -> bytes:
     return b"," + struct.pack("<HHHHB", 0, 0, side, side, 0)
-
-
-def _png() -> bytes:
-    large = png(SIDE, SIDE, (b"IDAT", zlib.compress(bytes(SIDE * (1 + 3 * SIDE)))))
-    return large[:8] + chunk(b"tEXt", struct.pack(">II", 1, 1) + bytes(5)) + large[8:]
 
 
 def _tiff(order: str, extra: list[tuple[int, int, int, int]]) -> bytes:
@@ -54,7 +47,7 @@ def _jpeg() -> bytes:
 
 
 LIES = {
-    "a PNG whose header is its second chunk": _png(),
+    "a PNG whose header is its second chunk": late_header(SIDE),
     "a TIFF with two widths": _tiff("<", [(256, 4, 1, 8), (257, 4, 1, 8)]),
     "a TIFF with two widths, big endian": _tiff(">", [(256, 4, 1, 8), (257, 4, 1, 8)]),
     "a GIF with an empty extension": _gif(b"\x21\xf9\0" + _descriptor(8) + bytes(36), b""),

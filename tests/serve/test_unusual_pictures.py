@@ -12,7 +12,7 @@ from serve import triage
 from tests.pictures import inputs
 from tests.pictures.inputs import ADOBE_RGB, DISPLAY_P3, chunk, profile, with_tag
 from tests.pictures.test_images import encode
-from tests.serve.costly import rle_bmp
+from tests.serve.costly import rle_bmp, strips
 from tests.serve.hostile import png
 from tests.serve.test_triage import CROP, quick
 
@@ -101,14 +101,8 @@ def test_a_tiff_of_jpegs_is_left_to_the_lane() -> None:
 
 
 def test_a_tiff_of_many_pieces_is_left_to_the_lane() -> None:
-    def tiff(count: int) -> bytes:
-        tags = [(256, 4, 1, 64), (257, 4, 1, count), (273, 4, count, 8), (279, 4, count, 8)]
-        directory = b"".join(struct.pack("<HHII", *tag) for tag in tags)
-        start = b"II*\0" + struct.pack("<I", 8 + 4 * count) + bytes(4 * count)
-        return start + struct.pack("<H", len(tags)) + directory + bytes(4)
-
-    assert quick(tiff(1000))
-    assert not quick(tiff(4000))
+    assert quick(strips(1000))
+    assert not quick(strips(4000))
 
 
 def test_a_bmp_of_runs_is_left_to_the_lane() -> None:
