@@ -47,6 +47,8 @@ def started(archive: Path, scratch: Path) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # The tests can run under nohup, where a program ignores SIGHUP.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     )
     until = time.monotonic() + SOON
     while not list(scratch.glob("*/bundle/kennel.json")):
