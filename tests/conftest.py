@@ -1,5 +1,6 @@
 """Fixtures of several rooms: generated digits, and real photos and weights if they are there."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,13 @@ class Failures:
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Register `Failures` where the results are written, which is in no worker of xdist."""
+    """Register `Failures` where the results are written, which is in no worker of xdist.
+
+    SIGINT is not ignored: a shell makes what it starts in the background ignore it, and so would
+    all processes of the tests.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if terminal := config.pluginmanager.get_plugin("terminalreporter"):
         config.pluginmanager.register(Failures(terminal))
 
