@@ -215,6 +215,21 @@ def signed(service: str, key: str = KEY) -> dict[str, str]:
     }
 
 
+def presign(emulator: Emulator, version: str, operation: str, /, **parameters: Any) -> str:
+    """Return a presigned address of S3; `version` is of the signature, "s3" or "s3v4"."""
+    client = boto3.client(
+        "s3",
+        endpoint_url=emulator.url,
+        region_name="us-east-1",
+        aws_access_key_id=KEY,
+        aws_secret_access_key="emulator",  # noqa: S106
+        config=boto3.session.Config(signature_version=version),
+    )
+    url: str = client.generate_presigned_url(operation, parameters)
+    client.close()
+    return url
+
+
 def files_below(folder: Path) -> list[Path]:
     """Return all files below a folder. Unlike rglob, os.walk copes with folders that vanish."""
     return [Path(parent) / name for parent, _, names in os.walk(folder) for name in names]

@@ -25,6 +25,7 @@ from tests.emulator.client import (
     ROLE,
     Emulator,
     files_below,
+    presign,
     refused,
     signed,
     with_photos,
@@ -191,20 +192,10 @@ def test_clients_of_aws_see_its_errors(emulator: Emulator) -> None:
 @pytest.mark.slow
 def test_presigned_addresses_work_and_name_the_key(emulator: Emulator) -> None:
     for version in ("s3v4", "s3"):
-        client = boto3.client(
-            "s3",
-            endpoint_url=emulator.url,
-            region_name="us-east-1",
-            aws_access_key_id=KEY,
-            aws_secret_access_key="x",  # noqa: S106
-            config=boto3.session.Config(signature_version=version),
-        )
-        where = {"Bucket": BUCKET, "Key": "photos/cat/1.jpg"}
-        url = client.generate_presigned_url("get_object", Params=where)
+        url = presign(emulator, version, "get_object", Bucket=BUCKET, Key="photos/cat/1.jpg")
         path = url.removeprefix(emulator.url)
         assert send(emulator, "GET", path, {})[::2] == (200, "cat")
         assert send(emulator, "GET", path.replace(KEY, "other"), {})[0] == 403
-        client.close()
 
 
 @pytest.mark.slow

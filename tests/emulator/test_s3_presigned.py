@@ -4,12 +4,10 @@ import hashlib
 import http.client
 import socket
 from collections.abc import Iterator
-from typing import Any
 
-import boto3  # type: ignore[import-untyped, unused-ignore]
 import pytest
 
-from tests.emulator.client import KEY, Emulator
+from tests.emulator.client import Emulator, presign
 from tests.emulator.objects import BUCKET, body, with_objects
 
 pytestmark = pytest.mark.slow
@@ -19,20 +17,6 @@ pytestmark = pytest.mark.slow
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     with with_objects(tmp_path_factory) as emulator:
         yield emulator
-
-
-def presign(emulator: Emulator, version: str, operation: str, /, **more: Any) -> str:
-    client = boto3.client(
-        "s3",
-        endpoint_url=emulator.url,
-        region_name="us-east-1",
-        aws_access_key_id=KEY,
-        aws_secret_access_key="emulator",  # noqa: S106
-        config=boto3.session.Config(signature_version=version),
-    )
-    url: str = client.generate_presigned_url(operation, {"Bucket": BUCKET, **more})
-    client.close()
-    return url
 
 
 def send(
@@ -66,7 +50,7 @@ def test_an_upload_has_the_settings_of_its_address(
     emulator: Emulator, version: str, headers: dict[str, str]
 ) -> None:
     key = f"sent {version} {len(headers)}"
-    url = presign(emulator, version, "put_object", Key=key, **SETTINGS)
+    url = presign(emulator, version, "put_object", Bucket=BUCKET, Key=key, **SETTINGS)
     assert send(emulator, "PUT", url, b"picture", **headers) == (200, "")
     found = emulator.s3.head_object(Bucket=BUCKET, Key=key)
     for name in ("ContentType", "Metadata", "StorageClass"):
@@ -80,14 +64,16 @@ def test_an_upload_has_the_settings_of_its_address(
 def test_a_copy_and_a_part_by_address(emulator: Emulator) -> None:
     emulator.s3.put_object(Bucket=BUCKET, Key="from", Body=b"original")
     source = {"Bucket": BUCKET, "Key": "from"}
-    url = presign(emulator, "s3", "copy_object", Key="copy", CopySource=source)
+    url = presign(emulator, "s3", "copy_object", Bucket=BUCKET, Key="copy", CopySource=source)
     assert send(emulator, "PUT", url)[0] == 200
     assert body(emulator, "copy") == b"original"
-    url = presign(emulator, "s3", "create_multipart_upload", Key="parts", Metadata={"a": "b"})
+    url = presign(
+        emulator, "s3", "create_multipart_upload", Bucket=BUCKET, Key="parts", Metadata={"a": "b"}
+    )
     status, text = send(emulator, "POST", url)
     assert status == 200
     where = {"Key": "parts", "UploadId": text.partition("<UploadId>")[2].partition("<")[0]}
-    url = presign(emulator, "s3", "upload_part", **where, PartNumber=1)
+    url = presign(emulator, "s3", "upload_part", Bucket=BUCKET, **where, PartNumber=1)
     assert send(emulator, "PUT", url, b"part")[0] == 200
     tag = hashlib.md5(b"part", usedforsecurity=False).hexdigest()
     emulator.s3.complete_multipart_upload(
@@ -100,7 +86,7 @@ def test_a_copy_and_a_part_by_address(emulator: Emulator) -> None:
 
 @pytest.mark.parametrize("name", HEADERS)
 def test_a_header_that_the_address_signs_must_be_sent(emulator: Emulator, name: str) -> None:
-    url = presign(emulator, "s3v4", "put_object", Key="unsent", **SETTINGS)
+    url = presign(emulator, "s3v4", "put_object", Bucket=BUCKET, Key="unsent", **SETTINGS)
     others = {other: value for other, value in HEADERS.items() if other != name}
     status, text = send(emulator, "PUT", url, b"x", **others)
     assert (status, "SignatureDoesNotMatch" in text) == (403, True)
@@ -108,14 +94,16 @@ def test_a_header_that_the_address_signs_must_be_sent(emulator: Emulator, name: 
 
 
 def test_an_address_puts_no_line_into_headers(emulator: Emulator) -> None:
-    url = presign(emulator, "s3", "put_object", Key="lines")
+    url = presign(emulator, "s3", "put_object", Bucket=BUCKET, Key="lines")
     status, text = send(emulator, "PUT", f"{url}&x-amz-meta-a=b%0D%0ASet-Cookie:%20c", b"x")
     assert (status, "InvalidArgument" in text) == (400, True)
 
 
 def test_a_body_without_its_length_is_refused(emulator: Emulator) -> None:
     """As S3 does with clients that send what they read from a stream."""
-    url = presign(emulator, "s3", "put_object", Key="streamed").removeprefix(emulator.url)
+    url = presign(emulator, "s3", "put_object", Bucket=BUCKET, Key="streamed").removeprefix(
+        emulator.url
+    )
     host, port = emulator.url.removeprefix("http://").split(":")
     head = f"PUT {url} HTTP/1.1\r\nHost: {host}:{port}\r\nTransfer-Encoding: chunked\r\n\r\n"
     with socket.create_connection((host, int(port))) as client:
